@@ -1,0 +1,242 @@
+//! One line of the audit log.
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+use crate::domain::{EnvironmentId, EnvironmentName, Origin, Principal, Timestamp, TokenId};
+
+macro_rules! words {
+    ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $word:literal,)* }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum $name { $($(#[$vdoc])* $variant,)* }
+
+        // Stored as the word, not as the variant's number, so that a new
+        // variant in the middle does not change what old rows say.
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(self.as_str())
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let word = <&str>::deserialize(deserializer)?;
+                Self::from_word(word).ok_or_else(|| de::Error::custom("unknown word"))
+            }
+        }
+
+        impl $name {
+            /// All of them.
+            pub const ALL: &'static [$name] = &[$($name::$variant),*];
+
+            /// The word for it in the log.
+            pub fn as_str(self) -> &'static str {
+                match self { $($name::$variant => $word,)* }
+            }
+
+            /// The reverse of `as_str`.
+            pub fn from_word(word: &str) -> Option<Self> {
+                Self::ALL.iter().copied().find(|one| one.as_str() == word)
+            }
+        }
+    };
+}
+
+words! {
+    /// What was done or asked for. The words are the ones of the API's verbs.
+    Action {
+        /// Environments were listed.
+        EnvironmentList = "environment.list",
+        /// An environment was read.
+        EnvironmentRead = "environment.read",
+        /// An environment was created.
+        EnvironmentCreate = "environment.create",
+        /// An environment was deleted with everything in it.
+        EnvironmentDelete = "environment.delete",
+        /// Settings were read.
+        SettingsRead = "settings.read",
+        /// Settings were changed.
+        SettingsUpdate = "settings.update",
+        /// Settings went back to their defaults.
+        SettingsReset = "settings.reset",
+        /// Secrets were listed.
+        SecretList = "secret.list",
+        /// A secret was read, without its value.
+        SecretRead = "secret.read",
+        /// A secret was created.
+        SecretCreate = "secret.create",
+        /// A secret was updated.
+        SecretUpdate = "secret.update",
+        /// A secret was deleted.
+        SecretDelete = "secret.delete",
+        /// A secret's value was shown to a person, or that was refused.
+        SecretReveal = "secret.reveal",
+        /// A secret's versions were listed.
+        SecretVersions = "secret.versions",
+        /// An old version was put in force again.
+        SecretActivate = "secret.activate",
+        /// Vars were listed.
+        VarList = "var.list",
+        /// A var was read.
+        VarRead = "var.read",
+        /// A var was created.
+        VarCreate = "var.create",
+        /// A var was updated.
+        VarUpdate = "var.update",
+        /// A var was deleted.
+        VarDelete = "var.delete",
+        /// A token was made.
+        TokenCreate = "token.create",
+        /// The server made its data directory.
+        ServerInitialize = "server.initialize",
+        /// The server started.
+        ServerStart = "server.start",
+        /// The server stopped.
+        ServerStop = "server.stop",
+    }
+}
+
+words! {
+    /// What kind of thing a row is about.
+    ResourceType {
+        /// An environment.
+        Environment = "environment",
+        /// An environment's settings.
+        Settings = "settings",
+        /// A secret.
+        Secret = "secret",
+        /// A var.
+        Var = "var",
+        /// A token.
+        Token = "token",
+        /// The server itself.
+        Server = "server",
+    }
+}
+
+impl Action {
+    /// What kind of thing the action is done to.
+    pub fn resource_type(self) -> ResourceType {
+        let word = self.as_str().split('.').next().unwrap_or_default();
+        ResourceType::from_word(word).expect("every action begins with a resource type; a test walks them all")
+    }
+}
+
+/// The thing a row is about. Copied when the row is written, so that it
+/// outlives what it names.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Resource {
+    /// Its id, or the id that was asked for.
+    pub id: Option<String>,
+    /// Its name or key.
+    pub name: Option<String>,
+}
+
+/// The environment a row belongs to; decides who may read the row.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EnvironmentLabel {
+    /// Its id.
+    pub id: EnvironmentId,
+    /// Its name at that time.
+    pub name: EnvironmentName,
+}
+
+/// Who did it. Copied, too.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Actor {
+    /// Its name at that time.
+    pub name: String,
+    /// The token it used.
+    pub token: Option<TokenId>,
+}
+
+/// A row before it has a place in the chain.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Draft {
+    /// What was done or asked for.
+    pub action: Action,
+    /// To what.
+    pub resource: Resource,
+    /// In which environment.
+    pub environment: Option<EnvironmentLabel>,
+    /// Details as a JSON object, already serialised. Never a value.
+    pub details: Option<String>,
+    /// Whether it was done; `None` is success, else the error code that the
+    /// caller got.
+    pub error: Option<String>,
+    /// Who.
+    pub actor: Actor,
+    /// Under which request.
+    pub request_id: Option<String>,
+    /// From which address.
+    pub ip: Option<String>,
+    /// When.
+    pub at: Timestamp,
+}
+
+impl Draft {
+    /// A row about something that succeeded; add the rest with the methods below.
+    pub fn new(action: Action, who: &Principal, origin: &Origin, at: Timestamp) -> Self {
+        Self {
+            action,
+            resource: Resource::default(),
+            environment: None,
+            details: None,
+            error: None,
+            actor: Actor { name: who.name.clone(), token: who.token_id() },
+            request_id: origin.request_id.as_ref().map(|id| id.as_str().to_owned()),
+            ip: origin.ip.map(|ip| ip.to_string()),
+            at,
+        }
+    }
+
+    /// Names the thing.
+    #[must_use]
+    pub fn on(mut self, id: impl ToString, name: Option<&str>) -> Self {
+        self.resource = Resource { id: Some(id.to_string()), name: name.map(str::to_owned) };
+        self
+    }
+
+    /// Names the environment.
+    #[must_use]
+    pub fn within(mut self, id: EnvironmentId, name: &EnvironmentName) -> Self {
+        self.environment = Some(EnvironmentLabel { id, name: name.clone() });
+        self
+    }
+
+    /// Adds details. The caller must not put a value in them.
+    #[must_use]
+    pub fn details(mut self, details: &serde_json::Value) -> Self {
+        self.details = Some(details.to_string());
+        self
+    }
+
+    /// Marks it refused, with the error code that the caller gets.
+    #[must_use]
+    pub fn refused(mut self, code: &str) -> Self {
+        self.error = Some(code.to_owned());
+        self
+    }
+}
+
+/// A row with its place in the chain.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Row {
+    /// 1 for the first row, then without gaps.
+    pub seq: u64,
+    /// What it says.
+    pub draft: Draft,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_action_begins_with_a_resource_type() {
+        for action in Action::ALL {
+            action.resource_type();
+            assert_eq!(Action::from_word(action.as_str()), Some(*action));
+        }
+    }
+}

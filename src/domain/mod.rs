@@ -1,0 +1,23 @@
+//! Values that parse: names, ids, roles, scopes, times.
+//!
+//! Owns: the vocabulary every other room speaks. A value of one of these types
+//! has passed its rule; there is no second place that checks it.
+//! Must never: touch a disk, a socket, a clock or a random source (time and
+//! randomness come in as arguments), or hold a secret's value.
+//! Called by: everybody. Imports: no other room.
+
+mod environment;
+mod id;
+mod name;
+mod origin;
+mod principal;
+mod secret;
+mod time;
+
+pub use environment::{EnvironmentInfo, Settings};
+pub use id::{EnvironmentId, Id, Kind, SecretId, SecretKind, TokenId, VarId, VarKind};
+pub use name::{Description, DisplayName, EnvironmentName, KeyName, Violation};
+pub use origin::{Origin, RequestId};
+pub use principal::{Credential, Principal, Role, Scope};
+pub use secret::{RevealMode, SecretInfo, VarInfo, Version, VersionInfo};
+pub use time::{Clock, SystemClock, Timestamp};

@@ -1,0 +1,163 @@
+//! Names that people give: environments, keys, descriptions.
+//!
+//! Each type's `parse` is the only place that knows its rule, and its error is
+//! the sentence the person who typed it will read. A violation never quotes
+//! what was typed: it may have been a secret in the wrong field.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::EnvironmentId;
+
+/// Why a text is not a name of this type: a sentence without the text itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Violation(pub &'static str);
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0)
+    }
+}
+
+/// The name of an environment: `^[A-Za-z0-9][A-Za-z0-9._-]{0,49}$`, unique
+/// without regard to (ASCII) case, and never shaped like an environment id,
+/// because a path may carry either.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct EnvironmentName(String);
+
+impl EnvironmentName {
+    /// Longest name, in characters (all of them ASCII).
+    pub const MAX_CHARS: usize = 50;
+
+    /// Checks the rule.
+    pub fn parse(text: &str) -> Result<Self, Violation> {
+        let mut bytes = text.bytes();
+        let first = bytes.next().is_some_and(|b| b.is_ascii_alphanumeric());
+        let rest = bytes.all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'));
+        if !first || !rest || text.len() > Self::MAX_CHARS {
+            return Err(Violation(
+                "must be 1 to 50 characters: letters, digits, '.', '_' and '-', starting with a letter or digit",
+            ));
+        }
+        // Without this rule somebody could name an environment after another
+        // one's id and catch the writes meant for it.
+        if text.to_ascii_lowercase().starts_with("env_") && text.len() == Self::id_length() {
+            return Err(Violation("must not look like an environment id"));
+        }
+        Ok(Self(text.to_owned()))
+    }
+
+    fn id_length() -> usize {
+        EnvironmentId::from_bytes([0; 16]).to_string().len()
+    }
+
+    /// As it was given.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The form in which names are compared.
+    pub fn folded(&self) -> String {
+        self.0.to_ascii_lowercase()
+    }
+}
+
+impl fmt::Display for EnvironmentName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The key of a secret or a var: `^[A-Z][A-Z0-9_]*$`, at most 256 characters.
+/// It is what a workload's environment variable will be called.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct KeyName(String);
+
+impl KeyName {
+    /// Longest key, in characters (all of them ASCII).
+    pub const MAX_CHARS: usize = 256;
+
+    /// Checks the rule.
+    pub fn parse(text: &str) -> Result<Self, Violation> {
+        let mut bytes = text.bytes();
+        let first = bytes.next().is_some_and(|b| b.is_ascii_uppercase());
+        let rest = bytes.all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_');
+        if first && rest && text.len() <= Self::MAX_CHARS {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(Violation(
+                "must be 1 to 256 characters: upper-case letters, digits and '_', starting with a letter",
+            ))
+        }
+    }
+
+    /// As it was given.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for KeyName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+macro_rules! optional_texts {
+    ($($(#[$doc:meta])* $name:ident $max:literal $rule:literal;)*) => {$(
+        $(#[$doc])*
+        #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+        #[serde(transparent)]
+        pub struct $name(Option<String>);
+
+        impl $name {
+            /// Longest text, in Unicode scalar values.
+            pub const MAX_CHARS: usize = $max;
+
+            /// Checks the rule. The empty text means "none".
+            pub fn parse(text: &str) -> Result<Self, Violation> {
+                if text.chars().count() > Self::MAX_CHARS {
+                    return Err(Violation($rule));
+                }
+                Ok(Self((!text.is_empty()).then(|| text.to_owned())))
+            }
+
+            /// The text, if there is one.
+            pub fn as_deref(&self) -> Option<&str> {
+                self.0.as_deref()
+            }
+        }
+    )*};
+}
+
+optional_texts! {
+    /// What a secret or var is for, in its owner's words; may be absent.
+    Description 1000 "must be at most 1000 characters";
+    /// What an environment is called on screen; may be absent.
+    DisplayName 100 "must be at most 100 characters";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn environment_names() {
+        for good in ["a", "9", "Production", "eu-west.1_b", "env_1", &"x".repeat(50)] {
+            assert!(EnvironmentName::parse(good).is_ok(), "{good}");
+        }
+        for bad in ["", "-a", ".a", "_a", "a b", "ä", "a/b", "a\n", &"x".repeat(51)] {
+            assert!(EnvironmentName::parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_name_cannot_pose_as_an_id() {
+        let id = EnvironmentId::from_bytes([9; 16]).to_string();
+        assert!(EnvironmentName::parse(&id).is_err());
+        assert!(EnvironmentName::parse(&id.to_lowercase()).is_err());
+    }
+}

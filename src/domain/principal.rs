@@ -1,0 +1,108 @@
+//! Who is asking: role, scope, principal.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::{EnvironmentId, TokenId};
+
+/// What a principal may do. Ordered: each role may do all that a lower one may.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// Reads everything that is not a secret's value.
+    Viewer,
+    /// Also writes secrets and vars.
+    Operator,
+    /// Also reveals, and administers.
+    Admin,
+}
+
+impl Role {
+    /// The word for it on the wire, in the audit log and in messages.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Role::Viewer => "viewer",
+            Role::Operator => "operator",
+            Role::Admin => "admin",
+        }
+    }
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Where a principal may do it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Scope {
+    /// Every environment, those of the future included.
+    All,
+    /// These environments and no others.
+    Environments(BTreeSet<EnvironmentId>),
+}
+
+impl Scope {
+    /// Whether the scope reaches this environment.
+    pub fn covers(&self, environment: EnvironmentId) -> bool {
+        match self {
+            Scope::All => true,
+            Scope::Environments(list) => list.contains(&environment),
+        }
+    }
+}
+
+/// What the caller showed to become a principal; copied into audit rows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Credential {
+    /// The server itself: first start, start, stop.
+    Host,
+    /// An API token.
+    Token(TokenId),
+}
+
+/// An authenticated caller, with what it may really do now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Principal {
+    /// How it proved who it is.
+    pub credential: Credential,
+    /// The name that audit rows and versions show.
+    pub name: String,
+    /// Its effective role.
+    pub role: Role,
+    /// Its effective scope.
+    pub scope: Scope,
+}
+
+impl Principal {
+    /// The server acting on its own account.
+    pub fn host() -> Self {
+        Self {
+            credential: Credential::Host,
+            name: "coffer".to_owned(),
+            role: Role::Admin,
+            scope: Scope::All,
+        }
+    }
+
+    /// The API token it came with, if any.
+    pub fn token_id(&self) -> Option<TokenId> {
+        match self.credential {
+            Credential::Host => None,
+            Credential::Token(id) => Some(id),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn roles_are_ordered() {
+        assert!(Role::Admin > Role::Operator && Role::Operator > Role::Viewer);
+    }
+}

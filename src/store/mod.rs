@@ -1,0 +1,173 @@
+//! The database: the only room that knows sled.
+//!
+//! Owns: the data directory, the keyspace, the rows, the one writer.
+//! Must never: see a value of a secret (rows hold ciphertext), decide who may
+//! do what, or answer a write before it would survive a power cut.
+//! Called by: `vault` and `access`, with typed tables.
+//!
+//! One sled tree holds everything, told apart by the first byte of the key
+//! (`keyspace`), because a batch on one tree is atomic and a transaction over
+//! several may run twice. `disk` knows what sled 0.34 does not do for us;
+//! `writer` is the only code that changes anything.
+
+mod disk;
+mod keyspace;
+mod overlay;
+mod row;
+mod tables;
+mod view;
+mod writer;
+
+pub use disk::{OpenError, Options};
+pub use keyspace::Table;
+pub use row::{
+    Bytes, CHUNK_BYTES, CountsRow, EnvironmentRow, HeadRow, KeyId, KeyRow, SecretPlace, SecretRow, ServiceKeysRow,
+    StoredAuditRow, TokenRow, VarPlace, VarRow, VersionRow, WrappedKey,
+};
+pub use tables::{
+    AuditHead, AuditRows, Counts, EnvironmentNames, Environments, Keys, SecretPlaces, Secrets,
+    ServiceKeys, TokenHashes, Tokens, ValueChunks, VarChunks, VarPlaces, Vars, Versions,
+};
+pub use view::{ReadError, View};
+pub use writer::{CommitError, Tx};
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::{Arc, RwLock};
+
+use crate::audit::{Chain, Draft};
+use crate::domain::EnvironmentId;
+
+/// An open database without its writer: what there is until the keys are
+/// known. It can be read, not changed.
+#[derive(Debug)]
+pub struct Opened {
+    disk: disk::Disk,
+}
+
+impl Opened {
+    /// Opens (or makes) the database below `data_dir` and locks it.
+    pub fn open(data_dir: &Path, options: Options) -> Result<Self, OpenError> {
+        disk::Disk::open(data_dir, options).map(|disk| Self { disk })
+    }
+
+    /// Starts the writer; from here on there are changes.
+    pub fn start(self, chain: Chain) -> Result<Store, std::io::Error> {
+        let tree = self.disk.tree().clone();
+        let revisions = Arc::new(Revisions::default());
+        let writer = writer::Writer::start(self.disk, chain, Arc::clone(&revisions))?;
+        Ok(Store { tree, revisions, writer })
+    }
+}
+
+impl View for Opened {
+    fn get_bytes(&self, key: &[u8]) -> Result<Option<Vec<u8>>, ReadError> {
+        view::tree_get(self.disk.tree(), key)
+    }
+
+    fn scan_bytes(&self, prefix: &[u8], after: Option<&[u8]>) -> view::Scan<'_> {
+        view::tree_scan(self.disk.tree(), prefix, after)
+    }
+}
+
+/// The database, ready for work. Reads go straight to the tree and see what
+/// has been applied; changes go through the writer.
+#[derive(Debug)]
+pub struct Store {
+    tree: sled::Tree,
+    revisions: Arc<Revisions>,
+    writer: writer::Writer,
+}
+
+impl Store {
+    /// Runs `change` in the writer, in one atomic batch with the audit row that
+    /// it returns, and answers once both would survive a power cut. `change`
+    /// sees everything that was applied or queued before it, so checks made
+    /// inside it hold when its writes are applied. An `Err` leaves no trace.
+    pub async fn commit<T, E, F>(&self, change: F) -> Result<T, CommitError<E>>
+    where
+        F: FnOnce(&mut Tx<'_>) -> Result<(T, Draft), E> + Send + 'static,
+        T: Send + 'static,
+        E: Send + 'static,
+    {
+        self.writer.commit(change).await
+    }
+
+    /// Like [`Store::commit`], for callers without an async runtime.
+    pub fn commit_blocking<T, E, F>(&self, change: F) -> Result<T, CommitError<E>>
+    where
+        F: FnOnce(&mut Tx<'_>) -> Result<(T, Draft), E> + Send + 'static,
+        T: Send + 'static,
+        E: Send + 'static,
+    {
+        self.writer.commit_blocking(change)
+    }
+
+    /// Counts the changes that an environment has seen since the server
+    /// started. What was read before a change never has the number that is in
+    /// force after it, so answers can be kept under it.
+    pub fn revision(&self, environment: EnvironmentId) -> u64 {
+        self.revisions.of(environment)
+    }
+
+    /// Whether a write would be taken now, and if not, why.
+    pub fn writable(&self) -> Result<(), Unavailable> {
+        self.writer.writable()
+    }
+
+    /// Resolves when the writer has died of a failed write or sync; nothing
+    /// can be acknowledged any more and the process should end.
+    pub async fn failed(&self) {
+        self.writer.failed().await;
+    }
+
+    /// Takes no more changes, finishes those that are queued, closes the files.
+    pub fn close(&self) {
+        self.writer.close();
+    }
+}
+
+impl View for Store {
+    fn get_bytes(&self, key: &[u8]) -> Result<Option<Vec<u8>>, ReadError> {
+        view::tree_get(&self.tree, key)
+    }
+
+    fn scan_bytes(&self, prefix: &[u8], after: Option<&[u8]>) -> view::Scan<'_> {
+        view::tree_scan(&self.tree, prefix, after)
+    }
+}
+
+/// Why no write is taken just now. All of these pass, or end the process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Unavailable {
+    /// More changes are queued than the writer can take.
+    #[error("too many writes are waiting")]
+    Overloaded,
+    /// The disk is nearly full; sled must never meet a full one.
+    #[error("the disk has too little free space")]
+    DiskNearlyFull,
+    /// The server is shutting down.
+    #[error("the server is shutting down")]
+    ShuttingDown,
+    /// A write or sync failed.
+    #[error("the database failed and the server is stopping")]
+    Failed,
+}
+
+/// A change counter for each environment.
+#[derive(Debug, Default)]
+struct Revisions(RwLock<HashMap<EnvironmentId, u64>>);
+
+impl Revisions {
+    fn of(&self, environment: EnvironmentId) -> u64 {
+        let map = self.0.read().expect("no holder of this lock can panic");
+        map.get(&environment).copied().unwrap_or(0)
+    }
+
+    fn bump(&self, environments: impl Iterator<Item = EnvironmentId>) {
+        let mut map = self.0.write().expect("no holder of this lock can panic");
+        for environment in environments {
+            *map.entry(environment).or_insert(0) += 1;
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! Writes that are decided but not yet applied, laid over the tree.
+
+use std::collections::BTreeMap;
+use std::iter::Peekable;
+
+use super::view::{ReadError, Scan};
+
+/// The last write to each key; `None` is a removal.
+#[derive(Debug, Default)]
+pub(super) struct Overlay {
+    writes: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
+    /// Bytes of keys and rows that were set; replaced ones count again.
+    size: usize,
+}
+
+impl Overlay {
+    pub fn set(&mut self, key: Vec<u8>, row: Option<Vec<u8>>) {
+        self.size += key.len() + row.as_ref().map_or(0, Vec::len);
+        self.writes.insert(key, row);
+    }
+
+    /// What the overlay says about a key; the outer `None` is "nothing".
+    pub fn get(&self, key: &[u8]) -> Option<Option<&Vec<u8>>> {
+        self.writes.get(key).map(Option::as_ref)
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.writes.is_empty()
+    }
+
+    /// About how many bytes it holds, and not less.
+    pub fn size(&self) -> usize {
+        self.size
+    }
+
+    /// Takes over everything that `later` wrote.
+    pub fn merge(&mut self, later: Overlay) {
+        self.size += later.size;
+        self.writes.extend(later.writes);
+    }
+
+    pub fn into_batch(self) -> sled::Batch {
+        let mut batch = sled::Batch::default();
+        for (key, row) in self.writes {
+            match row {
+                Some(row) => batch.insert(key, row),
+                None => batch.remove(key),
+            }
+        }
+        batch
+    }
+
+    /// `below` as it will look once the overlay is applied.
+    pub fn scan<'a>(&'a self, below: Scan<'a>, prefix: &[u8], after: Option<&[u8]>) -> Scan<'a> {
+        use std::ops::Bound;
+
+        let start = match after {
+            Some(after) if after > prefix => Bound::Excluded(after),
+            _ => Bound::Included(prefix),
+        };
+        let prefix = prefix.to_vec();
+        let above = self
+            .writes
+            .range::<[u8], _>((start, Bound::Unbounded))
+            .take_while(move |(key, _)| key.starts_with(&prefix));
+        Box::new(Merged { below: below.peekable(), above: above.peekable() })
+    }
+}
+
+struct Merged<'a, A: Iterator<Item = (&'a Vec<u8>, &'a Option<Vec<u8>>)>> {
+    below: Peekable<Scan<'a>>,
+    above: Peekable<A>,
+}
+
+impl<'a, A: Iterator<Item = (&'a Vec<u8>, &'a Option<Vec<u8>>)>> Iterator for Merged<'a, A> {
+    type Item = Result<(Vec<u8>, Vec<u8>), ReadError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            let take_above = match (self.below.peek(), self.above.peek()) {
+                (_, None) | (Some(Err(_)), _) => return self.below.next(),
+                (None, Some(_)) => true,
+                (Some(Ok((low, _))), Some((high, _))) => {
+                    if low == *high {
+                        self.below.next();
+                        continue;
+                    }
+                    *high < low
+                }
+            };
+            if !take_above {
+                return self.below.next();
+            }
+            if let Some((key, Some(row))) = self.above.next() {
+                return Some(Ok((key.clone(), row.clone())));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn rows(map: &BTreeMap<Vec<u8>, Vec<u8>>) -> Scan<'_> {
+        Box::new(map.iter().map(|(key, row)| Ok((key.clone(), row.clone()))))
+    }
+
+    proptest! {
+        /// Scanning through the overlay is scanning after applying it.
+        #[test]
+        fn scanning_above_equals_applying_first(
+            below in prop::collection::btree_map(prop::collection::vec(0u8..3, 1..4), any::<[u8; 1]>(), 0..12),
+            above in prop::collection::btree_map(prop::collection::vec(0u8..3, 1..4), any::<Option<u8>>(), 0..12),
+        ) {
+            let below: BTreeMap<_, _> = below.into_iter().map(|(k, v)| (k, v.to_vec())).collect();
+            let mut overlay = Overlay::default();
+            let mut applied = below.clone();
+            for (key, row) in above {
+                match row {
+                    Some(byte) => applied.insert(key.clone(), vec![byte]),
+                    None => applied.remove(&key),
+                };
+                overlay.set(key, row.map(|byte| vec![byte]));
+            }
+            let seen: Vec<_> = overlay.scan(rows(&below), &[], None).map(Result::unwrap).collect();
+            prop_assert_eq!(seen, applied.into_iter().collect::<Vec<_>>());
+        }
+    }
+}

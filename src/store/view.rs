@@ -1,0 +1,118 @@
+//! Reading: the same typed calls on the committed tree and inside a change.
+
+use serde::Serialize;
+
+use super::keyspace::{Table, full_key};
+use super::row;
+
+/// Rows in key order: key bytes and row bytes.
+pub type Scan<'a> = Box<dyn Iterator<Item = Result<(Vec<u8>, Vec<u8>), ReadError>> + 'a>;
+
+/// Why something could not be read.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum ReadError {
+    /// The database could not be read.
+    #[error("the database could not be read: {0}")]
+    Sled(#[from] sled::Error),
+    /// A row is there and is not what its table holds.
+    #[error("a row of table {:?} is damaged", char::from(*.table))]
+    Damaged {
+        /// The table's prefix byte.
+        table: u8,
+    },
+}
+
+/// Something that rows can be read from.
+pub trait View {
+    /// The bytes under a whole key.
+    fn get_bytes(&self, key: &[u8]) -> Result<Option<Vec<u8>>, ReadError>;
+
+    /// The rows whose key begins with `prefix` and comes after `after`.
+    fn scan_bytes(&self, prefix: &[u8], after: Option<&[u8]>) -> Scan<'_>;
+
+    /// The row under a key.
+    fn get<T: Table>(&self, key: &T::Key) -> Result<Option<T::Row>, ReadError>
+    where
+        Self: Sized,
+    {
+        match self.get_bytes(&full_key::<T>(key))? {
+            None => Ok(None),
+            Some(bytes) => decode_row::<T>(&bytes).map(Some),
+        }
+    }
+
+    /// Whether there is a row under a key.
+    fn has<T: Table>(&self, key: &T::Key) -> Result<bool, ReadError>
+    where
+        Self: Sized,
+    {
+        Ok(self.get_bytes(&full_key::<T>(key))?.is_some())
+    }
+
+    /// The rows of a table whose key begins with `within` and comes after
+    /// `after` (both as `Table::encode` writes them). A damaged row is an
+    /// `Err` of its own and does not end the scan.
+    fn scan<'a, T: Table + 'a>(
+        &'a self,
+        within: &[u8],
+        after: Option<&[u8]>,
+    ) -> impl Iterator<Item = Result<(T::Key, T::Row), ReadError>> + use<'a, Self, T>
+    where
+        Self: Sized,
+    {
+        let prefixed = |bytes: &[u8]| [&[T::PREFIX], bytes].concat();
+        self.scan_bytes(&prefixed(within), after.map(prefixed).as_deref()).map(|found| {
+            let (key, row) = found?;
+            let key = T::decode(&key[1..]).ok_or(ReadError::Damaged { table: T::PREFIX })?;
+            Ok((key, decode_row::<T>(&row)?))
+        })
+    }
+
+    /// The keys of the rows that [`View::scan`] would give, whatever state
+    /// those rows are in.
+    fn keys<'a, T: Table + 'a>(
+        &'a self,
+        within: &[u8],
+    ) -> impl Iterator<Item = Result<T::Key, ReadError>> + use<'a, Self, T>
+    where
+        Self: Sized,
+    {
+        self.scan_bytes(&[&[T::PREFIX], within].concat(), None).map(|found| {
+            T::decode(&found?.0[1..]).ok_or(ReadError::Damaged { table: T::PREFIX })
+        })
+    }
+}
+
+fn decode_row<T: Table>(bytes: &[u8]) -> Result<T::Row, ReadError> {
+    row::decode(T::FORMAT, bytes).map_err(|row::Damaged| ReadError::Damaged { table: T::PREFIX })
+}
+
+pub(super) fn encode_row<T: Table>(row: &T::Row) -> Vec<u8>
+where
+    T::Row: Serialize,
+{
+    row::encode(T::FORMAT, row)
+}
+
+pub(super) fn tree_get(tree: &sled::Tree, key: &[u8]) -> Result<Option<Vec<u8>>, ReadError> {
+    Ok(tree.get(key)?.map(|bytes| bytes.to_vec()))
+}
+
+pub(super) fn tree_scan<'a>(tree: &'a sled::Tree, prefix: &[u8], after: Option<&[u8]>) -> Scan<'a> {
+    use std::ops::Bound;
+
+    let prefix = prefix.to_vec();
+    // A cursor before the prefix would otherwise start the scan outside it.
+    let start = match after {
+        Some(after) if after > prefix.as_slice() => Bound::Excluded(after.to_vec()),
+        _ => Bound::Included(prefix.clone()),
+    };
+    let rows = tree.range::<Vec<u8>, _>((start, Bound::Unbounded));
+    Box::new(
+        rows.map(|found| found.map(|(key, row)| (key.to_vec(), row.to_vec())).map_err(ReadError::from))
+            .take_while(move |found| match found {
+                Ok((key, _)) => key.starts_with(&prefix),
+                Err(_) => true,
+            }),
+    )
+}

@@ -1,0 +1,300 @@
+//! The one writer.
+//!
+//! Owns: the only thread that changes the database, and the audit chain.
+//! Must never: answer before the group it belongs to would survive a power
+//! cut; answer anything but an error after a failed write or sync.
+//!
+//! Callers queue a change (a closure). The thread takes what has queued, runs
+//! one change after the other, each on top of what those before it decided,
+//! applies all of it as one batch, syncs once, and only then answers everyone
+//! in the group. So checks inside a change cannot race, and the cost of a sync
+//! is shared by all who wait for it.
+
+use std::collections::BTreeSet;
+use std::convert::Infallible;
+use std::panic::{self, AssertUnwindSafe};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+
+use tokio::sync::{oneshot, watch};
+
+use crate::audit::{Chain, Draft};
+use crate::domain::EnvironmentId;
+
+use super::disk::{Disk, FreeSpace};
+use super::keyspace::{Table, full_key};
+use super::overlay::Overlay;
+use super::row::{HeadRow, StoredAuditRow};
+use super::tables::{AuditHead, AuditRows};
+use super::view::{self, ReadError, Scan, View, encode_row};
+use super::{Revisions, Unavailable};
+
+/// How many changes may wait; more are refused as overload.
+const QUEUE_CHANGES: usize = 4096;
+/// A group stops growing here, so that nobody waits for a huge batch.
+const GROUP_CHANGES: usize = 512;
+/// Likewise, in bytes of keys and rows.
+const GROUP_BYTES: usize = 4 << 20;
+
+/// Why a change did not come about.
+#[derive(Debug, thiserror::Error)]
+pub enum CommitError<E> {
+    /// The change itself refused; nothing was written.
+    #[error("{0}")]
+    Refused(E),
+    /// No write is taken, or it is not known to be durable.
+    #[error("{0}")]
+    Unavailable(#[from] Unavailable),
+}
+
+/// What a change sees and writes: the database with every earlier change
+/// applied, and its own writes on top.
+#[derive(Debug)]
+pub struct Tx<'a> {
+    tree: &'a sled::Tree,
+    ahead: &'a Overlay,
+    own: Overlay,
+    touched: BTreeSet<EnvironmentId>,
+}
+
+impl Tx<'_> {
+    /// Writes a row, replacing the one that is there.
+    pub fn put<T: Table>(&mut self, key: &T::Key, row: &T::Row) {
+        self.touched.extend(T::environment(key));
+        self.own.set(full_key::<T>(key), Some(encode_row::<T>(row)));
+    }
+
+    /// Removes a row; it need not be there.
+    pub fn remove<T: Table>(&mut self, key: &T::Key) {
+        self.touched.extend(T::environment(key));
+        self.own.set(full_key::<T>(key), None);
+    }
+}
+
+impl View for Tx<'_> {
+    fn get_bytes(&self, key: &[u8]) -> Result<Option<Vec<u8>>, ReadError> {
+        match self.own.get(key).or_else(|| self.ahead.get(key)) {
+            Some(row) => Ok(row.cloned()),
+            None => view::tree_get(self.tree, key),
+        }
+    }
+
+    fn scan_bytes(&self, prefix: &[u8], after: Option<&[u8]>) -> Scan<'_> {
+        let committed = view::tree_scan(self.tree, prefix, after);
+        self.own.scan(self.ahead.scan(committed, prefix, after), prefix, after)
+    }
+}
+
+type Finish = Box<dyn FnOnce(Result<(), Unavailable>) + Send>;
+/// Runs a change; gives back its draft if it is to be applied, and how to answer.
+type Change = Box<dyn FnOnce(Result<&mut Tx<'_>, Unavailable>) -> (Option<Draft>, Finish) + Send>;
+
+enum Message {
+    Change(Change),
+    Stop,
+}
+
+/// The handle to the writer thread.
+pub(super) struct Writer {
+    queue: SyncSender<Message>,
+    space: FreeSpace,
+    closing: AtomicBool,
+    failed: watch::Receiver<bool>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl std::fmt::Debug for Writer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Writer").field("closing", &self.closing).finish_non_exhaustive()
+    }
+}
+
+impl Writer {
+    pub fn start(disk: Disk, chain: Chain, revisions: Arc<Revisions>) -> std::io::Result<Self> {
+        let (queue, changes) = sync_channel(QUEUE_CHANGES);
+        let (fail, failed) = watch::channel(false);
+        let space = disk.space().clone();
+        let work = Work { disk, chain, revisions };
+        let thread = std::thread::Builder::new().name("coffer-writer".to_owned()).spawn(move || {
+            // A panic in here leaves the chain in a state that nobody knows, so
+            // it is as fatal as a failed sync.
+            let outcome = panic::catch_unwind(AssertUnwindSafe(|| work.run(&changes)));
+            if !matches!(outcome, Ok(Ok(()))) {
+                if let Ok(Err(error)) = outcome {
+                    log::error!("the database cannot be written any more: {error}");
+                }
+                fail.send_replace(true);
+            }
+        })?;
+        let thread = Mutex::new(Some(thread));
+        Ok(Self { queue, space, closing: AtomicBool::new(false), failed, thread })
+    }
+
+    pub async fn commit<T, E, F>(&self, change: F) -> Result<T, CommitError<E>>
+    where
+        F: FnOnce(&mut Tx<'_>) -> Result<(T, Draft), E> + Send + 'static,
+        T: Send + 'static,
+        E: Send + 'static,
+    {
+        let answer = self.queue(change)?;
+        answer.await.unwrap_or(Err(Unavailable::Failed.into()))
+    }
+
+    pub fn commit_blocking<T, E, F>(&self, change: F) -> Result<T, CommitError<E>>
+    where
+        F: FnOnce(&mut Tx<'_>) -> Result<(T, Draft), E> + Send + 'static,
+        T: Send + 'static,
+        E: Send + 'static,
+    {
+        let answer = self.queue(change)?;
+        answer.blocking_recv().unwrap_or(Err(Unavailable::Failed.into()))
+    }
+
+    #[allow(clippy::type_complexity)]
+    fn queue<T, E, F>(
+        &self,
+        change: F,
+    ) -> Result<oneshot::Receiver<Result<T, CommitError<E>>>, Unavailable>
+    where
+        F: FnOnce(&mut Tx<'_>) -> Result<(T, Draft), E> + Send + 'static,
+        T: Send + 'static,
+        E: Send + 'static,
+    {
+        if self.closing.load(Ordering::Acquire) {
+            return Err(Unavailable::ShuttingDown);
+        }
+        let (reply, answer) = oneshot::channel();
+        let change: Change = Box::new(move |tx| {
+            let (draft, outcome) = match tx.map(change) {
+                Ok(Ok((value, draft))) => (Some(draft), Ok(value)),
+                Ok(Err(refused)) => (None, Err(CommitError::Refused(refused))),
+                Err(unavailable) => (None, Err(unavailable.into())),
+            };
+            let finish: Finish = Box::new(move |durable| {
+                // Nobody listens any more when the client has gone away; the
+                // change stands all the same.
+                let _ = reply.send(durable.map_err(CommitError::Unavailable).and(outcome));
+            });
+            (draft, finish)
+        });
+        self.queue.try_send(Message::Change(change)).map_err(|error| match error {
+            TrySendError::Full(_) => Unavailable::Overloaded,
+            TrySendError::Disconnected(_) => Unavailable::Failed,
+        })?;
+        Ok(answer)
+    }
+
+    pub fn writable(&self) -> Result<(), Unavailable> {
+        if *self.failed.borrow() {
+            return Err(Unavailable::Failed);
+        }
+        if self.closing.load(Ordering::Acquire) {
+            return Err(Unavailable::ShuttingDown);
+        }
+        self.space.check()
+    }
+
+    pub async fn failed(&self) {
+        let mut failed = self.failed.clone();
+        if failed.wait_for(|failed| *failed).await.is_err() {
+            // The thread ended in good order; it will never fail.
+            let never: Infallible = std::future::pending().await;
+            match never {}
+        }
+    }
+
+    pub fn close(&self) {
+        self.closing.store(true, Ordering::Release);
+        let thread = self.thread.lock().expect("no holder of this lock can panic").take();
+        if let Some(thread) = thread {
+            // An error here means that the thread has already ended.
+            let _ = self.queue.send(Message::Stop);
+            let _ = thread.join();
+        }
+    }
+}
+
+/// What the thread owns.
+struct Work {
+    disk: Disk,
+    chain: Chain,
+    revisions: Arc<Revisions>,
+}
+
+impl Work {
+    fn run(mut self, queue: &Receiver<Message>) -> std::io::Result<()> {
+        while let Ok(Message::Change(first)) = queue.recv() {
+            if !self.group(first, queue)? {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    /// Runs a group; `false` when the queue said stop.
+    fn group(&mut self, first: Change, queue: &Receiver<Message>) -> std::io::Result<bool> {
+        let mut group = Group::default();
+        let mut next = Some(Message::Change(first));
+        let mut go_on = true;
+        while let Some(message) = next.take() {
+            match message {
+                Message::Change(change) => group.run(change, self),
+                Message::Stop => go_on = false,
+            }
+            if go_on && group.finishes.len() < GROUP_CHANGES && group.writes.size() < GROUP_BYTES {
+                next = queue.try_recv().ok();
+            }
+        }
+        let durable = if group.writes.is_empty() {
+            Ok(())
+        } else {
+            group.writes.set(
+                full_key::<AuditHead>(&()),
+                Some(encode_row::<AuditHead>(&HeadRow::new(&self.chain.head()))),
+            );
+            self.disk.apply(group.writes)
+        };
+        // Before anybody is answered, so that no answer is older than a list
+        // that was kept under the revision before it.
+        self.revisions.bump(group.touched.into_iter());
+        let outcome = if durable.is_ok() { Ok(()) } else { Err(Unavailable::Failed) };
+        for finish in group.finishes {
+            finish(outcome);
+        }
+        durable.map(|()| go_on)
+    }
+}
+
+/// Changes that will share one sync.
+#[derive(Default)]
+struct Group {
+    writes: Overlay,
+    touched: BTreeSet<EnvironmentId>,
+    finishes: Vec<Finish>,
+}
+
+impl Group {
+    fn run(&mut self, change: Change, work: &mut Work) {
+        if let Err(unavailable) = work.disk.space().check() {
+            self.finishes.push(change(Err(unavailable)).1);
+            return;
+        }
+        let mut tx = Tx {
+            tree: work.disk.tree(),
+            ahead: &self.writes,
+            own: Overlay::default(),
+            touched: BTreeSet::new(),
+        };
+        let (draft, finish) = change(Ok(&mut tx));
+        if let Some(draft) = draft {
+            let row = work.chain.append(draft);
+            tx.put::<AuditRows>(&row.seq, &StoredAuditRow::new(row.mac, row.body));
+            let Tx { own, touched, .. } = tx;
+            self.writes.merge(own);
+            self.touched.extend(touched);
+        }
+        self.finishes.push(finish);
+    }
+}

@@ -1,0 +1,257 @@
+//! Sealing and opening values.
+//!
+//! ```text
+//! data key    32 random bytes, used for one sealing and never again
+//! value       AES-256-GCM(data key, nonce 0, value AAD, plaintext) | tag
+//! wrapped     AES-256-GCM(wrapping key, random nonce, key AAD, data key) | tag
+//!
+//! value AAD = "coffer value v1\0"    | environment 16 | secret 16 | version u32 BE | key
+//! key AAD   = "coffer data key v1\0" | mode u8 | environment 16 | secret 16 | version u32 BE | key
+//! mode      = 1 revealable, 2 never-reveal
+//! ```
+//!
+//! One sentence on nonces: a data key seals once, so its nonce is zero.
+//!
+//! The label carries the format version, and every piece but the last has a
+//! fixed width, so no two bindings share an AAD. A value opens only with its
+//! data key, and that unwraps only under the same environment, secret, version,
+//! key *and reveal mode*: bytes moved between rows, or a flag flipped in the
+//! database, make a value that does not open. The mode is bound where the data
+//! key is wrapped and not a second time around the value, so that latching a
+//! secret rewraps 32 bytes for each version and leaves nothing sealed the old way.
+//!
+//! Must never: give plaintext to anyone but [`reveal`]'s ticket holder. `open`
+//! is private; re-sealing goes from ciphertext to ciphertext in here.
+
+use ring::aead::{Aad, NONCE_LEN, Nonce};
+use zeroize::Zeroizing;
+
+use crate::domain::{EnvironmentId, KeyName, RevealMode, SecretId, Version};
+use crate::store::WrappedKey;
+
+use super::keyring::{KeyBytes, Keyring, Unopened, aead};
+use super::plaintext::{Plaintext, Revealed};
+use super::policy::Revealable;
+use super::{Error, Random};
+
+/// What a sealed value belongs to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Binding {
+    pub environment: EnvironmentId,
+    pub secret: SecretId,
+    pub key: KeyName,
+    pub version: Version,
+    pub mode: RevealMode,
+}
+
+impl Binding {
+    fn place(&self, label: &[u8], mode: Option<u8>) -> Vec<u8> {
+        let mut aad = Vec::with_capacity(label.len() + 37 + self.key.as_str().len());
+        aad.extend(label);
+        aad.extend(mode);
+        aad.extend(self.environment.to_bytes());
+        aad.extend(self.secret.to_bytes());
+        aad.extend(self.version.get().to_be_bytes());
+        aad.extend(self.key.as_str().as_bytes());
+        aad
+    }
+
+    fn value_aad(&self) -> Vec<u8> {
+        self.place(b"coffer value v1\0", None)
+    }
+
+    fn key_aad(&self) -> Vec<u8> {
+        let mode = match self.mode {
+            RevealMode::Revealable => 1,
+            RevealMode::NeverReveal => 2,
+        };
+        self.place(b"coffer data key v1\0", Some(mode))
+    }
+}
+
+/// A sealed value and its wrapped data key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct SealedValue {
+    pub data_key: WrappedKey,
+    pub ciphertext: Vec<u8>,
+}
+
+/// A data key seals once, so that is all it ever needs.
+fn only_nonce() -> Nonce {
+    Nonce::assume_unique_for_key([0; NONCE_LEN])
+}
+
+/// Seals a value under a new data key.
+pub(super) fn seal(
+    keyring: &Keyring,
+    random: Random,
+    binding: &Binding,
+    plaintext: Plaintext,
+) -> Result<SealedValue, Error> {
+    seal_bytes(keyring, random, binding, plaintext.expose())
+}
+
+fn seal_bytes(
+    keyring: &Keyring,
+    random: Random,
+    binding: &Binding,
+    mut bytes: Zeroizing<Vec<u8>>,
+) -> Result<SealedValue, Error> {
+    let key: KeyBytes = random.secret()?;
+    // Ciphertext replaces the plaintext in its own buffer; the tag is put
+    // behind it in a second step, so a buffer that has to grow holds no
+    // plaintext any more when it moves.
+    let tag = aead(&key)
+        .seal_in_place_separate_tag(only_nonce(), Aad::from(binding.value_aad()), bytes.as_mut_slice())
+        .expect("AES-GCM seals far more than the largest body");
+    let mut ciphertext = std::mem::take(&mut *bytes);
+    ciphertext.extend_from_slice(tag.as_ref());
+    let data_key = keyring.wrap(random, &key, &binding.key_aad())?;
+    Ok(SealedValue { data_key, ciphertext })
+}
+
+/// The door to a person.
+pub(super) fn reveal(keyring: &Keyring, ticket: Revealable) -> Result<Revealed, Error> {
+    let (binding, sealed) = ticket.into_parts();
+    let key = fingerprint(keyring, &sealed);
+    let bytes = open(keyring, &binding, sealed)?;
+    Revealed::new(bytes).ok_or(Error::Unreadable { key })
+}
+
+/// Gives an old version's value to a new version; nobody sees it.
+pub(super) fn reseal(
+    keyring: &Keyring,
+    random: Random,
+    from: &Binding,
+    sealed: SealedValue,
+    to: &Binding,
+) -> Result<SealedValue, Error> {
+    let bytes = open(keyring, from, sealed)?;
+    seal_bytes(keyring, random, to, bytes)
+}
+
+/// Latches a version: its data key unwraps as never-reveal from now on.
+pub(super) fn latch(
+    keyring: &Keyring,
+    random: Random,
+    from: &Binding,
+    data_key: &WrappedKey,
+) -> Result<WrappedKey, Error> {
+    let to = Binding { mode: RevealMode::NeverReveal, ..from.clone() };
+    let key = keyring.unwrap(data_key, &from.key_aad())?;
+    keyring.wrap(random, &key, &to.key_aad())
+}
+
+fn open(
+    keyring: &Keyring,
+    binding: &Binding,
+    sealed: SealedValue,
+) -> Result<Zeroizing<Vec<u8>>, Unopened> {
+    let damaged = Unopened(fingerprint(keyring, &sealed));
+    let key = keyring.unwrap(&sealed.data_key, &binding.key_aad())?;
+    let mut bytes = Zeroizing::new(sealed.ciphertext);
+    let length = aead(&key)
+        .open_in_place(only_nonce(), Aad::from(binding.value_aad()), bytes.as_mut_slice())
+        .map_err(|_| damaged)?
+        .len();
+    bytes.truncate(length);
+    Ok(bytes)
+}
+
+fn fingerprint(keyring: &Keyring, sealed: &SealedValue) -> super::Fingerprint {
+    // `unwrap` reports a key that is not loaded by its number before this is
+    // looked at.
+    keyring.fingerprint(sealed.data_key.key).unwrap_or(super::Fingerprint([0; 8]))
+}
+
+#[cfg(test)]
+mod tests {
+    use base64::Engine;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::domain::Timestamp;
+    use crate::store::KeyId;
+    use crate::vault::RootKey;
+
+    fn keyring() -> Keyring {
+        let text = base64::engine::general_purpose::STANDARD.encode([7; 32]);
+        let root = RootKey::parse(&text).unwrap();
+        let row = Keyring::new_row(&root, Random, Timestamp::from_millis(0)).unwrap();
+        Keyring::load(&root, [(KeyId(1), row)]).unwrap().unwrap()
+    }
+
+    fn plaintext(bytes: &[u8]) -> Plaintext {
+        Plaintext::new(Zeroizing::new(bytes.to_vec()))
+    }
+
+    prop_compose! {
+        fn binding()(
+            environment in 0u8..2, secret in 0u8..2, key in "[A-B][0-1]{0,2}",
+            version in 1u32..3, never in any::<bool>(),
+        ) -> Binding {
+            Binding {
+                environment: EnvironmentId::from_bytes([environment; 16]),
+                secret: SecretId::from_bytes([secret; 16]),
+                key: KeyName::parse(&key).unwrap(),
+                version: Version::new(version).unwrap(),
+                mode: RevealMode::from_never_reveal(never),
+            }
+        }
+    }
+
+    proptest! {
+        /// Two bindings share a key AAD only if they are the same, and a value
+        /// AAD only if they differ in nothing but the mode.
+        #[test]
+        fn the_aad_is_injective(a in binding(), b in binding()) {
+            prop_assert_eq!(a.key_aad() == b.key_aad(), a == b);
+            let b_with_mode_of_a = Binding { mode: a.mode, ..b.clone() };
+            prop_assert_eq!(a.value_aad() == b.value_aad(), a == b_with_mode_of_a);
+        }
+
+        /// What was sealed for one binding opens for it and for no other.
+        #[test]
+        fn a_value_opens_only_where_it_was_sealed(
+            a in binding(), b in binding(), value in prop::collection::vec(any::<u8>(), 1..64),
+        ) {
+            let keyring = keyring();
+            let sealed = seal(&keyring, Random, &a, plaintext(&value)).unwrap();
+            prop_assert_eq!(&*open(&keyring, &a, sealed.clone()).unwrap(), &value);
+            prop_assert_eq!(open(&keyring, &b, sealed).is_ok(), a == b);
+        }
+
+        /// No byte of what is stored can be changed.
+        #[test]
+        fn an_edited_value_does_not_open(
+            a in binding(), value in prop::collection::vec(any::<u8>(), 1..64),
+            at in any::<prop::sample::Index>(), flip in 1u8..,
+        ) {
+            let keyring = keyring();
+            let mut sealed = seal(&keyring, Random, &a, plaintext(&value)).unwrap();
+            let at = at.index(sealed.ciphertext.len());
+            sealed.ciphertext[at] ^= flip;
+            prop_assert!(open(&keyring, &a, sealed).is_err());
+        }
+    }
+
+    #[test]
+    fn latching_and_resealing_keep_the_value() {
+        let keyring = keyring();
+        let open_mode = Binding {
+            environment: EnvironmentId::from_bytes([1; 16]),
+            secret: SecretId::from_bytes([2; 16]),
+            key: KeyName::parse("A").unwrap(),
+            version: Version::FIRST,
+            mode: RevealMode::Revealable,
+        };
+        let never = Binding { mode: RevealMode::NeverReveal, ..open_mode.clone() };
+        let mut sealed = seal(&keyring, Random, &open_mode, plaintext(b"v")).unwrap();
+        sealed.data_key = latch(&keyring, Random, &open_mode, &sealed.data_key).unwrap();
+        assert!(open(&keyring, &open_mode, sealed.clone()).is_err());
+
+        let second = Binding { version: Version::new(2).unwrap(), ..never.clone() };
+        let moved = reseal(&keyring, Random, &never, sealed, &second).unwrap();
+        assert_eq!(&*open(&keyring, &second, moved).unwrap(), b"v");
+    }
+}

@@ -1,0 +1,84 @@
+//! Why a verb was not carried out: whose fault it is, without knowing HTTP.
+
+use crate::audit::ResourceType;
+use crate::domain::{Role, Version};
+use crate::store::{CommitError, ReadError, Unavailable};
+
+use super::keyring::Fingerprint;
+
+/// Why a verb was not carried out.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The thing does not exist, or not for this caller.
+    #[error("{} not found", .0.as_str())]
+    NotFound(ResourceType),
+    /// The caller's role is too low.
+    #[error("this needs the role {needed}")]
+    Role {
+        /// The lowest role that may.
+        needed: Role,
+    },
+    /// The caller's credential does not reach there.
+    #[error("the credential does not cover this")]
+    Scope,
+    /// The name or key is taken.
+    #[error("{} already exists", .0.as_str())]
+    Exists(ResourceType),
+    /// The environment still holds secrets.
+    #[error("the environment holds {secrets} secrets")]
+    NotEmpty {
+        /// How many.
+        secrets: u32,
+    },
+    /// The caller's precondition names another version.
+    #[error("the version in force is {current}")]
+    OtherVersion {
+        /// The version in force.
+        current: Version,
+    },
+    /// There is no higher version number.
+    #[error("no version number is left")]
+    VersionsExhausted,
+    /// The secret is never-reveal.
+    #[error("the secret is never-reveal")]
+    WriteOnly,
+    /// Reveal is switched off for the environment.
+    #[error("reveal is switched off")]
+    RevealDisabled,
+    /// `neverReveal` cannot be taken back.
+    #[error("never-reveal is for good")]
+    NeverRevealIsForGood,
+    /// A value is longer than the limit, or empty.
+    #[error("a value has 1 to {limit} bytes")]
+    ValueSize {
+        /// The limit in bytes.
+        limit: usize,
+    },
+    /// A stored value does not open.
+    #[error("a stored value does not open under key {key}")]
+    Unreadable {
+        /// The key that it says it was sealed under.
+        key: Fingerprint,
+    },
+    /// A stored row is damaged.
+    #[error("a stored row is damaged")]
+    Damaged(ResourceType),
+    /// No write is taken just now.
+    #[error("{0}")]
+    Unavailable(#[from] Unavailable),
+    /// The database could not be read.
+    #[error("{0}")]
+    Read(#[from] ReadError),
+    /// The operating system gave no random bytes.
+    #[error("the operating system gives no random bytes")]
+    NoRandomness,
+}
+
+impl From<CommitError<Error>> for Error {
+    fn from(error: CommitError<Error>) -> Self {
+        match error {
+            CommitError::Refused(error) => error,
+            CommitError::Unavailable(why) => Error::Unavailable(why),
+        }
+    }
+}

@@ -1,0 +1,309 @@
+//! Keys: the root key, and those that are made from it or wrapped under it.
+//!
+//! ```text
+//! root key        32 bytes from the operator; never stored by the database
+//! fingerprint     HKDF(root, salt "coffer fingerprint v1", info "root key")[0..8]
+//! wrapping key    HKDF(root, salt from KeyRow (random 32), info "coffer wrapping key v1")
+//! service keys    32 random bytes each (audit, token), wrapped
+//! data key        32 random bytes for one version of one secret, wrapped
+//! wrapped key     AES-256-GCM(wrapping key, random nonce, aad, key)
+//! ```
+//!
+//! HKDF is HKDF-SHA256 (RFC 5869). A wrapping key seals short keys only, so the
+//! 2^32 messages that random 96-bit nonces allow (NIST SP 800-38D, 8.3) are far
+//! away. Deleting a KeyRow's salt destroys its wrapping key even for whoever
+//! has the root key. Must never: print key bytes, or return them from the vault.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use ring::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
+use ring::hkdf::{HKDF_SHA256, KeyType, Salt};
+use zeroize::Zeroizing;
+
+use crate::store::{KeyId, KeyRow, ServiceKeysRow, WrappedKey};
+
+use super::{Error, Random};
+
+const KEY_BYTES: usize = 32;
+
+/// 32 bytes of key. Erased when dropped.
+pub(super) type KeyBytes = Zeroizing<[u8; KEY_BYTES]>;
+
+/// Tells keys apart without giving them away.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Fingerprint(pub [u8; 8]);
+
+impl fmt::Display for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// Why a text is not a root key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum BadRootKey {
+    /// Not base64.
+    #[error("the root key is not base64")]
+    NotBase64,
+    /// Not 32 bytes.
+    #[error("the root key must be 32 bytes, that is 44 characters of base64")]
+    NotThatLong,
+    /// The most common placeholder.
+    #[error("the root key is all zeros")]
+    AllZero,
+}
+
+/// The root key.
+pub struct RootKey(KeyBytes);
+
+impl fmt::Debug for RootKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "RootKey({})", self.fingerprint())
+    }
+}
+
+impl RootKey {
+    /// From base64 (RFC 4648, section 4, padded) with blanks around it.
+    pub fn parse(text: &str) -> Result<Self, BadRootKey> {
+        let bytes = Zeroizing::new(BASE64.decode(text.trim()).map_err(|_| BadRootKey::NotBase64)?);
+        let array = <&[u8; KEY_BYTES]>::try_from(bytes.as_slice()).map_err(|_| BadRootKey::NotThatLong)?;
+        if array.iter().all(|byte| *byte == 0) {
+            return Err(BadRootKey::AllZero);
+        }
+        Ok(Self(Zeroizing::new(*array)))
+    }
+
+    /// A new one.
+    pub fn generate(random: Random) -> Result<Self, Error> {
+        random.secret().map(Self)
+    }
+
+    /// The text that [`RootKey::parse`] reads, for the key file.
+    pub fn to_text(&self) -> Zeroizing<String> {
+        Zeroizing::new(BASE64.encode(self.0.as_slice()))
+    }
+
+    /// Its fingerprint.
+    pub fn fingerprint(&self) -> Fingerprint {
+        let key = derive(&self.0, b"coffer fingerprint v1", b"root key");
+        let (head, _) = key.split_first_chunk().expect("32 bytes begin with 8");
+        Fingerprint(*head)
+    }
+}
+
+struct ThirtyTwo;
+
+impl KeyType for ThirtyTwo {
+    fn len(&self) -> usize {
+        KEY_BYTES
+    }
+}
+
+fn derive(secret: &KeyBytes, salt: &[u8], info: &[u8]) -> KeyBytes {
+    let mut out = Zeroizing::new([0; KEY_BYTES]);
+    Salt::new(HKDF_SHA256, salt)
+        .extract(secret.as_slice())
+        .expand(&[info], ThirtyTwo)
+        .and_then(|okm| okm.fill(out.as_mut_slice()))
+        .expect("HKDF-SHA256 gives up to 8160 bytes, and 32 are asked for");
+    out
+}
+
+pub(super) fn aead(key: &KeyBytes) -> LessSafeKey {
+    LessSafeKey::new(
+        UnboundKey::new(&AES_256_GCM, key.as_slice()).expect("an AES-256 key is 32 bytes long"),
+    )
+}
+
+/// A key or value that does not open, and the key that it names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Unopened(pub Fingerprint);
+
+impl From<Unopened> for Error {
+    fn from(Unopened(key): Unopened) -> Self {
+        Error::Unreadable { key }
+    }
+}
+
+/// The key that API tokens are hashed with.
+pub struct TokenKey(KeyBytes);
+
+impl fmt::Debug for TokenKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("TokenKey(..)")
+    }
+}
+
+impl TokenKey {
+    /// The bytes, for `access` to hash with.
+    pub fn bytes(&self) -> &Zeroizing<[u8; 32]> {
+        &self.0
+    }
+}
+
+struct WrappingKey {
+    key: LessSafeKey,
+    root: Fingerprint,
+}
+
+/// Every wrapping key that the root key gives, one of them in force.
+pub(super) struct Keyring {
+    wrapping: BTreeMap<KeyId, WrappingKey>,
+    active: KeyId,
+}
+
+impl fmt::Debug for Keyring {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Keyring").field("active", &self.active).finish_non_exhaustive()
+    }
+}
+
+impl Keyring {
+    /// From the stored rows. The newest key is in force. `None` when there is
+    /// no row. Fails with the fingerprint that the database wants.
+    pub fn load(
+        root: &RootKey,
+        rows: impl IntoIterator<Item = (KeyId, KeyRow)>,
+    ) -> Result<Option<Self>, Fingerprint> {
+        let given = root.fingerprint();
+        let mut wrapping = BTreeMap::new();
+        for (id, row) in rows {
+            let wanted = Fingerprint(row.root_fingerprint);
+            if wanted != given {
+                return Err(wanted);
+            }
+            wrapping.insert(id, Self::wrapping_key(root, &row));
+        }
+        let active = wrapping.last_key_value().map(|(id, _)| *id);
+        Ok(active.map(|active| Self { wrapping, active }))
+    }
+
+    /// The row of a new wrapping key.
+    pub fn new_row(root: &RootKey, random: Random, now: crate::domain::Timestamp) -> Result<KeyRow, Error> {
+        Ok(KeyRow {
+            salt: random.bytes()?,
+            root_fingerprint: root.fingerprint().0,
+            created_at: now,
+        })
+    }
+
+    fn wrapping_key(root: &RootKey, row: &KeyRow) -> WrappingKey {
+        WrappingKey {
+            key: aead(&derive(&root.0, &row.salt, b"coffer wrapping key v1")),
+            root: Fingerprint(row.root_fingerprint),
+        }
+    }
+
+    /// Wraps a key. `aad` says what the key is for; only the same `aad` unwraps it.
+    pub fn wrap(&self, random: Random, key: &KeyBytes, aad: &[u8]) -> Result<WrappedKey, Error> {
+        let nonce = random.bytes()?;
+        // Ciphertext replaces the key in this buffer.
+        let mut sealed = Zeroizing::new(**key);
+        let wrapping = &self.wrapping[&self.active].key;
+        let tag = wrapping
+            .seal_in_place_separate_tag(
+                Nonce::assume_unique_for_key(nonce),
+                Aad::from(aad),
+                sealed.as_mut_slice(),
+            )
+            .expect("AES-GCM seals 32 bytes");
+        let tag = tag.as_ref().try_into().expect("a GCM tag is 16 bytes long");
+        Ok(WrappedKey { key: self.active, nonce, sealed: *sealed, tag })
+    }
+
+    /// Unwraps a key.
+    pub fn unwrap(&self, wrapped: &WrappedKey, aad: &[u8]) -> Result<KeyBytes, Unopened> {
+        // A key that is not loaded has no fingerprint here but its number.
+        let unknown = || {
+            let mut name = [0; 8];
+            name[4..].copy_from_slice(&wrapped.key.0.to_be_bytes());
+            Unopened(Fingerprint(name))
+        };
+        let wrapping = self.wrapping.get(&wrapped.key).ok_or_else(unknown)?;
+        let mut buffer = Zeroizing::new([0; KEY_BYTES + 16]);
+        buffer[..KEY_BYTES].copy_from_slice(&wrapped.sealed);
+        buffer[KEY_BYTES..].copy_from_slice(&wrapped.tag);
+        let opened = wrapping
+            .key
+            .open_in_place(
+                Nonce::assume_unique_for_key(wrapped.nonce),
+                Aad::from(aad),
+                buffer.as_mut_slice(),
+            )
+            .map_err(|_| Unopened(wrapping.root))?;
+        let mut key = Zeroizing::new([0; KEY_BYTES]);
+        key.copy_from_slice(opened);
+        Ok(key)
+    }
+
+    /// The fingerprint of the root key behind a wrapping key.
+    pub fn fingerprint(&self, id: KeyId) -> Option<Fingerprint> {
+        self.wrapping.get(&id).map(|key| key.root)
+    }
+}
+
+const AUDIT_AAD: &[u8] = b"coffer service key v1\0audit";
+const TOKEN_AAD: &[u8] = b"coffer service key v1\0token";
+
+/// The keys of services, unwrapped.
+pub(super) struct ServiceKeys {
+    pub audit: crate::audit::AuditKey,
+    pub token: TokenKey,
+}
+
+impl ServiceKeys {
+    /// New ones, wrapped for the database.
+    pub fn generate(keyring: &Keyring, random: Random) -> Result<ServiceKeysRow, Error> {
+        Ok(ServiceKeysRow {
+            audit: keyring.wrap(random, &random.secret()?, AUDIT_AAD)?,
+            token: keyring.wrap(random, &random.secret()?, TOKEN_AAD)?,
+        })
+    }
+
+    /// From the database.
+    pub fn load(keyring: &Keyring, row: &ServiceKeysRow) -> Result<Self, Unopened> {
+        Ok(Self {
+            audit: crate::audit::AuditKey::new(&keyring.unwrap(&row.audit, AUDIT_AAD)?),
+            token: TokenKey(keyring.unwrap(&row.token, TOKEN_AAD)?),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn root_keys_that_are_refused() {
+        let bad = |text: &str| RootKey::parse(text).err();
+        assert_eq!(bad("not base64!"), Some(BadRootKey::NotBase64));
+        assert_eq!(bad(""), Some(BadRootKey::NotThatLong));
+        assert_eq!(bad(&BASE64.encode([7; 31])), Some(BadRootKey::NotThatLong));
+        assert_eq!(bad(&BASE64.encode([0; 32])), Some(BadRootKey::AllZero));
+        assert_eq!(bad(&format!(" {}\n", BASE64.encode([7; 32]))), None);
+    }
+
+    #[test]
+    fn a_wrapped_key_opens_only_for_what_it_was_wrapped_for() {
+        let root = RootKey::parse(&BASE64.encode([7; 32])).unwrap();
+        let now = crate::domain::Timestamp::from_millis(0);
+        let row = Keyring::new_row(&root, Random, now).unwrap();
+        let keyring = Keyring::load(&root, [(KeyId(1), row.clone())]).unwrap().unwrap();
+        let key = Random.secret().unwrap();
+        let wrapped = keyring.wrap(Random, &key, b"for this").unwrap();
+        assert_eq!(*keyring.unwrap(&wrapped, b"for this").unwrap(), *key);
+        assert!(keyring.unwrap(&wrapped, b"for that").is_err());
+
+        let other = RootKey::parse(&BASE64.encode([8; 32])).unwrap();
+        assert_eq!(Keyring::load(&other, [(KeyId(1), row)]).unwrap_err(), root.fingerprint());
+    }
+}

@@ -1,0 +1,121 @@
+//! The vault: the only room where plaintext exists.
+//!
+//! Owns: the verbs on environments, secrets and vars; the policy that decides
+//! about them; the keys and the cipher.
+//! Must never: return plaintext by any other way than `reveal` (to a person,
+//! by a [`policy::Revealable`] ticket); know HTTP; trust a flag in the
+//! database that the cipher does not confirm.
+//! Called by: `http`, one verb per request. Uses `store` for rows.
+//!
+//! A verb takes a [`Permit`]: proof that the caller was authorised for its
+//! level and place. Checks that depend on the row are made inside the writer,
+//! where nothing can change between the check and the write.
+
+mod cipher;
+mod environments;
+mod error;
+mod keyring;
+mod lookup;
+mod plaintext;
+mod policy;
+mod random;
+mod secrets;
+mod settings;
+mod unlock;
+mod value;
+mod vars;
+mod versions;
+
+pub use environments::NewEnvironment;
+pub use error::Error;
+pub use keyring::{BadRootKey, Fingerprint, RootKey, TokenKey};
+pub use lookup::Page;
+pub use plaintext::{Plaintext, Revealed};
+pub use policy::{Administer, Caller, InScope, Level, Permit, Read, Reveal, Target, Write};
+pub use random::Random;
+pub use secrets::{NewSecret, SecretPatch};
+pub use settings::SettingsPatch;
+pub use unlock::{FirstStart, UnlockError, Unlocked, unlock};
+pub use value::{Alphabet, Generate, NewValue};
+pub use vars::{NewVar, VarPatch};
+
+pub use crate::store::Unavailable;
+
+use std::sync::Arc;
+
+use crate::audit::{Action, Draft};
+use crate::domain::{Clock, EnvironmentId, Origin, Principal, Timestamp};
+use crate::store::Store;
+
+use keyring::Keyring;
+
+/// What the configuration may limit.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Longest value, in bytes of UTF-8.
+    pub value_bytes: usize,
+    /// How many versions of a secret are kept.
+    pub versions_kept: u32,
+}
+
+/// The room itself.
+#[derive(Debug)]
+pub struct Vault {
+    store: Arc<Store>,
+    keyring: Arc<Keyring>,
+    clock: Arc<dyn Clock>,
+    random: Random,
+    limits: Limits,
+}
+
+impl Vault {
+    /// Puts the parts together.
+    pub fn new(unlocked: &Unlocked, clock: Arc<dyn Clock>, limits: Limits) -> Self {
+        Self {
+            store: Arc::clone(&unlocked.store),
+            keyring: Arc::clone(&unlocked.keyring),
+            clock,
+            random: Random,
+            limits,
+        }
+    }
+
+    /// What the configuration limits.
+    pub fn limits(&self) -> Limits {
+        self.limits
+    }
+
+    /// The time by which this vault goes.
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// Whether a write would be taken now, and if not, why.
+    pub fn writable(&self) -> Result<(), Unavailable> {
+        self.store.writable()
+    }
+
+    /// See [`Store::revision`].
+    pub fn revision(&self, environment: EnvironmentId) -> u64 {
+        self.store.revision(environment)
+    }
+
+    /// Writes an audit row about something that changes nothing else: start,
+    /// stop, a refusal.
+    pub async fn record(&self, draft: Draft) -> Result<(), Error> {
+        self.commit(move |_| Ok(((), draft))).await
+    }
+
+    /// Writes an audit row about what the server itself does.
+    pub async fn record_host(&self, action: Action, details: &serde_json::Value) -> Result<(), Error> {
+        let draft = Draft::new(action, &Principal::host(), &Origin::host(), self.now());
+        self.record(draft.details(details)).await
+    }
+
+    async fn commit<T: Send + 'static>(
+        &self,
+        change: impl FnOnce(&mut crate::store::Tx<'_>) -> Result<(T, Draft), Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        self.store.commit(change).await.map_err(Error::from)
+    }
+}

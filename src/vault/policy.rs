@@ -1,0 +1,201 @@
+//! Who may do what: checks that return tickets.
+//!
+//! Owns: every yes and no about roles, scopes and reveal. Only this file can
+//! build a [`Permit`], an [`InScope`] or a [`Revealable`], and each is needed
+//! by the step that it allows; a forgotten check does not compile.
+//! Must never: decide from anything but the principal and the rows it is given.
+
+use std::marker::PhantomData;
+
+use crate::audit::{Action, Draft};
+use crate::domain::{
+    EnvironmentId, EnvironmentName, Origin, Principal, RevealMode, Role, Scope, Settings, Timestamp,
+};
+use crate::store::EnvironmentRow;
+
+use super::Error;
+use super::cipher::{Binding, SealedValue};
+
+/// What a permit allows; decides the lowest role that gets one.
+pub trait Level: Send + Sync + 'static {
+    /// The lowest role.
+    const ROLE: Role;
+}
+
+macro_rules! levels {
+    ($($(#[$doc:meta])* $name:ident $role:ident;)*) => {$(
+        $(#[$doc])*
+        #[derive(Debug)]
+        pub enum $name {}
+        impl Level for $name {
+            const ROLE: Role = Role::$role;
+        }
+    )*};
+}
+
+levels! {
+    /// Reading what is not a secret's value.
+    Read Viewer;
+    /// Creating, updating, deleting secrets and vars; activating versions.
+    Write Operator;
+    /// Seeing a secret's value.
+    Reveal Admin;
+    /// Environments and their settings.
+    Administer Admin;
+}
+
+/// An authenticated request.
+#[derive(Debug, Clone)]
+pub struct Caller {
+    /// Who asks.
+    pub principal: Principal,
+    /// From where, under which request id.
+    pub origin: Origin,
+}
+
+impl Caller {
+    /// Begins an audit row.
+    pub fn draft(&self, action: Action, now: Timestamp) -> Draft {
+        Draft::new(action, &self.principal, &self.origin, now)
+    }
+}
+
+/// What a request is aimed at, as far as its path says.
+#[derive(Debug, Clone, Copy)]
+pub enum Target<'a> {
+    /// Whatever the caller's scope holds; the verb filters.
+    InScope,
+    /// Something that belongs to no environment; needs the whole scope.
+    Everything,
+    /// The environment with this id or name.
+    Environment(&'a str),
+    /// A row by its own id. Its environment is not known yet; the verb checks
+    /// it when it finds the row, and a row out of scope is a missing one.
+    Row(&'a str),
+}
+
+/// An environment that the caller's scope covers.
+#[derive(Debug, Clone)]
+pub struct InScope {
+    id: EnvironmentId,
+}
+
+impl InScope {
+    /// Its id.
+    pub fn id(&self) -> EnvironmentId {
+        self.id
+    }
+}
+
+/// Proof that a caller was authorised for level `L`.
+#[derive(Debug)]
+pub struct Permit<L> {
+    caller: Caller,
+    environment: Option<InScope>,
+    level: PhantomData<fn() -> L>,
+}
+
+impl<L> Permit<L> {
+    /// The environment that the path named, or that there is none.
+    pub fn environment(&self) -> Result<&InScope, Error> {
+        self.environment.as_ref().ok_or(Error::NotFound(crate::audit::ResourceType::Environment))
+    }
+
+    /// Whether the caller's scope covers an environment.
+    pub(super) fn covers(&self, environment: EnvironmentId) -> bool {
+        self.caller.principal.scope.covers(environment)
+    }
+
+    /// Whether the caller's scope is a list, so that there are environments
+    /// whose rows it must not learn about.
+    pub(super) fn is_scoped(&self) -> bool {
+        self.caller.principal.scope != Scope::All
+    }
+
+    pub(super) fn draft(&self, action: Action, now: Timestamp) -> Draft {
+        self.caller.draft(action, now)
+    }
+
+    /// The name under which the caller's versions are kept.
+    pub(super) fn actor_name(&self) -> String {
+        self.caller.principal.name.clone()
+    }
+}
+
+/// Scope first, then role. `found` is the environment that the path names, if
+/// it exists. A caller whose scope is a list gets the same refusal for an
+/// environment that it does not cover and for one that does not exist.
+pub(super) fn authorise<L: Level>(
+    caller: &Caller,
+    target: Target<'_>,
+    found: Option<EnvironmentId>,
+) -> Result<Permit<L>, Error> {
+    let scope = &caller.principal.scope;
+    let reached = match (target, found) {
+        (Target::InScope | Target::Row(_), _) => true,
+        (Target::Environment(_), Some(id)) => scope.covers(id),
+        (Target::Everything, _) | (Target::Environment(_), None) => *scope == Scope::All,
+    };
+    if !reached {
+        return Err(Error::Scope);
+    }
+    if caller.principal.role < L::ROLE {
+        return Err(Error::Role { needed: L::ROLE });
+    }
+    Ok(Permit {
+        caller: caller.clone(),
+        environment: found.map(|id| InScope { id }),
+        level: PhantomData,
+    })
+}
+
+/// A sealed value that may be shown to a person. Holds the very value it was
+/// issued for, so it cannot be used for another.
+#[allow(missing_debug_implementations)]
+pub struct Revealable {
+    binding: Binding,
+    sealed: SealedValue,
+}
+
+impl Revealable {
+    /// For the cipher's door.
+    pub(super) fn into_parts(self) -> (Binding, SealedValue) {
+        (self.binding, self.sealed)
+    }
+}
+
+/// Whether a person with a reveal permit may see this value: the environment's
+/// switch first, then the secret's own mode.
+pub(super) fn may_reveal(
+    _permit: &Permit<Reveal>,
+    settings: &Settings,
+    mode: RevealMode,
+) -> Result<RevealDecision, Error> {
+    if !settings.allow_secret_reveal {
+        return Err(Error::RevealDisabled);
+    }
+    match mode {
+        RevealMode::NeverReveal => Err(Error::WriteOnly),
+        RevealMode::Revealable => Ok(RevealDecision(())),
+    }
+}
+
+/// The yes of [`may_reveal`], before the value was looked up.
+pub(super) struct RevealDecision(());
+
+impl RevealDecision {
+    /// Attaches the value that the decision was about. A binding of a
+    /// never-reveal secret gives no ticket, whatever was decided.
+    pub fn on(self, binding: Binding, sealed: SealedValue) -> Result<Revealable, Error> {
+        match binding.mode {
+            RevealMode::NeverReveal => Err(Error::WriteOnly),
+            RevealMode::Revealable => Ok(Revealable { binding, sealed }),
+        }
+    }
+}
+
+/// Labels an audit row with an environment.
+pub(super) fn label(draft: Draft, id: EnvironmentId, row: &EnvironmentRow) -> Draft {
+    let name: &EnvironmentName = &row.name;
+    draft.within(id, name)
+}

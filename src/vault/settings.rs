@@ -1,0 +1,69 @@
+//! The verbs on an environment's settings.
+
+use serde_json::json;
+
+use crate::audit::Action;
+use crate::domain::Settings;
+use crate::store::Environments;
+
+use super::lookup::{environment_row, not_before};
+use super::{Administer, Error, Permit, Vault, policy};
+
+/// Changes to the settings. What is `None` stays as it is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct SettingsPatch {
+    /// See [`Settings::allow_secret_reveal`].
+    pub allow_secret_reveal: Option<bool>,
+    /// See [`Settings::never_reveal_by_default`].
+    pub never_reveal_by_default: Option<bool>,
+}
+
+impl Vault {
+    /// The settings of the permit's environment.
+    pub fn read_settings(&self, permit: &Permit<Administer>) -> Result<Settings, Error> {
+        Ok(environment_row(&*self.store, permit.environment()?.id())?.settings)
+    }
+
+    /// Changes some settings.
+    pub async fn update_settings(
+        &self,
+        permit: &Permit<Administer>,
+        patch: SettingsPatch,
+    ) -> Result<Settings, Error> {
+        self.change_settings(permit, Action::SettingsUpdate, move |old| Settings {
+            allow_secret_reveal: patch.allow_secret_reveal.unwrap_or(old.allow_secret_reveal),
+            never_reveal_by_default: patch.never_reveal_by_default.unwrap_or(old.never_reveal_by_default),
+        })
+        .await
+    }
+
+    /// Restores the defaults.
+    pub async fn reset_settings(&self, permit: &Permit<Administer>) -> Result<Settings, Error> {
+        self.change_settings(permit, Action::SettingsReset, |_| Settings::default()).await
+    }
+
+    async fn change_settings(
+        &self,
+        permit: &Permit<Administer>,
+        action: Action,
+        change: impl FnOnce(Settings) -> Settings + Send + 'static,
+    ) -> Result<Settings, Error> {
+        let id = permit.environment()?.id();
+        let now = self.now();
+        let draft = permit.draft(action, now);
+        self.commit(move |tx| {
+            let mut row = environment_row(tx, id)?;
+            let old = row.settings;
+            row.settings = change(old);
+            if row.settings != old {
+                row.updated_at = not_before(now, row.updated_at);
+                tx.put::<Environments>(&id, &row);
+            }
+            let draft = policy::label(draft, id, &row)
+                .on(id, Some(row.name.as_str()))
+                .details(&json!({ "old": old, "new": row.settings }));
+            Ok((row.settings, draft))
+        })
+        .await
+    }
+}

@@ -1,0 +1,114 @@
+//! From a root key and an opened database to a store that can be written.
+
+use std::sync::Arc;
+
+use crate::audit::{Broken, Chain};
+use crate::domain::{DisplayName, EnvironmentName, Timestamp};
+use crate::store::{
+    AuditHead, KeyId, KeyRow, Keys, Opened, ReadError, ServiceKeys as ServiceKeysTable,
+    ServiceKeysRow, Store, Tx, View,
+};
+
+use super::environments::{self, NewEnvironment};
+use super::keyring::{Keyring, ServiceKeys};
+use super::{Error, Fingerprint, Random, RootKey, TokenKey};
+
+/// Why the database stays closed.
+#[derive(Debug, thiserror::Error)]
+pub enum UnlockError {
+    /// The root key is not the one it was sealed under.
+    #[error("the database is sealed under root key {wanted}, but the root key given is {given}")]
+    OtherRootKey {
+        /// The fingerprint that the database names.
+        wanted: Fingerprint,
+        /// The fingerprint of the key that was given.
+        given: Fingerprint,
+    },
+    /// A key row does not open although the fingerprint fits.
+    #[error("the keys in the database are damaged; restore a backup")]
+    DamagedKeys,
+    /// The end of the audit log was tampered with.
+    #[error("the audit log does not hold: {0}")]
+    Audit(#[from] Broken),
+    /// The database could not be read.
+    #[error("{0}")]
+    Read(#[from] ReadError),
+    /// The writer thread could not be started.
+    #[error("no thread for the writer: {0}")]
+    Thread(std::io::Error),
+    /// There are no random bytes.
+    #[error("{0}")]
+    Other(Error),
+}
+
+/// An unlocked database.
+#[derive(Debug)]
+pub struct Unlocked {
+    /// The store, with its writer running.
+    pub store: Arc<Store>,
+    /// The key that API tokens are hashed with.
+    pub token_key: TokenKey,
+    /// Set when the database is empty and has to be initialised.
+    pub first_start: Option<FirstStart>,
+    pub(super) keyring: Arc<Keyring>,
+}
+
+/// The rows that make an empty database a coffer database. They are written in
+/// one batch with the first credential, so there is never a half of them.
+#[derive(Debug)]
+pub struct FirstStart {
+    key: KeyRow,
+    service_keys: ServiceKeysRow,
+}
+
+const FIRST_KEY: KeyId = KeyId(1);
+
+impl FirstStart {
+    /// Writes the keys and the first environments.
+    pub fn write(
+        &self,
+        tx: &mut Tx<'_>,
+        environments: &[EnvironmentName],
+        now: Timestamp,
+    ) -> Result<(), Error> {
+        tx.put::<Keys>(&FIRST_KEY, &self.key);
+        tx.put::<ServiceKeysTable>(&(), &self.service_keys);
+        for name in environments {
+            let new = NewEnvironment { name: name.clone(), display_name: DisplayName::default() };
+            environments::put_new(tx, environments::new_id(Random, now)?, new, now)?;
+        }
+        Ok(())
+    }
+}
+
+/// Loads the keys (or makes them, for an empty database) and starts the writer.
+pub fn unlock(opened: Opened, root: &RootKey, now: Timestamp) -> Result<Unlocked, UnlockError> {
+    let rows = opened.scan::<Keys>(&[], None).collect::<Result<Vec<_>, _>>()?;
+    let loaded = Keyring::load(root, rows)
+        .map_err(|wanted| UnlockError::OtherRootKey { wanted, given: root.fingerprint() })?;
+    let (keyring, service_keys, first_start) = match loaded {
+        Some(keyring) => {
+            let row = opened.get::<ServiceKeysTable>(&())?.ok_or(UnlockError::DamagedKeys)?;
+            (keyring, row, None)
+        }
+        None => {
+            let key = Keyring::new_row(root, Random, now).map_err(UnlockError::Other)?;
+            let keyring = Keyring::load(root, [(FIRST_KEY, key.clone())])
+                .ok()
+                .flatten()
+                .expect("a key row made from this root key loads under it");
+            let row = ServiceKeys::generate(&keyring, Random).map_err(UnlockError::Other)?;
+            (keyring, row.clone(), Some(FirstStart { key, service_keys: row }))
+        }
+    };
+    let services = ServiceKeys::load(&keyring, &service_keys).map_err(|_| UnlockError::DamagedKeys)?;
+    let head = opened.get::<AuditHead>(&())?.map(|row| row.head());
+    let chain = Chain::resume(services.audit, head.as_ref())?;
+    let store = opened.start(chain).map_err(UnlockError::Thread)?;
+    Ok(Unlocked {
+        store: Arc::new(store),
+        token_key: services.token,
+        first_start,
+        keyring: Arc::new(keyring),
+    })
+}
