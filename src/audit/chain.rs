@@ -209,7 +209,12 @@ mod tests {
     }
 
     fn draft(n: i64) -> Draft {
-        Draft::new(Action::ServerStart, &Principal::host(), &Origin::host(), Timestamp::from_millis(n))
+        Draft::new(
+            Action::ServerStart,
+            &Principal::host(),
+            &Origin::host(),
+            Timestamp::from_millis(n),
+        )
     }
 
     type Stored = (u64, Mac, Vec<u8>);

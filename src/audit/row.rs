@@ -118,7 +118,8 @@ impl Action {
     /// What kind of thing the action is done to.
     pub fn resource_type(self) -> ResourceType {
         let word = self.as_str().split('.').next().unwrap_or_default();
-        ResourceType::from_word(word).expect("every action begins with a resource type; a test walks them all")
+        ResourceType::from_word(word)
+            .expect("every action begins with a resource type; a test walks them all")
     }
 }
 

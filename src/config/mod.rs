@@ -1,1 +1,283 @@
-//! stub
+//! The configuration: `config.toml`, then `COFFER_*` variables, then flags.
+//!
+//! Owns: every name of a setting, its rule, its default.
+//! Must never: hold a secret (keys and tokens have their own sources), or pass
+//! over a name that it does not know; a typo must not become a default.
+//! Called by: `cli`, once at start.
+
+mod raw;
+mod settings;
+
+pub use raw::Variables;
+pub use settings::{Auth, Bootstrap, Config, Keys, Limits, Network, RateLimit, Server};
+
+use std::path::{Path, PathBuf};
+
+use raw::Raw;
+use settings::{LATER_SECTIONS, SETTINGS};
+
+/// What keeps the configuration from being used: one line that names the file
+/// or variable, the key, and what to do.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{place}: {problem}")]
+pub struct ConfigError {
+    /// The file and key, or the variable.
+    pub place: String,
+    /// What is wrong, and the remedy.
+    pub problem: String,
+}
+
+impl ConfigError {
+    fn new(place: impl ToString, problem: impl ToString) -> Self {
+        Self { place: place.to_string(), problem: problem.to_string() }
+    }
+}
+
+/// The file that is read when none is named, if it exists.
+pub const DEFAULT_FILE: &str = "config.toml";
+
+/// Reads the configuration. `file` is one that was asked for and must exist.
+pub fn load(file: Option<&Path>, variables: &Variables) -> Result<Config, ConfigError> {
+    let mut config = Config::default();
+    let named =
+        file.map(Path::to_owned).or_else(|| variables.get("COFFER_CONFIG").map(PathBuf::from));
+    let text = match &named {
+        Some(path) => Some((path.clone(), read(path)?)),
+        None => {
+            let path = PathBuf::from(DEFAULT_FILE);
+            if path.exists() { Some((path.clone(), read(&path)?)) } else { None }
+        }
+    };
+    if let Some((path, text)) = text {
+        apply_file(&mut config, &path, &text)?;
+    }
+    apply_variables(&mut config, variables)?;
+    config.check().map_err(|(key, problem)| ConfigError::new(key, problem))?;
+    Ok(config)
+}
+
+fn read(path: &Path) -> Result<String, ConfigError> {
+    std::fs::read_to_string(path).map_err(|error| {
+        ConfigError::new(
+            path.display(),
+            format!("cannot be read: {error}. Check the path and its permissions."),
+        )
+    })
+}
+
+fn apply_file(config: &mut Config, path: &Path, text: &str) -> Result<(), ConfigError> {
+    let file = path.display();
+    let table: toml::Table = text.parse().map_err(|error: toml::de::Error| {
+        let line = error
+            .span()
+            .map_or(1, |span| 1 + text[..span.start.min(text.len())].matches('\n').count());
+        let message = error.message().replace('\n', " ");
+        ConfigError::new(
+            &file,
+            format!("line {line} is not TOML: {message}. Mend or remove that line."),
+        )
+    })?;
+    for (section, content) in table {
+        if LATER_SECTIONS.contains(&section.as_str()) {
+            config.not_in_force.push(section);
+            continue;
+        }
+        let known = SETTINGS.iter().any(|setting| setting.section == section);
+        let toml::Value::Table(keys) = content else {
+            let place = format!("{file}: {section}");
+            let problem = if known {
+                format!("must be a section. Write it as [{section}].")
+            } else {
+                unknown(&section, section_names())
+            };
+            return Err(ConfigError::new(place, problem));
+        };
+        if !known {
+            return Err(ConfigError::new(
+                format!("{file}: [{section}]"),
+                unknown(&section, section_names()),
+            ));
+        }
+        for (key, value) in keys {
+            let place = format!("{file}: [{section}] {key}");
+            set(config, &section, &key, Raw::Toml(value), &place)?;
+        }
+    }
+    Ok(())
+}
+
+fn apply_variables(config: &mut Config, variables: &Variables) -> Result<(), ConfigError> {
+    for (name, value) in variables.settings() {
+        let Some((section, key)) = name["COFFER_".len()..].split_once("__") else { continue };
+        let (section, key) = (section.to_ascii_lowercase(), key.to_ascii_lowercase());
+        if LATER_SECTIONS.contains(&section.as_str()) {
+            config.not_in_force.push(section);
+            continue;
+        }
+        set(config, &section, &key, Raw::Text(value.to_owned()), name)?;
+    }
+    Ok(())
+}
+
+fn set(
+    config: &mut Config,
+    section: &str,
+    key: &str,
+    raw: Raw,
+    place: &str,
+) -> Result<(), ConfigError> {
+    let setting = SETTINGS.iter().find(|setting| setting.section == section && setting.key == key);
+    let Some(setting) = setting else {
+        let known = SETTINGS.iter().filter(|setting| setting.section == section);
+        let names: Vec<_> = known.map(|setting| setting.key).collect();
+        let names = if names.is_empty() { section_names() } else { names };
+        return Err(ConfigError::new(place, unknown(key, names)));
+    };
+    (setting.set)(config, raw).map_err(|problem| ConfigError::new(place, problem))
+}
+
+fn section_names() -> Vec<&'static str> {
+    let mut names: Vec<_> = SETTINGS.iter().map(|setting| setting.section).collect();
+    names.extend(LATER_SECTIONS);
+    names.sort_unstable();
+    names.dedup();
+    names
+}
+
+fn unknown(name: &str, known: Vec<&'static str>) -> String {
+    let near = known.iter().find(|one| is_near(name, one));
+    match near {
+        Some(near) => format!("unknown name. Did you mean \"{near}\"?"),
+        None => format!("unknown name. Remove it; known here: {}.", known.join(", ")),
+    }
+}
+
+/// Whether one slip of the finger leads from one word to the other: a letter
+/// too many, too few, wrong, or two swapped.
+fn is_near(a: &str, b: &str) -> bool {
+    let (a, b) = (a.as_bytes(), b.as_bytes());
+    let same_head = a.iter().zip(b).take_while(|(x, y)| x == y).count();
+    let (rest_a, rest_b) = (&a[same_head..], &b[same_head..]);
+    let skip = |rest: &'_ [u8], n: usize| rest.get(n..).map(<[u8]>::to_vec);
+    let swapped =
+        rest_a.len() > 1 && rest_b.len() > 1 && rest_a[0] == rest_b[1] && rest_a[1] == rest_b[0];
+    skip(rest_a, 1).is_some_and(|rest| rest == rest_b)
+        || skip(rest_b, 1).is_some_and(|rest| rest == rest_a)
+        || (skip(rest_a, 1).is_some() && skip(rest_a, 1) == skip(rest_b, 1))
+        || (swapped && rest_a[2..] == rest_b[2..])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with_file(text: &str) -> Result<Config, ConfigError> {
+        let mut config = Config::default();
+        apply_file(&mut config, Path::new("config.toml"), text)?;
+        config.check().map_err(|(key, problem)| ConfigError::new(key, problem))?;
+        Ok(config)
+    }
+
+    fn complaint(text: &str) -> String {
+        let line = with_file(text).unwrap_err().to_string();
+        assert!(!line.contains('\n'), "one line: {line}");
+        line
+    }
+
+    #[test]
+    fn defaults_hold_without_a_file() {
+        let config = Config::default();
+        assert_eq!(config.server.listen.to_string(), "127.0.0.1:8420");
+        assert_eq!(config.server.data_dir, Path::new("./data"));
+        assert_eq!(config.limits.value_bytes, 65_536);
+        assert_eq!(config.bootstrap.environments[0].as_str(), "development");
+    }
+
+    #[test]
+    fn every_name_of_the_contract_is_accepted() {
+        let config = with_file(
+            r#"
+            [server]
+            listen = "127.0.0.1:1"
+            data_dir = "d"
+            trusted_proxies = ["10.0.0.0/8", "::1"]
+            [keys]
+            root_key_file = "k"
+            [bootstrap]
+            environments = ["a", "b"]
+            [limits]
+            value_bytes = 100
+            versions_kept = 3
+            body_bytes = 100000
+            [rate_limit]
+            authenticated_per_minute = 0
+            anonymous_per_minute = 1
+            login_failures = 2
+            [auth]
+            argon2_memory_kib = 19456
+            argon2_passes = 2
+            session_idle_minutes = 30
+            session_hours = 12
+            [[workload]]
+            name = "api"
+            [[deliver]]
+            path = "x"
+            [backup]
+            every = "1d"
+            [tls]
+            certificate = "c"
+            [log]
+            level = "warn"
+            [metrics]
+            enabled = true
+            "#,
+        )
+        .unwrap();
+        assert_eq!(config.limits.versions_kept, 3);
+        let mut later = config.not_in_force.clone();
+        later.sort_unstable();
+        assert_eq!(later, ["backup", "deliver", "metrics", "tls", "workload"]);
+    }
+
+    #[test]
+    fn complaints_name_file_key_and_remedy() {
+        assert_eq!(
+            complaint("[server]\nlisten = 5"),
+            "config.toml: [server] listen: must be an address and port such as \"127.0.0.1:8420\"."
+        );
+        assert_eq!(
+            complaint("[server]\nlisen = 'x'"),
+            "config.toml: [server] lisen: unknown name. Did you mean \"listen\"?"
+        );
+        assert!(complaint("[sever]\n").contains("Did you mean \"server\"?"));
+        assert!(complaint("server = 1").contains("Write it as [server]."));
+        assert!(
+            complaint("[limits]\nvalue_bytes = -1").contains("must be a whole number from 1 to")
+        );
+        assert!(
+            complaint("[limits]\nvalue_bytes = 100000\nbody_bytes = 5000").contains("body_bytes")
+        );
+        assert!(complaint("a = ").contains("line 1 is not TOML"));
+        assert!(
+            complaint("[bootstrap]\nenvironments = ['a b']").contains("must be 1 to 50 characters")
+        );
+    }
+
+    #[test]
+    fn variables_win_and_lists_are_comma_separated() {
+        let mut config = with_file("[bootstrap]\nenvironments = ['x']").unwrap();
+        let variables = Variables::from_pairs([
+            ("COFFER_BOOTSTRAP__ENVIRONMENTS", "a, b"),
+            ("COFFER_SERVER__LISTEN", "[::1]:9"),
+            ("COFFER_PORT_8420_TCP", "set by a container runtime"),
+        ]);
+        apply_variables(&mut config, &variables).unwrap();
+        let names: Vec<_> =
+            config.bootstrap.environments.iter().map(|name| name.as_str()).collect();
+        assert_eq!(names, ["a", "b"]);
+        assert_eq!(config.server.listen.to_string(), "[::1]:9");
+        let typo = Variables::from_pairs([("COFFER_SERVER__LISEN", "x")]);
+        let error = apply_variables(&mut config, &typo).unwrap_err().to_string();
+        assert_eq!(error, "COFFER_SERVER__LISEN: unknown name. Did you mean \"listen\"?");
+    }
+}

@@ -85,18 +85,12 @@ impl<K: Kind> FromStr for Id<K> {
     type Err = NotAnId;
 
     fn from_str(text: &str) -> Result<Self, NotAnId> {
-        let tail = text
-            .strip_prefix(K::PREFIX)
-            .and_then(|rest| rest.strip_prefix('_'))
-            .ok_or(NotAnId)?;
+        let tail =
+            text.strip_prefix(K::PREFIX).and_then(|rest| rest.strip_prefix('_')).ok_or(NotAnId)?;
         let id = Self::from_u128(Ulid::from_string(tail).map_err(|_| NotAnId)?.0);
         // Crockford base32 reads lower case and look-alikes too. One id has one
         // spelling here, else "byte-identical for ever" would not hold.
-        if id.to_string() == text {
-            Ok(id)
-        } else {
-            Err(NotAnId)
-        }
+        if id.to_string() == text { Ok(id) } else { Err(NotAnId) }
     }
 }
 

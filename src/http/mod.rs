@@ -1,1 +1,94 @@
-//! stub
+//! HTTP: one route table, one pipeline, one error map.
+//!
+//! Owns: the wire contract. `table` lists every route with what it needs;
+//! `call` takes each request through the same steps in the same order; `error`
+//! is the only place that knows which status an error has.
+//! Must never: decide who may do what (it asks the vault for a permit), see the
+//! store or a key, or put a piece of a request into an error message.
+//! Called by: `cli`, with everything it needs.
+
+mod about;
+mod answer;
+mod call;
+mod docs;
+mod envelope;
+mod environments;
+mod error;
+mod form;
+mod json;
+mod list_cache;
+mod openapi;
+mod query;
+mod secrets;
+mod settings;
+mod table;
+mod vars;
+mod wire;
+
+pub use table::{Access as RouteAccess, RouteInfo, TargetKind, routes};
+
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_web::dev::{Server, ServiceFactory, ServiceRequest, ServiceResponse};
+use actix_web::{App, HttpServer, web};
+
+use crate::access::Access;
+use crate::vault::Vault;
+
+/// Everything a request may use.
+#[derive(Debug)]
+pub struct State {
+    /// The verbs.
+    pub vault: Vault,
+    /// Who is asking.
+    pub access: Access,
+    /// Longest request body, in bytes.
+    pub body_bytes: usize,
+    lists: list_cache::ListCache,
+}
+
+impl State {
+    /// Puts the parts together.
+    pub fn new(vault: Vault, access: Access, body_bytes: usize) -> Self {
+        Self { vault, access, body_bytes, lists: list_cache::ListCache::default() }
+    }
+}
+
+/// A request line and headers that take longer than this to arrive are not
+/// waited for.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+/// What is under way at a shutdown gets this long to finish, in seconds.
+const SHUTDOWN_SECONDS: u64 = 30;
+
+/// The app: the same one for production and for tests.
+pub fn app(
+    state: web::Data<State>,
+) -> App<
+    impl ServiceFactory<
+        ServiceRequest,
+        Config = (),
+        Response = ServiceResponse<impl actix_web::body::MessageBody>,
+        Error = actix_web::Error,
+        InitError = (),
+    >,
+> {
+    App::new()
+        .app_data(state)
+        .configure(table::configure)
+        .default_service(web::to(about::not_found))
+        .wrap(actix_web::middleware::from_fn(envelope::wrap))
+}
+
+/// Serves the app on a listener until it is stopped.
+pub fn serve(listener: TcpListener, state: Arc<State>) -> std::io::Result<Server> {
+    let state = web::Data::from(state);
+    let server = HttpServer::new(move || app(state.clone()))
+        .workers(std::thread::available_parallelism().map_or(2, usize::from))
+        .client_request_timeout(HEAD_TIMEOUT)
+        .shutdown_timeout(SHUTDOWN_SECONDS)
+        .disable_signals()
+        .listen(listener)?;
+    Ok(server.run())
+}

@@ -13,6 +13,7 @@
 mod disk;
 mod keyspace;
 mod overlay;
+mod private;
 mod row;
 mod tables;
 mod view;
@@ -20,9 +21,10 @@ mod writer;
 
 pub use disk::{OpenError, Options};
 pub use keyspace::Table;
+pub use private::write_private;
 pub use row::{
-    Bytes, CHUNK_BYTES, CountsRow, EnvironmentRow, HeadRow, KeyId, KeyRow, SecretPlace, SecretRow, ServiceKeysRow,
-    StoredAuditRow, TokenRow, VarPlace, VarRow, VersionRow, WrappedKey,
+    Bytes, CHUNK_BYTES, CountsRow, EnvironmentRow, HeadRow, KeyId, KeyRow, SecretPlace, SecretRow,
+    ServiceKeysRow, StoredAuditRow, TokenRow, VarPlace, VarRow, VersionRow, WrappedKey,
 };
 pub use tables::{
     AuditHead, AuditRows, Counts, EnvironmentNames, Environments, Keys, SecretPlaces, Secrets,

@@ -77,9 +77,8 @@ pub trait View {
     where
         Self: Sized,
     {
-        self.scan_bytes(&[&[T::PREFIX], within].concat(), None).map(|found| {
-            T::decode(&found?.0[1..]).ok_or(ReadError::Damaged { table: T::PREFIX })
-        })
+        self.scan_bytes(&[&[T::PREFIX], within].concat(), None)
+            .map(|found| T::decode(&found?.0[1..]).ok_or(ReadError::Damaged { table: T::PREFIX }))
     }
 }
 
@@ -109,10 +108,12 @@ pub(super) fn tree_scan<'a>(tree: &'a sled::Tree, prefix: &[u8], after: Option<&
     };
     let rows = tree.range::<Vec<u8>, _>((start, Bound::Unbounded));
     Box::new(
-        rows.map(|found| found.map(|(key, row)| (key.to_vec(), row.to_vec())).map_err(ReadError::from))
-            .take_while(move |found| match found {
-                Ok((key, _)) => key.starts_with(&prefix),
-                Err(_) => true,
-            }),
+        rows.map(|found| {
+            found.map(|(key, row)| (key.to_vec(), row.to_vec())).map_err(ReadError::from)
+        })
+        .take_while(move |found| match found {
+            Ok((key, _)) => key.starts_with(&prefix),
+            Err(_) => true,
+        }),
     )
 }

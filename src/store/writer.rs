@@ -117,17 +117,18 @@ impl Writer {
         let (fail, failed) = watch::channel(false);
         let space = disk.space().clone();
         let work = Work { disk, chain, revisions };
-        let thread = std::thread::Builder::new().name("coffer-writer".to_owned()).spawn(move || {
-            // A panic in here leaves the chain in a state that nobody knows, so
-            // it is as fatal as a failed sync.
-            let outcome = panic::catch_unwind(AssertUnwindSafe(|| work.run(&changes)));
-            if !matches!(outcome, Ok(Ok(()))) {
-                if let Ok(Err(error)) = outcome {
-                    log::error!("the database cannot be written any more: {error}");
+        let thread =
+            std::thread::Builder::new().name("coffer-writer".to_owned()).spawn(move || {
+                // A panic in here leaves the chain in a state that nobody knows, so
+                // it is as fatal as a failed sync.
+                let outcome = panic::catch_unwind(AssertUnwindSafe(|| work.run(&changes)));
+                if !matches!(outcome, Ok(Ok(()))) {
+                    if let Ok(Err(error)) = outcome {
+                        log::error!("the database cannot be written any more: {error}");
+                    }
+                    fail.send_replace(true);
                 }
-                fail.send_replace(true);
-            }
-        })?;
+            })?;
         let thread = Mutex::new(Some(thread));
         Ok(Self { queue, space, closing: AtomicBool::new(false), failed, thread })
     }

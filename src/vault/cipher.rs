@@ -102,7 +102,11 @@ fn seal_bytes(
     // behind it in a second step, so a buffer that has to grow holds no
     // plaintext any more when it moves.
     let tag = aead(&key)
-        .seal_in_place_separate_tag(only_nonce(), Aad::from(binding.value_aad()), bytes.as_mut_slice())
+        .seal_in_place_separate_tag(
+            only_nonce(),
+            Aad::from(binding.value_aad()),
+            bytes.as_mut_slice(),
+        )
         .expect("AES-GCM seals far more than the largest body");
     let mut ciphertext = std::mem::take(&mut *bytes);
     ciphertext.extend_from_slice(tag.as_ref());

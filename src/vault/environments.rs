@@ -54,7 +54,11 @@ pub(super) fn new_id(random: Random, now: Timestamp) -> Result<EnvironmentId, Er
     Ok(EnvironmentId::new(now, random.bytes()?))
 }
 
-fn info(view: &impl View, id: EnvironmentId, row: EnvironmentRow) -> Result<EnvironmentInfo, Error> {
+fn info(
+    view: &impl View,
+    id: EnvironmentId,
+    row: EnvironmentRow,
+) -> Result<EnvironmentInfo, Error> {
     let counts = view.get::<Counts>(&id)?.unwrap_or_default();
     Ok(EnvironmentInfo {
         id,
@@ -78,7 +82,9 @@ impl Vault {
                     listed.insert(row.name.as_str().to_owned(), info(&*self.store, id, row)?);
                 }
                 Ok(_) => {}
-                Err(damaged @ ReadError::Damaged { .. }) => log::error!("left out of a list: {damaged}"),
+                Err(damaged @ ReadError::Damaged { .. }) => {
+                    log::error!("left out of a list: {damaged}")
+                }
                 Err(error) => return Err(error.into()),
             }
         }
@@ -110,13 +116,18 @@ impl Vault {
 
     /// Deletes the environment of the permit and everything in it, data keys
     /// included. Without `force` it refuses while there are secrets.
-    pub async fn delete_environment(&self, permit: &Permit<Administer>, force: bool) -> Result<(), Error> {
+    pub async fn delete_environment(
+        &self,
+        permit: &Permit<Administer>,
+        force: bool,
+    ) -> Result<(), Error> {
         let id = permit.environment()?.id();
         let draft = permit.draft(Action::EnvironmentDelete, self.now());
         self.commit(move |tx| {
             let row = environment_row(tx, id)?;
             let counts = tx.get::<Counts>(&id)?.unwrap_or_default();
-            let secrets: Vec<_> = tx.scan::<Secrets>(&id.to_bytes(), None).collect::<Result<_, _>>()?;
+            let secrets: Vec<_> =
+                tx.scan::<Secrets>(&id.to_bytes(), None).collect::<Result<_, _>>()?;
             if !force && !secrets.is_empty() {
                 return Err(Error::NotEmpty { secrets: counts.secrets });
             }
@@ -130,9 +141,9 @@ impl Vault {
             tx.remove::<Counts>(&id);
             tx.remove::<EnvironmentNames>(&row.name.folded());
             tx.remove::<Environments>(&id);
-            let draft = policy::label(draft, id, &row)
-                .on(id, Some(row.name.as_str()))
-                .details(&json!({ "force": force, "secrets": counts.secrets, "vars": counts.vars }));
+            let draft = policy::label(draft, id, &row).on(id, Some(row.name.as_str())).details(
+                &json!({ "force": force, "secrets": counts.secrets, "vars": counts.vars }),
+            );
             Ok(((), draft))
         })
         .await

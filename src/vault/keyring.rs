@@ -75,7 +75,8 @@ impl RootKey {
     /// From base64 (RFC 4648, section 4, padded) with blanks around it.
     pub fn parse(text: &str) -> Result<Self, BadRootKey> {
         let bytes = Zeroizing::new(BASE64.decode(text.trim()).map_err(|_| BadRootKey::NotBase64)?);
-        let array = <&[u8; KEY_BYTES]>::try_from(bytes.as_slice()).map_err(|_| BadRootKey::NotThatLong)?;
+        let array =
+            <&[u8; KEY_BYTES]>::try_from(bytes.as_slice()).map_err(|_| BadRootKey::NotThatLong)?;
         if array.iter().all(|byte| *byte == 0) {
             return Err(BadRootKey::AllZero);
         }
@@ -188,7 +189,11 @@ impl Keyring {
     }
 
     /// The row of a new wrapping key.
-    pub fn new_row(root: &RootKey, random: Random, now: crate::domain::Timestamp) -> Result<KeyRow, Error> {
+    pub fn new_row(
+        root: &RootKey,
+        random: Random,
+        now: crate::domain::Timestamp,
+    ) -> Result<KeyRow, Error> {
         Ok(KeyRow {
             salt: random.bytes()?,
             root_fingerprint: root.fingerprint().0,

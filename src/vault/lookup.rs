@@ -3,7 +3,9 @@
 use std::str::FromStr;
 
 use crate::audit::{Action, ResourceType};
-use crate::domain::{EnvironmentId, Id, KeyName, Kind, SecretId, SecretKind, Timestamp, VarId, VarKind};
+use crate::domain::{
+    EnvironmentId, Id, KeyName, Kind, SecretId, SecretKind, Timestamp, VarId, VarKind,
+};
 use crate::store::{
     EnvironmentNames, EnvironmentRow, Environments, ReadError, SecretPlace, SecretPlaces,
     SecretRow, Secrets, Table, VarPlace, VarPlaces, VarRow, Vars, View,
@@ -77,7 +79,11 @@ pub(super) trait Placed: Kind + Sized {
 
     fn environment(place: &Self::Place) -> EnvironmentId;
     fn place(view: &impl View, id: Id<Self>) -> Result<Option<Self::Place>, ReadError>;
-    fn row(view: &impl View, id: Id<Self>, place: &Self::Place) -> Result<Option<Self::Row>, ReadError>;
+    fn row(
+        view: &impl View,
+        id: Id<Self>,
+        place: &Self::Place,
+    ) -> Result<Option<Self::Row>, ReadError>;
 }
 
 macro_rules! placed {
@@ -95,7 +101,11 @@ macro_rules! placed {
                 view.get::<$places>(&id)
             }
 
-            fn row(view: &impl View, id: Id<$kind>, place: &$place) -> Result<Option<$row>, ReadError> {
+            fn row(
+                view: &impl View,
+                id: Id<$kind>,
+                place: &$place,
+            ) -> Result<Option<$row>, ReadError> {
                 let key = (place.environment, place.key.clone());
                 match view.get::<$table>(&key)? {
                     // A place that leads to somebody else's row was tampered with.

@@ -35,7 +35,7 @@ pub use policy::{Administer, Caller, InScope, Level, Permit, Read, Reveal, Targe
 pub use random::Random;
 pub use secrets::{NewSecret, SecretPatch};
 pub use settings::SettingsPatch;
-pub use unlock::{FirstStart, UnlockError, Unlocked, unlock};
+pub use unlock::{FirstStart, UnlockError, Unlocked, sealed_under, unlock};
 pub use value::{Alphabet, Generate, NewValue};
 pub use vars::{NewVar, VarPatch};
 
@@ -95,6 +95,16 @@ impl Vault {
         self.store.writable()
     }
 
+    /// Resolves when nothing can be written any more; see [`Store::failed`].
+    pub async fn failed(&self) {
+        self.store.failed().await;
+    }
+
+    /// Finishes the writes that are queued and closes the files.
+    pub fn close(&self) {
+        self.store.close();
+    }
+
     /// See [`Store::revision`].
     pub fn revision(&self, environment: EnvironmentId) -> u64 {
         self.store.revision(environment)
@@ -107,7 +117,11 @@ impl Vault {
     }
 
     /// Writes an audit row about what the server itself does.
-    pub async fn record_host(&self, action: Action, details: &serde_json::Value) -> Result<(), Error> {
+    pub async fn record_host(
+        &self,
+        action: Action,
+        details: &serde_json::Value,
+    ) -> Result<(), Error> {
         let draft = Draft::new(action, &Principal::host(), &Origin::host(), self.now());
         self.record(draft.details(details)).await
     }

@@ -15,7 +15,9 @@ use super::keyring::Keyring;
 use super::lookup::{environment_row, locate, not_before};
 use super::policy::{Revealable, may_reveal};
 use super::versions::{Put, latch_versions, put_version, remove_versions, sealed_value};
-use super::{Error, NewValue, Page, Permit, Plaintext, Read, Reveal, Revealed, Vault, Write, policy};
+use super::{
+    Error, NewValue, Page, Permit, Plaintext, Read, Reveal, Revealed, Vault, Write, policy,
+};
 
 /// A secret to create.
 #[allow(missing_debug_implementations)]
@@ -72,14 +74,20 @@ pub(super) fn info(place: &SecretPlace, row: SecretRow) -> SecretInfo {
 /// Refuses when the caller expects another version.
 pub(super) fn check_expected(expected: Option<&[u32]>, current: Version) -> Result<(), Error> {
     match expected {
-        Some(versions) if !versions.contains(&current.get()) => Err(Error::OtherVersion { current }),
+        Some(versions) if !versions.contains(&current.get()) => {
+            Err(Error::OtherVersion { current })
+        }
         _ => Ok(()),
     }
 }
 
 impl Vault {
     /// Creates a secret in the environment of the permit.
-    pub async fn create_secret(&self, permit: &Permit<Write>, new: NewSecret) -> Result<SecretInfo, Error> {
+    pub async fn create_secret(
+        &self,
+        permit: &Permit<Write>,
+        new: NewSecret,
+    ) -> Result<SecretInfo, Error> {
         let environment_id = permit.environment()?.id();
         let now = self.now();
         let id = SecretId::new(now, self.random.bytes()?);
@@ -87,7 +95,8 @@ impl Vault {
         let plaintext = new.value.into_plaintext(self.random, self.limits.value_bytes)?;
         let draft = permit.draft(Action::SecretCreate, now);
         let by = permit.actor_name();
-        let (keyring, random, keep) = (self.keyring.clone(), self.random, self.limits.versions_kept);
+        let (keyring, random, keep) =
+            (self.keyring.clone(), self.random, self.limits.versions_kept);
         self.commit(move |tx| {
             let environment = environment_row(tx, environment_id)?;
             let at = (environment_id, new.key);
@@ -120,7 +129,11 @@ impl Vault {
 
     /// A page of the secrets of the permit's environment, by key in byte order.
     /// May block on the disk.
-    pub fn list_secrets(&self, permit: &Permit<Read>, page: &Page) -> Result<Vec<SecretInfo>, Error> {
+    pub fn list_secrets(
+        &self,
+        permit: &Permit<Read>,
+        page: &Page,
+    ) -> Result<Vec<SecretInfo>, Error> {
         let environment = permit.environment()?.id();
         let listed = page
             .rows::<Secrets, _>(&*self.store, environment)
@@ -197,7 +210,11 @@ impl Vault {
 }
 
 /// Removes every row of a secret.
-pub(super) fn remove_secret(tx: &mut Tx<'_>, place: &SecretPlace, id: SecretId) -> Result<(), Error> {
+pub(super) fn remove_secret(
+    tx: &mut Tx<'_>,
+    place: &SecretPlace,
+    id: SecretId,
+) -> Result<(), Error> {
     remove_versions(tx, id)?;
     tx.remove::<SecretPlaces>(&id);
     tx.remove::<Secrets>(&(place.environment, place.key.clone()));

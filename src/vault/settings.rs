@@ -32,7 +32,9 @@ impl Vault {
     ) -> Result<Settings, Error> {
         self.change_settings(permit, Action::SettingsUpdate, move |old| Settings {
             allow_secret_reveal: patch.allow_secret_reveal.unwrap_or(old.allow_secret_reveal),
-            never_reveal_by_default: patch.never_reveal_by_default.unwrap_or(old.never_reveal_by_default),
+            never_reveal_by_default: patch
+                .never_reveal_by_default
+                .unwrap_or(old.never_reveal_by_default),
         })
         .await
     }

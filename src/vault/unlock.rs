@@ -81,6 +81,13 @@ impl FirstStart {
     }
 }
 
+/// The fingerprint of the root key that a database is sealed under; `None` for
+/// an empty one.
+pub fn sealed_under(opened: &Opened) -> Result<Option<Fingerprint>, ReadError> {
+    let newest = opened.scan::<Keys>(&[], None).last().transpose()?;
+    Ok(newest.map(|(_, row)| Fingerprint(row.root_fingerprint)))
+}
+
 /// Loads the keys (or makes them, for an empty database) and starts the writer.
 pub fn unlock(opened: Opened, root: &RootKey, now: Timestamp) -> Result<Unlocked, UnlockError> {
     let rows = opened.scan::<Keys>(&[], None).collect::<Result<Vec<_>, _>>()?;
@@ -101,7 +108,8 @@ pub fn unlock(opened: Opened, root: &RootKey, now: Timestamp) -> Result<Unlocked
             (keyring, row.clone(), Some(FirstStart { key, service_keys: row }))
         }
     };
-    let services = ServiceKeys::load(&keyring, &service_keys).map_err(|_| UnlockError::DamagedKeys)?;
+    let services =
+        ServiceKeys::load(&keyring, &service_keys).map_err(|_| UnlockError::DamagedKeys)?;
     let head = opened.get::<AuditHead>(&())?.map(|row| row.head());
     let chain = Chain::resume(services.audit, head.as_ref())?;
     let store = opened.start(chain).map_err(UnlockError::Thread)?;

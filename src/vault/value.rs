@@ -81,7 +81,8 @@ impl NewValue {
         let plaintext = match self {
             Self::Given(plaintext) => plaintext,
             Self::Generated(Generate { length, alphabet }) => {
-                let text: Zeroizing<Vec<u8>> = random.text(&alphabet.characters(), length.into())?;
+                let text: Zeroizing<Vec<u8>> =
+                    random.text(&alphabet.characters(), length.into())?;
                 Plaintext::new(text)
             }
         };

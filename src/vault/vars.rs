@@ -142,7 +142,12 @@ impl Vault {
     }
 
     /// Changes a var.
-    pub async fn update_var(&self, permit: &Permit<Write>, id: &str, patch: VarPatch) -> Result<VarInfo, Error> {
+    pub async fn update_var(
+        &self,
+        permit: &Permit<Write>,
+        id: &str,
+        patch: VarPatch,
+    ) -> Result<VarInfo, Error> {
         if let Some(value) = &patch.value {
             self.check_size(value)?;
         }
@@ -185,15 +190,19 @@ impl Vault {
             let environment = environment_row(tx, place.environment)?;
             remove_var(tx, &place, &row);
             count(tx, place.environment, |vars| vars.saturating_sub(1))?;
-            let draft =
-                about(draft, &place, id, &environment).details(&json!({ "oldVersion": row.version }));
+            let draft = about(draft, &place, id, &environment)
+                .details(&json!({ "oldVersion": row.version }));
             Ok(((), draft))
         })
         .await
     }
 }
 
-fn count(tx: &mut Tx<'_>, environment: EnvironmentId, change: impl Fn(u32) -> u32) -> Result<(), Error> {
+fn count(
+    tx: &mut Tx<'_>,
+    environment: EnvironmentId,
+    change: impl Fn(u32) -> u32,
+) -> Result<(), Error> {
     let mut counts = tx.get::<Counts>(&environment)?.unwrap_or_default();
     counts.vars = change(counts.vars);
     tx.put::<Counts>(&environment, &counts);

@@ -42,7 +42,8 @@ pub(super) fn put_version(
         &VersionRow { data_key: sealed.data_key, chunks, created_at: put.at, created_by: put.by },
     );
     let oldest_kept = version.get().saturating_sub(keep.saturating_sub(1));
-    let dropped: Vec<_> = numbers(tx, id)?.into_iter().filter(|old| old.get() < oldest_kept).collect();
+    let dropped: Vec<_> =
+        numbers(tx, id)?.into_iter().filter(|old| old.get() < oldest_kept).collect();
     dropped.into_iter().try_for_each(|old| remove_version(tx, id, old))
 }
 
@@ -105,7 +106,11 @@ pub(super) fn latch_versions(
 
 impl Vault {
     /// The retained versions, newest first, without their values.
-    pub async fn list_versions(&self, permit: &Permit<Read>, id: &str) -> Result<Vec<VersionInfo>, Error> {
+    pub async fn list_versions(
+        &self,
+        permit: &Permit<Read>,
+        id: &str,
+    ) -> Result<Vec<VersionInfo>, Error> {
         let id = self.reach::<SecretKind, _>(permit, Action::SecretVersions, id).await?;
         let (_, secret) = locate(&*self.store, id)?;
         let rows = self.store.scan::<Versions>(&id.to_bytes(), None);
@@ -136,11 +141,13 @@ impl Vault {
         let now = self.now();
         let draft = permit.draft(Action::SecretActivate, now);
         let by = permit.actor_name();
-        let (keyring, random, keep) = (self.keyring.clone(), self.random, self.limits.versions_kept);
+        let (keyring, random, keep) =
+            (self.keyring.clone(), self.random, self.limits.versions_kept);
         self.commit(move |tx| {
             let (place, row) = locate::<SecretKind>(tx, id)?;
             let environment = environment_row(tx, place.environment)?;
-            let old = sealed_value(tx, (id, number))?.ok_or(Error::NotFound(ResourceType::Secret))?;
+            let old =
+                sealed_value(tx, (id, number))?.ok_or(Error::NotFound(ResourceType::Secret))?;
             let from = Binding { version: number, ..binding(&place, &row) };
             let version = row.version.next().ok_or(Error::VersionsExhausted)?;
             let to = Binding { version, ..from.clone() };

@@ -1,0 +1,265 @@
+//! `coffer serve`: puts the rooms together and runs them.
+
+use std::future::Future;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+
+use serde_json::json;
+
+use crate::access::{self, Access, NewTokenFile, Token};
+use crate::audit::Action;
+use crate::config::{Config, Variables};
+use crate::domain::{Clock, SystemClock};
+use crate::http::{self, State};
+use crate::store::{self, Opened};
+use crate::vault::{self, UnlockError, Vault};
+
+use super::announce::{self, FirstStartMade};
+use super::root_key::{self, RootKeyError};
+
+/// Why the server did not start, or did not go on.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The database could not be opened.
+    #[error("{0}")]
+    Open(#[from] store::OpenError),
+    /// The database could not be read.
+    #[error("{0}")]
+    Read(#[from] store::ReadError),
+    /// There is no usable root key.
+    #[error("{0}")]
+    RootKey(#[from] RootKeyError),
+    /// The database stays closed.
+    #[error("{error}. The root key came from {source_name}.")]
+    Unlock {
+        /// Why.
+        error: UnlockError,
+        /// Where the root key came from.
+        source_name: String,
+    },
+    /// The token that the operator gave is none.
+    #[error("COFFER_BOOTSTRAP_TOKEN: {0}")]
+    BootstrapToken(access::BadToken),
+    /// The token's file could not be written.
+    #[error("{path}: {cause}. Check the directory and its permissions.")]
+    TokenFile {
+        /// The file.
+        path: std::path::PathBuf,
+        /// What the system said.
+        cause: std::io::Error,
+    },
+    /// The address is not to be had.
+    #[error("cannot listen on {address}: {cause}. Choose another with --listen.")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What the system said.
+        cause: std::io::Error,
+    },
+    /// The first rows or the start row could not be written.
+    #[error("{0}")]
+    Vault(#[from] vault::Error),
+    /// The HTTP server failed.
+    #[error("the HTTP server failed: {0}")]
+    Http(std::io::Error),
+    /// A write or sync failed while running.
+    #[error(
+        "the database failed; what was answered is safe, the rest is not. Check the disk, then start again."
+    )]
+    Failed,
+}
+
+impl ServeError {
+    pub(super) fn exit_code(&self) -> u8 {
+        match self {
+            Self::BootstrapToken(_) | Self::RootKey(_) => 2,
+            _ => 1,
+        }
+    }
+}
+
+/// Options that production leaves alone and tests do not.
+#[derive(Debug, Clone)]
+pub struct Parts {
+    /// About the database.
+    pub store: store::Options,
+    /// What time it is.
+    pub clock: Arc<dyn Clock>,
+}
+
+impl Default for Parts {
+    fn default() -> Self {
+        Self { store: store::Options::default(), clock: Arc::new(SystemClock) }
+    }
+}
+
+/// A server with everything open, before it takes a request.
+#[allow(missing_debug_implementations)]
+pub struct Prepared {
+    listener: TcpListener,
+    address: SocketAddr,
+    state: Arc<State>,
+    first_start: Option<FirstStartMade>,
+}
+
+/// Opens everything. Not for use inside an async runtime.
+pub fn prepare(
+    config: &Config,
+    variables: &Variables,
+    parts: Parts,
+) -> Result<Prepared, ServeError> {
+    let given = variables.get("COFFER_BOOTSTRAP_TOKEN").map(Token::parse);
+    let given = given.transpose().map_err(ServeError::BootstrapToken)?;
+    let opened = Opened::open(&config.server.data_dir, parts.store)?;
+    let sealed_under = vault::sealed_under(&opened)?;
+    let (root_key, source) = root_key::resolve(config, variables, sealed_under)?;
+    let now = parts.clock.now();
+    let mut unlocked = vault::unlock(opened, &root_key, now)
+        .map_err(|error| ServeError::Unlock { error, source_name: source.to_string() })?;
+    drop(root_key);
+    let first_start = match unlocked.first_start.take() {
+        None => None,
+        Some(first_start) => {
+            let data_dir = config.server.data_dir.clone();
+            let environments = config.bootstrap.environments.clone();
+            let (token, token_file) = first_token(given, &data_dir)?;
+            access::bootstrap(&unlocked, first_start, environments.clone(), &token, now)?;
+            Some(FirstStartMade { token, token_file, root_key: source, data_dir, environments })
+        }
+    };
+    let address = config.server.listen;
+    let listen = |cause| ServeError::Listen { address, cause };
+    let listener = TcpListener::bind(address).map_err(listen)?;
+    let address = listener.local_addr().map_err(listen)?;
+    let limits = vault::Limits {
+        value_bytes: config.limits.value_bytes,
+        versions_kept: config.limits.versions_kept,
+    };
+    let vault = Vault::new(&unlocked, Arc::clone(&parts.clock), limits);
+    let access = Access::new(&unlocked, parts.clock);
+    let state = Arc::new(State::new(vault, access, config.limits.body_bytes));
+    Ok(Prepared { listener, address, state, first_start })
+}
+
+fn first_token(
+    given: Option<Token>,
+    data_dir: &std::path::Path,
+) -> Result<(Token, Option<NewTokenFile>), ServeError> {
+    if let Some(token) = given {
+        return Ok((token, None));
+    }
+    let token = Token::generate(vault::Random)?;
+    let file = NewTokenFile::write(data_dir, &token).map_err(|cause| ServeError::TokenFile {
+        path: data_dir.join(NewTokenFile::NAME),
+        cause,
+    })?;
+    Ok((token, Some(file)))
+}
+
+impl Prepared {
+    /// Where it will listen.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// What its handlers use.
+    pub fn state(&self) -> Arc<State> {
+        Arc::clone(&self.state)
+    }
+
+    /// The admin token, if this start made the database.
+    pub fn first_token(&self) -> Option<&Token> {
+        self.first_start.as_ref().map(|made| &made.token)
+    }
+
+    /// Serves until `stop` resolves, finishes what is under way, closes the
+    /// database. `ready` is called when requests are taken.
+    pub async fn run(
+        self,
+        ready: impl FnOnce(),
+        stop: impl Future<Output = ()>,
+    ) -> Result<(), ServeError> {
+        let vault = &self.state.vault;
+        let version = json!({ "version": env!("CARGO_PKG_VERSION") });
+        vault.record_host(Action::ServerStart, &version).await?;
+        let server =
+            http::serve(self.listener, Arc::clone(&self.state)).map_err(ServeError::Http)?;
+        let handle = server.handle();
+        let mut running = actix_web::rt::spawn(server);
+        ready();
+        let outcome = tokio::select! {
+            ended = &mut running => match ended {
+                Ok(ended) => ended.map_err(ServeError::Http),
+                Err(panicked) => Err(ServeError::Http(panicked.into())),
+            },
+            () = vault.failed() => {
+                handle.stop(false).await;
+                Err(ServeError::Failed)
+            }
+            () = stop => {
+                handle.stop(true).await;
+                Ok(())
+            }
+        };
+        if outcome.is_ok() {
+            vault.record_host(Action::ServerStop, &version).await?;
+        }
+        vault.close();
+        outcome
+    }
+}
+
+/// Runs the command.
+pub(super) fn run(config: Config, variables: &Variables) -> Result<(), ServeError> {
+    for section in &config.not_in_force {
+        log::warn!("[{section}] is accepted, but this version does nothing with it yet");
+    }
+    if !config.server.listen.ip().is_loopback() {
+        log::warn!(
+            "{} can be reached from other machines, and without TLS tokens and values cross the network in the clear; put a TLS proxy in front",
+            config.server.listen
+        );
+    }
+    actix_web::rt::System::new().block_on(async {
+        // Before anything is open, so that no signal finds us without a handler.
+        let stop = stop_signal().map_err(ServeError::Http)?;
+        let variables = variables.clone();
+        let prepared =
+            actix_web::web::block(move || prepare(&config, &variables, Parts::default()));
+        let prepared = prepared.await.map_err(|_| ServeError::Failed)??;
+        let address = prepared.address();
+        let first_start = prepared.first_start;
+        let prepared = Prepared { first_start: None, ..prepared };
+        let ready = || {
+            announce::listening(address);
+            if let Some(made) = first_start {
+                announce::first_start(&made, address);
+            }
+        };
+        prepared.run(ready, stop).await
+    })
+}
+
+/// Resolves at SIGTERM or SIGINT (elsewhere: Ctrl-C).
+fn stop_signal() -> std::io::Result<impl Future<Output = ()>> {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        Ok(async move {
+            tokio::select! {
+                _ = terminate.recv() => log::info!("SIGTERM: finishing what is under way"),
+                _ = interrupt.recv() => log::info!("SIGINT: finishing what is under way"),
+            }
+        })
+    }
+    #[cfg(not(unix))]
+    Ok(async {
+        // Without a handler the system ends the process by itself.
+        if tokio::signal::ctrl_c().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    })
+}

@@ -1,0 +1,83 @@
+//! Answers: bytes with the contract's content type.
+
+use actix_web::HttpResponse;
+use actix_web::http::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use actix_web::web::Bytes;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::domain::RequestId;
+
+use super::error::{ApiError, Code, Problem};
+
+pub(super) const JSON: HeaderValue = HeaderValue::from_static("application/json; charset=utf-8");
+/// When a client that was told 503 should come back, in seconds.
+const RETRY_SECONDS: HeaderValue = HeaderValue::from_static("2");
+
+/// A successful answer: JSON, already rendered.
+#[derive(Debug, Clone)]
+pub(super) struct Answer(pub Bytes);
+
+impl Answer {
+    pub fn json(body: &impl Serialize) -> Self {
+        let body = serde_json::to_vec(body)
+            .expect("answers have text keys and no type that serde_json cannot write");
+        Self(body.into())
+    }
+
+    pub fn into_response(self) -> HttpResponse {
+        HttpResponse::Ok().insert_header((CONTENT_TYPE, JSON)).body(self.0)
+    }
+}
+
+/// The error object.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = Error)]
+pub(super) struct ErrorBody<'a> {
+    /// Stable and machine-readable.
+    code: &'static str,
+    /// For people.
+    message: &'a str,
+    /// The first offending member.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    field: Option<&'a str>,
+    /// What to do about it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    hint: Option<&'a str>,
+    /// Quote this when you report a problem.
+    request_id: &'a str,
+    /// Every problem, when there are several.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    details: &'a [Problem],
+}
+
+impl ApiError {
+    pub fn into_response(self, request_id: &RequestId) -> HttpResponse {
+        if let Some(cause) = &self.cause {
+            log::error!("{request_id}: {}: {cause}", self.code.as_str());
+        }
+        let body = ErrorBody {
+            code: self.code.as_str(),
+            message: &self.message,
+            field: self.field.as_deref(),
+            hint: self.hint,
+            request_id: request_id.as_str(),
+            details: &self.details,
+        };
+        let mut response = HttpResponse::build(self.code.status());
+        response.insert_header((CONTENT_TYPE, JSON));
+        match self.code {
+            Code::Unauthorized => {
+                response.insert_header((WWW_AUTHENTICATE, HeaderValue::from_static("Bearer")));
+            }
+            Code::ServiceUnavailable => {
+                response.insert_header((RETRY_AFTER, RETRY_SECONDS));
+            }
+            _ => {}
+        }
+        response.body(Answer::json(&body).0)
+    }
+}

@@ -1,0 +1,237 @@
+//! The one way of a request through the server.
+//!
+//! Owns: the order of the checks, which is part of the contract: size and type
+//! of the body, bearer, scope, role, body, row, rule. Before the caller is
+//! known an answer depends on nothing but the request's form.
+//! Must never: run a handler without a permit of the handler's own level.
+
+use std::future::Future;
+
+use actix_web::http::header::{HeaderMap, IF_MATCH};
+use actix_web::{HttpMessage, HttpRequest, HttpResponse, web};
+use utoipa::openapi::{RefOr, Schema};
+
+use crate::audit::Action;
+use crate::domain::{Origin, Principal, RequestId};
+use crate::vault::{Caller, Level, Permit, Target};
+
+use super::State;
+use super::answer::Answer;
+use super::error::{ApiError, Code};
+use super::form::{self, Body};
+use super::query::Query;
+use super::table::TargetKind;
+
+/// A request on its way to its handler, with everything checked that can be
+/// checked without knowing what the handler does.
+#[derive(Debug)]
+pub(super) struct Call<L, B> {
+    pub state: web::Data<State>,
+    pub permit: Permit<L>,
+    pub query: Query,
+    pub body: B,
+    request: HttpRequest,
+}
+
+impl<L, B> Call<L, B> {
+    /// The row id in the path.
+    pub fn id(&self) -> &str {
+        segment(&self.request, "id")
+    }
+
+    /// Another segment of the path.
+    pub fn segment(&self, name: &str) -> &str {
+        segment(&self.request, name)
+    }
+
+    /// The versions that the caller expects: `If-Match` or `?version=`.
+    pub fn expected(&self) -> Result<Option<Vec<u32>>, ApiError> {
+        let by_header = if_match(self.request.headers())?;
+        let by_query = self.query.number("version", u32::MAX as usize)?;
+        let by_query = by_query.map(|number| vec![u32::try_from(number).unwrap_or(0)]);
+        match (by_header, by_query) {
+            (Some(_), Some(_)) => {
+                Err(ApiError::invalid("Give If-Match or version, not both.").field("version"))
+            }
+            (header, query) => Ok(header.or(query)),
+        }
+    }
+}
+
+/// A request body that a route takes.
+pub(super) trait RequestBody: Sized {
+    /// Its name and schema for the API's description; `None` for no body.
+    fn schema() -> Option<(String, RefOr<Schema>)>;
+
+    /// Checks it. Rules that need the stored row come later.
+    fn parse(body: &[u8], state: &State) -> Result<Self, ApiError>;
+}
+
+/// The route takes no body; one that is sent is not looked at.
+#[derive(Debug)]
+pub(super) struct NoBody;
+
+impl RequestBody for NoBody {
+    fn schema() -> Option<(String, RefOr<Schema>)> {
+        None
+    }
+
+    fn parse(_: &[u8], _: &State) -> Result<Self, ApiError> {
+        Ok(Self)
+    }
+}
+
+/// What a route needs before its handler runs.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Needs {
+    pub action: Action,
+    pub target: TargetKind,
+}
+
+/// Takes a request through the steps.
+pub(super) async fn run<L, B, H, F>(
+    needs: Needs,
+    handler: H,
+    request: HttpRequest,
+    mut payload: web::Payload,
+) -> HttpResponse
+where
+    L: Level,
+    B: RequestBody,
+    H: Fn(Call<L, B>) -> F,
+    F: Future<Output = Result<Answer, ApiError>>,
+{
+    let id = request_id(&request);
+    let answer = async {
+        let (principal, body) = identify(&request, &mut payload).await?;
+        let caller = Caller { principal, origin: origin(&request, &id) };
+        let call = prepare(needs, caller, request.clone(), &body).await?;
+        // Erased before the handler waits for anything.
+        drop(body);
+        handler(call).await
+    };
+    match answer.await {
+        Ok(answer) => answer.into_response(),
+        Err(error) => error.into_response(&id),
+    }
+}
+
+/// Form, then bearer.
+async fn identify(
+    request: &HttpRequest,
+    payload: &mut web::Payload,
+) -> Result<(Principal, Body), ApiError> {
+    let state = state(request);
+    let read = async {
+        let declared = form::check(request.headers(), state.body_bytes)?;
+        let principal = match form::bearer(request.headers()) {
+            Some(token) => state.access.authenticate(token)?,
+            None => None,
+        };
+        let keep = principal.is_some();
+        let body = form::read(payload, declared, state.body_bytes, keep).await?;
+        Ok((principal, body))
+    };
+    let read: Result<_, ApiError> = read.await;
+    match read {
+        Ok((Some(principal), body)) => Ok((principal, body)),
+        Ok((None, _)) => {
+            Err(ApiError::new(Code::Unauthorized, "A valid bearer token is required.")
+                .hint("Send the header Authorization: Bearer <token>."))
+        }
+        Err(error) => {
+            form::linger(payload).await;
+            Err(error)
+        }
+    }
+}
+
+/// Scope, then role, then body.
+async fn prepare<L: Level, B: RequestBody>(
+    needs: Needs,
+    caller: Caller,
+    request: HttpRequest,
+    body: &[u8],
+) -> Result<Call<L, B>, ApiError> {
+    let state = state(&request).clone();
+    let target = match needs.target {
+        TargetKind::InScope => Target::InScope,
+        TargetKind::Everything => Target::Everything,
+        TargetKind::Environment => Target::Environment(segment(&request, "environment")),
+        TargetKind::Row => Target::Row(segment(&request, "id")),
+    };
+    let permit = state.vault.authorise(&caller, needs.action, target).await?;
+    let query = Query::parse(request.query_string())?;
+    let body = B::parse(body, &state)?;
+    Ok(Call { state, permit, query, body, request })
+}
+
+pub(super) fn state(request: &HttpRequest) -> &web::Data<State> {
+    request.app_data().expect("the app is built with its state")
+}
+
+pub(super) fn request_id(request: &HttpRequest) -> RequestId {
+    request
+        .extensions()
+        .get::<RequestId>()
+        .cloned()
+        .expect("the envelope gives every request an id")
+}
+
+fn origin(request: &HttpRequest, id: &RequestId) -> Origin {
+    // The peer's address, never what a header says.
+    Origin { request_id: Some(id.clone()), ip: request.peer_addr().map(|peer| peer.ip()) }
+}
+
+fn segment<'a>(request: &'a HttpRequest, name: &str) -> &'a str {
+    request.match_info().get(name).unwrap_or_default()
+}
+
+/// `If-Match` (RFC 9110, section 13.1.1): `*`, or a list of `"version"`. A
+/// weak tag never matches, so it names no version.
+fn if_match(headers: &HeaderMap) -> Result<Option<Vec<u32>>, ApiError> {
+    let malformed =
+        || ApiError::invalid("must be \"*\" or a version in double quotes").field("If-Match");
+    let mut versions = Vec::new();
+    let mut values = headers.get_all(IF_MATCH).peekable();
+    if values.peek().is_none() {
+        return Ok(None);
+    }
+    for value in values {
+        for tag in value.to_str().map_err(|_| malformed())?.split(',').map(str::trim) {
+            if tag == "*" {
+                return Ok(None);
+            }
+            let weak = tag.starts_with("W/");
+            let quoted = tag.trim_start_matches("W/");
+            let inner = quoted.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
+            let inner = inner.ok_or_else(malformed)?;
+            // A tag of another form is a tag of another server; it names none.
+            versions.extend(inner.parse::<u32>().ok().filter(|_| !weak));
+        }
+    }
+    Ok(Some(versions))
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::http::header::HeaderValue;
+
+    use super::*;
+
+    #[test]
+    fn if_match_headers() {
+        let parse = |text: &'static str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(IF_MATCH, HeaderValue::from_static(text));
+            if_match(&headers)
+        };
+        assert_eq!(parse("*").unwrap(), None);
+        assert_eq!(parse("\"3\"").unwrap(), Some(vec![3]));
+        assert_eq!(parse("\"3\", \"4\"").unwrap(), Some(vec![3, 4]));
+        assert_eq!(parse("W/\"3\"").unwrap(), Some(vec![]));
+        assert_eq!(parse("\"abc\"").unwrap(), Some(vec![]));
+        assert!(parse("3").is_err());
+        assert!(parse("").is_err());
+    }
+}

@@ -1,0 +1,221 @@
+//! The error object, and the one map from what went wrong to a status.
+
+use actix_web::http::StatusCode;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::audit::ResourceType;
+use crate::vault;
+
+macro_rules! codes {
+    ($($(#[$doc:meta])* $name:ident $word:literal $status:ident;)*) => {
+        /// The stable codes that clients branch on.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub(super) enum Code { $($(#[$doc])* $name,)* }
+
+        impl Code {
+            #[cfg(test)]
+            pub const ALL: &'static [Code] = &[$(Code::$name),*];
+
+            pub fn as_str(self) -> &'static str {
+                match self { $(Code::$name => $word,)* }
+            }
+
+            pub fn status(self) -> StatusCode {
+                match self { $(Code::$name => StatusCode::$status,)* }
+            }
+        }
+    };
+}
+
+codes! {
+    Validation "VALIDATION_ERROR" BAD_REQUEST;
+    PayloadTooLarge "PAYLOAD_TOO_LARGE" PAYLOAD_TOO_LARGE;
+    UnsupportedMediaType "UNSUPPORTED_MEDIA_TYPE" UNSUPPORTED_MEDIA_TYPE;
+    ReadonlyField "READONLY_FIELD" UNPROCESSABLE_ENTITY;
+    Unauthorized "UNAUTHORIZED" UNAUTHORIZED;
+    ForbiddenRole "FORBIDDEN_ROLE" FORBIDDEN;
+    ForbiddenScope "FORBIDDEN_SCOPE" FORBIDDEN;
+    SecretWriteOnly "SECRET_WRITE_ONLY" FORBIDDEN;
+    RevealDisabled "REVEAL_DISABLED" FORBIDDEN;
+    NotFound "NOT_FOUND" NOT_FOUND;
+    MethodNotAllowed "METHOD_NOT_ALLOWED" METHOD_NOT_ALLOWED;
+    Conflict "CONFLICT" CONFLICT;
+    ServiceUnavailable "SERVICE_UNAVAILABLE" SERVICE_UNAVAILABLE;
+    SecretUnreadable "SECRET_UNREADABLE" INTERNAL_SERVER_ERROR;
+    Internal "INTERNAL" INTERNAL_SERVER_ERROR;
+}
+
+/// One problem with one member of a request.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub(super) struct Problem {
+    /// The member, such as `value` or `generate.length`.
+    pub field: String,
+    /// The rule that it does not keep.
+    pub message: String,
+}
+
+/// What an error answer says. It never quotes the request.
+#[derive(Debug)]
+pub(super) struct ApiError {
+    pub code: Code,
+    pub message: String,
+    pub field: Option<String>,
+    pub hint: Option<&'static str>,
+    pub details: Vec<Problem>,
+    /// For the log, under the request id; never for the caller.
+    pub cause: Option<String>,
+}
+
+impl ApiError {
+    pub fn new(code: Code, message: impl Into<String>) -> Self {
+        Self {
+            code,
+            message: message.into(),
+            field: None,
+            hint: None,
+            details: Vec::new(),
+            cause: None,
+        }
+    }
+
+    /// A request that is not well formed.
+    pub fn invalid(message: impl Into<String>) -> Self {
+        Self::new(Code::Validation, message)
+    }
+
+    /// One or more members that break their rules; there must be one.
+    pub fn problems(code: Code, problems: Vec<Problem>) -> Self {
+        let first = problems.first();
+        let message = first.map_or_else(String::new, |problem| problem.message.clone());
+        let field = first.map(|problem| problem.field.clone());
+        let details = if problems.len() > 1 { problems } else { Vec::new() };
+        Self { field, details, ..Self::new(code, message) }
+    }
+
+    pub fn field(mut self, field: impl Into<String>) -> Self {
+        self.field = Some(field.into());
+        self
+    }
+
+    pub fn hint(mut self, hint: &'static str) -> Self {
+        self.hint = Some(hint);
+        self
+    }
+
+    fn internal(cause: impl ToString) -> Self {
+        Self {
+            cause: Some(cause.to_string()),
+            ..Self::new(Code::Internal, "Internal Server Error")
+        }
+    }
+}
+
+fn title(resource: ResourceType) -> &'static str {
+    match resource {
+        ResourceType::Environment => "Environment",
+        ResourceType::Settings => "Settings",
+        ResourceType::Secret => "Secret",
+        ResourceType::Var => "Var",
+        ResourceType::Token => "Token",
+        ResourceType::Server => "Server",
+    }
+}
+
+impl From<vault::Error> for ApiError {
+    fn from(error: vault::Error) -> Self {
+        use vault::Error as E;
+
+        match error {
+            E::NotFound(what) => Self::new(Code::NotFound, format!("{} not found", title(what))),
+            E::Role { needed } => {
+                Self::new(Code::ForbiddenRole, format!("This needs the role {needed}."))
+            }
+            E::Scope => Self::new(Code::ForbiddenScope, "The credential does not cover this.")
+                .hint("Ask for a credential whose scope covers the environment."),
+            E::Exists(what) => {
+                let (field, hint) = match what {
+                    ResourceType::Secret => {
+                        ("key", "PATCH the existing secret to give it a new value.")
+                    }
+                    ResourceType::Var => ("key", "PATCH the existing var to give it a new value."),
+                    _ => ("name", "Choose another name; case does not count."),
+                };
+                Self::new(Code::Conflict, format!("{} already exists", title(what)))
+                    .field(field)
+                    .hint(hint)
+            }
+            E::NotEmpty { secrets } => {
+                let plural = if secrets == 1 { "secret" } else { "secrets" };
+                Self::new(Code::Conflict, format!("Environment holds {secrets} {plural}"))
+                    .hint("Delete them first, or repeat the request with ?force=true to delete everything in it.")
+            }
+            E::OtherVersion { current } => {
+                Self::new(Code::Conflict, format!("Version {current} is in force"))
+                    .hint("Read it again and repeat the request with its version.")
+            }
+            E::VersionsExhausted => Self::new(Code::Conflict, "No version number is left")
+                .hint("Delete it and create it again."),
+            E::WriteOnly => Self::new(Code::SecretWriteOnly, "The secret is write-only")
+                .field("neverReveal")
+                .hint("Its value can be replaced and used by enrolled workloads, but nobody can see it again."),
+            E::RevealDisabled => {
+                Self::new(Code::RevealDisabled, "Reveal is switched off for the environment")
+                    .hint("An admin can switch it on with allowSecretReveal in the environment's settings.")
+            }
+            E::NeverRevealIsForGood => {
+                Self::new(Code::ReadonlyField, "Field \"neverReveal\" cannot be cleared.")
+                    .field("neverReveal")
+                    .hint("A write-only secret stays write-only. Create another secret if you need one that can be revealed.")
+            }
+            E::ValueSize { limit } => {
+                Self::new(Code::Validation, format!("must be 1 to {limit} bytes")).field("value")
+            }
+            E::Unreadable { key } => Self {
+                cause: Some(format!("a value does not open under key {key}")),
+                ..Self::new(
+                    Code::SecretUnreadable,
+                    format!("The stored value does not open: it is damaged, or key {key} is not loaded."),
+                )
+            },
+            E::Damaged(ResourceType::Secret) => Self {
+                cause: Some("a row of a secret is damaged".to_owned()),
+                ..Self::new(Code::SecretUnreadable, "The stored secret is damaged.")
+            },
+            E::Unavailable(why) => Self {
+                cause: Some(why.to_string()),
+                ..Self::new(Code::ServiceUnavailable, format!("Try again: {why}."))
+            },
+            E::Damaged(_) | E::Read(_) | E::NoRandomness => Self::internal(error),
+        }
+    }
+}
+
+impl From<crate::access::Error> for ApiError {
+    fn from(error: crate::access::Error) -> Self {
+        match error {
+            crate::access::Error::Vault(error) => error.into(),
+            crate::access::Error::Read(_) => Self::internal(error),
+        }
+    }
+}
+
+impl From<actix_web::error::BlockingError> for ApiError {
+    fn from(error: actix_web::error::BlockingError) -> Self {
+        Self::internal(error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_code_is_a_word_of_its_own() {
+        let mut words: Vec<_> = Code::ALL.iter().map(|code| code.as_str()).collect();
+        words.sort_unstable();
+        words.dedup();
+        assert_eq!(words.len(), Code::ALL.len());
+        assert!(words.iter().all(|word| word.bytes().all(|b| b.is_ascii_uppercase() || b == b'_')));
+    }
+}

@@ -1,0 +1,176 @@
+//! The form of a request: what can be refused before anybody asks who sent it.
+//!
+//! Owns: reading a body, within its limit and its deadline.
+//! Must never: look at what a body says, or keep one whose sender is unknown.
+
+use std::time::Duration;
+
+use actix_web::http::header::{
+    AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap,
+};
+use actix_web::web::Payload;
+use futures_util::StreamExt;
+use zeroize::Zeroizing;
+
+use super::error::{ApiError, Code};
+
+/// A body that takes longer than this to arrive is not waited for.
+const BODY_DEADLINE: Duration = Duration::from_secs(30);
+/// How much of a refused body is still taken off the wire, so that a client
+/// that writes before it reads gets to see the refusal, and for how long.
+const LINGER_BYTES: usize = 16 << 20;
+const LINGER: Duration = Duration::from_secs(5);
+
+/// A body. Erased when dropped, for it may hold a secret's value.
+pub(super) type Body = Zeroizing<Vec<u8>>;
+
+/// What the headers say about the body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Declared {
+    is_json: bool,
+    length: Option<usize>,
+}
+
+/// Checks encoding, declared length and type.
+pub(super) fn check(headers: &HeaderMap, limit: usize) -> Result<Declared, ApiError> {
+    if headers.get_all(CONTENT_ENCODING).any(|value| value != "identity") {
+        return Err(ApiError::new(
+            Code::UnsupportedMediaType,
+            "Content-Encoding is not supported; send the body as it is.",
+        ));
+    }
+    let length = match headers.get(CONTENT_LENGTH) {
+        Some(value) => value.to_str().ok().and_then(|text| text.parse().ok()),
+        None => None,
+    };
+    if length.is_some_and(|length| length > limit) {
+        return Err(too_large(limit));
+    }
+    let is_json = match headers.get(CONTENT_TYPE) {
+        Some(value) => value.to_str().is_ok_and(is_json),
+        None => false,
+    };
+    Ok(Declared { is_json, length })
+}
+
+/// `application/json`, with or without a charset that JSON can have.
+fn is_json(content_type: &str) -> bool {
+    let mut parts = content_type.split(';').map(str::trim);
+    parts.next().is_some_and(|kind| kind.eq_ignore_ascii_case("application/json"))
+        && parts.all(|parameter| {
+            let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
+            let value = value.trim().trim_matches('"');
+            let text =
+                value.eq_ignore_ascii_case("utf-8") || value.eq_ignore_ascii_case("us-ascii");
+            !name.trim().eq_ignore_ascii_case("charset") || text
+        })
+}
+
+fn too_large(limit: usize) -> ApiError {
+    ApiError::new(Code::PayloadTooLarge, format!("The body is larger than {limit} bytes."))
+}
+
+/// Takes the body off the wire. It is kept only when the sender is known;
+/// otherwise it is only counted.
+pub(super) async fn read(
+    payload: &mut Payload,
+    declared: Declared,
+    limit: usize,
+    keep: bool,
+) -> Result<Body, ApiError> {
+    let late = |_| ApiError::invalid("The body did not arrive in time.");
+    let body = tokio::time::timeout(BODY_DEADLINE, read_all(payload, declared, limit, keep));
+    let (body, length) = body.await.map_err(late)??;
+    if length > 0 && !declared.is_json {
+        return Err(ApiError::new(
+            Code::UnsupportedMediaType,
+            "The body must be JSON with Content-Type: application/json.",
+        )
+        .hint("Add the header Content-Type: application/json."));
+    }
+    Ok(body)
+}
+
+async fn read_all(
+    payload: &mut Payload,
+    declared: Declared,
+    limit: usize,
+    keep: bool,
+) -> Result<(Body, usize), ApiError> {
+    // Room for all of it at once: a buffer that grows leaves copies behind.
+    let room = if keep { declared.length.unwrap_or(8 << 10).min(limit) } else { 0 };
+    let mut body = Zeroizing::new(Vec::with_capacity(room));
+    let mut length = 0;
+    while let Some(chunk) = payload.next().await {
+        let chunk = chunk.map_err(|_| ApiError::invalid("The body ended too early."))?;
+        length += chunk.len();
+        if length > limit {
+            return Err(too_large(limit));
+        }
+        if keep {
+            grow(&mut body, chunk.len());
+            body.extend_from_slice(&chunk);
+        }
+    }
+    Ok((body, length))
+}
+
+/// Makes room in a new buffer and erases the old one.
+fn grow(body: &mut Body, more: usize) {
+    if body.len() + more > body.capacity() {
+        let mut larger = Vec::with_capacity((body.len() + more).next_power_of_two());
+        larger.extend_from_slice(body);
+        *body = Zeroizing::new(larger);
+    }
+}
+
+/// Takes a refused body off the wire, up to a limit.
+pub(super) async fn linger(payload: &mut Payload) {
+    let mut left = LINGER_BYTES;
+    let drain = async {
+        while let Some(Ok(chunk)) = payload.next().await {
+            left = left.saturating_sub(chunk.len());
+            if left == 0 {
+                break;
+            }
+        }
+    };
+    // Whether it came to its end does not matter.
+    let _ = tokio::time::timeout(LINGER, drain).await;
+}
+
+/// The bearer token, if the header has one.
+pub(super) fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let mut values = headers.get_all(AUTHORIZATION);
+    let value = values.next()?.to_str().ok()?;
+    // Two credentials would leave it open which one counts.
+    if values.next().is_some() {
+        return None;
+    }
+    let (word, token) = value.split_once(' ')?;
+    word.eq_ignore_ascii_case("bearer").then(|| token.trim_matches(' '))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_content_types() {
+        for good in [
+            "application/json",
+            "Application/JSON; charset=utf-8",
+            "application/json;charset=\"UTF-8\"",
+        ] {
+            assert!(is_json(good), "{good}");
+        }
+        for bad in [
+            "text/plain",
+            "application/json; charset=latin1",
+            "application/jsonx",
+            "application/json, text/plain",
+        ] {
+            assert!(!is_json(bad), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,290 @@
+//! `/openapi.json`: the route table as an OpenAPI 3.1 document.
+
+use std::collections::BTreeMap;
+use std::sync::OnceLock;
+
+use actix_web::http::Method;
+use utoipa::openapi::path::{
+    HttpMethod, Operation, OperationBuilder, ParameterBuilder, ParameterIn, PathsBuilder,
+};
+use utoipa::openapi::request_body::RequestBodyBuilder;
+use utoipa::openapi::response::{Response, ResponseBuilder, ResponsesBuilder};
+use utoipa::openapi::schema::{ObjectBuilder, Type};
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
+use utoipa::openapi::{
+    ComponentsBuilder, ContentBuilder, HeaderBuilder, InfoBuilder, OpenApi, OpenApiBuilder,
+    PathItem, Ref, RefOr, Required, Schema,
+};
+use utoipa::{PartialSchema, ToSchema};
+
+use crate::domain::Role;
+
+use super::answer::ErrorBody;
+use super::error::{Code, Problem};
+use super::query::MAX_LIMIT;
+use super::table::{Access, Endpoint, Parameter, Success, TargetKind, endpoints};
+
+const JSON: &str = "application/json";
+const BEARER: &str = "bearer";
+
+const DESCRIPTION: &str = "A secrets server. A secret marked `neverReveal` goes in and never comes out. \
+Every answer carries `X-Request-Id`; a client may send its own (1 to 64 characters `[A-Za-z0-9._-]`). \
+An environment in a path is given by its id or by its name, in any case. A row outside the caller's \
+scope answers 404, exactly as a missing one. Unknown members of a body are ignored, except in settings; \
+a member that stands twice is refused. Lists are complete unless `limit` is given; the next page \
+begins after the key of the last row. Each path that takes GET takes HEAD as well, except a secret's value. \
+Another method answers 405 with `Allow`.";
+
+/// The document, rendered once.
+pub(super) fn document() -> &'static [u8] {
+    static DOCUMENT: OnceLock<Vec<u8>> = OnceLock::new();
+    DOCUMENT.get_or_init(|| {
+        serde_json::to_vec(&build()).expect("the description has text keys and plain types")
+    })
+}
+
+fn build() -> OpenApi {
+    let mut schemas: BTreeMap<String, RefOr<Schema>> = BTreeMap::new();
+    let mut nested = Vec::new();
+    ErrorBody::schemas(&mut nested);
+    nested.push((ErrorBody::name().into(), ErrorBody::schema()));
+    nested.push((Problem::name().into(), Problem::schema()));
+    nested.push((
+        super::secrets::GenerateBody::name().into(),
+        super::secrets::GenerateBody::schema(),
+    ));
+    let mut paths = PathsBuilder::new();
+    for endpoint in endpoints() {
+        if let Success::Json(_, answer) = &endpoint.success {
+            nested.extend(answer.iter().cloned());
+        }
+        nested.extend(endpoint.body.clone());
+        let item = PathItem::new(method(&endpoint.info.method), operation(&endpoint));
+        paths = paths.path(endpoint.info.path, item);
+    }
+    schemas.extend(nested);
+    let bearer = HttpBuilder::new()
+        .scheme(HttpAuthScheme::Bearer)
+        .description(Some("An API token: `cof_` and 43 more characters."))
+        .build();
+    OpenApiBuilder::new()
+        .info(
+            InfoBuilder::new()
+                .title("coffer")
+                .version(env!("CARGO_PKG_VERSION"))
+                .description(Some(DESCRIPTION))
+                .build(),
+        )
+        .paths(paths.build())
+        .components(Some(
+            ComponentsBuilder::new()
+                .schemas_from_iter(schemas)
+                .security_scheme(BEARER, SecurityScheme::Http(bearer))
+                .build(),
+        ))
+        .build()
+}
+
+fn method(method: &Method) -> HttpMethod {
+    match *method {
+        Method::POST => HttpMethod::Post,
+        Method::PATCH => HttpMethod::Patch,
+        Method::DELETE => HttpMethod::Delete,
+        _ => HttpMethod::Get,
+    }
+}
+
+fn operation(endpoint: &Endpoint) -> Operation {
+    let mut operation = OperationBuilder::new()
+        .summary(Some(endpoint.summary))
+        .operation_id(Some(operation_id(endpoint)))
+        .tag(tag(endpoint.info.path));
+    for name in path_parameters(endpoint.info.path) {
+        let described = ParameterBuilder::new()
+            .name(name)
+            .parameter_in(ParameterIn::Path)
+            .required(Required::True)
+            .description(Some(match name {
+                "environment" => "An environment's id or name.",
+                "version" => "A version's number.",
+                _ => "An id.",
+            }))
+            .schema(Some(text()));
+        operation = operation.parameter(described);
+    }
+    for parameter in endpoint.parameters {
+        operation = operation.parameter(describe(*parameter));
+    }
+    if let Some((name, _)) = &endpoint.body {
+        let content = ContentBuilder::new().schema(Some(reference(name))).build();
+        operation = operation.request_body(Some(
+            RequestBodyBuilder::new().content(JSON, content).required(Some(Required::True)).build(),
+        ));
+    }
+    if endpoint.info.access != Access::Public {
+        operation = operation.security(SecurityRequirement::new(BEARER, [] as [&str; 0]));
+    }
+    operation.responses(responses(endpoint)).build()
+}
+
+fn responses(endpoint: &Endpoint) -> utoipa::openapi::Responses {
+    let content = match &endpoint.success {
+        Success::Json(name, _) => (JSON, Some(reference(name))),
+        Success::AnyJson => (JSON, Some(object())),
+        Success::Html => ("text/html", Some(RefOr::T(text()))),
+    };
+    let success = ContentBuilder::new().schema(content.1).build();
+    let mut all = ResponsesBuilder::new().response(
+        "200",
+        with_request_id(ResponseBuilder::new().description("Done.").content(content.0, success)),
+    );
+    let mut by_status: BTreeMap<u16, Vec<&'static str>> = BTreeMap::new();
+    for code in codes(endpoint) {
+        by_status.entry(code.status().as_u16()).or_default().push(code.as_str());
+    }
+    for (status, codes) in by_status {
+        // A health check that fails answers with the shape of one that does not.
+        let name = match (&endpoint.success, endpoint.info.access) {
+            (Success::Json(name, _), Access::Public) => name.clone(),
+            _ => ErrorBody::name().into(),
+        };
+        let content = ContentBuilder::new().schema(Some(reference(&name))).build();
+        let response = ResponseBuilder::new()
+            .description(format!("`{}`", codes.join("`, `")))
+            .content(JSON, content);
+        all = all.response(status.to_string(), with_request_id(response));
+    }
+    all.build()
+}
+
+/// The errors of a route: those that follow from what it needs, and its own.
+fn codes(endpoint: &Endpoint) -> Vec<Code> {
+    let mut codes = endpoint.errors.to_vec();
+    let Access::Principal { role, target } = endpoint.info.access else { return codes };
+    codes.extend([
+        Code::Validation,
+        Code::Unauthorized,
+        Code::PayloadTooLarge,
+        Code::UnsupportedMediaType,
+        Code::ServiceUnavailable,
+        Code::Internal,
+    ]);
+    if role > Role::Viewer {
+        codes.push(Code::ForbiddenRole);
+    }
+    match target {
+        TargetKind::InScope => {}
+        TargetKind::Everything => codes.push(Code::ForbiddenScope),
+        TargetKind::Environment => codes.extend([Code::ForbiddenScope, Code::NotFound]),
+        TargetKind::Row => codes.push(Code::NotFound),
+    }
+    codes
+}
+
+fn with_request_id(response: ResponseBuilder) -> Response {
+    let header =
+        HeaderBuilder::new().schema(Some(text())).description(Some("The request's id.")).build();
+    response.header("X-Request-Id", header).build()
+}
+
+fn describe(parameter: Parameter) -> ParameterBuilder {
+    let (name, place, what, schema) = match parameter {
+        Parameter::Force => (
+            "force",
+            ParameterIn::Query,
+            "Delete everything in it, too.",
+            ObjectBuilder::new().schema_type(Type::Boolean),
+        ),
+        Parameter::Limit => (
+            "limit",
+            ParameterIn::Query,
+            "At most so many rows; all of them if it is not given.",
+            ObjectBuilder::new()
+                .schema_type(Type::Integer)
+                .minimum(Some(1))
+                .maximum(Some(MAX_LIMIT)),
+        ),
+        Parameter::After => (
+            "after",
+            ParameterIn::Query,
+            "Only rows whose key comes after this one, in byte order.",
+            ObjectBuilder::new().schema_type(Type::String),
+        ),
+        Parameter::Prefix => (
+            "prefix",
+            ParameterIn::Query,
+            "Only rows whose key begins with this.",
+            ObjectBuilder::new().schema_type(Type::String),
+        ),
+        Parameter::Version => (
+            "version",
+            ParameterIn::Query,
+            "Only if this version is in force; otherwise 409.",
+            ObjectBuilder::new()
+                .schema_type(Type::Integer)
+                .minimum(Some(1))
+                .maximum(Some(u32::MAX as usize)),
+        ),
+        Parameter::IfMatch => (
+            "If-Match",
+            ParameterIn::Header,
+            "Only if this version is in force, as in `\"3\"`; otherwise 409.",
+            ObjectBuilder::new().schema_type(Type::String),
+        ),
+    };
+    ParameterBuilder::new()
+        .name(name)
+        .parameter_in(place)
+        .required(Required::False)
+        .description(Some(what))
+        .schema(Some(schema.build()))
+}
+
+fn reference(name: &str) -> RefOr<Schema> {
+    RefOr::Ref(Ref::from_schema_name(name))
+}
+
+fn text() -> Schema {
+    ObjectBuilder::new().schema_type(Type::String).build().into()
+}
+
+fn object() -> RefOr<Schema> {
+    RefOr::T(ObjectBuilder::new().schema_type(Type::Object).build().into())
+}
+
+fn path_parameters(path: &str) -> impl Iterator<Item = &str> {
+    path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'))
+}
+
+fn tag(path: &str) -> &'static str {
+    let has = |word: &str| path.split('/').any(|part| part == word);
+    if has("settings") {
+        "settings"
+    } else if has("secrets") {
+        "secrets"
+    } else if has("vars") {
+        "vars"
+    } else if has("environments") {
+        "environments"
+    } else {
+        "server"
+    }
+}
+
+/// `get /api/secrets/{id}/value` is `getSecretsValue`... with the method first
+/// and the fixed parts of the path behind it.
+fn operation_id(endpoint: &Endpoint) -> String {
+    let mut id = endpoint.info.method.as_str().to_lowercase();
+    let parts =
+        endpoint.info.path.split(['/', '.']).filter(|part| !part.is_empty() && *part != "api");
+    for part in parts {
+        let by = part.trim_start_matches('{').trim_end_matches('}');
+        if part.starts_with('{') {
+            id.push_str("By");
+        }
+        let mut letters = by.chars();
+        id.extend(letters.next().map(|first| first.to_ascii_uppercase()));
+        id.push_str(letters.as_str());
+    }
+    id
+}

@@ -1,0 +1,235 @@
+//! The shapes of successful answers. Member names and their order are the
+//! contract's; every optional member is `null`, never left out.
+
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::domain::{
+    EnvironmentId, EnvironmentInfo, EnvironmentName, KeyName, SecretId, SecretInfo, Settings,
+    Timestamp, VarId, VarInfo, Version, VersionInfo,
+};
+
+/// An environment.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = Environment)]
+pub(super) struct EnvironmentItem {
+    #[schema(value_type = String, example = "env_01JD3N5W8Q4X0V7M2K9R6T1HBC")]
+    id: EnvironmentId,
+    #[schema(value_type = String, example = "production")]
+    name: EnvironmentName,
+    #[schema(required = true)]
+    display_name: Option<String>,
+    /// Always false: reserved by this API family.
+    ssh_configured: bool,
+    #[schema(value_type = String, format = DateTime)]
+    created_at: Timestamp,
+    #[schema(value_type = String, format = DateTime)]
+    updated_at: Timestamp,
+    #[serde(rename = "_count")]
+    count: EnvironmentCount,
+}
+
+/// How much an environment holds.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct EnvironmentCount {
+    secrets: u32,
+    vars: u32,
+}
+
+impl From<EnvironmentInfo> for EnvironmentItem {
+    fn from(info: EnvironmentInfo) -> Self {
+        Self {
+            id: info.id,
+            name: info.name,
+            display_name: info.display_name.as_deref().map(str::to_owned),
+            ssh_configured: false,
+            created_at: info.created_at,
+            updated_at: info.updated_at,
+            count: EnvironmentCount { secrets: info.secrets, vars: info.vars },
+        }
+    }
+}
+
+/// A secret. No member holds a value, or anything computed from one.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = Secret)]
+pub(super) struct SecretItem {
+    #[schema(value_type = String, example = "sec_01JD3N5W8Q4X0V7M2K9R6T1HBC")]
+    id: SecretId,
+    #[schema(value_type = String, example = "DATABASE_URL")]
+    key: KeyName,
+    #[schema(required = true)]
+    description: Option<String>,
+    /// Write-only: its value goes in and never comes out.
+    never_reveal: bool,
+    /// Counts the values it has had.
+    #[schema(value_type = u32, minimum = 1)]
+    version: Version,
+    #[schema(value_type = String, format = DateTime)]
+    created_at: Timestamp,
+    #[schema(value_type = String, format = DateTime)]
+    updated_at: Timestamp,
+    #[serde(flatten)]
+    use_: Use,
+}
+
+/// Who uses a secret or var. Nothing can, before workloads are declared.
+#[derive(Debug, Default, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Use {
+    used_by_config_files: Vec<String>,
+    used_by_services: Vec<String>,
+    usage_count: u32,
+}
+
+impl From<SecretInfo> for SecretItem {
+    fn from(info: SecretInfo) -> Self {
+        Self {
+            id: info.id,
+            key: info.key,
+            description: info.description.as_deref().map(str::to_owned),
+            never_reveal: info.mode.never_reveal(),
+            version: info.version,
+            created_at: info.created_at,
+            updated_at: info.updated_at,
+            use_: Use::default(),
+        }
+    }
+}
+
+/// A var: configuration that is not secret.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = Var)]
+pub(super) struct VarItem {
+    #[schema(value_type = String, example = "var_01JD3N5W8Q4X0V7M2K9R6T1HBC")]
+    id: VarId,
+    #[schema(value_type = String, example = "LOG_LEVEL")]
+    key: KeyName,
+    value: String,
+    #[schema(required = true)]
+    description: Option<String>,
+    /// Counts the values it has had.
+    #[schema(value_type = u32, minimum = 1)]
+    version: Version,
+    #[schema(value_type = String, format = DateTime)]
+    created_at: Timestamp,
+    #[schema(value_type = String, format = DateTime)]
+    updated_at: Timestamp,
+    #[serde(flatten)]
+    use_: Use,
+}
+
+impl From<VarInfo> for VarItem {
+    fn from(info: VarInfo) -> Self {
+        Self {
+            id: info.id,
+            key: info.key,
+            value: info.value,
+            description: info.description.as_deref().map(str::to_owned),
+            version: info.version,
+            created_at: info.created_at,
+            updated_at: info.updated_at,
+            use_: Use::default(),
+        }
+    }
+}
+
+/// A retained version of a secret.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = Version)]
+pub(super) struct VersionItem {
+    #[schema(value_type = u32, minimum = 1)]
+    version: Version,
+    #[schema(value_type = String, format = DateTime)]
+    created_at: Timestamp,
+    /// The name that its author had then.
+    created_by: String,
+    /// Whether it is the one in force.
+    active: bool,
+}
+
+impl From<VersionInfo> for VersionItem {
+    fn from(info: VersionInfo) -> Self {
+        Self {
+            version: info.version,
+            created_at: info.created_at,
+            created_by: info.created_by,
+            active: info.active,
+        }
+    }
+}
+
+/// The settings of an environment.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = Settings)]
+pub(super) struct SettingsItem {
+    /// Whether admins may reveal revealable secrets here.
+    allow_secret_reveal: bool,
+    /// What `neverReveal` is for a new secret that does not say.
+    never_reveal_by_default: bool,
+}
+
+impl From<Settings> for SettingsItem {
+    fn from(settings: Settings) -> Self {
+        Self {
+            allow_secret_reveal: settings.allow_secret_reveal,
+            never_reveal_by_default: settings.never_reveal_by_default,
+        }
+    }
+}
+
+macro_rules! answers {
+    ($($(#[$doc:meta])* $name:ident { $member:ident: $type:ty })*) => {$(
+        $(#[$doc])*
+        #[derive(Debug, Serialize, ToSchema)]
+        pub(super) struct $name { pub $member: $type }
+    )*};
+}
+
+answers! {
+    /// One environment.
+    EnvironmentAnswer { environment: EnvironmentItem }
+    /// Environments.
+    EnvironmentsAnswer { environments: Vec<EnvironmentItem> }
+    /// One secret.
+    SecretAnswer { secret: SecretItem }
+    /// Secrets, by key in byte order.
+    SecretsAnswer { secrets: Vec<SecretItem> }
+    /// Versions, newest first.
+    VersionsAnswer { versions: Vec<VersionItem> }
+    /// One var.
+    VarAnswer { var: VarItem }
+    /// Vars, by key in byte order.
+    VarsAnswer { vars: Vec<VarItem> }
+    /// Settings.
+    SettingsAnswer { settings: SettingsItem }
+    /// It is done.
+    Done { success: bool }
+}
+
+/// The answer to a granted reveal.
+#[derive(Serialize, ToSchema)]
+#[allow(missing_debug_implementations)]
+pub(super) struct ValueAnswer {
+    #[schema(value_type = String)]
+    pub value: crate::vault::Revealed,
+}
+
+/// Whether the server works.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Health {
+    /// `ok`, or `unavailable` when nothing can be written.
+    pub status: &'static str,
+    #[schema(value_type = String, format = DateTime)]
+    pub timestamp: Timestamp,
+    pub version: &'static str,
+    /// Always `none`: reserved by this API family.
+    pub bundled_agent_version: &'static str,
+    pub cli_version: &'static str,
+}
