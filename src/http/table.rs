@@ -77,11 +77,8 @@ pub(super) enum Parameter {
 
 /// What the description says about a route's answer.
 pub(super) enum Success {
-    Json {
-        name: String,
-        schema: RefOr<Schema>,
-        nested: Vec<(String, RefOr<Schema>)>,
-    },
+    /// A schema's name, and that schema with all it refers to.
+    Json(String, Vec<(String, RefOr<Schema>)>),
     /// The OpenAPI document itself.
     AnyJson,
     Html,

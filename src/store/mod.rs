@@ -10,6 +10,7 @@
 //! several may run twice. `disk` knows what sled 0.34 does not do for us;
 //! `writer` is the only code that changes anything.
 
+mod check;
 mod disk;
 mod keyspace;
 mod overlay;
@@ -19,6 +20,7 @@ mod tables;
 mod view;
 mod writer;
 
+pub use check::check;
 pub use disk::{OpenError, Options};
 pub use keyspace::Table;
 pub use private::write_private;

@@ -163,6 +163,11 @@ impl StoredAuditRow {
         Self { mac: mac.0, body }
     }
 
+    /// What it says; `None` when it is damaged.
+    pub fn row(&self) -> Option<crate::audit::Row> {
+        postcard::from_bytes(&self.body).ok()
+    }
+
     /// Its MAC.
     pub fn mac(&self) -> Mac {
         Mac(self.mac)

@@ -35,7 +35,7 @@ pub use policy::{Administer, Caller, InScope, Level, Permit, Read, Reveal, Targe
 pub use random::Random;
 pub use secrets::{NewSecret, SecretPatch};
 pub use settings::SettingsPatch;
-pub use unlock::{FirstStart, UnlockError, Unlocked, sealed_under, unlock};
+pub use unlock::{FirstStart, UnlockError, Unlocked, sealed_under, unlock, verify_audit};
 pub use value::{Alphabet, Generate, NewValue};
 pub use vars::{NewVar, VarPatch};
 

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use crate::audit::{Broken, Chain};
+use crate::audit::{self, Broken, Chain};
 use crate::domain::{DisplayName, EnvironmentName, Timestamp};
 use crate::store::{
-    AuditHead, KeyId, KeyRow, Keys, Opened, ReadError, ServiceKeys as ServiceKeysTable,
+    AuditHead, AuditRows, KeyId, KeyRow, Keys, Opened, ReadError, ServiceKeys as ServiceKeysTable,
     ServiceKeysRow, Store, Tx, View,
 };
 
@@ -86,6 +86,23 @@ impl FirstStart {
 pub fn sealed_under(opened: &Opened) -> Result<Option<Fingerprint>, ReadError> {
     let newest = opened.scan::<Keys>(&[], None).last().transpose()?;
     Ok(newest.map(|(_, row)| Fingerprint(row.root_fingerprint)))
+}
+
+/// Walks the audit log of a database that is not being written; how many rows
+/// it has, all of which hold.
+pub fn verify_audit(opened: &Opened, root: &RootKey) -> Result<u64, UnlockError> {
+    let rows = opened.scan::<Keys>(&[], None).collect::<Result<Vec<_>, _>>()?;
+    let keyring = Keyring::load(root, rows)
+        .map_err(|wanted| UnlockError::OtherRootKey { wanted, given: root.fingerprint() })?;
+    let keyring = keyring.ok_or(UnlockError::DamagedKeys)?;
+    let row = opened.get::<ServiceKeysTable>(&())?.ok_or(UnlockError::DamagedKeys)?;
+    let services = ServiceKeys::load(&keyring, &row).map_err(|_| UnlockError::DamagedKeys)?;
+    let head = opened.get::<AuditHead>(&())?.map(|row| row.head());
+    let rows = opened.scan::<AuditRows>(&[], None).map(|found| {
+        let (seq, row) = found?;
+        Ok::<_, UnlockError>((seq, row.mac(), row.body))
+    });
+    audit::verify(&services.audit, head.as_ref(), rows)
 }
 
 /// Loads the keys (or makes them, for an empty database) and starts the writer.

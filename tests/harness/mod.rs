@@ -203,6 +203,33 @@ impl Drop for TestApp {
     }
 }
 
+/// What the audit log of a stopped server says, oldest row first, after its
+/// chain was verified from the first row to the head.
+pub fn audit_rows(dir: &Path) -> Vec<coffer::audit::Row> {
+    use coffer::store::{AuditRows, View};
+
+    let opened = open_stopped(&data_dir(dir));
+    let root_key = std::fs::read_to_string(data_dir(dir).join("root.key")).unwrap();
+    let root_key = coffer::vault::RootKey::parse(&root_key).unwrap();
+    let verified = coffer::vault::verify_audit(&opened, &root_key).unwrap();
+    let rows = opened.scan::<AuditRows>(&[], None);
+    let rows: Vec<_> = rows.map(|row| row.unwrap().1.row().unwrap()).collect();
+    assert_eq!(rows.len() as u64, verified);
+    rows
+}
+
+/// That every row of a stopped server's database fits the others.
+#[track_caller]
+pub fn rows_fit(data_dir: &Path) {
+    let findings = coffer::store::check(&open_stopped(data_dir)).unwrap();
+    assert!(findings.is_empty(), "{findings:#?}");
+}
+
+/// The database of a stopped server.
+pub fn open_stopped(data_dir: &Path) -> coffer::store::Opened {
+    coffer::store::Opened::open(data_dir, coffer::store::Options::default()).unwrap()
+}
+
 /// The data directory below a [`TestApp`]'s directory.
 pub fn data_dir(dir: &Path) -> std::path::PathBuf {
     dir.join("data")

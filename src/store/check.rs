@@ -1,0 +1,166 @@
+//! Whether the rows fit each other: each index entry leads to its row, each
+//! row has its index entry, nothing is left over. Reads everything; for
+//! diagnosis, not for requests.
+
+use std::collections::BTreeMap;
+
+use crate::domain::EnvironmentId;
+
+use super::keyspace::Table;
+use super::row::{CountsRow, SecretPlace, VarPlace};
+use super::tables::{
+    Counts, EnvironmentNames, Environments, SecretPlaces, Secrets, TokenHashes, Tokens,
+    ValueChunks, VarChunks, VarPlaces, Vars, Versions,
+};
+use super::view::{ReadError, View};
+
+/// Walks the whole database; one line for each thing that does not fit. Lines
+/// name ids and keys, never values.
+pub fn check(view: &impl View) -> Result<Vec<String>, ReadError> {
+    let mut check = Check { view, findings: Vec::new(), counts: BTreeMap::new() };
+    check.environments()?;
+    check.secrets()?;
+    check.versions()?;
+    check.vars()?;
+    check.tokens()?;
+    check.counts()?;
+    Ok(check.findings)
+}
+
+struct Check<'a, V> {
+    view: &'a V,
+    findings: Vec<String>,
+    counts: BTreeMap<EnvironmentId, CountsRow>,
+}
+
+impl<V: View> Check<'_, V> {
+    fn expect(&mut self, holds: bool, finding: impl FnOnce() -> String) {
+        if !holds {
+            self.findings.push(finding());
+        }
+    }
+
+    /// The rows of a table; a damaged one is a finding.
+    fn rows<T: Table>(&mut self) -> Result<Vec<(T::Key, T::Row)>, ReadError> {
+        let mut rows = Vec::new();
+        for found in self.view.scan::<T>(&[], None) {
+            match found {
+                Ok(row) => rows.push(row),
+                Err(damaged @ ReadError::Damaged { .. }) => self.findings.push(damaged.to_string()),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(rows)
+    }
+
+    fn environments(&mut self) -> Result<(), ReadError> {
+        for (id, row) in self.rows::<Environments>()? {
+            let named = self.view.get::<EnvironmentNames>(&row.name.folded())?;
+            self.expect(named == Some(id), || format!("{id} is not found by its name"));
+            self.counts.insert(id, CountsRow::default());
+        }
+        for (_, id) in self.rows::<EnvironmentNames>()? {
+            let known = self.counts.contains_key(&id);
+            self.expect(known, || format!("a name leads to {id}, which does not exist"));
+        }
+        Ok(())
+    }
+
+    fn secrets(&mut self) -> Result<(), ReadError> {
+        for ((environment, key), row) in self.rows::<Secrets>()? {
+            let id = row.id;
+            let place = SecretPlace { environment, key };
+            let found = self.view.get::<SecretPlaces>(&id)?;
+            self.expect(found.as_ref() == Some(&place), || format!("{id} is not found by its id"));
+            let has_version = self.view.has::<Versions>(&(id, row.version))?;
+            self.expect(has_version, || format!("{id} has no version {}", row.version));
+            match self.counts.get_mut(&environment) {
+                Some(counts) => counts.secrets += 1,
+                None => {
+                    self.findings.push(format!("{id} is in {environment}, which does not exist"))
+                }
+            }
+        }
+        for (id, place) in self.rows::<SecretPlaces>()? {
+            let row = self.view.get::<Secrets>(&(place.environment, place.key))?;
+            self.expect(row.is_some_and(|row| row.id == id), || format!("{id} leads to no row"));
+        }
+        Ok(())
+    }
+
+    fn versions(&mut self) -> Result<(), ReadError> {
+        for ((id, version), row) in self.rows::<Versions>()? {
+            let owned = self.view.has::<SecretPlaces>(&id)?;
+            self.expect(owned, || format!("version {version} of {id} is left over"));
+            for chunk in 0..row.chunks {
+                let there = self.view.has::<ValueChunks>(&(id, version, chunk))?;
+                self.expect(there, || format!("version {version} of {id} lacks piece {chunk}"));
+            }
+        }
+        for (id, version, chunk) in
+            self.view.keys::<ValueChunks>(&[]).collect::<Result<Vec<_>, _>>()?
+        {
+            let row = self.view.get::<Versions>(&(id, version))?;
+            let owned = row.is_some_and(|row| chunk < row.chunks);
+            self.expect(owned, || {
+                format!("piece {chunk} of version {version} of {id} is left over")
+            });
+        }
+        Ok(())
+    }
+
+    fn vars(&mut self) -> Result<(), ReadError> {
+        for ((environment, key), row) in self.rows::<Vars>()? {
+            let id = row.id;
+            let place = VarPlace { environment, key };
+            let found = self.view.get::<VarPlaces>(&id)?;
+            self.expect(found.as_ref() == Some(&place), || format!("{id} is not found by its id"));
+            for chunk in 0..row.chunks {
+                let there = self.view.has::<VarChunks>(&(id, chunk))?;
+                self.expect(there, || format!("{id} lacks piece {chunk}"));
+            }
+            match self.counts.get_mut(&environment) {
+                Some(counts) => counts.vars += 1,
+                None => {
+                    self.findings.push(format!("{id} is in {environment}, which does not exist"))
+                }
+            }
+        }
+        for (id, place) in self.rows::<VarPlaces>()? {
+            let row = self.view.get::<Vars>(&(place.environment, place.key))?;
+            self.expect(row.is_some_and(|row| row.id == id), || format!("{id} leads to no row"));
+        }
+        for (id, chunk) in self.view.keys::<VarChunks>(&[]).collect::<Result<Vec<_>, _>>()? {
+            let row = match self.view.get::<VarPlaces>(&id)? {
+                Some(place) => self.view.get::<Vars>(&(place.environment, place.key))?,
+                None => None,
+            };
+            let owned = row.is_some_and(|row| chunk < row.chunks);
+            self.expect(owned, || format!("piece {chunk} of {id} is left over"));
+        }
+        Ok(())
+    }
+
+    fn tokens(&mut self) -> Result<(), ReadError> {
+        for (id, row) in self.rows::<Tokens>()? {
+            let found = self.view.get::<TokenHashes>(&row.hash)?;
+            self.expect(found == Some(id), || format!("{id} is not found by its hash"));
+        }
+        for (_, id) in self.rows::<TokenHashes>()? {
+            let there = self.view.has::<Tokens>(&id)?;
+            self.expect(there, || format!("a hash leads to {id}, which does not exist"));
+        }
+        Ok(())
+    }
+
+    fn counts(&mut self) -> Result<(), ReadError> {
+        let stored: BTreeMap<_, _> = self.rows::<Counts>()?.into_iter().collect();
+        for (id, counted) in std::mem::take(&mut self.counts) {
+            let stored = stored.get(&id).copied().unwrap_or_default();
+            self.expect(stored == counted, || {
+                format!("{id} is said to hold {stored:?} and holds {counted:?}")
+            });
+        }
+        Ok(())
+    }
+}
