@@ -280,4 +280,27 @@ mod tests {
         let error = apply_variables(&mut config, &typo).unwrap_err().to_string();
         assert_eq!(error, "COFFER_SERVER__LISEN: unknown name. Did you mean \"listen\"?");
     }
+
+    /// The file in the project's root shows every setting, with its default.
+    #[test]
+    fn the_commented_file_tells_the_truth() {
+        let file = include_str!("../../config.toml");
+        let is_setting = |line: &&str| {
+            line.strip_prefix('#')
+                .is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_lowercase()))
+        };
+        let uncommented: Vec<_> =
+            file.lines().map(|line| if is_setting(&line) { &line[1..] } else { line }).collect();
+        let table: toml::Table = uncommented.join("\n").parse().unwrap();
+        for setting in SETTINGS {
+            let section =
+                table.get(setting.section).unwrap_or_else(|| panic!("[{}]", setting.section));
+            assert!(section.get(setting.key).is_some(), "[{}] {}", setting.section, setting.key);
+        }
+        let mut read = with_file(&uncommented.join("\n")).unwrap();
+        assert!(read.keys.root_key_file.take().is_some());
+        assert_eq!(format!("{read:?}"), format!("{:?}", Config::default()));
+        let as_it_is = with_file(file).unwrap();
+        assert_eq!(format!("{as_it_is:?}"), format!("{:?}", Config::default()));
+    }
 }

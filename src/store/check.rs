@@ -27,6 +27,8 @@ pub fn check(view: &impl View) -> Result<Vec<String>, ReadError> {
     Ok(check.findings)
 }
 
+type Rows<T> = Vec<(<T as Table>::Key, <T as Table>::Row)>;
+
 struct Check<'a, V> {
     view: &'a V,
     findings: Vec<String>,
@@ -41,7 +43,7 @@ impl<V: View> Check<'_, V> {
     }
 
     /// The rows of a table; a damaged one is a finding.
-    fn rows<T: Table>(&mut self) -> Result<Vec<(T::Key, T::Row)>, ReadError> {
+    fn rows<T: Table>(&mut self) -> Result<Rows<T>, ReadError> {
         let mut rows = Vec::new();
         for found in self.view.scan::<T>(&[], None) {
             match found {

@@ -230,6 +230,16 @@ pub fn open_stopped(data_dir: &Path) -> coffer::store::Opened {
     coffer::store::Opened::open(data_dir, coffer::store::Options::default()).unwrap()
 }
 
+/// Says why a test cannot run here. Where everything must run, as on the
+/// machine that decides whether a change lands, that is a failure.
+pub fn skip(reason: &str) {
+    use std::io::Write;
+
+    assert!(std::env::var_os("COFFER_TESTS_MUST_RUN").is_none(), "cannot run: {reason}");
+    // Not eprintln!: that is captured, and a skip must be seen.
+    let _ = writeln!(std::io::stderr(), "skipped: {reason}");
+}
+
 /// The data directory below a [`TestApp`]'s directory.
 pub fn data_dir(dir: &Path) -> std::path::PathBuf {
     dir.join("data")

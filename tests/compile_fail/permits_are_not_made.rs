@@ -1,0 +1,10 @@
+//! A permit or an environment in scope is given by the policy and by nobody else.
+fn main() {}
+
+fn permit(caller: coffer::vault::Caller) -> coffer::vault::Permit<coffer::vault::Reveal> {
+    coffer::vault::Permit { caller, environment: None, level: std::marker::PhantomData }
+}
+
+fn in_scope(id: coffer::domain::EnvironmentId) -> coffer::vault::InScope {
+    coffer::vault::InScope { id }
+}

@@ -1,0 +1,16 @@
+//! A permit of one level does not do for another.
+fn main() {}
+
+async fn reveal(
+    vault: &coffer::vault::Vault,
+    permit: coffer::vault::Permit<coffer::vault::Read>,
+) {
+    let _ = vault.reveal_secret(permit, "sec_1").await;
+}
+
+async fn write(
+    vault: &coffer::vault::Vault,
+    permit: &coffer::vault::Permit<coffer::vault::Read>,
+) {
+    let _ = vault.delete_secret(permit, "sec_1").await;
+}

@@ -1,0 +1,146 @@
+//! The import law of src/lib.rs, read off the sources.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Each room and the rooms that it may name.
+fn law() -> BTreeMap<&'static str, &'static [&'static str]> {
+    BTreeMap::from([
+        ("domain", &[][..]),
+        ("config", &["domain"]),
+        ("audit", &["domain"]),
+        ("store", &["domain", "audit"]),
+        ("vault", &["domain", "audit", "store"]),
+        ("access", &["domain", "audit", "store", "vault"]),
+        ("http", &["domain", "audit", "vault", "access"]),
+        ("cli", &["domain", "config", "audit", "store", "vault", "access", "http"]),
+    ])
+}
+
+/// Crates that only some files may name: what may name them begins with one of these.
+const CRATES: [(&str, &[&str]); 6] = [
+    ("sled", &["store/"]),
+    ("postcard", &["store/", "audit/"]),
+    (
+        "ring",
+        &[
+            "vault/cipher.rs",
+            "vault/keyring.rs",
+            "vault/random.rs",
+            "access/mod.rs",
+            "audit/chain.rs",
+        ],
+    ),
+    ("actix_web", &["http/", "cli/serve.rs"]),
+    ("utoipa", &["http/"]),
+    ("clap", &["cli/"]),
+];
+
+fn sources() -> Vec<(String, String)> {
+    fn walk(dir: &Path, found: &mut Vec<PathBuf>) {
+        for entry in fs::read_dir(dir).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                walk(&path, found);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                found.push(path);
+            }
+        }
+    }
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut found = Vec::new();
+    walk(&root, &mut found);
+    found
+        .into_iter()
+        .map(|path| {
+            let name = path.strip_prefix(&root).unwrap().to_str().unwrap().replace('\\', "/");
+            (name, code_of(&fs::read_to_string(path).unwrap()))
+        })
+        .collect()
+}
+
+/// The source without its comments.
+fn code_of(source: &str) -> String {
+    source.lines().map(|line| line.split("//").next().unwrap()).collect::<Vec<_>>().join("\n")
+}
+
+/// The word behind each `crate::`, whether in a `use` or in a path.
+fn rooms_named(code: &str) -> Vec<&str> {
+    let word =
+        |rest: &'_ str| rest.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(rest.len());
+    code.match_indices("crate::")
+        .map(|(at, found)| {
+            let rest = &code[at + found.len()..];
+            assert!(
+                !rest.starts_with('{'),
+                "one `use crate::` a room, so that this test can read it"
+            );
+            &rest[..word(rest)]
+        })
+        .collect()
+}
+
+fn names_crate(code: &str, name: &str) -> bool {
+    code.match_indices(&format!("{name}::")).any(|(at, _)| {
+        let before = code[..at].chars().next_back();
+        before.is_none_or(|c| !c.is_alphanumeric() && c != '_')
+    })
+}
+
+#[test]
+fn every_room_names_only_rooms_to_its_left() {
+    let law = law();
+    let mut broken = Vec::new();
+    for (file, code) in sources() {
+        let Some((room, _)) = file.split_once('/') else { continue };
+        let allowed = law.get(room).unwrap_or_else(|| panic!("{room} is a room without a law"));
+        for named in rooms_named(&code) {
+            if named != room && !allowed.contains(&named) {
+                broken.push(format!("src/{file} names {named}"));
+            }
+        }
+    }
+    assert!(broken.is_empty(), "{broken:#?}");
+}
+
+#[test]
+fn every_crate_stays_in_its_rooms() {
+    let mut broken = Vec::new();
+    for (file, code) in sources() {
+        for (name, allowed) in CRATES {
+            if names_crate(&code, name) && !allowed.iter().any(|prefix| file.starts_with(prefix)) {
+                broken.push(format!("src/{file} names {name}"));
+            }
+        }
+    }
+    assert!(broken.is_empty(), "{broken:#?}");
+}
+
+#[test]
+fn the_law_speaks_of_the_rooms_that_exist() {
+    let rooms: std::collections::BTreeSet<_> = sources()
+        .into_iter()
+        .filter_map(|(file, _)| file.split_once('/').map(|(room, _)| room.to_owned()))
+        .collect();
+    assert_eq!(rooms, law().keys().map(|room| (*room).to_owned()).collect());
+}
+
+#[test]
+fn files_stay_readable() {
+    for (file, _) in sources() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("src").join(&file);
+        let source = fs::read_to_string(path).unwrap();
+        assert!(source.lines().count() <= 500, "src/{file} has more than 500 lines");
+        let opening = source.lines().next().unwrap_or_default();
+        assert!(opening.starts_with("//!"), "src/{file} does not say what it owns");
+    }
+}
+
+#[test]
+fn the_reader_of_this_test_sees_what_breaks_the_law() {
+    assert_eq!(rooms_named("use crate::vault::X;\nlet y = crate::store::Y;"), ["vault", "store"]);
+    assert!(names_crate("use sled::Db;", "sled"));
+    assert!(!names_crate("use unsled::Db;", "sled"));
+    assert_eq!(code_of("a // use crate::x::Y"), "a ");
+}
