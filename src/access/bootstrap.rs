@@ -30,6 +30,14 @@ impl NewTokenFile {
         Ok(Self(path))
     }
 
+    /// Removes it; it need not be there.
+    pub fn remove(data_dir: &Path) -> io::Result<()> {
+        match std::fs::remove_file(data_dir.join(Self::NAME)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+
     /// Where it is.
     pub fn path(&self) -> &Path {
         &self.0

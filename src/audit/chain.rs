@@ -115,18 +115,20 @@ pub struct Chain {
 }
 
 impl Chain {
-    /// Goes on from the stored head, or starts when there is none. A head
-    /// whose seal does not hold is refused: appending to it would give a
-    /// forged end a valid seal.
+    /// Starts a chain: for an empty database only.
+    pub fn start(key: AuditKey) -> Self {
+        Self { key, tail: Tail { seq: 0, mac: Mac::START } }
+    }
+
+    /// Goes on from the stored head. One that is missing, or whose seal does
+    /// not hold, is refused: appending would give a forged end a valid seal.
     pub fn resume(key: AuditKey, head: Option<&Head>) -> Result<Self, Broken> {
-        let tail = match head {
-            None => Tail { seq: 0, mac: Mac::START },
-            Some(head) if key.head(head.seq, &head.mac).matches(&head.seal) => {
-                Tail { seq: head.seq, mac: head.mac }
-            }
-            Some(head) => return Err(Broken { seq: head.seq, what: "the head does not verify" }),
-        };
-        Ok(Self { key, tail })
+        let head = head.ok_or(Broken { seq: 0, what: "the head is missing" })?;
+        if key.head(head.seq, &head.mac).matches(&head.seal) {
+            Ok(Self { key, tail: Tail { seq: head.seq, mac: head.mac } })
+        } else {
+            Err(Broken { seq: head.seq, what: "the head does not verify" })
+        }
     }
 
     /// Gives the draft the next place.
@@ -186,9 +188,7 @@ pub fn verify<E: From<Broken>>(
             _ => return Err(broken(seq, "the row does not carry its own number")),
         }
     }
-    let Some(head) = head else {
-        return if tail.seq == 0 { Ok(0) } else { Err(broken(tail.seq, "the head is missing")) };
-    };
+    let Some(head) = head else { return Err(broken(tail.seq, "the head is missing")) };
     if !key.head(head.seq, &head.mac).matches(&head.seal) {
         return Err(broken(head.seq, "the head does not verify"));
     }
@@ -220,7 +220,7 @@ mod tests {
     type Stored = (u64, Mac, Vec<u8>);
 
     fn chain_of(n: i64) -> (Vec<Stored>, Head) {
-        let mut chain = Chain::resume(key(), None).unwrap();
+        let mut chain = Chain::start(key());
         let rows = (0..n)
             .map(|i| chain.append(draft(i)))
             .map(|row| (row.seq, row.mac, row.body))
@@ -236,7 +236,7 @@ mod tests {
     fn an_untouched_chain_holds() {
         let (rows, head) = chain_of(5);
         assert_eq!(check(rows, &head), Ok(5));
-        assert_eq!(verify::<Broken>(&key(), None, std::iter::empty()), Ok(0));
+        assert_eq!(check(Vec::new(), &chain_of(0).1), Ok(0));
     }
 
     #[test]
@@ -260,6 +260,11 @@ mod tests {
                 assert_eq!(check(swapped, &head).unwrap_err().seq, seq);
             }
         }
+    }
+
+    #[test]
+    fn a_log_that_is_gone_with_its_head_is_found() {
+        assert!(verify::<Broken>(&key(), None, std::iter::empty()).is_err());
     }
 
     #[test]

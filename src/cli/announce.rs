@@ -36,18 +36,19 @@ pub(super) fn first_start(made: &FirstStartMade, address: SocketAddr) {
 
 fn first_start_text(made: &FirstStartMade, address: SocketAddr, to_terminal: bool) -> String {
     let mut lines = vec![String::new(), "coffer has made a new database.".to_owned()];
-    lines.push(format!("  data          {}", made.data_dir.display()));
+    lines.push(format!("  data          {}", absolute(&made.data_dir).display()));
     lines.push(match &made.root_key {
         Source::Generated(path) => format!(
             "  root key      {} (back it up; without it nothing can be read)",
-            path.display()
+            absolute(path).display()
         ),
         source => format!("  root key      from {source}"),
     });
     let (place, quoted) = match &made.token_file {
-        Some(file) => {
-            (file.path().display().to_string(), format!("$(cat {})", shell_quote(file.path())))
-        }
+        Some(file) => (
+            absolute(file.path()).display().to_string(),
+            format!("$(cat {})", shell_quote(file.path())),
+        ),
         None => ("from COFFER_BOOTSTRAP_TOKEN".to_owned(), "$COFFER_BOOTSTRAP_TOKEN".to_owned()),
     };
     lines.push(format!("  admin token   {place}"));
@@ -73,10 +74,14 @@ fn first_start_text(made: &FirstStartMade, address: SocketAddr, to_terminal: boo
     lines.join("\n")
 }
 
+/// The path as it stands wherever one is.
+fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
+}
+
 /// A path inside `$(…)` inside double quotes, safe to paste.
 fn shell_quote(path: &Path) -> String {
-    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-    let text = path.display().to_string();
+    let text = absolute(path).display().to_string();
     let plain = |b: u8| b.is_ascii_alphanumeric() || b"/._-+,@".contains(&b);
     if text.bytes().all(plain) { text } else { format!("'{}'", text.replace('\'', r"'\''")) }
 }

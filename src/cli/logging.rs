@@ -7,7 +7,11 @@ pub(super) fn start(level: LevelFilter) {
     let mut builder = env_logger::Builder::new();
     match std::env::var("RUST_LOG") {
         Ok(filters) => builder.parse_filters(&filters),
-        Err(_) => builder.filter_level(level.min(LevelFilter::Warn)).filter_module("coffer", level),
+        Err(_) => builder
+            .filter_level(level.min(LevelFilter::Warn))
+            .filter_module("coffer", level)
+            // It writes an ERROR for every malformed request of anybody.
+            .filter_module("actix_http", LevelFilter::Off),
     };
     builder.format_target(false);
     // A second start in one process (tests) keeps the first logger.

@@ -51,7 +51,7 @@ struct ServeArguments {
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
     /// Where to listen; port 0 takes a free one [default: 127.0.0.1:8420]
-    #[arg(long, value_name = "ADDR:PORT")]
+    #[arg(long, value_name = "ADDR:PORT", value_parser = listen_address)]
     listen: Option<std::net::SocketAddr>,
 }
 
@@ -86,7 +86,7 @@ fn run(arguments: ServeArguments) -> Result<(), (u8, String)> {
     let mut config = config::load(arguments.config.as_deref(), &variables).map_err(wrong)?;
     arguments.override_in(&mut config);
     logging::start(config.log_level);
-    serve::run(config, &variables).map_err(|error| (error.exit_code(), error.to_string()))
+    serve::run(config, variables).map_err(|error| (error.exit_code(), error.to_string()))
 }
 
 impl ServeArguments {
@@ -98,4 +98,8 @@ impl ServeArguments {
             config.server.listen = listen;
         }
     }
+}
+
+fn listen_address(text: &str) -> Result<std::net::SocketAddr, &'static str> {
+    text.parse().map_err(|_| "must be an address and port such as 127.0.0.1:8420")
 }

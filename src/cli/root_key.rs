@@ -4,6 +4,7 @@
 //! credential `coffer-root-key`, `[keys] root_key_file`, `root.key` in the data
 //! directory. The last one is made when the database is empty. The first source
 //! that is there is the one that is used; a bad key in it is never passed over.
+//! A variable that is set to nothing is there: it was meant to hold a key.
 
 use std::fmt;
 use std::io;
@@ -83,16 +84,19 @@ pub(super) fn resolve(
     }
     let credential =
         variables.get("CREDENTIALS_DIRECTORY").map(|dir| Path::new(dir).join(CREDENTIAL));
-    let named = variables
-        .get("COFFER_ROOT_KEY_FILE")
-        .map(PathBuf::from)
-        .or_else(|| credential.filter(|path| path.exists()))
-        .or_else(|| config.keys.root_key_file.clone());
-    if let Some(path) = named {
+    if let Some(path) = variables.get("COFFER_ROOT_KEY_FILE").map(PathBuf::from) {
+        return Ok((read(&path)?, Source::File(path)));
+    }
+    if let Some(path) = credential
+        && exists(&path)?
+    {
+        return Ok((read(&path)?, Source::File(path)));
+    }
+    if let Some(path) = config.keys.root_key_file.clone() {
         return Ok((read(&path)?, Source::File(path)));
     }
     let path = config.server.data_dir.join(GENERATED);
-    match (path.exists(), sealed_under) {
+    match (exists(&path)?, sealed_under) {
         (true, _) => Ok((read(&path)?, Source::File(path))),
         (false, Some(wanted)) => Err(RootKeyError::Missing { path, wanted }),
         (false, None) => {
@@ -105,13 +109,24 @@ pub(super) fn resolve(
     }
 }
 
+/// Whether something is there, if only a link to nowhere. Not being able to
+/// tell is not "no".
+fn exists(path: &Path) -> Result<bool, RootKeyError> {
+    match path.symlink_metadata() {
+        Ok(_) => Ok(true),
+        Err(cause) if cause.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(cause) => Err(RootKeyError::Io { path: path.to_owned(), cause }),
+    }
+}
+
 fn read(path: &Path) -> Result<RootKey, RootKeyError> {
     let text = std::fs::read_to_string(path)
         .map(Zeroizing::new)
         .map_err(|cause| RootKeyError::Io { path: path.to_owned(), cause })?;
+    let bad = |bad| RootKeyError::Bad { place: path.display().to_string(), bad };
+    let key = RootKey::parse(&text).map_err(bad)?;
     warn_if_shared(path);
-    RootKey::parse(&text)
-        .map_err(|bad| RootKeyError::Bad { place: path.display().to_string(), bad })
+    Ok(key)
 }
 
 /// A key that others can read still works: containers mount files the way they

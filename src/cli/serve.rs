@@ -111,6 +111,11 @@ pub fn prepare(
     let given = variables.get("COFFER_BOOTSTRAP_TOKEN").map(Token::parse);
     let given = given.transpose().map_err(ServeError::BootstrapToken)?;
     let opened = Opened::open(&config.server.data_dir, parts.store)?;
+    // Before anything is made: what the first start prints is printed once.
+    let address = config.server.listen;
+    let listen = |cause| ServeError::Listen { address, cause };
+    let listener = TcpListener::bind(address).map_err(listen)?;
+    let address = listener.local_addr().map_err(listen)?;
     let sealed_under = vault::sealed_under(&opened)?;
     let (root_key, source) = root_key::resolve(config, variables, sealed_under)?;
     let now = parts.clock.now();
@@ -127,10 +132,6 @@ pub fn prepare(
             Some(FirstStartMade { token, token_file, root_key: source, data_dir, environments })
         }
     };
-    let address = config.server.listen;
-    let listen = |cause| ServeError::Listen { address, cause };
-    let listener = TcpListener::bind(address).map_err(listen)?;
-    let address = listener.local_addr().map_err(listen)?;
     let limits = vault::Limits {
         value_bytes: config.limits.value_bytes,
         versions_kept: config.limits.versions_kept,
@@ -146,6 +147,11 @@ fn first_token(
     data_dir: &std::path::Path,
 ) -> Result<(Token, Option<NewTokenFile>), ServeError> {
     if let Some(token) = given {
+        // One that an interrupted start left behind would be taken for the token.
+        NewTokenFile::remove(data_dir).map_err(|cause| ServeError::TokenFile {
+            path: data_dir.join(NewTokenFile::NAME),
+            cause,
+        })?;
         return Ok((token, None));
     }
     let token = Token::generate(vault::Random)?;
@@ -180,8 +186,11 @@ impl Prepared {
         stop: impl Future<Output = ()>,
     ) -> Result<(), ServeError> {
         let vault = &self.state.vault;
-        let version = json!({ "version": env!("CARGO_PKG_VERSION") });
-        vault.record_host(Action::ServerStart, &version).await?;
+        record(vault, Action::ServerStart).await?;
+        match vault.finish_deletions().await {
+            Err(vault::Error::Unavailable(why)) => log::warn!("deletions are not finished: {why}"),
+            outcome => outcome?,
+        }
         let server =
             http::serve(self.listener, Arc::clone(&self.state)).map_err(ServeError::Http)?;
         let handle = server.handle();
@@ -201,18 +210,32 @@ impl Prepared {
                 Ok(())
             }
         };
-        if outcome.is_ok() {
-            vault.record_host(Action::ServerStop, &version).await?;
-        }
+        let recorded = match &outcome {
+            Ok(()) => record(vault, Action::ServerStop).await,
+            Err(_) => Ok(()),
+        };
         vault.close();
-        outcome
+        outcome.and(recorded)
+    }
+}
+
+/// Records a start or a stop. On a disk that is too full even for that, the
+/// server still starts, for reads go on, and still stops.
+async fn record(vault: &Vault, action: Action) -> Result<(), ServeError> {
+    let version = json!({ "version": env!("CARGO_PKG_VERSION") });
+    match vault.record_host(action, &version).await {
+        Err(vault::Error::Unavailable(why @ vault::Unavailable::DiskNearlyFull)) => {
+            log::error!("{} is not in the audit log: {why}", action.as_str());
+            Ok(())
+        }
+        recorded => Ok(recorded?),
     }
 }
 
 /// Runs the command.
-pub(super) fn run(config: Config, variables: &Variables) -> Result<(), ServeError> {
-    for section in &config.not_in_force {
-        log::warn!("[{section}] is accepted, but this version does nothing with it yet");
+pub(super) fn run(config: Config, variables: Variables) -> Result<(), ServeError> {
+    for name in &config.not_in_force {
+        log::warn!("{name} is accepted, but this version does nothing with it yet");
     }
     if !config.server.listen.ip().is_loopback() {
         log::warn!(
@@ -223,7 +246,6 @@ pub(super) fn run(config: Config, variables: &Variables) -> Result<(), ServeErro
     actix_web::rt::System::new().block_on(async {
         // Before anything is open, so that no signal finds us without a handler.
         let stop = stop_signal().map_err(ServeError::Http)?;
-        let variables = variables.clone();
         let prepared =
             actix_web::web::block(move || prepare(&config, &variables, Parts::default()));
         let prepared = prepared.await.map_err(|_| ServeError::Failed)??;

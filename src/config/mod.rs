@@ -14,7 +14,7 @@ pub use settings::{Auth, Bootstrap, Config, Keys, Limits, Network, RateLimit, Se
 use std::path::{Path, PathBuf};
 
 use raw::Raw;
-use settings::{LATER_SECTIONS, SETTINGS};
+use settings::{LATER_SECTIONS, NOT_IN_FORCE, SETTINGS};
 
 /// What keeps the configuration from being used: one line that names the file
 /// or variable, the key, and what to do.
@@ -45,24 +45,27 @@ pub fn load(file: Option<&Path>, variables: &Variables) -> Result<Config, Config
         Some(path) => Some((path.clone(), read(path)?)),
         None => {
             let path = PathBuf::from(DEFAULT_FILE);
-            if path.exists() { Some((path.clone(), read(&path)?)) } else { None }
+            let there = path.try_exists().map_err(|error| unreadable(&path, &error))?;
+            if there { Some((path.clone(), read(&path)?)) } else { None }
         }
     };
+    let mut place = String::new();
     if let Some((path, text)) = text {
         apply_file(&mut config, &path, &text)?;
+        place = format!("{}: ", path.display());
     }
     apply_variables(&mut config, variables)?;
-    config.check().map_err(|(key, problem)| ConfigError::new(key, problem))?;
+    config.check().map_err(|(key, problem)| ConfigError::new(format!("{place}{key}"), problem))?;
     Ok(config)
 }
 
 fn read(path: &Path) -> Result<String, ConfigError> {
-    std::fs::read_to_string(path).map_err(|error| {
-        ConfigError::new(
-            path.display(),
-            format!("cannot be read: {error}. Check the path and its permissions."),
-        )
-    })
+    std::fs::read_to_string(path).map_err(|error| unreadable(path, &error))
+}
+
+fn unreadable(path: &Path, error: &std::io::Error) -> ConfigError {
+    let problem = format!("cannot be read: {error}. Check the path and its permissions.");
+    ConfigError::new(path.display(), problem)
 }
 
 fn apply_file(config: &mut Config, path: &Path, text: &str) -> Result<(), ConfigError> {
@@ -79,7 +82,7 @@ fn apply_file(config: &mut Config, path: &Path, text: &str) -> Result<(), Config
     })?;
     for (section, content) in table {
         if LATER_SECTIONS.contains(&section.as_str()) {
-            config.not_in_force.push(section);
+            config.not_in_force.push(format!("[{section}]"));
             continue;
         }
         let known = SETTINGS.iter().any(|setting| setting.section == section);
@@ -107,11 +110,24 @@ fn apply_file(config: &mut Config, path: &Path, text: &str) -> Result<(), Config
 }
 
 fn apply_variables(config: &mut Config, variables: &Variables) -> Result<(), ConfigError> {
+    for name in variables.others() {
+        let meant = |setting: &&settings::Setting| {
+            let (section, key) = (setting.section, setting.key);
+            name.eq_ignore_ascii_case(&format!("COFFER_{section}_{key}"))
+        };
+        if let Some(setting) = SETTINGS.iter().find(meant) {
+            let (section, key) = (setting.section.to_uppercase(), setting.key.to_uppercase());
+            let problem = format!(
+                "unknown name. Did you mean COFFER_{section}__{key}, with two underscores?"
+            );
+            return Err(ConfigError::new(name, problem));
+        }
+    }
     for (name, value) in variables.settings() {
         let Some((section, key)) = name["COFFER_".len()..].split_once("__") else { continue };
         let (section, key) = (section.to_ascii_lowercase(), key.to_ascii_lowercase());
         if LATER_SECTIONS.contains(&section.as_str()) {
-            config.not_in_force.push(section);
+            config.not_in_force.push(format!("[{section}]"));
             continue;
         }
         set(config, &section, &key, Raw::Text(value.to_owned()), name)?;
@@ -133,7 +149,11 @@ fn set(
         let names = if names.is_empty() { section_names() } else { names };
         return Err(ConfigError::new(place, unknown(key, names)));
     };
-    (setting.set)(config, raw).map_err(|problem| ConfigError::new(place, problem))
+    (setting.set)(config, raw).map_err(|problem| ConfigError::new(place, problem))?;
+    if NOT_IN_FORCE.contains(&section) || (section, key) == ("server", "trusted_proxies") {
+        config.not_in_force.push(format!("[{section}] {key}"));
+    }
+    Ok(())
 }
 
 fn section_names() -> Vec<&'static str> {
@@ -234,9 +254,11 @@ mod tests {
         )
         .unwrap();
         assert_eq!(config.limits.versions_kept, 3);
-        let mut later = config.not_in_force.clone();
-        later.sort_unstable();
-        assert_eq!(later, ["backup", "deliver", "metrics", "tls", "workload"]);
+        for name in
+            ["[backup]", "[deliver]", "[metrics]", "[tls]", "[workload]", "[auth] session_hours"]
+        {
+            assert!(config.not_in_force.iter().any(|found| found == name), "{name}");
+        }
     }
 
     #[test]
@@ -279,6 +301,9 @@ mod tests {
         let typo = Variables::from_pairs([("COFFER_SERVER__LISEN", "x")]);
         let error = apply_variables(&mut config, &typo).unwrap_err().to_string();
         assert_eq!(error, "COFFER_SERVER__LISEN: unknown name. Did you mean \"listen\"?");
+        let typo = Variables::from_pairs([("COFFER_SERVER_LISTEN", "x")]);
+        let error = apply_variables(&mut config, &typo).unwrap_err().to_string();
+        assert!(error.contains("Did you mean COFFER_SERVER__LISTEN"), "{error}");
     }
 
     /// The file in the project's root shows every setting, with its default.
@@ -298,6 +323,7 @@ mod tests {
             assert!(section.get(setting.key).is_some(), "[{}] {}", setting.section, setting.key);
         }
         let mut read = with_file(&uncommented.join("\n")).unwrap();
+        read.not_in_force.clear();
         assert!(read.keys.root_key_file.take().is_some());
         assert_eq!(format!("{read:?}"), format!("{:?}", Config::default()));
         let as_it_is = with_file(file).unwrap();

@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 
+use zeroize::Zeroizing;
+
 /// The process's environment, as an argument. Only names that begin with
 /// `COFFER_` and the few others that we read are in it.
 #[derive(Clone, Default)]
-pub struct Variables(BTreeMap<String, String>);
+pub struct Variables(BTreeMap<String, Zeroizing<String>>);
 
 // Some of the values are secrets.
 impl std::fmt::Debug for Variables {
@@ -27,19 +29,26 @@ impl Variables {
             let value = value.into_string().map_err(|_| {
                 super::ConfigError::new(name, "is not UTF-8. Give it as UTF-8 text.")
             })?;
-            variables.insert(name.to_owned(), value);
+            variables.insert(name.to_owned(), Zeroizing::new(value));
         }
         Ok(Self(variables))
     }
 
     /// These ones; for tests.
     pub fn from_pairs<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
-        Self(pairs.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect())
+        let owned =
+            |(name, value): (&str, &str)| (name.to_owned(), Zeroizing::new(value.to_owned()));
+        Self(pairs.into_iter().map(owned).collect())
     }
 
-    /// A variable's value; an empty one counts as not set.
+    /// A variable's value, if it is set, if only to nothing.
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.0.get(name).map(String::as_str).filter(|value| !value.is_empty())
+        self.0.get(name).map(|value| value.as_str())
+    }
+
+    /// The variables of ours that do not name a setting.
+    pub(super) fn others(&self) -> impl Iterator<Item = &str> {
+        self.0.keys().map(String::as_str).filter(|name| !name.contains("__"))
     }
 
     /// The variables that name settings: `COFFER_SECTION__KEY`.

@@ -20,7 +20,7 @@ pub struct Config {
     pub auth: Auth,
     /// `[log] level`: what goes to stderr.
     pub log_level: log::LevelFilter,
-    /// Sections that are accepted but that this version does nothing with.
+    /// What was set and is accepted, but that this version does nothing with.
     pub not_in_force: Vec<String>,
 }
 
@@ -169,6 +169,9 @@ impl Network {
 
 /// Sections whose names are reserved for features to come.
 pub(super) const LATER_SECTIONS: [&str; 5] = ["workload", "deliver", "backup", "tls", "metrics"];
+
+/// Sections whose settings are checked, and that this version does nothing with.
+pub(super) const NOT_IN_FORCE: [&str; 2] = ["rate_limit", "auth"];
 
 pub(super) struct Setting {
     pub section: &'static str,

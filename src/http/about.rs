@@ -1,5 +1,7 @@
 //! What needs no credential: health, the API's description, "not found".
 
+use std::future::Future;
+
 use actix_web::http::StatusCode;
 use actix_web::http::header::{ALLOW, ContentType, HeaderName, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -15,7 +17,8 @@ pub(super) async fn health(request: HttpRequest) -> HttpResponse {
     let (status, word) = match vault.writable() {
         Ok(()) => (StatusCode::OK, "ok"),
         Err(why) => {
-            log::warn!("health: {why}");
+            // Anybody may ask, as often as they like.
+            log::debug!("health: {why}");
             (StatusCode::SERVICE_UNAVAILABLE, "unavailable")
         }
     };
@@ -46,11 +49,34 @@ pub(super) async fn docs(_: HttpRequest) -> HttpResponse {
         .body(docs::page())
 }
 
+/// Answers whoever asks, once the request's form is right.
+pub(super) async fn answer_anybody<F: Future<Output = HttpResponse>>(
+    request: HttpRequest,
+    mut payload: web::Payload,
+    handler: impl FnOnce(HttpRequest) -> F,
+) -> HttpResponse {
+    let limit = state(&request).body_bytes;
+    let read = async {
+        let declared = form::check(request.headers(), limit)?;
+        form::read(&mut payload, declared, limit, false).await
+    };
+    match read.await {
+        Ok(_) => handler(request).await,
+        Err(error) => {
+            form::linger(request.headers(), &mut payload).await;
+            error.into_response(&request_id(&request))
+        }
+    }
+}
+
 /// No such route. It is told without a credential: a path is form.
 pub(super) async fn not_found(request: HttpRequest, payload: web::Payload) -> HttpResponse {
-    let error = ApiError::new(Code::NotFound, "There is no such route.")
-        .hint("The routes are described at /api/docs and in /openapi.json.");
-    refuse(&request, payload, error).await
+    answer_anybody(request, payload, |request| async move {
+        ApiError::new(Code::NotFound, "There is no such route.")
+            .hint("The routes are described at /api/docs and in /openapi.json.")
+            .into_response(&request_id(&request))
+    })
+    .await
 }
 
 /// The route exists, with other methods.
@@ -59,16 +85,12 @@ pub(super) async fn method_not_allowed(
     payload: web::Payload,
     allow: String,
 ) -> HttpResponse {
-    let error = ApiError::new(Code::MethodNotAllowed, format!("This route takes {allow}."));
-    let mut response = refuse(&request, payload, error).await;
-    let allow = HeaderValue::from_str(&allow).expect("methods are plain ASCII");
-    response.headers_mut().insert(ALLOW, allow);
-    response
-}
-
-async fn refuse(request: &HttpRequest, mut payload: web::Payload, error: ApiError) -> HttpResponse {
-    // The form comes first here, too.
-    let error = form::check(request.headers(), state(request).body_bytes).err().unwrap_or(error);
-    form::linger(&mut payload).await;
-    error.into_response(&request_id(request))
+    answer_anybody(request, payload, |request| async move {
+        let error = ApiError::new(Code::MethodNotAllowed, format!("This route takes {allow}."));
+        let mut response = error.into_response(&request_id(&request));
+        let allow = HeaderValue::from_str(&allow).expect("methods are plain ASCII");
+        response.headers_mut().insert(ALLOW, allow);
+        response
+    })
+    .await
 }

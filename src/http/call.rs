@@ -130,6 +130,11 @@ async fn identify(
         };
         let keep = principal.is_some();
         let body = form::read(payload, declared, state.body_bytes, keep).await?;
+        // A body can take its time; what was valid before it may not be now.
+        let principal = match form::bearer(request.headers()) {
+            Some(token) if keep && !body.is_empty() => state.access.authenticate(token)?,
+            _ => principal,
+        };
         Ok((principal, body))
     };
     let read: Result<_, ApiError> = read.await;
@@ -140,7 +145,7 @@ async fn identify(
                 .hint("Send the header Authorization: Bearer <token>."))
         }
         Err(error) => {
-            form::linger(payload).await;
+            form::linger(request.headers(), payload).await;
             Err(error)
         }
     }
@@ -190,8 +195,9 @@ fn segment<'a>(request: &'a HttpRequest, name: &str) -> &'a str {
 /// `If-Match` (RFC 9110, section 13.1.1): `*`, or a list of `"version"`. A
 /// weak tag never matches, so it names no version.
 fn if_match(headers: &HeaderMap) -> Result<Option<Vec<u32>>, ApiError> {
-    let malformed =
-        || ApiError::invalid("must be \"*\" or a version in double quotes").field("If-Match");
+    let malformed = || {
+        ApiError::invalid("If-Match must be \"*\" or a version in double quotes").field("If-Match")
+    };
     let mut versions = Vec::new();
     let mut values = headers.get_all(IF_MATCH).peekable();
     if values.peek().is_none() {
@@ -202,8 +208,10 @@ fn if_match(headers: &HeaderMap) -> Result<Option<Vec<u32>>, ApiError> {
             if tag == "*" {
                 return Ok(None);
             }
-            let weak = tag.starts_with("W/");
-            let quoted = tag.trim_start_matches("W/");
+            let (weak, quoted) = match tag.strip_prefix("W/") {
+                Some(quoted) => (true, quoted),
+                None => (false, tag),
+            };
             let inner = quoted.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
             let inner = inner.ok_or_else(malformed)?;
             // A tag of another form is a tag of another server; it names none.

@@ -169,7 +169,7 @@ impl From<vault::Error> for ApiError {
                     .hint("A write-only secret stays write-only. Create another secret if you need one that can be revealed.")
             }
             E::ValueSize { limit } => {
-                Self::new(Code::Validation, format!("must be 1 to {limit} bytes")).field("value")
+                Self::new(Code::Validation, format!("value must be 1 to {limit} bytes of UTF-8")).field("value")
             }
             E::Unreadable { key } => Self {
                 cause: Some(format!("a value does not open under key {key}")),
@@ -186,7 +186,8 @@ impl From<vault::Error> for ApiError {
                 cause: Some(why.to_string()),
                 ..Self::new(Code::ServiceUnavailable, format!("Try again: {why}."))
             },
-            E::Damaged(_) | E::Read(_) | E::NoRandomness => Self::internal(error),
+            E::NoSuchVersion => Self::new(Code::NotFound, "Version not found"),
+            E::Damaged(_) | E::Read(_) | E::NoRandomness | E::Panicked => Self::internal(error),
         }
     }
 }

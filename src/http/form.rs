@@ -6,7 +6,8 @@
 use std::time::Duration;
 
 use actix_web::http::header::{
-    AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap,
+    AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, HeaderMap,
+    TRANSFER_ENCODING,
 };
 use actix_web::web::Payload;
 use futures_util::StreamExt;
@@ -20,6 +21,8 @@ const BODY_DEADLINE: Duration = Duration::from_secs(30);
 /// that writes before it reads gets to see the refusal, and for how long.
 const LINGER_BYTES: usize = 16 << 20;
 const LINGER: Duration = Duration::from_secs(5);
+/// A client that sends nothing for this long waits for its answer.
+const LINGER_PAUSE: Duration = Duration::from_millis(200);
 
 /// A body. Erased when dropped, for it may hold a secret's value.
 pub(super) type Body = Zeroizing<Vec<u8>>;
@@ -29,11 +32,13 @@ pub(super) type Body = Zeroizing<Vec<u8>>;
 pub(super) struct Declared {
     is_json: bool,
     length: Option<usize>,
+    /// Whether there is a body at all (RFC 9112, section 6.3).
+    body: bool,
 }
 
 /// Checks encoding, declared length and type.
 pub(super) fn check(headers: &HeaderMap, limit: usize) -> Result<Declared, ApiError> {
-    if headers.get_all(CONTENT_ENCODING).any(|value| value != "identity") {
+    if headers.contains_key(CONTENT_ENCODING) {
         return Err(ApiError::new(
             Code::UnsupportedMediaType,
             "Content-Encoding is not supported; send the body as it is.",
@@ -50,7 +55,12 @@ pub(super) fn check(headers: &HeaderMap, limit: usize) -> Result<Declared, ApiEr
         Some(value) => value.to_str().is_ok_and(is_json),
         None => false,
     };
-    Ok(Declared { is_json, length })
+    let body = has_body(headers);
+    Ok(Declared { is_json, length, body })
+}
+
+fn has_body(headers: &HeaderMap) -> bool {
+    headers.contains_key(CONTENT_LENGTH) || headers.contains_key(TRANSFER_ENCODING)
 }
 
 /// `application/json`, with or without a charset that JSON can have.
@@ -78,6 +88,10 @@ pub(super) async fn read(
     limit: usize,
     keep: bool,
 ) -> Result<Body, ApiError> {
+    if !declared.body {
+        // To wait for one could take long: after an Upgrade the stream goes on.
+        return Ok(Body::default());
+    }
     let late = |_| ApiError::invalid("The body did not arrive in time.");
     let body = tokio::time::timeout(BODY_DEADLINE, read_all(payload, declared, limit, keep));
     let (body, length) = body.await.map_err(late)??;
@@ -124,11 +138,15 @@ fn grow(body: &mut Body, more: usize) {
     }
 }
 
-/// Takes a refused body off the wire, up to a limit.
-pub(super) async fn linger(payload: &mut Payload) {
+/// Takes a refused body off the wire, up to a limit. A client that asked
+/// whether to send it (RFC 9110, section 10.1.1) is not sending it.
+pub(super) async fn linger(headers: &HeaderMap, payload: &mut Payload) {
+    if !has_body(headers) || headers.contains_key(EXPECT) {
+        return;
+    }
     let mut left = LINGER_BYTES;
     let drain = async {
-        while let Some(Ok(chunk)) = payload.next().await {
+        while let Ok(Some(Ok(chunk))) = tokio::time::timeout(LINGER_PAUSE, payload.next()).await {
             left = left.saturating_sub(chunk.len());
             if left == 0 {
                 break;

@@ -10,6 +10,7 @@
 //! into its type (for a secret: into `Plaintext`) and nowhere else.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 use std::fmt;
 
 use serde::de::{self, Deserialize, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
@@ -21,7 +22,8 @@ use super::error::{ApiError, Code, Problem};
 #[derive(Debug)]
 pub(super) struct Members<'a> {
     members: Vec<(Cow<'a, str>, &'a RawValue)>,
-    problems: Vec<Problem>,
+    /// Members and the rules that they break.
+    problems: Vec<(String, Rule)>,
 }
 
 /// Why a member is not taken: its rule, as in "must be a string".
@@ -45,11 +47,10 @@ impl<'a> Members<'a> {
             .map_err(|error| malformed(&error))?;
         let Object(members) = serde_json::from_slice(body)
             .map_err(|_| ApiError::invalid("The body must be a JSON object."))?;
-        for (index, (name, _)) in members.iter().enumerate() {
-            if members[..index].iter().any(|(earlier, _)| earlier == name) {
-                // Readers differ in which one they take, so neither is taken.
-                return Err(ApiError::invalid("A member stands twice in the body."));
-            }
+        let mut seen = HashSet::with_capacity(members.len());
+        if !members.iter().all(|(name, _)| seen.insert(name.as_ref())) {
+            // Readers differ in which one they take, so neither is taken.
+            return Err(ApiError::invalid("A member stands twice in the body."));
         }
         Ok(Self { members, problems: Vec::new() })
     }
@@ -90,18 +91,15 @@ impl<'a> Members<'a> {
         self.find(name).is_some()
     }
 
-    /// Notes a problem.
+    /// Notes a problem: the rule that the member breaks, as in "is required".
     pub fn problem(&mut self, name: &str, message: impl Into<Rule>) {
-        self.problems
-            .push(Problem { field: name.to_owned(), message: message.into().into_owned() });
+        self.problems.push((name.to_owned(), message.into()));
     }
 
     /// Takes over the problems of an object that is the member `name`.
     pub fn adopt(&mut self, name: &str, inner: Members<'_>) {
-        self.problems.extend(inner.problems.into_iter().map(|problem| Problem {
-            field: format!("{name}.{}", problem.field),
-            message: problem.message,
-        }));
+        let inner = inner.problems.into_iter();
+        self.problems.extend(inner.map(|(field, rule)| (format!("{name}.{field}"), rule)));
     }
 
     /// Refuses members that PATCH cannot set, whatever they are set to.
@@ -136,7 +134,14 @@ impl<'a> Members<'a> {
     pub fn finish<T>(self, body: Option<T>) -> Result<T, ApiError> {
         match body {
             Some(body) if self.problems.is_empty() => Ok(body),
-            _ => Err(ApiError::problems(Code::Validation, self.problems)),
+            _ => {
+                let problem = |(field, rule): (String, Rule)| Problem {
+                    message: format!("{field} {rule}"),
+                    field,
+                };
+                let problems = self.problems.into_iter().map(problem).collect();
+                Err(ApiError::problems(Code::Validation, problems))
+            }
         }
     }
 }

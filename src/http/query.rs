@@ -42,7 +42,9 @@ impl Query {
 
     pub fn number(&self, name: &'static str, most: usize) -> Result<Option<usize>, ApiError> {
         let Some(text) = self.get(name)? else { return Ok(None) };
-        let number = text.parse().ok().filter(|number| (1..=most).contains(number));
+        // One spelling: neither "+5" nor "05".
+        let number = text.parse().ok().filter(|number: &usize| number.to_string() == text);
+        let number = number.filter(|number| (1..=most).contains(number));
         match number {
             Some(number) => Ok(Some(number)),
             None => Err(refuse(name, format!("must be a whole number from 1 to {most}"))),
@@ -60,5 +62,5 @@ impl Query {
 }
 
 fn refuse(name: &'static str, message: impl Into<Cow<'static, str>>) -> ApiError {
-    ApiError::invalid(message.into()).field(name)
+    ApiError::invalid(format!("{name} {}", message.into())).field(name)
 }

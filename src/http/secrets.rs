@@ -213,7 +213,7 @@ pub(super) async fn create(call: Call<Write, CreateSecret>) -> Result<Answer, Ap
     let CreateSecret { key, value, generate, description, never_reveal } = call.body;
     // The body was refused unless it had one of the two.
     let value = new_value(value, generate)
-        .ok_or_else(|| ApiError::invalid("is required").field("value"))?;
+        .ok_or_else(|| ApiError::invalid("value is required").field("value"))?;
     let new = NewSecret { key, value, description, never_reveal };
     let secret = call.state.vault.create_secret(&call.permit, new).await?.into();
     Ok(Answer::json(&SecretAnswer { secret }))
@@ -241,7 +241,8 @@ pub(super) async fn update(call: Call<Write, PatchSecret>) -> Result<Answer, Api
 }
 
 pub(super) async fn delete(call: Call<Write, NoBody>) -> Result<Answer, ApiError> {
-    call.state.vault.delete_secret(&call.permit, call.id()).await?;
+    let expected = call.expected()?;
+    call.state.vault.delete_secret(&call.permit, call.id(), expected).await?;
     Ok(Answer::json(&Done { success: true }))
 }
 
@@ -252,7 +253,10 @@ pub(super) async fn versions(call: Call<Read, NoBody>) -> Result<Answer, ApiErro
 }
 
 pub(super) async fn activate(call: Call<Write, NoBody>) -> Result<Answer, ApiError> {
-    let number = call.segment("version").parse().ok().and_then(Version::new);
+    let text = call.segment("version");
+    // One spelling: "01" and "+1" name nothing.
+    let number = text.parse().ok().filter(|number: &u32| number.to_string() == text);
+    let number = number.and_then(Version::new);
     let secret = call.state.vault.activate_version(&call.permit, call.id(), number).await?.into();
     Ok(Answer::json(&SecretAnswer { secret }))
 }

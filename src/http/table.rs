@@ -143,7 +143,11 @@ impl Endpoint {
             success: Success::AnyJson,
             errors: &[],
             no_head: false,
-            route: Rc::new(move || web::to(handler)),
+            route: Rc::new(move || {
+                web::to(move |request: HttpRequest, payload: web::Payload| {
+                    about::answer_anybody(request, payload, handler)
+                })
+            }),
         }
     }
 
@@ -311,7 +315,8 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             secrets::delete,
         )
         .answers::<wire::Done>()
-        .fails(&[Code::SecretUnreadable]),
+        .takes(CONDITION)
+        .fails(&[Code::Conflict, Code::SecretUnreadable]),
         // No HEAD: it would be a reveal that shows only how long the value is.
         Endpoint::new(
             get.clone(),
@@ -360,7 +365,9 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
         .takes(CONDITION)
         .fails(&[Code::Conflict, Code::ReadonlyField]),
         Endpoint::new(delete, VAR, needs(A::VarDelete, Row), "Delete a var", vars::delete)
-            .answers::<wire::Done>(),
+            .answers::<wire::Done>()
+            .takes(CONDITION)
+            .fails(CONFLICT),
     ]
 }
 

@@ -116,6 +116,7 @@ pub(super) async fn update(call: Call<Write, PatchVar>) -> Result<Answer, ApiErr
 }
 
 pub(super) async fn delete(call: Call<Write, NoBody>) -> Result<Answer, ApiError> {
-    call.state.vault.delete_var(&call.permit, call.id()).await?;
+    let expected = call.expected()?;
+    call.state.vault.delete_var(&call.permit, call.id(), expected).await?;
     Ok(Answer::json(&Done { success: true }))
 }

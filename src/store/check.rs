@@ -3,13 +3,14 @@
 //! diagnosis, not for requests.
 
 use std::collections::BTreeMap;
+use std::fmt::Display;
 
 use crate::domain::EnvironmentId;
 
 use super::keyspace::Table;
 use super::row::{CountsRow, SecretPlace, VarPlace};
 use super::tables::{
-    Counts, EnvironmentNames, Environments, SecretPlaces, Secrets, TokenHashes, Tokens,
+    Counts, Doomed, EnvironmentNames, Environments, SecretPlaces, Secrets, TokenHashes, Tokens,
     ValueChunks, VarChunks, VarPlaces, Vars, Versions,
 };
 use super::view::{ReadError, View};
@@ -55,6 +56,14 @@ impl<V: View> Check<'_, V> {
         Ok(rows)
     }
 
+    /// A row outside every environment is a finding, unless its environment was
+    /// deleted and is still being emptied.
+    fn homeless(&mut self, id: &dyn Display, environment: EnvironmentId) -> Result<(), ReadError> {
+        let doomed = self.view.has::<Doomed>(&environment)?;
+        self.expect(doomed, || format!("{id} is in {environment}, which does not exist"));
+        Ok(())
+    }
+
     fn environments(&mut self) -> Result<(), ReadError> {
         for (id, row) in self.rows::<Environments>()? {
             let named = self.view.get::<EnvironmentNames>(&row.name.folded())?;
@@ -78,9 +87,7 @@ impl<V: View> Check<'_, V> {
             self.expect(has_version, || format!("{id} has no version {}", row.version));
             match self.counts.get_mut(&environment) {
                 Some(counts) => counts.secrets += 1,
-                None => {
-                    self.findings.push(format!("{id} is in {environment}, which does not exist"))
-                }
+                None => self.homeless(&id, environment)?,
             }
         }
         for (id, place) in self.rows::<SecretPlaces>()? {
@@ -118,27 +125,29 @@ impl<V: View> Check<'_, V> {
             let found = self.view.get::<VarPlaces>(&id)?;
             self.expect(found.as_ref() == Some(&place), || format!("{id} is not found by its id"));
             for chunk in 0..row.chunks {
-                let there = self.view.has::<VarChunks>(&(id, chunk))?;
+                let there = self.view.has::<VarChunks>(&(id, row.version, chunk))?;
                 self.expect(there, || format!("{id} lacks piece {chunk}"));
             }
             match self.counts.get_mut(&environment) {
                 Some(counts) => counts.vars += 1,
-                None => {
-                    self.findings.push(format!("{id} is in {environment}, which does not exist"))
-                }
+                None => self.homeless(&id, environment)?,
             }
         }
         for (id, place) in self.rows::<VarPlaces>()? {
             let row = self.view.get::<Vars>(&(place.environment, place.key))?;
             self.expect(row.is_some_and(|row| row.id == id), || format!("{id} leads to no row"));
         }
-        for (id, chunk) in self.view.keys::<VarChunks>(&[]).collect::<Result<Vec<_>, _>>()? {
+        for (id, version, chunk) in
+            self.view.keys::<VarChunks>(&[]).collect::<Result<Vec<_>, _>>()?
+        {
             let row = match self.view.get::<VarPlaces>(&id)? {
                 Some(place) => self.view.get::<Vars>(&(place.environment, place.key))?,
                 None => None,
             };
-            let owned = row.is_some_and(|row| chunk < row.chunks);
-            self.expect(owned, || format!("piece {chunk} of {id} is left over"));
+            let owned = row.is_some_and(|row| version == row.version && chunk < row.chunks);
+            self.expect(owned, || {
+                format!("piece {chunk} of version {version} of {id} is left over")
+            });
         }
         Ok(())
     }

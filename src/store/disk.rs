@@ -16,11 +16,17 @@
 //!   after a power cut. [`Disk::open`] does it.
 //! * A crash while it writes `snap.*.generating` leaves a file that it takes
 //!   for the newest snapshot and then refuses to open. Removed before opening.
+//! * It writes `conf` in two steps and never syncs it; a first start cut off
+//!   in between leaves a half that it will not open. Without a log behind it
+//!   the file says nothing and is removed; after opening it is synced.
+//! * A snapshot that is damaged keeps it from opening, although it is only a
+//!   cache. Set aside, after the directory was copied; see [`open_sled`].
 //! * Its background flusher logs errors instead of returning them: switched off.
 
 use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::Unavailable;
 use super::overlay::Overlay;
@@ -51,7 +57,9 @@ pub enum OpenError {
         path: PathBuf,
     },
     /// The file system refused.
-    #[error("{path}: {cause}")]
+    #[error(
+        "{path}, of the data directory: {cause}. Check that it is a directory that this user may write."
+    )]
     Io {
         /// The file or directory.
         path: PathBuf,
@@ -59,7 +67,9 @@ pub enum OpenError {
         cause: io::Error,
     },
     /// sled refused.
-    #[error("the database in {path} does not open: {cause}")]
+    #[error(
+        "the database in {path} does not open: {cause}. Restore a backup, or keep the directory and ask for help."
+    )]
     Sled {
         /// sled's directory.
         path: PathBuf,
@@ -75,7 +85,7 @@ pub(super) struct Disk {
     tree: sled::Tree,
     log: File,
     space: FreeSpace,
-    _lock: File,
+    lock: Arc<File>,
 }
 
 impl Disk {
@@ -84,7 +94,7 @@ impl Disk {
             let path = path.to_owned();
             move |cause| OpenError::Io { path, cause }
         };
-        fs::create_dir_all(data_dir).map_err(at(data_dir))?;
+        make_directory(data_dir).map_err(at(data_dir))?;
         let lock_path = data_dir.join("lock");
         let lock = File::create(&lock_path).map_err(at(&lock_path))?;
         lock.try_lock().map_err(|error| match error {
@@ -94,20 +104,22 @@ impl Disk {
 
         let dir = data_dir.join("db");
         remove_unfinished_snapshots(&dir).map_err(at(&dir))?;
-        let db = sled::Config::new()
+        remove_unfinished_settings(&dir).map_err(at(&dir))?;
+        let config = sled::Config::new()
             .path(&dir)
             .cache_capacity(options.cache_bytes)
             .flush_every_ms(None)
-            .mode(sled::Mode::HighThroughput)
-            .open()
-            .map_err(|cause| OpenError::Sled { path: dir.clone(), cause })?;
+            .mode(sled::Mode::HighThroughput);
+        let db = open_sled(&config, &dir)?;
         let log_path = dir.join("db");
         let log = File::open(&log_path).map_err(at(&log_path))?;
-        for made in [dir.as_path(), data_dir, parent(data_dir)] {
+        let settings = dir.join("conf");
+        File::open(&settings).and_then(|file| file.sync_all()).map_err(at(&settings))?;
+        for made in [dir.as_path(), data_dir] {
             sync_directory(made).map_err(at(made))?;
         }
         let space = FreeSpace { dir, floor_bytes: options.min_free_bytes };
-        Ok(Self { tree: (*db).clone(), db, log, space, _lock: lock })
+        Ok(Self { tree: (*db).clone(), db, log, space, lock: Arc::new(lock) })
     }
 
     pub fn tree(&self) -> &sled::Tree {
@@ -116,6 +128,11 @@ impl Disk {
 
     pub fn space(&self) -> &FreeSpace {
         &self.space
+    }
+
+    /// The lock on the directory. Whoever keeps sled open keeps this, too.
+    pub fn lock(&self) -> Arc<File> {
+        Arc::clone(&self.lock)
     }
 
     /// Applies everything at once and returns when it would survive a power cut.
@@ -137,14 +154,98 @@ pub(super) struct FreeSpace {
     floor_bytes: u64,
 }
 
+/// How much a change may take of what is left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Share {
+    /// What lies above the floor.
+    Common,
+    /// Down to a quarter of it: for what makes room or must be recorded.
+    Reserve,
+}
+
 impl FreeSpace {
-    /// Refuses when less than the floor is left, or when that cannot be told.
-    pub fn check(&self) -> Result<(), Unavailable> {
-        match rustix::fs::statvfs(&self.dir) {
-            Ok(stat) if stat.f_bavail.saturating_mul(stat.f_frsize) >= self.floor_bytes => Ok(()),
-            _ => Err(Unavailable::DiskNearlyFull),
+    /// How many bytes are left; none, when that cannot be told.
+    pub fn left(&self) -> u64 {
+        let stat = rustix::fs::statvfs(&self.dir);
+        stat.map_or(0, |stat| stat.f_bavail.saturating_mul(stat.f_frsize))
+    }
+
+    /// Whether a change may be made when so much is left.
+    pub fn check(&self, left: u64, share: Share) -> Result<(), Unavailable> {
+        let floor = match share {
+            Share::Common => self.floor_bytes,
+            Share::Reserve => self.floor_bytes / 4,
+        };
+        if left >= floor { Ok(()) } else { Err(Unavailable::DiskNearlyFull) }
+    }
+}
+
+/// Opens sled. Its snapshots are a cache of what its log says, so one that is
+/// damaged is no reason to stay closed: the directory is copied as it is, the
+/// snapshots are moved into the copy's place, and the log alone is tried once.
+fn open_sled(config: &sled::Config, dir: &Path) -> Result<sled::Db, OpenError> {
+    let sled = |cause| OpenError::Sled { path: dir.to_owned(), cause };
+    let cause = match config.open() {
+        Err(cause @ sled::Error::Corruption { .. }) => cause,
+        opened => return opened.map_err(sled),
+    };
+    let io = |cause| OpenError::Io { path: dir.to_owned(), cause };
+    let snapshots = snapshots(dir).map_err(io)?;
+    if snapshots.is_empty() {
+        return Err(sled(cause));
+    }
+    let copy = copy_aside(dir).map_err(io)?;
+    log::error!(
+        "the database does not open ({cause}); a copy of it as it was is in {}; trying again without its snapshots, which are only a cache",
+        copy.display()
+    );
+    for snapshot in snapshots {
+        fs::remove_file(snapshot).map_err(io)?;
+    }
+    config.open().map_err(sled)
+}
+
+fn snapshots(dir: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?;
+        if entry.file_name().to_string_lossy().starts_with("snap.") {
+            found.push(entry.path());
         }
     }
+    Ok(found)
+}
+
+/// Copies the files of sled's directory into a new one beside it.
+fn copy_aside(dir: &Path) -> io::Result<PathBuf> {
+    let copy = (1..)
+        .map(|n: u32| dir.with_extension(format!("damaged.{n}")))
+        .find(|path| !path.exists())
+        .expect("there are more numbers than directories");
+    fs::create_dir(&copy)?;
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?;
+        if entry.file_type()?.is_file() {
+            fs::copy(entry.path(), copy.join(entry.file_name()))?;
+        }
+    }
+    Ok(copy)
+}
+
+/// Makes a directory with all that lead to it, each of them durable.
+fn make_directory(dir: &Path) -> io::Result<()> {
+    if dir.is_dir() {
+        return Ok(());
+    }
+    let parent = parent(dir);
+    if parent != dir {
+        make_directory(parent)?;
+    }
+    match fs::create_dir(dir) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+        _ => {}
+    }
+    sync_directory(parent)
 }
 
 fn remove_unfinished_snapshots(dir: &Path) -> io::Result<()> {
@@ -160,6 +261,20 @@ fn remove_unfinished_snapshots(dir: &Path) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// sled's settings without a log: a first start that was cut off.
+fn remove_unfinished_settings(dir: &Path) -> io::Result<()> {
+    let settings = dir.join("conf");
+    match fs::metadata(dir.join("db")) {
+        Ok(log) if log.len() > 0 => return Ok(()),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    match fs::remove_file(settings) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
 }
 
 fn parent(dir: &Path) -> &Path {

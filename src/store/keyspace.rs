@@ -13,7 +13,8 @@
 //! 'C'   ValueChunks       secret 16 | version u32 | chunk u16          ciphertext
 //! 'V'   Vars              environment 16 | key                         VarRow
 //! 'v'   VarPlaces         var 16                                       VarPlace
-//! 'W'   VarChunks         var 16 | chunk u16                           UTF-8
+//! 'W'   VarChunks         var 16 | version u32 | chunk u16             UTF-8
+//! 'X'   Doomed            environment 16                               ()
 //! 'T'   Tokens            token 16                                     TokenRow
 //! 't'   TokenHashes       token hash 32                                TokenId
 //! 'A'   AuditRows         seq u64                                      StoredAuditRow

@@ -29,8 +29,8 @@ pub use row::{
     ServiceKeysRow, StoredAuditRow, TokenRow, VarPlace, VarRow, VersionRow, WrappedKey,
 };
 pub use tables::{
-    AuditHead, AuditRows, Counts, EnvironmentNames, Environments, Keys, SecretPlaces, Secrets,
-    ServiceKeys, TokenHashes, Tokens, ValueChunks, VarChunks, VarPlaces, Vars, Versions,
+    AuditHead, AuditRows, Counts, Doomed, EnvironmentNames, Environments, Keys, SecretPlaces,
+    Secrets, ServiceKeys, TokenHashes, Tokens, ValueChunks, VarChunks, VarPlaces, Vars, Versions,
 };
 pub use view::{ReadError, View};
 pub use writer::{CommitError, Tx};
@@ -41,6 +41,8 @@ use std::sync::{Arc, RwLock};
 
 use crate::audit::{Chain, Draft};
 use crate::domain::EnvironmentId;
+
+use disk::Share;
 
 /// An open database without its writer: what there is until the keys are
 /// known. It can be read, not changed.
@@ -58,9 +60,17 @@ impl Opened {
     /// Starts the writer; from here on there are changes.
     pub fn start(self, chain: Chain) -> Result<Store, std::io::Error> {
         let tree = self.disk.tree().clone();
+        let lock = self.disk.lock();
         let revisions = Arc::new(Revisions::default());
         let writer = writer::Writer::start(self.disk, chain, Arc::clone(&revisions))?;
-        Ok(Store { tree, revisions, writer })
+        Ok(Store { tree, revisions, writer, _lock: lock })
+    }
+}
+
+impl Opened {
+    /// Whether nothing was ever written.
+    pub fn is_empty(&self) -> bool {
+        self.disk.tree().is_empty()
     }
 }
 
@@ -81,6 +91,15 @@ pub struct Store {
     tree: sled::Tree,
     revisions: Arc<Revisions>,
     writer: writer::Writer,
+    /// sled stays open as long as its tree is held, and so does the lock.
+    _lock: Arc<std::fs::File>,
+}
+
+/// As the writer takes changes: with a row, or in [`Store::finish`] without.
+fn audited<T, E>(
+    change: impl FnOnce(&mut Tx<'_>) -> Result<(T, Draft), E>,
+) -> impl FnOnce(&mut Tx<'_>) -> Result<(T, Option<Draft>), E> {
+    |tx| change(tx).map(|(value, draft)| (value, Some(draft)))
 }
 
 impl Store {
@@ -94,7 +113,30 @@ impl Store {
         T: Send + 'static,
         E: Send + 'static,
     {
-        self.writer.commit(change).await
+        self.answered(self.writer.queue(Share::Common, audited(change))?.await)
+    }
+
+    /// Likewise, and may use the last of the disk: for what makes room, and for
+    /// what must be recorded.
+    pub async fn commit_from_reserve<T, E, F>(&self, change: F) -> Result<T, CommitError<E>>
+    where
+        F: FnOnce(&mut Tx<'_>) -> Result<(T, Draft), E> + Send + 'static,
+        T: Send + 'static,
+        E: Send + 'static,
+    {
+        self.answered(self.writer.queue(Share::Reserve, audited(change))?.await)
+    }
+
+    /// Likewise, without an audit row: only for finishing, bit by bit, what an
+    /// audited change has begun.
+    pub async fn finish<T, E, F>(&self, change: F) -> Result<T, CommitError<E>>
+    where
+        F: FnOnce(&mut Tx<'_>) -> Result<T, E> + Send + 'static,
+        T: Send + 'static,
+        E: Send + 'static,
+    {
+        let change = |tx: &mut Tx<'_>| change(tx).map(|value| (value, None));
+        self.answered(self.writer.queue(Share::Reserve, change)?.await)
     }
 
     /// Like [`Store::commit`], for callers without an async runtime.
@@ -104,7 +146,14 @@ impl Store {
         T: Send + 'static,
         E: Send + 'static,
     {
-        self.writer.commit_blocking(change)
+        self.answered(self.writer.queue(Share::Common, audited(change))?.blocking_recv())
+    }
+
+    fn answered<T, E, N>(
+        &self,
+        answer: Result<Result<T, CommitError<E>>, N>,
+    ) -> Result<T, CommitError<E>> {
+        answer.unwrap_or_else(|_| Err(self.writer.unanswered()))
     }
 
     /// Counts the changes that an environment has seen since the server
@@ -125,7 +174,8 @@ impl Store {
         self.writer.failed().await;
     }
 
-    /// Takes no more changes, finishes those that are queued, closes the files.
+    /// Takes no more changes and finishes those that are queued. The files close
+    /// when the store is dropped.
     pub fn close(&self) {
         self.writer.close();
     }

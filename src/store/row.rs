@@ -96,7 +96,7 @@ pub struct SecretPlace {
     pub key: KeyName,
 }
 
-/// A version of a secret. Its value is readable exactly as long as this row
+/// A version of a secret. Its value can be reached exactly as long as this row
 /// exists, because it holds the data key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VersionRow {

@@ -130,15 +130,27 @@ tables! {
         encode(k, out) { out.extend(k.to_bytes()) },
         decode(p) { let id = VarId::from_bytes(p.fixed()?); p.end(id) }
     }
-    /// The value of a var, in pieces.
+    /// The value of a var, in pieces. The version is in the key so that a
+    /// reader never puts pieces of two values together.
     VarChunks b'W' {
-        (VarId, u16) => Bytes,
-        encode(k, out) { out.extend(k.0.to_bytes()); out.extend(k.1.to_be_bytes()) },
+        (VarId, Version, u16) => Bytes,
+        encode(k, out) {
+            out.extend(k.0.to_bytes());
+            out.extend(k.1.get().to_be_bytes());
+            out.extend(k.2.to_be_bytes());
+        },
         decode(p) {
             let id = VarId::from_bytes(p.fixed()?);
+            let version = Version::new(u32::from_be_bytes(p.fixed()?))?;
             let chunk = u16::from_be_bytes(p.fixed()?);
-            p.end((id, chunk))
+            p.end((id, version, chunk))
         }
+    }
+    /// Environments that are deleted, and whose contents are still being removed.
+    Doomed b'X' {
+        EnvironmentId => (),
+        encode(k, out) { out.extend(k.to_bytes()) },
+        decode(p) { let id = EnvironmentId::from_bytes(p.fixed()?); p.end(id) }
     }
     /// API tokens, without the tokens.
     Tokens b'T' {

@@ -23,7 +23,7 @@ use tokio::sync::{oneshot, watch};
 use crate::audit::{Chain, Draft};
 use crate::domain::EnvironmentId;
 
-use super::disk::{Disk, FreeSpace};
+use super::disk::{Disk, FreeSpace, Share};
 use super::keyspace::{Table, full_key};
 use super::overlay::Overlay;
 use super::row::{HeadRow, StoredAuditRow};
@@ -47,6 +47,9 @@ pub enum CommitError<E> {
     /// No write is taken, or it is not known to be durable.
     #[error("{0}")]
     Unavailable(#[from] Unavailable),
+    /// The change panicked; nothing was written.
+    #[error("the change panicked")]
+    Panicked,
 }
 
 /// What a change sees and writes: the database with every earlier change
@@ -88,13 +91,28 @@ impl View for Tx<'_> {
 }
 
 type Finish = Box<dyn FnOnce(Result<(), Unavailable>) + Send>;
-/// Runs a change; gives back its draft if it is to be applied, and how to answer.
-type Change = Box<dyn FnOnce(Result<&mut Tx<'_>, Unavailable>) -> (Option<Draft>, Finish) + Send>;
+type Run = Box<dyn FnOnce(Result<&mut Tx<'_>, Unavailable>) -> (Verdict, Finish) + Send>;
+
+/// What comes of a change.
+enum Verdict {
+    /// Its writes are applied, with this audit row if somebody asked for it.
+    Apply(Option<Box<Draft>>),
+    /// As if it had not been.
+    Discard,
+}
+
+struct Change {
+    run: Run,
+    share: Share,
+}
 
 enum Message {
     Change(Change),
     Stop,
 }
+
+/// Where the outcome of a change arrives.
+pub(super) type Answer<T, E> = oneshot::Receiver<Result<T, CommitError<E>>>;
 
 /// The handle to the writer thread.
 pub(super) struct Writer {
@@ -133,33 +151,10 @@ impl Writer {
         Ok(Self { queue, space, closing: AtomicBool::new(false), failed, thread })
     }
 
-    pub async fn commit<T, E, F>(&self, change: F) -> Result<T, CommitError<E>>
+    /// Queues a change; the receiver gets its outcome.
+    pub fn queue<T, E, F>(&self, share: Share, change: F) -> Result<Answer<T, E>, Unavailable>
     where
-        F: FnOnce(&mut Tx<'_>) -> Result<(T, Draft), E> + Send + 'static,
-        T: Send + 'static,
-        E: Send + 'static,
-    {
-        let answer = self.queue(change)?;
-        answer.await.unwrap_or(Err(Unavailable::Failed.into()))
-    }
-
-    pub fn commit_blocking<T, E, F>(&self, change: F) -> Result<T, CommitError<E>>
-    where
-        F: FnOnce(&mut Tx<'_>) -> Result<(T, Draft), E> + Send + 'static,
-        T: Send + 'static,
-        E: Send + 'static,
-    {
-        let answer = self.queue(change)?;
-        answer.blocking_recv().unwrap_or(Err(Unavailable::Failed.into()))
-    }
-
-    #[allow(clippy::type_complexity)]
-    fn queue<T, E, F>(
-        &self,
-        change: F,
-    ) -> Result<oneshot::Receiver<Result<T, CommitError<E>>>, Unavailable>
-    where
-        F: FnOnce(&mut Tx<'_>) -> Result<(T, Draft), E> + Send + 'static,
+        F: FnOnce(&mut Tx<'_>) -> Result<(T, Option<Draft>), E> + Send + 'static,
         T: Send + 'static,
         E: Send + 'static,
     {
@@ -167,24 +162,38 @@ impl Writer {
             return Err(Unavailable::ShuttingDown);
         }
         let (reply, answer) = oneshot::channel();
-        let change: Change = Box::new(move |tx| {
-            let (draft, outcome) = match tx.map(change) {
-                Ok(Ok((value, draft))) => (Some(draft), Ok(value)),
-                Ok(Err(refused)) => (None, Err(CommitError::Refused(refused))),
-                Err(unavailable) => (None, Err(unavailable.into())),
+        let run: Run = Box::new(move |tx| {
+            let (verdict, outcome) = match tx.map(change) {
+                Ok(Ok((value, draft))) => (Verdict::Apply(draft.map(Box::new)), Ok(value)),
+                Ok(Err(refused)) => (Verdict::Discard, Err(CommitError::Refused(refused))),
+                Err(unavailable) => (Verdict::Discard, Err(unavailable.into())),
             };
             let finish: Finish = Box::new(move |durable| {
                 // Nobody listens any more when the client has gone away; the
                 // change stands all the same.
                 let _ = reply.send(durable.map_err(CommitError::Unavailable).and(outcome));
             });
-            (draft, finish)
+            (verdict, finish)
         });
-        self.queue.try_send(Message::Change(change)).map_err(|error| match error {
+        let message = Message::Change(Change { run, share });
+        self.queue.try_send(message).map_err(|error| match error {
             TrySendError::Full(_) => Unavailable::Overloaded,
-            TrySendError::Disconnected(_) => Unavailable::Failed,
+            TrySendError::Disconnected(_) => self.gone(),
         })?;
         Ok(answer)
+    }
+
+    /// What it means that an answer will never come.
+    pub fn unanswered<E>(&self) -> CommitError<E> {
+        if self.closing.load(Ordering::Acquire) || *self.failed.borrow() {
+            CommitError::Unavailable(self.gone())
+        } else {
+            CommitError::Panicked
+        }
+    }
+
+    fn gone(&self) -> Unavailable {
+        if *self.failed.borrow() { Unavailable::Failed } else { Unavailable::ShuttingDown }
     }
 
     pub fn writable(&self) -> Result<(), Unavailable> {
@@ -194,7 +203,7 @@ impl Writer {
         if self.closing.load(Ordering::Acquire) {
             return Err(Unavailable::ShuttingDown);
         }
-        self.space.check()
+        self.space.check(self.space.left(), Share::Common)
     }
 
     pub async fn failed(&self) {
@@ -228,15 +237,20 @@ impl Work {
     fn run(mut self, queue: &Receiver<Message>) -> std::io::Result<()> {
         while let Ok(Message::Change(first)) = queue.recv() {
             if !self.group(first, queue)? {
-                return Ok(());
+                break;
             }
+        }
+        // What came behind the stop is told so.
+        while let Ok(Message::Change(late)) = queue.try_recv() {
+            let (_, finish) = (late.run)(Err(Unavailable::ShuttingDown));
+            finish(Ok(()));
         }
         Ok(())
     }
 
     /// Runs a group; `false` when the queue said stop.
     fn group(&mut self, first: Change, queue: &Receiver<Message>) -> std::io::Result<bool> {
-        let mut group = Group::default();
+        let mut group = Group { left: self.disk.space().left(), ..Group::default() };
         let mut next = Some(Message::Change(first));
         let mut go_on = true;
         while let Some(message) = next.take() {
@@ -244,7 +258,7 @@ impl Work {
                 Message::Change(change) => group.run(change, self),
                 Message::Stop => go_on = false,
             }
-            if go_on && group.finishes.len() < GROUP_CHANGES && group.writes.size() < GROUP_BYTES {
+            if go_on && group.changes < GROUP_CHANGES && group.writes.size() < GROUP_BYTES {
                 next = queue.try_recv().ok();
             }
         }
@@ -271,6 +285,9 @@ impl Work {
 /// Changes that will share one sync.
 #[derive(Default)]
 struct Group {
+    /// Free space when the group began, in bytes.
+    left: u64,
+    changes: usize,
     writes: Overlay,
     touched: BTreeSet<EnvironmentId>,
     finishes: Vec<Finish>,
@@ -278,8 +295,9 @@ struct Group {
 
 impl Group {
     fn run(&mut self, change: Change, work: &mut Work) {
-        if let Err(unavailable) = work.disk.space().check() {
-            self.finishes.push(change(Err(unavailable)).1);
+        self.changes += 1;
+        if let Err(unavailable) = work.disk.space().check(self.left, change.share) {
+            self.finishes.push((change.run)(Err(unavailable)).1);
             return;
         }
         let mut tx = Tx {
@@ -288,10 +306,15 @@ impl Group {
             own: Overlay::default(),
             touched: BTreeSet::new(),
         };
-        let (draft, finish) = change(Ok(&mut tx));
-        if let Some(draft) = draft {
-            let row = work.chain.append(draft);
-            tx.put::<AuditRows>(&row.seq, &StoredAuditRow::new(row.mac, row.body));
+        // What a change wrote before it panicked is in its own overlay and goes
+        // with it; its caller sees that no answer comes.
+        let ran = panic::catch_unwind(AssertUnwindSafe(|| (change.run)(Ok(&mut tx))));
+        let Ok((verdict, finish)) = ran else { return };
+        if let Verdict::Apply(draft) = verdict {
+            if let Some(draft) = draft {
+                let row = work.chain.append(*draft);
+                tx.put::<AuditRows>(&row.seq, &StoredAuditRow::new(row.mac, row.body));
+            }
             let Tx { own, touched, .. } = tx;
             self.writes.merge(own);
             self.touched.extend(touched);

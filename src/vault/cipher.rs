@@ -122,6 +122,14 @@ pub(super) fn reveal(keyring: &Keyring, ticket: Revealable) -> Result<Revealed, 
     Revealed::new(bytes).ok_or(Error::Unreadable { key })
 }
 
+/// Whether a ticket's value will open. Asked before the audit row says that it
+/// was shown; what was opened for that is erased here and now.
+pub(super) fn check(keyring: &Keyring, ticket: &Revealable) -> Result<(), Error> {
+    let (binding, sealed) = ticket.parts();
+    open(keyring, binding, sealed.clone())?;
+    Ok(())
+}
+
 /// Gives an old version's value to a new version; nobody sees it.
 pub(super) fn reseal(
     keyring: &Keyring,
@@ -144,6 +152,13 @@ pub(super) fn latch(
     let to = Binding { mode: RevealMode::NeverReveal, ..from.clone() };
     let key = keyring.unwrap(data_key, &from.key_aad())?;
     keyring.wrap(random, &key, &to.key_aad())
+}
+
+/// Whether a data key was wrapped for a never-reveal secret, whatever the
+/// secret's row says now.
+pub(super) fn is_latched(keyring: &Keyring, binding: &Binding, data_key: &WrappedKey) -> bool {
+    let latched = Binding { mode: RevealMode::NeverReveal, ..binding.clone() };
+    keyring.unwrap(data_key, &latched.key_aad()).is_ok()
 }
 
 fn open(

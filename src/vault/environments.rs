@@ -6,17 +6,20 @@ use serde_json::json;
 
 use crate::audit::{Action, ResourceType};
 use crate::domain::{
-    DisplayName, EnvironmentId, EnvironmentInfo, EnvironmentName, Settings, Timestamp,
+    DisplayName, EnvironmentId, EnvironmentInfo, EnvironmentName, SecretId, Settings, Timestamp,
 };
 use crate::store::{
-    Counts, EnvironmentNames, EnvironmentRow, Environments, ReadError, SecretPlace, Secrets, Tx,
-    VarPlace, Vars, View,
+    Counts, Doomed, EnvironmentNames, EnvironmentRow, Environments, ReadError, SecretPlace,
+    SecretPlaces, Secrets, Tx, VarPlace, Vars, View,
 };
 
-use super::lookup::environment_row;
+use super::lookup::{counts, environment_row};
 use super::secrets::remove_secret;
 use super::vars::remove_var;
 use super::{Administer, Error, Permit, Random, Read, Vault, policy};
+
+/// How many secrets and how many vars one batch of a deletion removes.
+const SWEEP_ROWS: usize = 100;
 
 /// An environment to create.
 #[derive(Debug, Clone)]
@@ -59,7 +62,7 @@ fn info(
     id: EnvironmentId,
     row: EnvironmentRow,
 ) -> Result<EnvironmentInfo, Error> {
-    let counts = view.get::<Counts>(&id)?.unwrap_or_default();
+    let counts = counts(view, id)?;
     Ok(EnvironmentInfo {
         id,
         name: row.name,
@@ -114,8 +117,13 @@ impl Vault {
         .await
     }
 
-    /// Deletes the environment of the permit and everything in it, data keys
-    /// included. Without `force` it refuses while there are secrets.
+    /// Deletes the environment of the permit and everything in it. Without
+    /// `force` it refuses while there are secrets.
+    ///
+    /// One small batch takes the environment away, and with it everything in
+    /// it, for everybody. Then its rows are removed bit by bit, because a batch
+    /// stops all reads while it is applied; a row in `Doomed` remembers that
+    /// until it is done, over a restart if need be.
     pub async fn delete_environment(
         &self,
         permit: &Permit<Administer>,
@@ -123,21 +131,13 @@ impl Vault {
     ) -> Result<(), Error> {
         let id = permit.environment()?.id();
         let draft = permit.draft(Action::EnvironmentDelete, self.now());
-        self.commit(move |tx| {
+        let deleted = self.commit_from_reserve(move |tx| {
             let row = environment_row(tx, id)?;
-            let counts = tx.get::<Counts>(&id)?.unwrap_or_default();
-            let secrets: Vec<_> =
-                tx.scan::<Secrets>(&id.to_bytes(), None).collect::<Result<_, _>>()?;
-            if !force && !secrets.is_empty() {
+            let counts = counts(tx, id)?;
+            if !force && tx.keys::<Secrets>(&id.to_bytes()).next().is_some() {
                 return Err(Error::NotEmpty { secrets: counts.secrets });
             }
-            let vars: Vec<_> = tx.scan::<Vars>(&id.to_bytes(), None).collect::<Result<_, _>>()?;
-            for ((environment, key), secret) in secrets {
-                remove_secret(tx, &SecretPlace { environment, key }, secret.id)?;
-            }
-            for ((environment, key), var) in vars {
-                remove_var(tx, &VarPlace { environment, key }, &var);
-            }
+            tx.put::<Doomed>(&id, &());
             tx.remove::<Counts>(&id);
             tx.remove::<EnvironmentNames>(&row.name.folded());
             tx.remove::<Environments>(&id);
@@ -145,7 +145,72 @@ impl Vault {
                 &json!({ "force": force, "secrets": counts.secrets, "vars": counts.vars }),
             );
             Ok(((), draft))
-        })
-        .await
+        });
+        deleted.await?;
+        if let Err(error) = self.empty(id).await {
+            // It is deleted all the same; the next start goes on.
+            log::warn!("emptying a deleted environment was interrupted: {error}");
+        }
+        Ok(())
     }
+
+    /// Goes on with what a deletion left when the server was stopped.
+    pub async fn finish_deletions(&self) -> Result<(), Error> {
+        let doomed = self.store.keys::<Doomed>(&[]).collect::<Result<Vec<_>, _>>()?;
+        for id in doomed {
+            log::info!("removing what is left of the deleted environment {id}");
+            self.empty(id).await?;
+        }
+        Ok(())
+    }
+
+    async fn empty(&self, id: EnvironmentId) -> Result<(), Error> {
+        while !self.store.finish(move |tx| sweep(tx, id)).await? {}
+        Ok(())
+    }
+}
+
+/// Removes some rows of a deleted environment; `true` when none are left.
+fn sweep(tx: &mut Tx<'_>, id: EnvironmentId) -> Result<bool, Error> {
+    let within = id.to_bytes();
+    let secrets = tx.keys::<Secrets>(&within).take(SWEEP_ROWS).collect::<Result<Vec<_>, _>>()?;
+    let vars = tx.keys::<Vars>(&within).take(SWEEP_ROWS).collect::<Result<Vec<_>, _>>()?;
+    if secrets.is_empty() && vars.is_empty() {
+        tx.remove::<Doomed>(&id);
+        return Ok(true);
+    }
+    for at in secrets {
+        let place = SecretPlace { environment: id, key: at.1.clone() };
+        let secret = match tx.get::<Secrets>(&at) {
+            Ok(row) => row.map(|row| row.id),
+            Err(ReadError::Damaged { .. }) => secret_at(tx, &place)?,
+            Err(error) => return Err(error.into()),
+        };
+        match secret {
+            Some(secret) => remove_secret(tx, &place, secret)?,
+            None => tx.remove::<Secrets>(&at),
+        }
+    }
+    for at in vars {
+        let place = VarPlace { environment: id, key: at.1.clone() };
+        match tx.get::<Vars>(&at) {
+            Ok(Some(row)) => remove_var(tx, &place, &row),
+            // What it is made of cannot be told any more.
+            Ok(None) | Err(ReadError::Damaged { .. }) => tx.remove::<Vars>(&at),
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(false)
+}
+
+/// The id of the secret whose row is damaged, from the rows that lead to it.
+fn secret_at(view: &impl View, place: &SecretPlace) -> Result<Option<SecretId>, ReadError> {
+    for found in view.scan::<SecretPlaces>(&[], None) {
+        match found {
+            Ok((id, at)) if at == *place => return Ok(Some(id)),
+            Ok(_) | Err(ReadError::Damaged { .. }) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(None)
 }

@@ -69,6 +69,12 @@ pub enum Error {
     /// The database could not be read.
     #[error("{0}")]
     Read(#[from] ReadError),
+    /// A version of a secret is not kept, or never was.
+    #[error("version not found")]
+    NoSuchVersion,
+    /// A change panicked. That is a bug; nothing was written.
+    #[error("a change panicked")]
+    Panicked,
     /// The operating system gave no random bytes.
     #[error("the operating system gives no random bytes")]
     NoRandomness,
@@ -79,6 +85,7 @@ impl From<CommitError<Error>> for Error {
         match error {
             CommitError::Refused(error) => error,
             CommitError::Unavailable(why) => Error::Unavailable(why),
+            CommitError::Panicked => Error::Panicked,
         }
     }
 }

@@ -11,8 +11,7 @@
 //!
 //! HKDF is HKDF-SHA256 (RFC 5869). A wrapping key seals short keys only, so the
 //! 2^32 messages that random 96-bit nonces allow (NIST SP 800-38D, 8.3) are far
-//! away. Deleting a KeyRow's salt destroys its wrapping key even for whoever
-//! has the root key. Must never: print key bytes, or return them from the vault.
+//! away. Without a KeyRow's salt the root key does not give its wrapping key. Must never: print key bytes, or return them from the vault.
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -2,13 +2,13 @@
 
 use std::str::FromStr;
 
-use crate::audit::{Action, ResourceType};
+use crate::audit::{Action, Draft, ResourceType};
 use crate::domain::{
     EnvironmentId, Id, KeyName, Kind, SecretId, SecretKind, Timestamp, VarId, VarKind,
 };
 use crate::store::{
-    EnvironmentNames, EnvironmentRow, Environments, ReadError, SecretPlace, SecretPlaces,
-    SecretRow, Secrets, Table, VarPlace, VarPlaces, VarRow, Vars, View,
+    Counts, CountsRow, EnvironmentNames, EnvironmentRow, Environments, ReadError, SecretPlace,
+    SecretPlaces, SecretRow, Secrets, Table, Tx, VarPlace, VarPlaces, VarRow, Vars, View,
 };
 
 use super::{Caller, Error, Level, Permit, Target, Vault, policy};
@@ -129,9 +129,51 @@ pub(super) fn locate<K: Placed>(view: &impl View, id: Id<K>) -> Result<(K::Place
     };
     let Some(place) = K::place(view, id).map_err(damaged)? else { return Err(missing) };
     match K::row(view, id, &place).map_err(damaged)? {
-        Some(row) => Ok((place, row)),
+        // What is left of a deleted environment is gone for everybody.
+        Some(row) if view.has::<Environments>(&K::environment(&place))? => Ok((place, row)),
+        Some(_) => Err(missing),
+        // The place and its row go together. Gone both: deleted since. A place
+        // that is still there leads nowhere.
+        None if K::place(view, id).map_err(damaged)?.is_some() => Err(Error::Damaged(K::TYPE)),
         None => Err(missing),
     }
+}
+
+/// A row that is damaged as one that is not there; it is named in the log.
+fn undamaged<R>(found: Result<Option<R>, ReadError>) -> Result<Option<R>, ReadError> {
+    match found {
+        Err(damaged @ ReadError::Damaged { .. }) => {
+            log::error!("an audit row lacks its environment: {damaged}");
+            Ok(None)
+        }
+        found => found,
+    }
+}
+
+/// How much an environment holds; counted, when the row that says so is damaged.
+pub(super) fn counts(view: &impl View, id: EnvironmentId) -> Result<CountsRow, Error> {
+    match view.get::<Counts>(&id) {
+        Err(ReadError::Damaged { .. }) => {
+            let number = |count| u32::try_from(count).unwrap_or(u32::MAX);
+            Ok(CountsRow {
+                secrets: number(view.keys::<Secrets>(&id.to_bytes()).count()),
+                vars: number(view.keys::<Vars>(&id.to_bytes()).count()),
+            })
+        }
+        found => Ok(found?.unwrap_or_default()),
+    }
+}
+
+/// Writes how much an environment holds after a change.
+pub(super) fn count(
+    tx: &mut Tx<'_>,
+    id: EnvironmentId,
+    change: impl FnOnce(&mut CountsRow),
+) -> Result<(), Error> {
+    let mut row = counts(tx, id)?;
+    change(&mut row);
+    tx.put::<Counts>(&id, &row);
+    Ok(())
 }
 
 impl Vault {
@@ -173,24 +215,20 @@ impl Vault {
         if let Target::Row(text) = target {
             // Only an id goes into the log; whatever else a path held may be anything.
             if let Ok(id) = SecretId::from_str(text) {
-                environment = self.store.get::<SecretPlaces>(&id)?.map(|place| place.environment);
+                environment =
+                    undamaged(self.store.get::<SecretPlaces>(&id))?.map(|at| at.environment);
                 draft = draft.on(id, None);
             } else if let Ok(id) = VarId::from_str(text) {
-                environment = self.store.get::<VarPlaces>(&id)?.map(|place| place.environment);
+                environment = undamaged(self.store.get::<VarPlaces>(&id))?.map(|at| at.environment);
                 draft = draft.on(id, None);
             }
         }
-        if let Some(id) = environment
-            && let Some(row) = self.store.get::<Environments>(&id)?
-        {
-            draft = policy::label(draft, id, &row);
-        }
-        self.record(draft).await
+        self.record(self.labelled(draft, environment)?).await
     }
 
     /// The id of a row that exists and that the caller's scope covers. To a
     /// caller whose scope is a list, a row outside it and a missing row are the
-    /// same: the same answer, after the same work. Both leave an audit row,
+    /// same: the same answer, after a durable write. Both leave an audit row,
     /// because only one of them doing so could be told by the time it takes.
     pub(super) async fn reach<K: Placed, L>(
         &self,
@@ -199,8 +237,11 @@ impl Vault {
         text: &str,
     ) -> Result<Id<K>, Error> {
         let id = Id::<K>::from_str(text).ok();
-        let place = match id {
-            Some(id) => K::place(&*self.store, id)?,
+        let place = match id.map(|id| K::place(&*self.store, id)) {
+            // To a stranger, what cannot be told is missing.
+            Some(Err(ReadError::Damaged { .. })) if permit.is_scoped() => None,
+            Some(Err(ReadError::Damaged { .. })) => return Err(Error::Damaged(K::TYPE)),
+            Some(found) => found?,
             None => None,
         };
         let environment = place.as_ref().map(K::environment);
@@ -214,13 +255,19 @@ impl Vault {
         if let Some(id) = id {
             draft = draft.on(id, None);
         }
-        if let Some(environment) = environment
-            && let Some(row) = self.store.get::<Environments>(&environment)?
-        {
-            draft = policy::label(draft, environment, &row);
-        }
-        self.record(draft).await?;
+        self.record(self.labelled(draft, environment)?).await?;
         Err(Error::NotFound(K::TYPE))
+    }
+
+    /// The draft with its environment, as far as that can be told: a damaged
+    /// row must not turn a refusal into another answer.
+    fn labelled(&self, draft: Draft, environment: Option<EnvironmentId>) -> Result<Draft, Error> {
+        let Some(id) = environment else { return Ok(draft) };
+        let row = undamaged(self.store.get::<Environments>(&id))?;
+        Ok(match row {
+            Some(row) => policy::label(draft, id, &row),
+            None => draft,
+        })
     }
 }
 

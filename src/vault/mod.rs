@@ -113,7 +113,7 @@ impl Vault {
     /// Writes an audit row about something that changes nothing else: start,
     /// stop, a refusal.
     pub async fn record(&self, draft: Draft) -> Result<(), Error> {
-        self.commit(move |_| Ok(((), draft))).await
+        self.commit_from_reserve(move |_| Ok(((), draft))).await
     }
 
     /// Writes an audit row about what the server itself does.
@@ -131,5 +131,13 @@ impl Vault {
         change: impl FnOnce(&mut crate::store::Tx<'_>) -> Result<(T, Draft), Error> + Send + 'static,
     ) -> Result<T, Error> {
         self.store.commit(change).await.map_err(Error::from)
+    }
+
+    /// For what makes room, and for what must be recorded.
+    async fn commit_from_reserve<T: Send + 'static>(
+        &self,
+        change: impl FnOnce(&mut crate::store::Tx<'_>) -> Result<(T, Draft), Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        self.store.commit_from_reserve(change).await.map_err(Error::from)
     }
 }

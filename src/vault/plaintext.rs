@@ -4,8 +4,10 @@
 //! Must never: become a `String`, `Vec<u8>` or `Bytes` outside the vault (to
 //! actix those are response bodies), be printed, compared, copied or sent.
 //!
-//! What this cannot erase, and says so: the socket buffer that the request
-//! came in, and the scratch space in which serde_json unescapes a string.
+//! What this cannot erase, and says so: the socket buffers that a request came
+//! in and a revealed value goes out by, the rendered answer to a reveal, the
+//! scratch space in which serde_json unescapes a string, and the copies of keys
+//! inside ring.
 
 use serde::de::{self, Deserialize, Deserializer, Visitor};
 use serde::{Serialize, Serializer};

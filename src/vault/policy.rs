@@ -158,39 +158,41 @@ pub struct Revealable {
 }
 
 impl Revealable {
+    /// For the cipher, to look whether it would open.
+    pub(super) fn parts(&self) -> (&Binding, &SealedValue) {
+        (&self.binding, &self.sealed)
+    }
+
     /// For the cipher's door.
     pub(super) fn into_parts(self) -> (Binding, SealedValue) {
         (self.binding, self.sealed)
     }
 }
 
-/// Whether a person with a reveal permit may see this value: the environment's
-/// switch first, then the secret's own mode.
+/// Whether a person with a reveal permit may see the value of this binding:
+/// the environment's switch first, then the secret's own mode.
 pub(super) fn may_reveal(
     _permit: &Permit<Reveal>,
     settings: &Settings,
-    mode: RevealMode,
-) -> Result<RevealDecision, Error> {
+    binding: Binding,
+) -> Result<RevealGrant, Error> {
     if !settings.allow_secret_reveal {
         return Err(Error::RevealDisabled);
     }
-    match mode {
+    match binding.mode {
         RevealMode::NeverReveal => Err(Error::WriteOnly),
-        RevealMode::Revealable => Ok(RevealDecision(())),
+        RevealMode::Revealable => Ok(RevealGrant(binding)),
     }
 }
 
-/// The yes of [`may_reveal`], before the value was looked up.
-pub(super) struct RevealDecision(());
+/// The yes of [`may_reveal`], to the binding that it was asked about.
+pub(super) struct RevealGrant(Binding);
 
-impl RevealDecision {
-    /// Attaches the value that the decision was about. A binding of a
-    /// never-reveal secret gives no ticket, whatever was decided.
-    pub fn on(self, binding: Binding, sealed: SealedValue) -> Result<Revealable, Error> {
-        match binding.mode {
-            RevealMode::NeverReveal => Err(Error::WriteOnly),
-            RevealMode::Revealable => Ok(Revealable { binding, sealed }),
-        }
+impl RevealGrant {
+    /// The ticket, once the sealed value was read. A value of another binding
+    /// gives a ticket that opens nothing.
+    pub fn on(self, sealed: SealedValue) -> Revealable {
+        Revealable { binding: self.0, sealed }
     }
 }
 

@@ -7,12 +7,12 @@ use crate::domain::{
     Description, KeyName, RevealMode, SecretId, SecretInfo, SecretKind, Timestamp, Version,
 };
 use crate::store::{
-    Counts, EnvironmentRow, SecretPlace, SecretPlaces, SecretRow, Secrets, Tx, View,
+    EnvironmentRow, SecretPlace, SecretPlaces, SecretRow, Secrets, Tx, Versions, View,
 };
 
 use super::cipher::{self, Binding};
 use super::keyring::Keyring;
-use super::lookup::{environment_row, locate, not_before};
+use super::lookup::{Placed, count, environment_row, locate, not_before};
 use super::policy::{Revealable, may_reveal};
 use super::versions::{Put, latch_versions, put_version, remove_versions, sealed_value};
 use super::{
@@ -117,9 +117,7 @@ impl Vault {
             put_version(tx, (id, Version::FIRST), sealed, Put { by, at: now }, keep)?;
             tx.put::<Secrets>(&at, &row);
             tx.put::<SecretPlaces>(&id, &place);
-            let mut counts = tx.get::<Counts>(&environment_id)?.unwrap_or_default();
-            counts.secrets += 1;
-            tx.put::<Counts>(&environment_id, &counts);
+            count(tx, environment_id, |counts| counts.secrets += 1)?;
             let draft = about(draft, &place, id, &environment)
                 .details(&json!({ "neverReveal": never, "generated": generated, "newVersion": 1 }));
             Ok((info(&place, row), draft))
@@ -158,8 +156,16 @@ impl Vault {
     pub async fn reveal_secret(&self, permit: Permit<Reveal>, id: &str) -> Result<Revealed, Error> {
         let id = self.reach::<SecretKind, _>(&permit, Action::SecretReveal, id).await?;
         let draft = permit.draft(Action::SecretReveal, self.now());
-        let ticket = self.commit(move |tx| reveal_ticket(tx, &permit, id, draft)).await??;
-        cipher::reveal(&self.keyring, ticket)
+        let keyring = self.keyring.clone();
+        let ticket = self.commit(move |tx| {
+            let (draft, environment, row, place) = about_secret(tx, id, draft)?;
+            let decided = reveal_ticket(tx, &permit, &keyring, &environment, binding(&place, &row));
+            Ok(match decided {
+                Ok(ticket) => (Ok(ticket), draft),
+                Err((refusal, code)) => (Err(refusal), draft.refused(code)),
+            })
+        });
+        cipher::reveal(&self.keyring, ticket.await??)
     }
 
     /// Changes a secret.
@@ -190,19 +196,34 @@ impl Vault {
         self.commit(move |tx| update.apply(tx, id, draft, &keyring, random)).await
     }
 
-    /// Deletes a secret; its key is free at once and its values are gone.
-    pub async fn delete_secret(&self, permit: &Permit<Write>, id: &str) -> Result<(), Error> {
+    /// Deletes a secret; its key is free at once, and no request can reach its
+    /// values again. One whose row is damaged can still be deleted.
+    pub async fn delete_secret(
+        &self,
+        permit: &Permit<Write>,
+        id: &str,
+        expected: Option<Vec<u32>>,
+    ) -> Result<(), Error> {
         let id = self.reach::<SecretKind, _>(permit, Action::SecretDelete, id).await?;
         let draft = permit.draft(Action::SecretDelete, self.now());
-        self.commit(move |tx| {
-            let (place, row) = locate::<SecretKind>(tx, id)?;
+        self.commit_from_reserve(move |tx| {
+            let version = match locate::<SecretKind>(tx, id) {
+                Ok((_, row)) => {
+                    check_expected(expected.as_deref(), row.version)?;
+                    Some(row.version)
+                }
+                Err(Error::Damaged(_)) if expected.is_none() => None,
+                Err(error) => return Err(error),
+            };
+            let missing = Error::NotFound(ResourceType::Secret);
+            let place = SecretKind::place(tx, id)?.ok_or(missing)?;
             let environment = environment_row(tx, place.environment)?;
             remove_secret(tx, &place, id)?;
-            let mut counts = tx.get::<Counts>(&place.environment)?.unwrap_or_default();
-            counts.secrets = counts.secrets.saturating_sub(1);
-            tx.put::<Counts>(&place.environment, &counts);
-            let draft = about(draft, &place, id, &environment)
-                .details(&json!({ "oldVersion": row.version }));
+            count(tx, place.environment, |counts| {
+                counts.secrets = counts.secrets.saturating_sub(1)
+            })?;
+            let draft =
+                about(draft, &place, id, &environment).details(&json!({ "oldVersion": version }));
             Ok(((), draft))
         })
         .await
@@ -225,32 +246,38 @@ fn about(draft: Draft, place: &SecretPlace, id: SecretId, environment: &Environm
     policy::label(draft, place.environment, environment).on(id, Some(place.key.as_str()))
 }
 
-/// The ticket for a reveal or the refusal, either with its audit row.
-#[allow(clippy::type_complexity)]
-fn reveal_ticket(
-    tx: &mut Tx<'_>,
-    permit: &Permit<Reveal>,
+/// The secret and what its audit row says about it.
+fn about_secret(
+    tx: &Tx<'_>,
     id: SecretId,
     draft: Draft,
-) -> Result<(Result<Revealable, Error>, Draft), Error> {
+) -> Result<(Draft, EnvironmentRow, SecretRow, SecretPlace), Error> {
     let (place, row) = locate::<SecretKind>(tx, id)?;
     let environment = environment_row(tx, place.environment)?;
     let draft = about(draft, &place, id, &environment).details(&json!({ "version": row.version }));
-    let refused = |refusal: Error, code| Ok((Err(refusal), draft.clone().refused(code)));
-    let decision = match may_reveal(permit, &environment.settings, row.mode) {
-        Ok(decision) => decision,
-        Err(refusal @ Error::RevealDisabled) => return refused(refusal, "REVEAL_DISABLED"),
-        Err(refusal) => return refused(refusal, "SECRET_WRITE_ONLY"),
-    };
-    // A version row that is missing is damage: the secret's row names it.
-    let sealed = match sealed_value(tx, (id, row.version)) {
-        Ok(Some(sealed)) => sealed,
-        Ok(None) | Err(Error::Damaged(_)) => {
-            return refused(Error::Damaged(ResourceType::Secret), "SECRET_UNREADABLE");
-        }
-        Err(error) => return Err(error),
-    };
-    Ok((decision.on(binding(&place, &row), sealed), draft))
+    Ok((draft, environment, row, place))
+}
+
+/// The ticket for a reveal, or the refusal and its code.
+fn reveal_ticket(
+    tx: &Tx<'_>,
+    permit: &Permit<Reveal>,
+    keyring: &Keyring,
+    environment: &EnvironmentRow,
+    binding: Binding,
+) -> Result<Revealable, (Error, &'static str)> {
+    let at = (binding.secret, binding.version);
+    let grant = may_reveal(permit, &environment.settings, binding).map_err(|refusal| {
+        let disabled = matches!(refusal, Error::RevealDisabled);
+        (refusal, if disabled { "REVEAL_DISABLED" } else { "SECRET_WRITE_ONLY" })
+    })?;
+    let unreadable = |error| (error, "SECRET_UNREADABLE");
+    // The secret's row names the version; one that is not there is damage.
+    let missing = Error::Damaged(ResourceType::Secret);
+    let sealed = sealed_value(tx, at).and_then(|sealed| sealed.ok_or(missing));
+    let ticket = grant.on(sealed.map_err(unreadable)?);
+    cipher::check(keyring, &ticket).map_err(unreadable)?;
+    Ok(ticket)
 }
 
 /// A patch on its way through the writer.
@@ -278,13 +305,26 @@ impl Update {
         let environment = environment_row(tx, place.environment)?;
         let old_version = row.version;
         let mut changed = Vec::new();
+        // Somebody who can write the database, but has no key, could clear the
+        // flag and wait for the next value. The data key knows better.
+        if !row.mode.never_reveal()
+            && let Ok(Some(current)) = tx.get::<Versions>(&(id, row.version))
+            && cipher::is_latched(keyring, &binding(&place, &row), &current.data_key)
+        {
+            log::error!(
+                "the neverReveal flag of {id} was cleared in the database; it is set again"
+            );
+            row.mode = RevealMode::NeverReveal;
+        }
         if self.never_reveal == Some(false) && row.mode.never_reveal() {
             return Err(Error::NeverRevealIsForGood);
         }
         check_expected(self.expected.as_deref(), row.version)?;
         if self.never_reveal == Some(true) && !row.mode.never_reveal() {
             let now_bound = binding(&place, &row);
-            latch_versions(tx, id, |version, sealed| {
+            // A version that is about to be replaced need not be readable.
+            let needed = self.value.is_none().then_some(row.version);
+            latch_versions(tx, id, needed, |version, sealed| {
                 let from = Binding { version, ..now_bound.clone() };
                 cipher::latch(keyring, random, &from, &sealed.data_key)
             })?;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::audit::{self, Broken, Chain};
+use crate::audit::{self, Broken, Chain, Head};
 use crate::domain::{DisplayName, EnvironmentName, Timestamp};
 use crate::store::{
     AuditHead, AuditRows, KeyId, KeyRow, Keys, Opened, ReadError, ServiceKeys as ServiceKeysTable,
@@ -98,11 +98,35 @@ pub fn verify_audit(opened: &Opened, root: &RootKey) -> Result<u64, UnlockError>
     let row = opened.get::<ServiceKeysTable>(&())?.ok_or(UnlockError::DamagedKeys)?;
     let services = ServiceKeys::load(&keyring, &row).map_err(|_| UnlockError::DamagedKeys)?;
     let head = opened.get::<AuditHead>(&())?.map(|row| row.head());
-    let rows = opened.scan::<AuditRows>(&[], None).map(|found| {
-        let (seq, row) = found?;
-        Ok::<_, UnlockError>((seq, row.mac(), row.body))
+    let rows = opened.keys::<AuditRows>(&[]).map(|seq| {
+        let seq = seq?;
+        match opened.get::<AuditRows>(&seq) {
+            Ok(Some(row)) => Ok::<_, UnlockError>((seq, row.mac(), row.body)),
+            Ok(None) => Err(Broken { seq, what: "the row is missing" }.into()),
+            Err(ReadError::Damaged { .. }) => {
+                Err(Broken { seq, what: "the row is damaged" }.into())
+            }
+            Err(error) => Err(error.into()),
+        }
     });
     audit::verify(&services.audit, head.as_ref(), rows)
+}
+
+/// Whether the stored head is the end of the stored rows. An older one, put
+/// back with its own good seal, would let new rows overwrite those behind it.
+fn check_end(opened: &Opened, head: Option<&Head>) -> Result<(), UnlockError> {
+    let Some(head) = head else { return Ok(()) };
+    let broken = |seq, what| Err(Broken { seq, what }.into());
+    if opened.has::<AuditRows>(&(head.seq + 1))? {
+        return broken(head.seq + 1, "the row comes after the head");
+    }
+    match opened.get::<AuditRows>(&head.seq) {
+        Ok(Some(row)) if row.mac() == head.mac => Ok(()),
+        Ok(_) | Err(ReadError::Damaged { .. }) => {
+            broken(head.seq, "the row is not the one of the head")
+        }
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Loads the keys (or makes them, for an empty database) and starts the writer.
@@ -115,6 +139,8 @@ pub fn unlock(opened: Opened, root: &RootKey, now: Timestamp) -> Result<Unlocked
             let row = opened.get::<ServiceKeysTable>(&())?.ok_or(UnlockError::DamagedKeys)?;
             (keyring, row, None)
         }
+        // Without keys there must be nothing at all; else the keys were removed.
+        None if !opened.is_empty() => return Err(UnlockError::DamagedKeys),
         None => {
             let key = Keyring::new_row(root, Random, now).map_err(UnlockError::Other)?;
             let keyring = Keyring::load(root, [(FIRST_KEY, key.clone())])
@@ -127,8 +153,13 @@ pub fn unlock(opened: Opened, root: &RootKey, now: Timestamp) -> Result<Unlocked
     };
     let services =
         ServiceKeys::load(&keyring, &service_keys).map_err(|_| UnlockError::DamagedKeys)?;
-    let head = opened.get::<AuditHead>(&())?.map(|row| row.head());
-    let chain = Chain::resume(services.audit, head.as_ref())?;
+    let chain = if first_start.is_some() {
+        Chain::start(services.audit)
+    } else {
+        let head = opened.get::<AuditHead>(&())?.map(|row| row.head());
+        check_end(&opened, head.as_ref())?;
+        Chain::resume(services.audit, head.as_ref())?
+    };
     let store = opened.start(chain).map_err(UnlockError::Thread)?;
     Ok(Unlocked {
         store: Arc::new(store),

@@ -4,13 +4,13 @@
 use serde_json::json;
 
 use crate::audit::{Action, Draft, ResourceType};
-use crate::domain::{Description, EnvironmentId, KeyName, VarId, VarInfo, VarKind, Version};
+use crate::domain::{Description, KeyName, VarId, VarInfo, VarKind, Version};
 use crate::store::{
-    Bytes, CHUNK_BYTES, Counts, EnvironmentRow, ReadError, Tx, VarChunks, VarPlace, VarPlaces,
-    VarRow, Vars, View,
+    Bytes, CHUNK_BYTES, EnvironmentRow, ReadError, Tx, VarChunks, VarPlace, VarPlaces, VarRow,
+    Vars, View,
 };
 
-use super::lookup::{environment_row, locate, not_before};
+use super::lookup::{count, environment_row, locate, not_before};
 use super::secrets::check_expected;
 use super::{Error, Page, Permit, Read, Vault, Write, policy};
 
@@ -36,25 +36,33 @@ pub struct VarPatch {
     pub expected: Option<Vec<u32>>,
 }
 
-fn put_value(tx: &mut Tx<'_>, id: VarId, value: &str, old_chunks: u16) -> u16 {
+fn put_value(tx: &mut Tx<'_>, id: VarId, version: Version, value: &str) -> u16 {
     let mut chunks = 0;
     for piece in value.as_bytes().chunks(CHUNK_BYTES) {
-        tx.put::<VarChunks>(&(id, chunks), &Bytes(piece.to_vec()));
+        tx.put::<VarChunks>(&(id, version, chunks), &Bytes(piece.to_vec()));
         chunks += 1;
-    }
-    for left_over in chunks..old_chunks {
-        tx.remove::<VarChunks>(&(id, left_over));
     }
     chunks
 }
 
-fn info(view: &impl View, place: &VarPlace, row: VarRow) -> Result<VarInfo, Error> {
+fn remove_value(tx: &mut Tx<'_>, row: &VarRow) {
+    for chunk in 0..row.chunks {
+        tx.remove::<VarChunks>(&(row.id, row.version, chunk));
+    }
+}
+
+/// The var with the value that its row names, or `None` when a piece of that
+/// is not there.
+fn info(view: &impl View, place: &VarPlace, row: VarRow) -> Result<Option<VarInfo>, Error> {
     let mut value = Vec::new();
     for chunk in 0..row.chunks {
-        let piece = view.get::<VarChunks>(&(row.id, chunk))?;
-        value.extend(piece.ok_or(Error::Damaged(ResourceType::Var))?.0);
+        let Some(piece) = view.get::<VarChunks>(&(row.id, row.version, chunk)).map_err(damaged)?
+        else {
+            return Ok(None);
+        };
+        value.extend(piece.0);
     }
-    Ok(VarInfo {
+    Ok(Some(VarInfo {
         id: row.id,
         environment: place.environment,
         key: place.key.clone(),
@@ -63,12 +71,40 @@ fn info(view: &impl View, place: &VarPlace, row: VarRow) -> Result<VarInfo, Erro
         version: row.version,
         created_at: row.created_at,
         updated_at: row.updated_at,
-    })
+    }))
+}
+
+fn damaged(error: ReadError) -> Error {
+    match error {
+        ReadError::Damaged { .. } => Error::Damaged(ResourceType::Var),
+        error => Error::Read(error),
+    }
+}
+
+/// A var as it was at one moment. Its row and the pieces of its value are read
+/// one by one; a write in between takes away the pieces that the row names, and
+/// then the row is read again. Twice the same version without its value is damage.
+fn read_whole(view: &impl View, id: VarId) -> Result<VarInfo, Error> {
+    let mut seen = None;
+    loop {
+        let (place, row) = locate::<VarKind>(view, id)?;
+        let version = row.version;
+        match info(view, &place, row)? {
+            Some(info) => return Ok(info),
+            None if seen == Some(version) => return Err(Error::Damaged(ResourceType::Var)),
+            None => seen = Some(version),
+        }
+    }
+}
+
+/// A var inside a change, where nothing comes between.
+fn written(tx: &Tx<'_>, place: &VarPlace, row: VarRow) -> Result<VarInfo, Error> {
+    info(tx, place, row)?.ok_or(Error::Damaged(ResourceType::Var))
 }
 
 /// Removes every row of a var.
 pub(super) fn remove_var(tx: &mut Tx<'_>, place: &VarPlace, row: &VarRow) {
-    put_value(tx, row.id, "", row.chunks);
+    remove_value(tx, row);
     tx.remove::<VarPlaces>(&row.id);
     tx.remove::<Vars>(&(place.environment, place.key.clone()));
 }
@@ -100,16 +136,16 @@ impl Vault {
                 id,
                 description: new.description,
                 version: Version::FIRST,
-                chunks: put_value(tx, id, &new.value, 0),
+                chunks: put_value(tx, id, Version::FIRST, &new.value),
                 created_at: now,
                 updated_at: now,
             };
             let place = VarPlace { environment: environment_id, key: at.1.clone() };
             tx.put::<Vars>(&at, &row);
             tx.put::<VarPlaces>(&id, &place);
-            count(tx, environment_id, |vars| vars + 1)?;
+            count(tx, environment_id, |counts| counts.vars += 1)?;
             let draft = about(draft, &place, id, &environment).details(&json!({ "newVersion": 1 }));
-            Ok((info(tx, &place, row)?, draft))
+            Ok((written(tx, &place, row)?, draft))
         })
         .await
     }
@@ -121,11 +157,17 @@ impl Vault {
         let mut listed = Vec::new();
         for found in page.rows::<Vars, _>(&*self.store, environment) {
             let (key, row) = found?;
-            match info(&*self.store, &VarPlace { environment, key }, row) {
-                Ok(info) => listed.push(info),
-                // Deleted or shortened since its row was read, or damaged.
-                Err(Error::Damaged(_) | Error::Read(ReadError::Damaged { .. })) => {
-                    log::warn!("a var without its value is left out of a list");
+            let id = row.id;
+            let listed_row = match info(&*self.store, &VarPlace { environment, key }, row) {
+                // Changed since its row was read.
+                Ok(None) => read_whole(&*self.store, id).map(Some),
+                found => found,
+            };
+            match listed_row {
+                Ok(info) => listed.extend(info),
+                Err(Error::NotFound(_)) => {}
+                Err(damaged @ Error::Damaged(_)) => {
+                    log::error!("{id} is left out of a list: {damaged}");
                 }
                 Err(error) => return Err(error),
             }
@@ -137,8 +179,7 @@ impl Vault {
     /// A var by its id.
     pub async fn read_var(&self, permit: &Permit<Read>, id: &str) -> Result<VarInfo, Error> {
         let id = self.reach::<VarKind, _>(permit, Action::VarRead, id).await?;
-        let (place, row) = locate::<VarKind>(&*self.store, id)?;
-        info(&*self.store, &place, row)
+        read_whole(&*self.store, id)
     }
 
     /// Changes a var.
@@ -165,9 +206,10 @@ impl Vault {
                 changed.push("description");
             }
             if let Some(value) = patch.value {
+                remove_value(tx, &row);
                 row.version = row.version.next().ok_or(Error::VersionsExhausted)?;
                 row.updated_at = not_before(now, row.updated_at);
-                row.chunks = put_value(tx, id, &value, row.chunks);
+                row.chunks = put_value(tx, id, row.version, &value);
                 changed.push("value");
             }
             tx.put::<Vars>(&(place.environment, place.key.clone()), &row);
@@ -176,35 +218,30 @@ impl Vault {
                 "oldVersion": old_version,
                 "newVersion": row.version,
             }));
-            Ok((info(tx, &place, row)?, draft))
+            Ok((written(tx, &place, row)?, draft))
         })
         .await
     }
 
     /// Deletes a var.
-    pub async fn delete_var(&self, permit: &Permit<Write>, id: &str) -> Result<(), Error> {
+    pub async fn delete_var(
+        &self,
+        permit: &Permit<Write>,
+        id: &str,
+        expected: Option<Vec<u32>>,
+    ) -> Result<(), Error> {
         let id = self.reach::<VarKind, _>(permit, Action::VarDelete, id).await?;
         let draft = permit.draft(Action::VarDelete, self.now());
-        self.commit(move |tx| {
+        self.commit_from_reserve(move |tx| {
             let (place, row) = locate::<VarKind>(tx, id)?;
             let environment = environment_row(tx, place.environment)?;
+            check_expected(expected.as_deref(), row.version)?;
             remove_var(tx, &place, &row);
-            count(tx, place.environment, |vars| vars.saturating_sub(1))?;
+            count(tx, place.environment, |counts| counts.vars = counts.vars.saturating_sub(1))?;
             let draft = about(draft, &place, id, &environment)
                 .details(&json!({ "oldVersion": row.version }));
             Ok(((), draft))
         })
         .await
     }
-}
-
-fn count(
-    tx: &mut Tx<'_>,
-    environment: EnvironmentId,
-    change: impl Fn(u32) -> u32,
-) -> Result<(), Error> {
-    let mut counts = tx.get::<Counts>(&environment)?.unwrap_or_default();
-    counts.vars = change(counts.vars);
-    tx.put::<Counts>(&environment, &counts);
-    Ok(())
 }

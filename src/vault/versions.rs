@@ -8,15 +8,15 @@ use serde_json::json;
 
 use crate::audit::{Action, ResourceType};
 use crate::domain::{SecretId, SecretInfo, SecretKind, Timestamp, Version, VersionInfo};
-use crate::store::{ReadError, SecretRow, Secrets, Tx, ValueChunks, VersionRow, Versions, View};
+use crate::store::{
+    Bytes, CHUNK_BYTES, ReadError, SecretRow, Secrets, Tx, ValueChunks, VersionRow, Versions, View,
+    WrappedKey,
+};
 
 use super::cipher::{self, Binding, SealedValue};
 use super::lookup::{environment_row, locate, not_before};
 use super::secrets::{binding, info};
 use super::{Error, Permit, Read, Vault, Write, policy};
-
-/// Largest piece of ciphertext in one row; see `store::row`.
-const CHUNK_BYTES: usize = crate::store::CHUNK_BYTES;
 
 /// Who put a version, and when.
 pub(super) struct Put {
@@ -34,7 +34,7 @@ pub(super) fn put_version(
 ) -> Result<(), Error> {
     let mut chunks = 0;
     for piece in sealed.ciphertext.chunks(CHUNK_BYTES) {
-        tx.put::<ValueChunks>(&(id, version, chunks), &crate::store::Bytes(piece.to_vec()));
+        tx.put::<ValueChunks>(&(id, version, chunks), &Bytes(piece.to_vec()));
         chunks += 1;
     }
     tx.put::<Versions>(
@@ -53,7 +53,8 @@ fn numbers(view: &impl View, id: SecretId) -> Result<Vec<Version>, ReadError> {
     view.keys::<Versions>(&id.to_bytes()).map(|key| Ok(key?.1)).collect()
 }
 
-/// Removes a version. With its data key gone its value cannot be read again.
+/// Removes a version. With its data key gone no request can reach its value;
+/// what both were stays in sled's file until their segments are used again.
 fn remove_version(tx: &mut Tx<'_>, id: SecretId, version: Version) -> Result<(), Error> {
     let within = [&id.to_bytes()[..], &version.get().to_be_bytes()].concat();
     let chunks: Vec<_> = tx.keys::<ValueChunks>(&within).collect::<Result<_, _>>()?;
@@ -80,7 +81,7 @@ pub(super) fn sealed_value(
         error => Error::Read(error),
     };
     let Some(row) = view.get::<Versions>(&(id, version)).map_err(damaged)? else { return Ok(None) };
-    let mut ciphertext = Vec::with_capacity(usize::from(row.chunks) * CHUNK_BYTES);
+    let mut ciphertext = Vec::new();
     for chunk in 0..row.chunks {
         let piece = view.get::<ValueChunks>(&(id, version, chunk)).map_err(damaged)?;
         ciphertext.extend(piece.map(|piece| piece.0).unwrap_or_default());
@@ -88,44 +89,66 @@ pub(super) fn sealed_value(
     Ok(Some(SealedValue { data_key: row.data_key, ciphertext }))
 }
 
-/// Makes every version of a secret never-reveal. A version that cannot be
-/// latched stops the whole change: a latch that holds for some versions only
-/// would be a lie.
+/// Makes every version of a secret never-reveal. A version that does not open
+/// cannot be latched, and must not stay as it is: it is dropped, since nobody
+/// could have used it. The version in force, `needed`, is not dropped; if it
+/// does not open, the whole change is refused.
 pub(super) fn latch_versions(
     tx: &mut Tx<'_>,
     id: SecretId,
-    latch: impl Fn(Version, &VersionRow) -> Result<crate::store::WrappedKey, Error>,
+    needed: Option<Version>,
+    latch: impl Fn(Version, &VersionRow) -> Result<WrappedKey, Error>,
 ) -> Result<(), Error> {
     for version in numbers(tx, id)? {
-        let Some(mut row) = tx.get::<Versions>(&(id, version))? else { continue };
-        row.data_key = latch(version, &row)?;
-        tx.put::<Versions>(&(id, version), &row);
+        let row = match tx.get::<Versions>(&(id, version)) {
+            Ok(Some(row)) => Ok(row),
+            Ok(None) | Err(ReadError::Damaged { .. }) => Err(Error::Damaged(ResourceType::Secret)),
+            Err(error) => return Err(error.into()),
+        };
+        let latched = row.and_then(|row| Ok(VersionRow { data_key: latch(version, &row)?, ..row }));
+        match latched {
+            Ok(row) => tx.put::<Versions>(&(id, version), &row),
+            Err(Error::Damaged(_) | Error::Unreadable { .. }) if needed != Some(version) => {
+                log::error!("version {version} of {id} does not open; it is dropped by the latch");
+                remove_version(tx, id, version)?;
+            }
+            Err(error) => return Err(error),
+        }
     }
     Ok(())
 }
 
 impl Vault {
-    /// The retained versions, newest first, without their values.
+    /// The retained versions, newest first, without their values. One that is
+    /// damaged is logged and left out. May block on the disk.
     pub async fn list_versions(
         &self,
         permit: &Permit<Read>,
         id: &str,
     ) -> Result<Vec<VersionInfo>, Error> {
         let id = self.reach::<SecretKind, _>(permit, Action::SecretVersions, id).await?;
-        let (_, secret) = locate(&*self.store, id)?;
-        let rows = self.store.scan::<Versions>(&id.to_bytes(), None);
-        let mut versions = rows
-            .map(|found| {
-                let ((_, version), row) = found?;
-                Ok(VersionInfo {
+        locate(&*self.store, id)?;
+        // The highest number is the one in force. Both come from one list, so
+        // that exactly one is active whatever is written meanwhile.
+        let numbers = numbers(&*self.store, id)?;
+        let newest = numbers.last().copied();
+        let mut versions = Vec::with_capacity(numbers.len());
+        for version in numbers.into_iter().rev() {
+            match self.store.get::<Versions>(&(id, version)) {
+                Ok(Some(row)) => versions.push(VersionInfo {
                     version,
                     created_at: row.created_at,
                     created_by: row.created_by,
-                    active: version == secret.version,
-                })
-            })
-            .collect::<Result<Vec<_>, ReadError>>()?;
-        versions.reverse();
+                    active: Some(version) == newest,
+                }),
+                // Dropped or deleted since.
+                Ok(None) => {}
+                Err(damaged @ ReadError::Damaged { .. }) => {
+                    log::error!("version {version} of {id} is left out of a list: {damaged}");
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
         Ok(versions)
     }
 
@@ -137,7 +160,7 @@ impl Vault {
         number: Option<Version>,
     ) -> Result<SecretInfo, Error> {
         let id = self.reach::<SecretKind, _>(permit, Action::SecretActivate, id).await?;
-        let number = number.ok_or(Error::NotFound(ResourceType::Secret))?;
+        let number = number.ok_or(Error::NoSuchVersion)?;
         let now = self.now();
         let draft = permit.draft(Action::SecretActivate, now);
         let by = permit.actor_name();
@@ -146,8 +169,7 @@ impl Vault {
         self.commit(move |tx| {
             let (place, row) = locate::<SecretKind>(tx, id)?;
             let environment = environment_row(tx, place.environment)?;
-            let old =
-                sealed_value(tx, (id, number))?.ok_or(Error::NotFound(ResourceType::Secret))?;
+            let old = sealed_value(tx, (id, number))?.ok_or(Error::NoSuchVersion)?;
             let from = Binding { version: number, ..binding(&place, &row) };
             let version = row.version.next().ok_or(Error::VersionsExhausted)?;
             let to = Binding { version, ..from.clone() };

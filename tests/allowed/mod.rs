@@ -18,7 +18,7 @@ async fn reveal(
 }
 
 async fn write(vault: &coffer::vault::Vault, permit: &coffer::vault::Permit<coffer::vault::Write>) {
-    let _ = vault.delete_secret(permit, "sec_1").await;
+    let _ = vault.delete_secret(permit, "sec_1", None).await;
 }
 
 fn key(info: coffer::domain::SecretInfo) -> coffer::domain::KeyName {

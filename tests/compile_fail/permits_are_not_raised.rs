@@ -12,5 +12,5 @@ async fn write(
     vault: &coffer::vault::Vault,
     permit: &coffer::vault::Permit<coffer::vault::Read>,
 ) {
-    let _ = vault.delete_secret(permit, "sec_1").await;
+    let _ = vault.delete_secret(permit, "sec_1", None).await;
 }
