@@ -1,0 +1,407 @@
+//! `/health`, `/openapi.json`, `/api/docs`: what the server says about itself,
+//! held against what it does.
+
+mod harness;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use coffer::domain::Role;
+use coffer::http::{RouteAccess, TargetKind};
+use harness::{Client, Reply, Setup, TestApp, expect_log};
+use serde_json::{Value, json};
+
+const SECRETS: &str = "/api/environments/development/secrets";
+const VARS: &str = "/api/environments/development/vars";
+const ENVIRONMENT: &str = "/api/environments/{environment}";
+
+fn description() -> Value {
+    TestApp::start().anonymous().get("/openapi.json").expect(200)
+}
+
+/// Every operation, by method (in upper case) and path.
+fn operations(document: &Value) -> BTreeMap<(String, String), &Value> {
+    let mut all = BTreeMap::new();
+    for (path, item) in document["paths"].as_object().unwrap() {
+        for (method, operation) in item.as_object().unwrap() {
+            all.insert((method.to_uppercase(), path.clone()), operation);
+        }
+    }
+    all
+}
+
+#[test]
+fn health_has_its_members() {
+    let app = TestApp::start();
+    for client in [app.anonymous(), app.admin(), app.bearer("cof_wrong")] {
+        let body = client.get("/health").expect(200);
+        let names: BTreeSet<_> = body.as_object().unwrap().keys().map(String::as_str).collect();
+        let expected = ["status", "timestamp", "version", "bundledAgentVersion", "cliVersion"];
+        assert_eq!(names, BTreeSet::from(expected));
+        assert_eq!((&body["status"], &body["bundledAgentVersion"]), (&json!("ok"), &json!("none")));
+        for version in [&body["version"], &body["cliVersion"]] {
+            assert_eq!(version, env!("CARGO_PKG_VERSION"));
+        }
+    }
+}
+
+#[test]
+fn health_is_503_unavailable_while_the_store_cannot_be_written() {
+    expect_log("health:");
+    let app = TestApp::start();
+    let (db, away) = (app.data_dir().join("db"), app.data_dir().join("away"));
+    // A directory whose free space cannot be told counts as full.
+    std::fs::rename(&db, &away).unwrap();
+    let reply = app.anonymous().get("/health");
+    std::fs::rename(&away, &db).unwrap();
+    let body = reply.expect(503);
+    let well = app.anonymous().get("/health").expect(200);
+    assert_eq!((&body["status"], &well["status"]), (&json!("unavailable"), &json!("ok")));
+    let names = |body: &Value| body.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
+    assert_eq!(names(&body), names(&well));
+    check(&description(), &body, "Health");
+}
+
+#[test]
+fn the_description_is_openapi_3_1_of_every_route_and_nothing_else() {
+    let document = description();
+    assert!(document["openapi"].as_str().unwrap().starts_with("3.1"));
+    assert_eq!(document["info"]["version"], env!("CARGO_PKG_VERSION"));
+    let described: BTreeSet<_> = operations(&document).into_keys().collect();
+    let routes = coffer::http::routes();
+    let served: BTreeSet<_> = routes
+        .iter()
+        .map(|route| (route.method.as_str().to_owned(), route.path.to_owned()))
+        .collect();
+    assert_eq!(served.len(), routes.len(), "a route stands twice in the table");
+    assert_eq!(described, served);
+}
+
+/// Every `$ref` in a document.
+fn references<'a>(value: &'a Value, found: &mut BTreeSet<&'a str>) {
+    match value {
+        Value::Object(members) => {
+            found.extend(members.get("$ref").and_then(Value::as_str));
+            members.values().for_each(|inner| references(inner, found));
+        }
+        Value::Array(items) => items.iter().for_each(|inner| references(inner, found)),
+        _ => {}
+    }
+}
+
+#[test]
+fn every_reference_in_the_description_leads_somewhere() {
+    let document = description();
+    let mut found = BTreeSet::new();
+    references(&document, &mut found);
+    assert!(!found.is_empty());
+    for reference in found {
+        let pointer = reference.strip_prefix('#').unwrap();
+        assert!(document.pointer(pointer).is_some(), "{reference}");
+    }
+}
+
+#[test]
+fn every_operation_has_a_success_schema_a_name_and_its_path_parameters() {
+    let document = description();
+    let mut names = BTreeSet::new();
+    for ((method, path), operation) in operations(&document) {
+        assert!(names.insert(operation["operationId"].as_str().unwrap()), "{method} {path}");
+        assert!(!operation["summary"].as_str().unwrap().is_empty(), "{method} {path}");
+        let content = operation["responses"]["200"]["content"].as_object().unwrap();
+        let (kind, content) = content.iter().next().unwrap();
+        let html = path == "/api/docs";
+        assert_eq!(kind, if html { "text/html" } else { "application/json" }, "{path}");
+        assert!(content["schema"].is_object(), "{method} {path}");
+        let in_path: BTreeSet<_> =
+            path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}')).collect();
+        let parameters = operation["parameters"].as_array().cloned().unwrap_or_default();
+        let described: BTreeSet<_> = parameters
+            .iter()
+            .filter(|one| one["in"] == "path")
+            .map(|one| one["name"].as_str().unwrap())
+            .collect();
+        assert_eq!(described, in_path, "{method} {path}");
+        assert_eq!(
+            operation["requestBody"].is_object(),
+            takes_body(&method, &path),
+            "{method} {path}"
+        );
+    }
+}
+
+fn takes_body(method: &str, path: &str) -> bool {
+    method == "PATCH"
+        || (method == "POST" && !path.ends_with("/reset") && !path.ends_with("/activate"))
+}
+
+#[test]
+fn every_operation_describes_the_statuses_that_follow_from_what_it_needs() {
+    let document = description();
+    let described = operations(&document);
+    for route in coffer::http::routes() {
+        let key = (route.method.as_str().to_owned(), route.path.to_owned());
+        let responses = described[&key]["responses"].as_object().unwrap();
+        let RouteAccess::Principal { role, target } = route.access else { continue };
+        let mut expected = vec!["200", "400", "401", "413", "415", "500", "503"];
+        if role > Role::Viewer || matches!(target, TargetKind::Everything | TargetKind::Environment)
+        {
+            expected.push("403");
+        }
+        if matches!(target, TargetKind::Row | TargetKind::Environment) {
+            expected.push("404");
+        }
+        for status in expected {
+            assert!(responses.contains_key(status), "{status} of {key:?}");
+        }
+        for (status, response) in responses {
+            if status != "200" {
+                let schema = &response["content"]["application/json"]["schema"]["$ref"];
+                assert_eq!(schema, "#/components/schemas/Error", "{status} of {key:?}");
+            }
+        }
+        assert!(described[&key]["security"].is_array(), "{key:?}");
+    }
+    assert!(described[&("GET".to_owned(), "/health".to_owned())]["responses"]["503"].is_object());
+}
+
+/// The schema behind a name.
+fn schema<'a>(document: &'a Value, name: &str) -> &'a Value {
+    let schema = &document["components"]["schemas"][name];
+    assert!(schema.is_object(), "no schema {name}");
+    schema
+}
+
+/// That an answer is what its schema says: types, every required member, and
+/// no member that is not described.
+#[track_caller]
+fn check(document: &Value, answer: &Value, name: &str) {
+    let problems = problems(document, answer, schema(document, name), name);
+    assert!(problems.is_empty(), "{problems:#?} in {answer}");
+}
+
+fn problems(document: &Value, value: &Value, schema: &Value, place: &str) -> Vec<String> {
+    if let Some(reference) = schema["$ref"].as_str() {
+        let target = document.pointer(reference.trim_start_matches('#')).unwrap();
+        return problems(document, value, target, place);
+    }
+    let choices = schema["oneOf"].as_array().or(schema["anyOf"].as_array());
+    if let Some(choices) = choices {
+        let fits = |choice: &Value| problems(document, value, choice, place).is_empty();
+        return if choices.iter().any(fits) {
+            vec![]
+        } else {
+            vec![format!("{place}: no choice fits")]
+        };
+    }
+    let mut found = Vec::new();
+    if !type_fits(value, &schema["type"]) && !schema["allOf"].is_array() {
+        found.push(format!("{place}: not of type {}", schema["type"]));
+    }
+    match value {
+        Value::Object(members) => {
+            let (properties, required) = object_parts(document, schema);
+            for name in required.difference(&members.keys().map(String::as_str).collect()) {
+                found.push(format!("{place}.{name}: required, but absent"));
+            }
+            for (name, inner) in members {
+                match properties.get(name.as_str()) {
+                    Some(schema) => {
+                        found.extend(problems(document, inner, schema, &format!("{place}.{name}")))
+                    }
+                    None => found.push(format!("{place}.{name}: not described")),
+                }
+            }
+        }
+        Value::Array(items) => {
+            for item in items {
+                found.extend(problems(document, item, &schema["items"], &format!("{place}[]")));
+            }
+        }
+        _ => {}
+    }
+    found
+}
+
+/// Properties and required members, those of `allOf` included.
+fn object_parts<'a>(
+    document: &'a Value,
+    schema: &'a Value,
+) -> (BTreeMap<&'a str, &'a Value>, BTreeSet<&'a str>) {
+    if let Some(reference) = schema["$ref"].as_str() {
+        let target = document.pointer(reference.trim_start_matches('#')).unwrap();
+        return object_parts(document, target);
+    }
+    let mut properties = BTreeMap::new();
+    for (name, inner) in schema["properties"].as_object().into_iter().flatten() {
+        properties.insert(name.as_str(), inner);
+    }
+    let required = schema["required"].as_array().into_iter().flatten();
+    let mut required: BTreeSet<_> = required.filter_map(Value::as_str).collect();
+    for part in schema["allOf"].as_array().into_iter().flatten() {
+        let (more, needed) = object_parts(document, part);
+        properties.extend(more);
+        required.extend(needed);
+    }
+    (properties, required)
+}
+
+fn type_fits(value: &Value, wanted: &Value) -> bool {
+    let fits = |wanted: &Value| match wanted.as_str() {
+        Some("null") => value.is_null(),
+        Some("boolean") => value.is_boolean(),
+        Some("integer") => value.is_u64() || value.is_i64(),
+        Some("number") => value.is_number(),
+        Some("string") => value.is_string(),
+        Some("array") => value.is_array(),
+        Some("object") => value.is_object(),
+        _ => false,
+    };
+    match wanted {
+        Value::Array(choices) => choices.iter().any(fits),
+        wanted => fits(wanted),
+    }
+}
+
+/// One answer of every route: method, path as described, and the answer.
+fn answers(admin: &Client) -> Vec<(&'static str, String, Reply)> {
+    let new = json!({ "key": "A", "value": "v" });
+    let settings = format!("{ENVIRONMENT}/settings/configuration");
+    let actual = |path: &str| path.replace("{environment}", "development");
+    let mut all = Vec::new();
+    let secrets = format!("{ENVIRONMENT}/secrets");
+    let vars = format!("{ENVIRONMENT}/vars");
+    for list in [secrets, vars] {
+        all.push(("POST", list.clone(), admin.post(&actual(&list), &new)));
+        let described = json!({ "key": "B", "value": "v", "description": "d" });
+        all.push(("POST", list.clone(), admin.post(&actual(&list), &described)));
+        all.push(("GET", list.clone(), admin.get(&actual(&list))));
+    }
+    let id = |list: &str, rows: &str| {
+        admin.get(list).expect(200)[rows][0]["id"].as_str().unwrap().to_owned()
+    };
+    for (member, list, rows) in [("secrets", SECRETS, "secrets"), ("vars", VARS, "vars")] {
+        let path = format!("/api/{member}/{}", id(list, rows));
+        let described = format!("/api/{member}/{{id}}");
+        all.push(("GET", described.clone(), admin.get(&path)));
+        all.push(("PATCH", described.clone(), admin.patch(&path, &json!({ "value": "w" }))));
+        if member == "secrets" {
+            all.push(("GET", format!("{described}/value"), admin.get(&format!("{path}/value"))));
+            all.push((
+                "GET",
+                format!("{described}/versions"),
+                admin.get(&format!("{path}/versions")),
+            ));
+            let activate = admin.send("POST", &format!("{path}/versions/1/activate"), None);
+            all.push(("POST", format!("{described}/versions/{{version}}/activate"), activate));
+        }
+        all.push(("DELETE", described, admin.delete(&path)));
+    }
+    let staging = json!({ "name": "staging", "displayName": "Staging" });
+    all.push(("POST", "/api/environments".to_owned(), admin.post("/api/environments", &staging)));
+    all.push(("GET", "/api/environments".to_owned(), admin.get("/api/environments")));
+    all.push(("GET", ENVIRONMENT.to_owned(), admin.get(&actual(ENVIRONMENT))));
+    all.push(("DELETE", ENVIRONMENT.to_owned(), admin.delete("/api/environments/staging")));
+    all.push(("GET", settings.clone(), admin.get(&actual(&settings))));
+    all.push(("PATCH", settings.clone(), admin.patch(&actual(&settings), &json!({}))));
+    let reset = format!("{settings}/reset");
+    all.push(("POST", reset.clone(), admin.send("POST", &actual(&reset), None)));
+    all.push(("GET", "/health".to_owned(), admin.get("/health")));
+    all
+}
+
+#[test]
+fn the_answers_are_what_the_description_says() {
+    let app = TestApp::start();
+    let document = app.anonymous().get("/openapi.json").expect(200);
+    let described = operations(&document);
+    let mut seen = BTreeSet::new();
+    for (method, path, reply) in answers(&app.admin()) {
+        let operation = described[&(method.to_owned(), path.clone())];
+        let schema = &operation["responses"]["200"]["content"]["application/json"]["schema"];
+        let found = problems(&document, &reply.expect(200), schema, "answer");
+        assert!(found.is_empty(), "{method} {path}: {found:#?}");
+        seen.insert((method.to_owned(), path));
+    }
+    // A route of these rooms without an answer here would be a route unchecked.
+    let missed: Vec<_> = described
+        .keys()
+        .filter(|(_, path)| {
+            ["/secrets", "/vars", "/environments"].iter().any(|room| path.contains(room))
+        })
+        .filter(|key| !seen.contains(*key))
+        .collect();
+    assert!(missed.is_empty(), "{missed:?}");
+}
+
+#[test]
+fn error_answers_are_what_the_description_says() {
+    let app = TestApp::start_with(Setup::default());
+    let document = app.anonymous().get("/openapi.json").expect(200);
+    let admin = app.admin();
+    let replies = [
+        admin.post(SECRETS, &json!({})),
+        admin.get("/api/secrets/none"),
+        app.anonymous().get(SECRETS),
+        admin.delete("/api/environments/none"),
+        admin.patch("/api/vars/none", &json!({ "id": 1, "key": 2 })),
+    ];
+    for reply in replies {
+        assert!(reply.status >= 400);
+        check(&document, &reply.json(), "Error");
+    }
+}
+
+#[test]
+fn the_described_bodies_name_the_members_of_the_contract() {
+    let document = description();
+    let body = |method: &str, path: &str| {
+        let key = (method.to_owned(), path.to_owned());
+        let schema =
+            &operations(&document)[&key]["requestBody"]["content"]["application/json"]["schema"];
+        let (properties, required) = object_parts(&document, schema);
+        let properties: Vec<_> = properties.into_keys().collect();
+        (properties.join(" "), required.into_iter().collect::<Vec<_>>().join(" "))
+    };
+    let said = |properties: &str, required: &str| (properties.to_owned(), required.to_owned());
+    let secrets = format!("{ENVIRONMENT}/secrets");
+    let vars = format!("{ENVIRONMENT}/vars");
+    assert_eq!(body("POST", &secrets), said("description generate key neverReveal value", "key"));
+    assert_eq!(
+        body("PATCH", "/api/secrets/{id}"),
+        said("description generate neverReveal value", "")
+    );
+    assert_eq!(body("POST", &vars), said("description key value", "key value"));
+    assert_eq!(body("PATCH", "/api/vars/{id}"), said("description value", ""));
+    assert_eq!(body("POST", "/api/environments"), said("displayName name", "name"));
+    let settings = format!("{ENVIRONMENT}/settings/configuration");
+    assert_eq!(body("PATCH", &settings), said("allowSecretReveal neverRevealByDefault", ""));
+}
+
+#[test]
+fn the_page_for_people_names_every_path_and_fetches_nothing() {
+    let app = TestApp::start();
+    let reply = app.anonymous().get("/api/docs");
+    assert_eq!(reply.status, 200);
+    assert_eq!(reply.header("content-type"), Some("text/html; charset=utf-8"));
+    let page = String::from_utf8(reply.body).unwrap();
+    assert!(page.to_lowercase().starts_with("<!doctype html>"));
+    for route in coffer::http::routes() {
+        assert!(page.contains(route.path), "{}", route.path);
+    }
+    let lower = page.to_lowercase();
+    for fetching in [
+        "http://",
+        "https://",
+        "<script",
+        "javascript:",
+        "url(",
+        "@import",
+        "<link",
+        "<img",
+        "<iframe",
+        " src=",
+        "=\"//",
+    ] {
+        assert!(!lower.contains(fetching), "{fetching}");
+    }
+}
