@@ -15,6 +15,7 @@ pub struct Table(sled::Db);
 
 impl Table {
     pub fn open(data_dir: &std::path::Path) -> Self {
+        harness::await_release(data_dir);
         let config = sled::Config::new().path(data_dir.join("db")).flush_every_ms(None);
         Self(config.open().unwrap())
     }
