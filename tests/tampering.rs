@@ -348,6 +348,7 @@ fn a_damaged_secret_row_is_left_out_of_the_list_and_of_nothing_else() {
 #[test]
 fn a_damaged_index_row_is_an_unreadable_secret() {
     expect_log(UNREADABLE);
+    expect_log("damaged");
     let bench = Bench::new();
     bench.edit(|table| cut_last::<SecretPlaces>(table, &bench.secret("FIRST").id));
     bench.assert_unreadable(&["FIRST"]);
