@@ -33,8 +33,10 @@ pub fn expect(text: &str) {
 }
 
 pub fn nothing_unexpected() {
-    let expected = EXPECTED.lock().unwrap().clone();
+    // In this order: a test that runs beside this one expects a line before it
+    // causes it.
     let heard = HEARD.lock().unwrap().clone();
+    let expected = EXPECTED.lock().unwrap().clone();
     let odd: Vec<_> =
         heard.iter().filter(|line| !expected.iter().any(|text| line.contains(text))).collect();
     assert!(odd.is_empty(), "unexpected lines in the log: {odd:#?}");

@@ -93,6 +93,7 @@ impl TestApp {
         config.server.data_dir = dir.path().join("data");
         config.server.listen = SocketAddr::from(([127, 0, 0, 1], 0));
         let token_file = config.server.data_dir.join("bootstrap-token");
+        await_release(&config.server.data_dir);
         let (started, when_started) = mpsc::channel();
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
         let thread = std::thread::spawn(move || {
@@ -227,6 +228,7 @@ pub fn rows_fit(data_dir: &Path) {
 
 /// The database of a stopped server.
 pub fn open_stopped(data_dir: &Path) -> coffer::store::Opened {
+    await_release(data_dir);
     coffer::store::Opened::open(data_dir, coffer::store::Options::default()).unwrap()
 }
 
@@ -238,6 +240,15 @@ pub fn skip(reason: &str) {
     assert!(std::env::var_os("COFFER_TESTS_MUST_RUN").is_none(), "cannot run: {reason}");
     // Not eprintln!: that is captured, and a skip must be seen.
     let _ = writeln!(std::io::stderr(), "skipped: {reason}");
+}
+
+/// Returns when nothing in this process holds the database file any more.
+/// sled's own threads may keep it, and its lock, a moment longer than the
+/// handle that was dropped; opening it again in that moment fails.
+pub fn await_release(data_dir: &Path) {
+    if let Ok(file) = std::fs::File::open(data_dir.join("db/db")) {
+        file.lock().unwrap();
+    }
 }
 
 /// The data directory below a [`TestApp`]'s directory.

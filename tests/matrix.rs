@@ -1,0 +1,348 @@
+//! Who may do what: every route with every kind of principal, as the contract's
+//! section 3 says it. The table is written by hand; deriving it from the code
+//! would only prove that the code agrees with itself.
+mod harness;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use coffer::domain::{Role, Scope, Timestamp};
+use harness::{Client, Reply, Setup, TestApp};
+use serde_json::{Value, json};
+
+/// One route: method, path, action in the audit log, and the outcome for each
+/// of the fifteen principals. The columns:
+///
+/// ```text
+/// no credential, garbage, expired | viewer | operator | admin
+/// each role: every environment, this one, another one, an empty list
+/// ```
+///
+/// The outcomes:
+///
+/// ```text
+/// +  200
+/// U  401 UNAUTHORIZED
+/// R  403 FORBIDDEN_ROLE
+/// S  403 FORBIDDEN_SCOPE
+/// N  404 NOT_FOUND: the row is in an environment the caller may not see
+/// ```
+type Line = (&'static str, &'static str, &'static str, &'static str);
+
+const ENVIRONMENTS: &str = "/api/environments";
+const ENVIRONMENT: &str = "/api/environments/{environment}";
+const SETTINGS: &str = "/api/environments/{environment}/settings/configuration";
+const RESET: &str = "/api/environments/{environment}/settings/configuration/reset";
+const SECRETS: &str = "/api/environments/{environment}/secrets";
+const SECRET: &str = "/api/secrets/{id}";
+const VALUE: &str = "/api/secrets/{id}/value";
+const VERSIONS: &str = "/api/secrets/{id}/versions";
+const ACTIVATE: &str = "/api/secrets/{id}/versions/{version}/activate";
+const VARS: &str = "/api/environments/{environment}/vars";
+const VAR: &str = "/api/vars/{id}";
+
+const TABLE: &[Line] = &[
+    //                               none  viewer oper admin
+    ("GET", "/health", "", "+++ ++++ ++++ ++++"),
+    ("GET", "/openapi.json", "", "+++ ++++ ++++ ++++"),
+    ("GET", "/api/docs", "", "+++ ++++ ++++ ++++"),
+    ("GET", ENVIRONMENTS, "environment.list", "UUU ++++ ++++ ++++"),
+    ("POST", ENVIRONMENTS, "environment.create", "UUU RSSS RSSS +SSS"),
+    ("GET", ENVIRONMENT, "environment.read", "UUU ++SS ++SS ++SS"),
+    ("DELETE", ENVIRONMENT, "environment.delete", "UUU RRSS RRSS ++SS"),
+    ("GET", SETTINGS, "settings.read", "UUU RRSS RRSS ++SS"),
+    ("PATCH", SETTINGS, "settings.update", "UUU RRSS RRSS ++SS"),
+    ("POST", RESET, "settings.reset", "UUU RRSS RRSS ++SS"),
+    ("GET", SECRETS, "secret.list", "UUU ++SS ++SS ++SS"),
+    ("POST", SECRETS, "secret.create", "UUU RRSS ++SS ++SS"),
+    // A row's environment is known only once the row is found, so the role is
+    // refused first; what is left of the scope is "there is no such row".
+    ("GET", SECRET, "secret.read", "UUU ++NN ++NN ++NN"),
+    ("PATCH", SECRET, "secret.update", "UUU RRRR ++NN ++NN"),
+    ("DELETE", SECRET, "secret.delete", "UUU RRRR ++NN ++NN"),
+    ("GET", VALUE, "secret.reveal", "UUU RRRR RRRR ++NN"),
+    ("GET", VERSIONS, "secret.versions", "UUU ++NN ++NN ++NN"),
+    ("POST", ACTIVATE, "secret.activate", "UUU RRRR ++NN ++NN"),
+    ("GET", VARS, "var.list", "UUU ++SS ++SS ++SS"),
+    ("POST", VARS, "var.create", "UUU RRSS ++SS ++SS"),
+    ("GET", VAR, "var.read", "UUU ++NN ++NN ++NN"),
+    ("PATCH", VAR, "var.update", "UUU RRRR ++NN ++NN"),
+    ("DELETE", VAR, "var.delete", "UUU RRRR ++NN ++NN"),
+];
+
+const GARBAGE: &str = "cof_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+const TOKEN_LIFE_MILLIS: i64 = 60_000;
+
+fn cells(line: &Line) -> Vec<char> {
+    let cells: Vec<_> = line.3.chars().filter(|c| *c != ' ').collect();
+    assert_eq!(cells.len(), 15, "{line:?}");
+    cells
+}
+
+/// The server of a matrix run, and what its requests are aimed at.
+struct Bench {
+    app: TestApp,
+    expired: String,
+    elsewhere: String,
+    worlds: u32,
+    world: World,
+}
+
+/// A fresh environment with a secret of two versions and a var, and settings
+/// that a reset changes.
+#[derive(Clone)]
+struct World {
+    number: u32,
+    environment: String,
+    secret: String,
+    var: String,
+}
+
+impl World {
+    fn new(admin: &Client, number: u32) -> Self {
+        let id = |answer: Value, of: &str| answer[of]["id"].as_str().unwrap().to_owned();
+        let name = json!({ "name": format!("here-{number}") });
+        let environment = id(admin.post(ENVIRONMENTS, &name).expect(200), "environment");
+        let below = format!("{ENVIRONMENTS}/{environment}");
+        let new = json!({ "key": "KEPT", "value": "first" });
+        let secret = id(admin.post(&format!("{below}/secrets"), &new).expect(200), "secret");
+        let second = json!({ "value": "second" });
+        admin.patch(&format!("/api/secrets/{secret}"), &second).expect(200);
+        let var = id(admin.post(&format!("{below}/vars"), &new).expect(200), "var");
+        let settings = json!({ "neverRevealByDefault": true });
+        admin.patch(&format!("{below}/settings/configuration"), &settings).expect(200);
+        Self { number, environment, secret, var }
+    }
+
+    fn path(&self, path: &str) -> String {
+        let row = if path.starts_with("/api/vars") { &self.var } else { &self.secret };
+        let path = path.replace("{environment}", &self.environment);
+        path.replace("{id}", row).replace("{version}", "1")
+    }
+
+    /// A request that would do something if it were let through.
+    fn send(&self, client: &Client, method: &str, path: &str) -> Reply {
+        let at = self.path(path);
+        let body = match (method, path) {
+            ("POST", ENVIRONMENTS) => json!({ "name": format!("new-{}", self.number) }),
+            ("PATCH", SETTINGS) => json!({ "allowSecretReveal": false }),
+            ("POST", SECRETS | VARS) => json!({ "key": "NEW", "value": "new" }),
+            ("PATCH", SECRET | VAR) => json!({ "value": "changed", "description": "changed" }),
+            ("DELETE", ENVIRONMENT) => return client.delete(&format!("{at}?force=true")),
+            _ => return client.send(method, &at, None),
+        };
+        client.send(method, &at, Some(("application/json", body.to_string().as_bytes())))
+    }
+
+    /// Everything that a request in this table could change.
+    fn snapshot(&self, admin: &Client) -> Vec<String> {
+        let paths =
+            [ENVIRONMENTS, ENVIRONMENT, SETTINGS, SECRETS, SECRET, VALUE, VERSIONS, VARS, VAR];
+        // One request id, so that refusals in the answers compare as well.
+        let admin = admin.with("X-Request-Id", "snapshot");
+        paths.iter().map(|path| admin.get(&self.path(path)).text()).collect()
+    }
+}
+
+impl Bench {
+    fn new() -> Self {
+        let app = TestApp::start_with(Setup::default().with_test_clock());
+        let clock = app.clock.clone().unwrap();
+        let now = coffer::domain::Clock::now(&*clock);
+        let end = Timestamp::from_millis(now.millis() + TOKEN_LIFE_MILLIS);
+        let expired = app.token(Role::Admin, Scope::All, Some(end));
+        clock.advance_millis(TOKEN_LIFE_MILLIS - 1);
+        // It has to be a good one first, or its refusal would prove nothing.
+        app.bearer(&expired).get(ENVIRONMENTS).expect(200);
+        clock.advance_millis(1);
+        let elsewhere = app.admin().post(ENVIRONMENTS, &json!({ "name": "elsewhere" })).expect(200);
+        let elsewhere = elsewhere["environment"]["id"].as_str().unwrap().to_owned();
+        let world = World::new(&app.admin(), 0);
+        Self { app, expired, elsewhere, worlds: 0, world }
+    }
+
+    fn renew(&mut self) {
+        self.worlds += 1;
+        self.world = World::new(&self.app.admin(), self.worlds);
+    }
+
+    /// The principal of a column.
+    fn principal(&self, column: usize) -> Client {
+        let role = match column {
+            0 => return self.app.anonymous(),
+            1 => return self.app.bearer(GARBAGE),
+            2 => return self.app.bearer(&self.expired),
+            3..=6 => Role::Viewer,
+            7..=10 => Role::Operator,
+            _ => Role::Admin,
+        };
+        match (column - 3) % 4 {
+            0 => self.app.principal(role),
+            1 => self.app.scoped(role, &[&self.world.environment]),
+            2 => self.app.scoped(role, &[&self.elsewhere]),
+            _ => self.app.scoped(role, &[]),
+        }
+    }
+}
+
+/// What the audit log has to say about a request.
+#[derive(Debug)]
+struct Expected {
+    line: &'static Line,
+    cell: char,
+    world_environment: String,
+    row: Option<String>,
+}
+
+fn check_answer(reply: &Reply, cell: char, place: &str) {
+    let (status, code) = match cell {
+        '+' => (200, None),
+        'U' => (401, Some("UNAUTHORIZED")),
+        'R' => (403, Some("FORBIDDEN_ROLE")),
+        'S' => (403, Some("FORBIDDEN_SCOPE")),
+        'N' => (404, Some("NOT_FOUND")),
+        other => panic!("{other} is no outcome"),
+    };
+    assert_eq!(reply.status, status, "{place}: {}", reply.text());
+    if let Some(code) = code {
+        reply.expect_error(status, code);
+    }
+    let challenge = reply.header("www-authenticate");
+    assert_eq!(challenge, (cell == 'U').then_some("Bearer"), "{place}");
+}
+
+#[test]
+fn the_written_table_names_every_route_of_the_server_and_no_other() {
+    let written: BTreeSet<_> = TABLE.iter().map(|line| format!("{} {}", line.0, line.1)).collect();
+    assert_eq!(written.len(), TABLE.len(), "a route stands twice");
+    let served: BTreeSet<_> = coffer::http::routes()
+        .iter()
+        .map(|route| format!("{} {}", route.method, route.path))
+        .collect();
+    let missing: Vec<_> = served.difference(&written).collect();
+    assert!(missing.is_empty(), "routes without an authorisation test: {missing:?}");
+    let gone: Vec<_> = written.difference(&served).collect();
+    assert!(gone.is_empty(), "the table names what is not served: {gone:?}");
+}
+
+#[test]
+fn every_principal_gets_on_every_route_what_the_contract_says_and_a_refusal_changes_nothing() {
+    let mut bench = Bench::new();
+    let admin = bench.app.admin();
+    let mut expected = BTreeMap::new();
+    for (number, line) in TABLE.iter().enumerate() {
+        for (column, cell) in cells(line).into_iter().enumerate() {
+            let place = format!("{} {} column {column}", line.0, line.1);
+            let request_id = format!("cell-{number}-{column}");
+            let client = bench.principal(column).with("X-Request-Id", &request_id);
+            let before = bench.world.snapshot(&admin);
+            let reply = bench.world.send(&client, line.0, line.1);
+            check_answer(&reply, cell, &place);
+            let same = before == bench.world.snapshot(&admin);
+            let changes = cell == '+' && line.0 != "GET";
+            assert_eq!(same, !changes, "{place}: what the request left behind");
+            let world_environment = bench.world.environment.clone();
+            let row = line.1.contains("{id}").then(|| {
+                let path = bench.world.path("/api/secrets/{id}").replace("/api/secrets/", "");
+                if line.1 == VAR { bench.world.var.clone() } else { path }
+            });
+            expected.insert(request_id, Expected { line, cell, world_environment, row });
+            if changes {
+                bench.renew();
+            }
+        }
+    }
+    check_audit(bench.app, &expected);
+}
+
+/// Exactly one row for every change, every reveal and every refusal of a known
+/// caller; none for reads of metadata and for callers who are not known.
+fn check_audit(app: TestApp, expected: &BTreeMap<String, Expected>) {
+    let dir = app.stop();
+    let rows = harness::audit_rows(dir.path());
+    for (request_id, Expected { line, cell, world_environment, row }) in expected {
+        let of_request = |row: &&coffer::audit::Row| {
+            row.draft.request_id.as_deref() == Some(request_id.as_str())
+        };
+        let found: Vec<_> = rows.iter().filter(of_request).collect();
+        let error = match cell {
+            'U' => None,
+            '+' if line.0 == "GET" && line.1 != VALUE => None,
+            '+' => Some(None),
+            'R' => Some(Some("FORBIDDEN_ROLE")),
+            // The caller reads "not found"; the log tells what it was.
+            _ => Some(Some("FORBIDDEN_SCOPE")),
+        };
+        let Some(error) = error else {
+            assert!(found.is_empty(), "{line:?} {cell} left {found:?}");
+            continue;
+        };
+        assert_eq!(found.len(), 1, "{line:?} {cell} left {found:?}");
+        let draft = &found[0].draft;
+        assert_eq!(draft.action.as_str(), line.2, "{line:?} {cell}");
+        assert_eq!(draft.error.as_deref(), error, "{line:?} {cell}");
+        assert!(draft.actor.token.is_some(), "{line:?} {cell}: who it was");
+        if let Some(row) = row {
+            assert_eq!(draft.resource.id.as_ref(), Some(row), "{line:?} {cell}");
+        }
+        if line.1 != ENVIRONMENTS {
+            let label = draft.environment.as_ref().map(|label| label.id.to_string());
+            assert_eq!(label.as_ref(), Some(world_environment), "{line:?} {cell}");
+        }
+    }
+}
+
+#[test]
+fn head_answers_as_get_does_for_every_principal_but_never_on_a_value() {
+    let bench = Bench::new();
+    for line in TABLE.iter().filter(|line| line.0 == "GET") {
+        for (column, cell) in cells(line).into_iter().enumerate() {
+            let reply = bench.principal(column).head(&bench.world.path(line.1));
+            let status = match cell {
+                // It would tell how long the value is, without an audit row.
+                _ if line.1 == VALUE => 405,
+                '+' => 200,
+                'U' => 401,
+                'N' => 404,
+                _ => 403,
+            };
+            assert_eq!(reply.status, status, "HEAD {} column {column}", line.1);
+            assert!(reply.header("content-length").is_some_and(|length| length != "0"));
+        }
+    }
+    let dir = bench.app.stop();
+    let reveals = harness::audit_rows(dir.path());
+    let reveals = reveals.iter().filter(|row| row.draft.action.as_str() == "secret.reveal");
+    assert_eq!(reveals.count(), 0, "HEAD on a value reached the reveal");
+}
+
+#[test]
+fn a_list_of_environments_holds_those_in_scope_and_no_other() {
+    let bench = Bench::new();
+    let names = |client: Client| -> Vec<String> {
+        let answer = client.get(ENVIRONMENTS).expect(200);
+        let listed = answer["environments"].as_array().unwrap().iter();
+        listed.map(|item| item["name"].as_str().unwrap().to_owned()).collect()
+    };
+    for role in [Role::Viewer, Role::Operator, Role::Admin] {
+        let app = &bench.app;
+        assert_eq!(names(app.principal(role)), ["development", "elsewhere", "here-0"]);
+        assert_eq!(names(app.scoped(role, &[&bench.world.environment])), ["here-0"]);
+        assert_eq!(names(app.scoped(role, &[&bench.elsewhere])), ["elsewhere"]);
+        assert_eq!(names(app.scoped(role, &[])), [""; 0]);
+    }
+}
+
+#[test]
+fn a_scoped_admin_makes_no_environment_even_under_a_name_in_its_list() {
+    let bench = Bench::new();
+    let admin = bench.app.admin();
+    let scoped = bench.app.scoped(Role::Admin, &[&bench.world.environment]);
+    scoped.delete(&bench.world.path("/api/environments/{environment}?force=true")).expect(200);
+    let again = scoped.post(ENVIRONMENTS, &json!({ "name": "here-0" }));
+    again.expect_error(403, "FORBIDDEN_SCOPE");
+    // The same name is another environment; the old id in the list is not it.
+    admin.post(ENVIRONMENTS, &json!({ "name": "here-0" })).expect(200);
+    scoped.get("/api/environments/here-0").expect_error(403, "FORBIDDEN_SCOPE");
+    scoped.get("/api/environments/here-0/secrets").expect_error(403, "FORBIDDEN_SCOPE");
+    assert_eq!(scoped.get(ENVIRONMENTS).expect(200)["environments"], json!([]));
+}
