@@ -103,7 +103,8 @@ pub struct Reply {
 impl Reply {
     /// Reads one answer off a connection.
     pub fn read(reader: &mut impl BufRead, is_head: bool) -> std::io::Result<Self> {
-        let invalid = |what: &str| std::io::Error::new(std::io::ErrorKind::InvalidData, what.to_owned());
+        let invalid =
+            |what: &str| std::io::Error::new(std::io::ErrorKind::InvalidData, what.to_owned());
         let status_line = line(reader)?;
         let status = status_line.split(' ').nth(1).and_then(|code| code.parse().ok());
         let status = status.ok_or_else(|| invalid("no status line"))?;
