@@ -221,7 +221,7 @@ fn large_rows_never_go_to_files_that_are_not_synced() {
     let description = "\u{1f512}".repeat(1000);
     let put = |number: usize| {
         // Keys that share a long beginning, and keys that share none.
-        let key = if number % 2 == 0 {
+        let key = if number.is_multiple_of(2) {
             format!("K{}{number:04}", "E".repeat(251))
         } else {
             format!("A{number:04}{}", "Z".repeat(251))

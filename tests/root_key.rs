@@ -19,7 +19,7 @@ fn key(number: u8) -> String {
 
 /// What messages call it.
 fn fingerprint(text: &str) -> String {
-    RootKey::parse(text).ok().expect("a good key").fingerprint().to_string()
+    RootKey::parse(text).expect("a good key").fingerprint().to_string()
 }
 
 /// What the database of a stopped server names.

@@ -260,7 +260,7 @@ fn a_file_without_permission_is_named() {
 
     let dir = with_config("");
     let path = dir.path().join("config.toml");
-    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0)).unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o000)).unwrap();
     if std::fs::read(&path).is_ok() {
         return skip("this user may read every file");
     }

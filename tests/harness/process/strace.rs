@@ -81,7 +81,7 @@ pub fn spawn(launch: &Launch, words: &[String], more: &[&str]) -> (Running, Line
     let pipe = directory.path().join("trace");
     make_pipe(&pipe);
     let mut wrapper: Vec<OsString> = words.iter().map(OsString::from).collect();
-    wrapper.extend(["-f", "-y", "-s", "4096", "-e", RECORDED].map(OsString::from));
+    wrapper.extend(["-f", "-y", "-s", "1000000", "-e", RECORDED].map(OsString::from));
     wrapper.extend(more.iter().map(OsString::from));
     wrapper.extend(["-o".into(), pipe.clone().into_os_string()]);
     let mut running = launch.clone().under(wrapper).spawn();
