@@ -284,8 +284,8 @@ fn compare(server: &Server, workers: &[Worker]) {
     }
     let body = admin.get("/api/environments").expect(200);
     let names = body["environments"].as_array().unwrap().iter();
-    let mut found = Model::default();
-    found.environments = names.map(|one| one["name"].as_str().unwrap().to_owned()).collect();
+    let environments = names.map(|one| one["name"].as_str().unwrap().to_owned()).collect();
+    let mut found = Model { environments, ..Model::default() };
     let listed: Vec<_> =
         found.environments.iter().map(|name| (name, secrets(&admin, name))).collect();
     let listed: Vec<_> =
