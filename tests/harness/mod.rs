@@ -5,6 +5,7 @@
 
 pub mod client;
 mod log_ear;
+pub mod process;
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
