@@ -3,6 +3,7 @@
 //! the log that fails the test at any line of WARN or ERROR it did not expect.
 #![allow(dead_code, unused_imports)]
 
+pub mod acts;
 pub mod client;
 mod log_ear;
 
@@ -12,6 +13,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use coffer::access::NewToken;
 use coffer::cli::serve::{self, Parts, ServeError};
@@ -124,7 +126,10 @@ impl TestApp {
     /// Stops in good order; the directory can be looked at or started again.
     pub fn stop(mut self) -> TempDir {
         self.shut_down();
-        self.dir.take().unwrap()
+        let dir = self.dir.take().unwrap();
+        drop(self);
+        wait_for_lock(&data_dir(dir.path()));
+        dir
     }
 
     /// The data directory.
@@ -228,6 +233,17 @@ pub fn rows_fit(data_dir: &Path) {
 /// The database of a stopped server.
 pub fn open_stopped(data_dir: &Path) -> coffer::store::Opened {
     coffer::store::Opened::open(data_dir, coffer::store::Options::default()).unwrap()
+}
+
+/// sled's own threads keep its files locked for a moment after the database was
+/// dropped, which a process that ends would not notice.
+fn wait_for_lock(data_dir: &Path) {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    let file = std::fs::File::open(data_dir.join("db").join("db")).unwrap();
+    while file.try_lock().is_err() {
+        assert!(Instant::now() < deadline, "the database is still locked");
+        std::thread::yield_now();
+    }
 }
 
 /// The data directory below a [`TestApp`]'s directory.
