@@ -1,12 +1,12 @@
 //! Secrets: creating, listing, reading, deleting. Lists are in
 //! `secrets_list`, PATCH in `secrets_patch`, values made by the server in
-//! `secrets_generate`, what happens at the same time in `secrets_races`.
+//! `secrets_generate`, reading what is changing in `secrets_races`.
 
 mod harness;
 
 use coffer::audit::Action;
 use coffer::domain::Role;
-use harness::acts::{is_time, keys, members, new_secret, new_var, reveal, text};
+use harness::acts::{is_time, keys, members, new_secret, new_var, parallel, reveal, text};
 use harness::{Client, Setup, TestApp, audit_rows, data_dir, rows_fit};
 use serde_json::{Value, json};
 
@@ -421,4 +421,37 @@ fn secrets_are_the_same_after_a_restart() {
     assert!(reveal(&admin, text(&made, "id")) == value);
     let path = format!("/api/secrets/{}/value", text(&hidden, "id"));
     admin.get(&path).expect_error(403, "SECRET_WRITE_ONLY");
+}
+
+#[test]
+fn of_a_hundred_that_create_the_same_key_at_once_exactly_one_succeeds() {
+    let app = TestApp::start();
+    let admin = app.admin();
+    let replies = parallel(100, |number| {
+        let value = format!("value of {number}");
+        (admin.post(PATH, &json!({ "key": "RACE", "value": value })), value)
+    });
+    let (made, refused): (Vec<_>, Vec<_>) =
+        replies.into_iter().partition(|(reply, _)| reply.status == 200);
+    assert_eq!((made.len(), refused.len()), (1, 99));
+    for (reply, _) in refused {
+        reply.expect_error(409, "CONFLICT");
+    }
+    let (reply, value) = &made[0];
+    let item = reply.expect(200)["secret"].clone();
+    assert_eq!(list(&admin, ""), json!([item]));
+    assert_eq!(reveal(&admin, text(&item, "id")), *value);
+    rows_fit(&data_dir(app.stop().path()));
+}
+
+#[test]
+fn of_many_that_delete_a_secret_at_once_exactly_one_succeeds() {
+    let app = TestApp::start();
+    let admin = app.admin();
+    let made = new_secret(&admin, "development", "KEY", "v");
+    let path = format!("/api/secrets/{}", text(&made, "id"));
+    let mut statuses = parallel(20, |_| admin.delete(&path).status);
+    statuses.sort_unstable();
+    assert_eq!(statuses, [&[200][..], &[404; 19]].concat());
+    rows_fit(&data_dir(app.stop().path()));
 }

@@ -2,6 +2,8 @@
 
 mod harness;
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use harness::acts::{keys, members, new_secret, parallel, text};
 use harness::{Client, Setup, TestApp};
 use serde_json::{Value, json};
@@ -117,4 +119,29 @@ fn a_page_after_the_key_that_is_the_prefix_begins_after_it() {
     // Otherwise pages of one would give the same page for ever.
     assert_eq!(keys(&list(&admin, "?prefix=DB&limit=1&after=DB")), ["DB_HOST"]);
     assert_eq!(keys(&list(&admin, "?prefix=DB&after=DB")), ["DB_HOST", "DB_PORT"]);
+}
+
+#[test]
+fn a_list_that_is_asked_for_all_the_time_never_lags_behind_an_answer() {
+    let app = unlimited();
+    let admin = app.admin();
+    let done = AtomicBool::new(false);
+    parallel(5, |number| {
+        if number > 0 {
+            while !done.load(Ordering::SeqCst) {
+                list(&admin, "");
+            }
+            return;
+        }
+        let mut made = Vec::new();
+        for number in 0..60 {
+            made.push(format!("K{number:02}"));
+            new_secret(&admin, "development", &made[number], "v");
+            let found = keys(&list(&admin, ""));
+            // Set before the panic, or the readers would keep the test alive.
+            done.store(found != made, Ordering::SeqCst);
+            assert_eq!(found, made);
+        }
+        done.store(true, Ordering::SeqCst);
+    });
 }
