@@ -14,7 +14,8 @@ use std::sync::mpsc::{Sender, channel};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use harness::Client;
-use harness::process::{Launch, Server, released, request};
+use harness::await_release;
+use harness::process::{Launch, Server, request};
 use serde_json::{Value, json};
 
 const ROUNDS: usize = 30;
@@ -259,10 +260,10 @@ fn load_and_kill(server: Server, workers: &mut [Worker], dice: &mut Dice) {
 fn logged(dir: &Path) -> BTreeMap<String, usize> {
     let data_dir = dir.join("data");
     harness::rows_fit(&data_dir);
-    released(&data_dir);
+    await_release(&data_dir);
     let mut logged = BTreeMap::new();
     let rows = harness::audit_rows(dir);
-    released(&data_dir);
+    await_release(&data_dir);
     for row in rows {
         if let Some(id) = row.draft.request_id {
             assert_eq!(row.draft.error, None, "{id} was refused");

@@ -6,8 +6,9 @@ mod harness;
 use std::path::{Path, PathBuf};
 
 use harness::process::strace::{self, Call, Traced};
-use harness::process::{Connection, Launch, released, request, skip};
+use harness::process::{Connection, Launch, request};
 use harness::{Client, Reply, rows_fit};
+use harness::{await_release, skip};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -350,6 +351,6 @@ fn a_failed_sync_is_no_success_and_ends_the_server() {
     }
     server.stop();
     rows_fit(&dir.path().join("data"));
-    released(&dir.path().join("data"));
+    await_release(&dir.path().join("data"));
     harness::audit_rows(dir.path());
 }

@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use harness::Client;
-use harness::process::{BINARY, Ended, Launch, Lines, Server, has_program, skip, strace};
+use harness::process::{BINARY, Ended, Launch, Lines, Server, has_program, strace};
+use harness::skip;
 use serde_json::json;
 use tempfile::TempDir;
 

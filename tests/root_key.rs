@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use coffer::vault::{RootKey, sealed_under};
+use harness::await_release;
 use harness::open_stopped;
-use harness::process::{Ended, Launch, released};
+use harness::process::{Ended, Launch};
 use serde_json::json;
 use tempfile::TempDir;
 
@@ -25,7 +26,7 @@ fn fingerprint(text: &str) -> String {
 /// What the database of a stopped server names.
 fn sealed(data_dir: &Path) -> String {
     let sealed = sealed_under(&open_stopped(data_dir)).unwrap();
-    released(data_dir);
+    await_release(data_dir);
     sealed.expect("it is sealed").to_string()
 }
 

@@ -6,7 +6,8 @@ mod harness;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use harness::process::{Connection, Launch, Server, request, skip, strace};
+use harness::process::{Connection, Launch, Server, request, strace};
+use harness::skip;
 use rustix::process::Signal;
 use tempfile::TempDir;
 

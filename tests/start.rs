@@ -6,7 +6,8 @@ mod harness;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 
-use harness::process::{Launch, skip};
+use harness::process::Launch;
+use harness::skip;
 use serde_json::json;
 use tempfile::TempDir;
 
@@ -262,7 +263,9 @@ fn a_file_without_permission_is_named() {
     let path = dir.path().join("config.toml");
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o000)).unwrap();
     if std::fs::read(&path).is_ok() {
-        return skip("this user may read every file");
+        // As root, nothing is without permission; what cannot be read for
+        // another reason is in the test before this one.
+        return;
     }
     bare(dir.path()).complains(["config.toml", "ermission"]);
 }

@@ -213,9 +213,10 @@ fn if_match(headers: &HeaderMap) -> Result<Option<Vec<u32>>, ApiError> {
                 None => (false, tag),
             };
             let inner = quoted.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
-            let inner = inner.ok_or_else(malformed)?;
+            let inner = inner.filter(|inner| !inner.contains('"')).ok_or_else(malformed)?;
             // A tag of another form is a tag of another server; it names none.
-            versions.extend(inner.parse::<u32>().ok().filter(|_| !weak));
+            let version = inner.parse::<u32>().ok().filter(|number| number.to_string() == inner);
+            versions.extend(version.filter(|_| !weak));
         }
     }
     Ok(Some(versions))

@@ -124,6 +124,7 @@ impl<'a> Members<'a> {
         if self.members.iter().all(|(name, _)| known.contains(&name.as_ref())) {
             return Ok(());
         }
+        // No field: its name is the caller's text, and may be anything.
         Err(ApiError::invalid(format!(
             "The body has an unknown member; known are {}.",
             known.join(", ")

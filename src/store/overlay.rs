@@ -55,7 +55,7 @@ impl Overlay {
         use std::ops::Bound;
 
         let start = match after {
-            Some(after) if after > prefix => Bound::Excluded(after),
+            Some(after) if after >= prefix => Bound::Excluded(after),
             _ => Bound::Included(prefix),
         };
         let prefix = prefix.to_vec();
@@ -114,6 +114,8 @@ mod tests {
         fn scanning_above_equals_applying_first(
             below in prop::collection::btree_map(prop::collection::vec(0u8..3, 1..4), any::<[u8; 1]>(), 0..12),
             above in prop::collection::btree_map(prop::collection::vec(0u8..3, 1..4), any::<Option<u8>>(), 0..12),
+            prefix in prop::collection::vec(0u8..3, 0..2),
+            after in prop::collection::vec(0u8..3, 0..3),
         ) {
             let below: BTreeMap<_, _> = below.into_iter().map(|(k, v)| (k, v.to_vec())).collect();
             let mut overlay = Overlay::default();
@@ -126,7 +128,17 @@ mod tests {
                 overlay.set(key, row.map(|byte| vec![byte]));
             }
             let seen: Vec<_> = overlay.scan(rows(&below), &[], None).map(Result::unwrap).collect();
-            prop_assert_eq!(seen, applied.into_iter().collect::<Vec<_>>());
+            prop_assert_eq!(&seen, &applied.clone().into_iter().collect::<Vec<_>>());
+
+            let page = |found: &BTreeMap<Vec<u8>, Vec<u8>>| -> Vec<_> {
+                let on_page = |key: &[u8]| key.starts_with(&prefix) && key > after.as_slice();
+                let rows = found.iter().filter(|(key, _)| on_page(key));
+                rows.map(|(key, row)| (key.clone(), row.clone())).collect()
+            };
+            let below: BTreeMap<_, _> = page(&below).into_iter().collect();
+            let seen: Vec<_> =
+                overlay.scan(rows(&below), &prefix, Some(&after)).map(Result::unwrap).collect();
+            prop_assert_eq!(seen, page(&applied));
         }
     }
 }

@@ -103,7 +103,7 @@ pub(super) fn tree_scan<'a>(tree: &'a sled::Tree, prefix: &[u8], after: Option<&
     let prefix = prefix.to_vec();
     // A cursor before the prefix would otherwise start the scan outside it.
     let start = match after {
-        Some(after) if after > prefix.as_slice() => Bound::Excluded(after.to_vec()),
+        Some(after) if after >= prefix.as_slice() => Bound::Excluded(after.to_vec()),
         _ => Bound::Included(prefix.clone()),
     };
     let rows = tree.range::<Vec<u8>, _>((start, Bound::Unbounded));

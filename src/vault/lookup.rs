@@ -107,11 +107,8 @@ macro_rules! placed {
                 place: &$place,
             ) -> Result<Option<$row>, ReadError> {
                 let key = (place.environment, place.key.clone());
-                match view.get::<$table>(&key)? {
-                    // A place that leads to somebody else's row was tampered with.
-                    Some(row) if row.id != id => Err(ReadError::Damaged { table: $table::PREFIX }),
-                    row => Ok(row),
-                }
+                // Another row may have taken the key since the place was read.
+                Ok(view.get::<$table>(&key)?.filter(|row| row.id == id))
             }
         }
     };
@@ -132,8 +129,8 @@ pub(super) fn locate<K: Placed>(view: &impl View, id: Id<K>) -> Result<(K::Place
         // What is left of a deleted environment is gone for everybody.
         Some(row) if view.has::<Environments>(&K::environment(&place))? => Ok((place, row)),
         Some(_) => Err(missing),
-        // The place and its row go together. Gone both: deleted since. A place
-        // that is still there leads nowhere.
+        // The place and its row come and go together. Both gone: deleted since
+        // the place was read. A place that is still there leads nowhere.
         None if K::place(view, id).map_err(damaged)?.is_some() => Err(Error::Damaged(K::TYPE)),
         None => Err(missing),
     }

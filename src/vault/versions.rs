@@ -132,6 +132,10 @@ impl Vault {
         // that exactly one is active whatever is written meanwhile.
         let numbers = numbers(&*self.store, id)?;
         let newest = numbers.last().copied();
+        if newest.is_none() {
+            // Deleted since it was found; otherwise there is always one.
+            locate(&*self.store, id)?;
+        }
         let mut versions = Vec::with_capacity(numbers.len());
         for version in numbers.into_iter().rev() {
             match self.store.get::<Versions>(&(id, version)) {

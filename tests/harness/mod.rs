@@ -3,6 +3,7 @@
 //! the log that fails the test at any line of WARN or ERROR it did not expect.
 #![allow(dead_code, unused_imports)]
 
+pub mod acts;
 pub mod client;
 mod log_ear;
 pub mod process;
@@ -13,6 +14,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use coffer::access::NewToken;
 use coffer::cli::serve::{self, Parts, ServeError};
@@ -126,7 +128,10 @@ impl TestApp {
     /// Stops in good order; the directory can be looked at or started again.
     pub fn stop(mut self) -> TempDir {
         self.shut_down();
-        self.dir.take().unwrap()
+        let dir = self.dir.take().unwrap();
+        drop(self);
+        await_release(&data_dir(dir.path()));
+        dir
     }
 
     /// The data directory.
@@ -235,7 +240,7 @@ pub fn open_stopped(data_dir: &Path) -> coffer::store::Opened {
 
 /// Says why a test cannot run here. Where everything must run, as on the
 /// machine that decides whether a change lands, that is a failure.
-pub fn skip(reason: &str) {
+pub fn skip(reason: impl std::fmt::Display) {
     use std::io::Write;
 
     assert!(std::env::var_os("COFFER_TESTS_MUST_RUN").is_none(), "cannot run: {reason}");

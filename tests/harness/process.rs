@@ -22,22 +22,10 @@ pub const BINARY: &str = env!("CARGO_BIN_EXE_coffer");
 /// Longer than anything takes; a test that waits for it has found a bug.
 const DEADLINE: Duration = Duration::from_secs(60);
 
-/// Says why a test proves nothing here.
-pub fn skip(reason: impl std::fmt::Display) {
-    println!("skipped: {reason}");
-}
-
 /// Whether a program is in the `PATH`.
 pub fn has_program(name: &str) -> bool {
     let paths = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&paths).any(|dir| dir.join(name).is_file())
-}
-
-/// Waits until a database that was opened and dropped in this process has let
-/// go of its files: sled's threads do it a little later than the drop returns.
-pub fn released(data_dir: &Path) {
-    let log = std::fs::File::open(data_dir.join("db/db")).unwrap();
-    log.lock().unwrap();
 }
 
 /// How to start the binary.
