@@ -54,11 +54,28 @@ fn a_damaged_old_version_does_not_keep_the_secret_from_being_changed() {
 }
 
 #[test]
-fn a_latch_that_cannot_take_every_version_takes_none_and_says_why() {
-    // A latch for some of the versions only would be a lie.
-    expect_log(UNREADABLE);
+fn a_latch_drops_an_old_version_that_does_not_open() {
+    // It must not stay behind as it is, and must not stand in the way either.
+    expect_log("dropped by the latch");
     let bench = Bench::new();
     bench.edit(|table| cut_last::<Versions>(table, &bench.version_key("TWICE", 1)));
+    let app = bench.restart();
+    let path = format!("/api/secrets/{}", bench.secret("TWICE").id);
+    let latched = app.admin().patch(&path, &json!({ "neverReveal": true })).expect(200);
+    assert_eq!(latched["secret"]["neverReveal"], true);
+    bench.reveal(&app, bench.secret("TWICE")).expect_error(403, "SECRET_WRITE_ONLY");
+    let versions = app.admin().get(&format!("{path}/versions")).expect(200);
+    let numbers: Vec<_> =
+        versions["versions"].as_array().unwrap().iter().map(|one| &one["version"]).collect();
+    assert_eq!(numbers, [2]);
+}
+
+#[test]
+fn a_latch_over_a_damaged_version_in_force_changes_nothing_and_says_why() {
+    expect_log(UNREADABLE);
+    expect_log("dropped by the latch");
+    let bench = Bench::new();
+    bench.edit(|table| cut_last::<Versions>(table, &bench.version_key("TWICE", 2)));
     let app = bench.restart();
     let path = format!("/api/secrets/{}", bench.secret("TWICE").id);
     let latch = app.admin().patch(&path, &json!({ "neverReveal": true, "description": "new" }));
@@ -66,10 +83,9 @@ fn a_latch_that_cannot_take_every_version_takes_none_and_says_why() {
     let shown = app.admin().get(&path).expect(200);
     assert_eq!(shown["secret"]["neverReveal"], false);
     assert_eq!(shown["secret"]["description"], json!(null));
-    assert_eq!(
-        bench.reveal(&app, bench.secret("TWICE")).expect(200)["value"],
-        "the value of TWICE"
-    );
+    // With a new value it need not open.
+    app.admin().patch(&path, &json!({ "neverReveal": true, "value": "mended" })).expect(200);
+    bench.reveal(&app, bench.secret("TWICE")).expect_error(403, "SECRET_WRITE_ONLY");
 }
 
 #[test]

@@ -271,10 +271,20 @@ fn stop_signal() -> std::io::Result<impl Future<Output = ()>> {
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
         Ok(async move {
-            tokio::select! {
-                _ = terminate.recv() => log::info!("SIGTERM: finishing what is under way"),
-                _ = interrupt.recv() => log::info!("SIGINT: finishing what is under way"),
-            }
+            let name = tokio::select! {
+                _ = terminate.recv() => "SIGTERM",
+                _ = interrupt.recv() => "SIGINT",
+            };
+            log::info!("{name}: finishing what is under way");
+            // Somebody who asks twice does not want to wait for slow clients.
+            actix_web::rt::spawn(async move {
+                tokio::select! {
+                    _ = terminate.recv() => {}
+                    _ = interrupt.recv() => {}
+                }
+                log::warn!("asked again: ending at once; what was answered is safe");
+                std::process::exit(1);
+            });
         })
     }
     #[cfg(not(unix))]

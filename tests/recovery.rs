@@ -1,0 +1,132 @@
+//! Starting on what a crash, a full disk or a damaged cache left behind.
+
+mod harness;
+
+use coffer::domain::Role;
+use coffer::store::{Doomed, Environments, Table, View};
+use harness::process::Launch;
+use harness::{Setup, TestApp, data_dir, expect_log, open_stopped, rows_fit};
+use serde_json::json;
+
+const SECRETS: &str = "/api/environments/development/secrets";
+
+/// sled takes a damaged snapshot for a damaged database, but it is only a cache.
+#[test]
+fn a_damaged_snapshot_is_set_aside_and_nothing_is_lost() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    let server = Launch::on(&data).start();
+    server.admin().post(SECRETS, &json!({ "key": "KEPT", "value": "kept" })).expect(200);
+    server.stop();
+    // Every start writes one.
+    Launch::on(&data).start().stop();
+    let snapshots = || {
+        let entries =
+            std::fs::read_dir(data.join("db")).unwrap().map(|entry| entry.unwrap().path());
+        let is_snapshot = |path: &std::path::PathBuf| {
+            path.file_name().unwrap().to_str().unwrap().starts_with("snap.")
+        };
+        entries.filter(is_snapshot).collect::<Vec<_>>()
+    };
+    assert!(!snapshots().is_empty());
+    for damage in [0, 5] {
+        for snapshot in snapshots() {
+            let file = std::fs::OpenOptions::new().write(true).open(snapshot).unwrap();
+            file.set_len(damage).unwrap();
+        }
+        let server = Launch::on(&data).start();
+        let listed = server.admin().get(SECRETS).expect(200);
+        assert_eq!(listed["secrets"][0]["key"], "KEPT");
+        let ended = server.stop();
+        assert!(ended.stderr.contains("trying again without its snapshots"), "{}", ended.stderr);
+    }
+    // What was there before is kept, once for each time.
+    assert!(data.join("db.damaged.1/db").is_file() && data.join("db.damaged.2/db").is_file());
+    rows_fit(&data);
+}
+
+/// A deletion empties its environment bit by bit; a crash may come in between.
+#[test]
+fn a_deletion_that_was_cut_off_is_finished_by_the_next_start() {
+    let app = TestApp::start();
+    for n in 0..250 {
+        app.admin().post(SECRETS, &json!({ "key": format!("K{n}"), "value": "v" })).expect(200);
+    }
+    let vars = "/api/environments/development/vars";
+    app.admin().post(vars, &json!({ "key": "V", "value": "v" })).expect(200);
+    let listed = app.admin().get(SECRETS).expect(200);
+    let one = listed["secrets"][0]["id"].as_str().unwrap().to_owned();
+    let dir = app.stop();
+    // The first batch of a deletion, and nothing more.
+    {
+        let opened = open_stopped(&data_dir(dir.path()));
+        let (id, row) = opened.scan::<Environments>(&[], None).next().unwrap().unwrap();
+        drop(opened);
+        harness::await_release(&data_dir(dir.path()));
+        let db = sled::open(data_dir(dir.path()).join("db")).unwrap();
+        let key = |prefix: u8, rest: &[u8]| [&[prefix], rest].concat();
+        db.insert(key(Doomed::PREFIX, &id.to_bytes()), vec![Doomed::FORMAT]).unwrap();
+        db.remove(key(Environments::PREFIX, &id.to_bytes())).unwrap();
+        db.remove(key(b'e', row.name.folded().as_bytes())).unwrap();
+        db.remove(key(b'N', &id.to_bytes())).unwrap();
+        db.flush().unwrap();
+    }
+    let app = TestApp::start_in(dir, Setup::default());
+    app.admin().get(&format!("/api/secrets/{one}")).expect_error(404, "NOT_FOUND");
+    app.admin().post("/api/environments", &json!({ "name": "development" })).expect(200);
+    assert_eq!(app.admin().get(SECRETS).expect(200)["secrets"], json!([]));
+    let dir = app.stop();
+    let opened = open_stopped(&data_dir(dir.path()));
+    for table in *b"SsDCVvWX" {
+        assert_eq!(opened.scan_bytes(&[table], None).count(), 0, "table {}", char::from(table));
+    }
+    drop(opened);
+    rows_fit(&data_dir(dir.path()));
+}
+
+/// Below the floor there is no write, but there is a server.
+#[test]
+fn on_a_nearly_full_disk_the_server_starts_and_reads() {
+    expect_log("is not in the audit log: the disk has too little free space");
+    expect_log("Try again: the disk");
+    expect_log("the disk has too little free space");
+    let app = TestApp::start();
+    app.admin().post(SECRETS, &json!({ "key": "KEPT", "value": "kept" })).expect(200);
+    let dir = app.stop();
+    let mut setup = Setup::default();
+    setup.parts.store.min_free_bytes = u64::MAX;
+    let app = TestApp::start_in(dir, setup);
+    let listed = app.admin().get(SECRETS).expect(200);
+    assert_eq!(listed["secrets"][0]["key"], "KEPT");
+    let write = app.admin().post(SECRETS, &json!({ "key": "NEW", "value": "new" }));
+    write.expect_error(503, "SERVICE_UNAVAILABLE");
+    assert!(write.header("retry-after").is_some());
+    assert_eq!(app.anonymous().get("/health").expect(503)["status"], "unavailable");
+    // A refusal that cannot be recorded is not made up for by an answer.
+    let id = listed["secrets"][0]["id"].as_str().unwrap();
+    app.admin().get(&format!("/api/secrets/{id}/value")).expect_error(503, "SERVICE_UNAVAILABLE");
+    let dir = app.stop();
+    let app = TestApp::start_in(dir, Setup::default());
+    app.admin().post(SECRETS, &json!({ "key": "NEW", "value": "new" })).expect(200);
+    assert_eq!(app.anonymous().get("/health").expect(200)["status"], "ok");
+}
+
+/// What makes room must go on a little longer than what takes it.
+#[test]
+fn deletes_go_on_below_the_floor() {
+    expect_log("the disk has too little free space");
+    let app = TestApp::start();
+    let created = app.admin().post(SECRETS, &json!({ "key": "OLD", "value": "old" })).expect(200);
+    let id = created["secret"]["id"].as_str().unwrap().to_owned();
+    let operator = app.token(Role::Operator, coffer::domain::Scope::All, None);
+    let free = rustix::fs::statvfs(app.data_dir()).unwrap();
+    let free = free.f_bavail * free.f_frsize;
+    let dir = app.stop();
+    let mut setup = Setup::default();
+    // Twice what there is: below the floor, above a quarter of it.
+    setup.parts.store.min_free_bytes = free * 2;
+    let app = TestApp::start_in(dir, setup);
+    let refused = app.bearer(&operator).post(SECRETS, &json!({ "key": "NEW", "value": "new" }));
+    refused.expect_error(503, "SERVICE_UNAVAILABLE");
+    app.bearer(&operator).delete(&format!("/api/secrets/{id}")).expect(200);
+}
