@@ -187,7 +187,9 @@ fn sweep(tx: &mut Tx<'_>, id: EnvironmentId) -> Result<bool, Error> {
             Err(error) => return Err(error.into()),
         };
         match secret {
-            Some(secret) => remove_secret(tx, &place, secret)?,
+            Some(secret) => {
+                remove_secret(tx, &place, secret)?;
+            }
             None => tx.remove::<Secrets>(&at),
         }
     }

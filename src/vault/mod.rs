@@ -3,7 +3,7 @@
 //! Owns: the verbs on environments, secrets and vars; the policy that decides
 //! about them; the keys and the cipher.
 //! Must never: return plaintext by any other way than `reveal` (to a person,
-//! by a [`policy::Revealable`] ticket); know HTTP; trust a flag in the
+//! by a `policy::Revealable` ticket); know HTTP; trust a flag in the
 //! database that the cipher does not confirm.
 //! Called by: `http`, one verb per request. Uses `store` for rows.
 //!

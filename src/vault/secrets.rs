@@ -7,7 +7,7 @@ use crate::domain::{
     Description, KeyName, RevealMode, SecretId, SecretInfo, SecretKind, Timestamp, Version,
 };
 use crate::store::{
-    EnvironmentRow, SecretPlace, SecretPlaces, SecretRow, Secrets, Tx, Versions, View,
+    EnvironmentRow, ReadError, SecretPlace, SecretPlaces, SecretRow, Secrets, Tx, Versions, View,
 };
 
 use super::cipher::{self, Binding};
@@ -218,10 +218,11 @@ impl Vault {
             let missing = Error::NotFound(ResourceType::Secret);
             let place = SecretKind::place(tx, id)?.ok_or(missing)?;
             let environment = environment_row(tx, place.environment)?;
-            remove_secret(tx, &place, id)?;
-            count(tx, place.environment, |counts| {
-                counts.secrets = counts.secrets.saturating_sub(1)
-            })?;
+            if remove_secret(tx, &place, id)? {
+                count(tx, place.environment, |counts| {
+                    counts.secrets = counts.secrets.saturating_sub(1)
+                })?;
+            }
             let draft =
                 about(draft, &place, id, &environment).details(&json!({ "oldVersion": version }));
             Ok(((), draft))
@@ -230,16 +231,25 @@ impl Vault {
     }
 }
 
-/// Removes every row of a secret.
+/// Removes every row of a secret; whether its own row was among them. A place
+/// that was made to lead to another secret's row must not take that away.
 pub(super) fn remove_secret(
     tx: &mut Tx<'_>,
     place: &SecretPlace,
     id: SecretId,
-) -> Result<(), Error> {
+) -> Result<bool, Error> {
     remove_versions(tx, id)?;
     tx.remove::<SecretPlaces>(&id);
-    tx.remove::<Secrets>(&(place.environment, place.key.clone()));
-    Ok(())
+    let at = (place.environment, place.key.clone());
+    let own = match tx.get::<Secrets>(&at) {
+        Ok(row) => row.is_some_and(|row| row.id == id),
+        Err(ReadError::Damaged { .. }) => true,
+        Err(error) => return Err(error.into()),
+    };
+    if own {
+        tx.remove::<Secrets>(&at);
+    }
+    Ok(own)
 }
 
 fn about(draft: Draft, place: &SecretPlace, id: SecretId, environment: &EnvironmentRow) -> Draft {
