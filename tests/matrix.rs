@@ -39,6 +39,8 @@ const VERSIONS: &str = "/api/secrets/{id}/versions";
 const ACTIVATE: &str = "/api/secrets/{id}/versions/{version}/activate";
 const VARS: &str = "/api/environments/{environment}/vars";
 const VAR: &str = "/api/vars/{id}";
+const AUDIT_LOGS: &str = "/api/audit-logs";
+const VERIFICATION: &str = "/api/audit-logs/verification";
 
 const TABLE: &[Line] = &[
     //                               none  viewer oper admin
@@ -67,6 +69,8 @@ const TABLE: &[Line] = &[
     ("GET", VAR, "var.read", "UUU ++NN ++NN ++NN"),
     ("PATCH", VAR, "var.update", "UUU RRRR ++NN ++NN"),
     ("DELETE", VAR, "var.delete", "UUU RRRR ++NN ++NN"),
+    ("GET", AUDIT_LOGS, "audit.read", "UUU ++++ ++++ ++++"),
+    ("GET", VERIFICATION, "audit.verify", "UUU RSSS RSSS +SSS"),
 ];
 
 const GARBAGE: &str = "cof_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
@@ -284,7 +288,7 @@ fn check_audit(app: TestApp, expected: &BTreeMap<String, Expected>) {
         if let Some(row) = row {
             assert_eq!(draft.resource.id.as_ref(), Some(row), "{line:?} {cell}");
         }
-        if line.1 != ENVIRONMENTS {
+        if ![ENVIRONMENTS, VERIFICATION].contains(&line.1) {
             let label = draft.environment.as_ref().map(|label| label.id.to_string());
             assert_eq!(label.as_ref(), Some(world_environment), "{line:?} {cell}");
         }

@@ -16,7 +16,7 @@ use ring::hmac;
 use subtle::ConstantTimeEq;
 
 use crate::audit::{Action, Draft};
-use crate::domain::{Clock, Credential, Origin, Principal, TokenId};
+use crate::domain::{Clock, Credential, Origin, Owner, Principal, TokenId};
 use crate::store::{ReadError, Store, TokenHashes, TokenRow, Tokens, Tx, View};
 use crate::vault::{self, Random, Unlocked};
 
@@ -59,6 +59,7 @@ impl Access {
         }
         Ok(Some(Principal {
             credential: Credential::Token(id),
+            owner: Owner::Host,
             name: row.name,
             role: row.role,
             scope: row.scope,

@@ -45,6 +45,7 @@ impl Mac {
 }
 
 /// The key of the chain.
+#[derive(Clone)]
 pub struct AuditKey(hmac::Key);
 
 impl fmt::Debug for AuditKey {

@@ -2,7 +2,10 @@
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-use crate::domain::{EnvironmentId, EnvironmentName, Origin, Principal, Timestamp, TokenId};
+use crate::domain::{
+    EnvironmentId, EnvironmentName, Origin, Owner, Principal, ServiceAccountId, Timestamp, TokenId,
+    UserLabel,
+};
 
 macro_rules! words {
     ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $word:literal,)* }) => {
@@ -87,6 +90,10 @@ words! {
         VarDelete = "var.delete",
         /// A token was made.
         TokenCreate = "token.create",
+        /// The audit log was read.
+        AuditRead = "audit.read",
+        /// The audit log's chain was verified.
+        AuditVerify = "audit.verify",
         /// The server made its data directory.
         ServerInitialize = "server.initialize",
         /// The server started.
@@ -109,6 +116,8 @@ words! {
         Var = "var",
         /// A token.
         Token = "token",
+        /// The audit log.
+        Audit = "audit",
         /// The server itself.
         Server = "server",
     }
@@ -149,6 +158,21 @@ pub struct Actor {
     pub name: String,
     /// The token it used.
     pub token: Option<TokenId>,
+    /// The user on whose behalf it acted.
+    pub user: Option<UserLabel>,
+    /// The service account on whose behalf it acted.
+    pub service_account: Option<ServiceAccountId>,
+}
+
+impl From<&Principal> for Actor {
+    fn from(who: &Principal) -> Self {
+        let (user, service_account) = match &who.owner {
+            Owner::Host => (None, None),
+            Owner::User(label) => (Some(label.clone()), None),
+            Owner::ServiceAccount(id) => (None, Some(*id)),
+        };
+        Self { name: who.name.clone(), token: who.token_id(), user, service_account }
+    }
 }
 
 /// A row before it has a place in the chain.
@@ -184,7 +208,7 @@ impl Draft {
             environment: None,
             details: None,
             error: None,
-            actor: Actor { name: who.name.clone(), token: who.token_id() },
+            actor: Actor::from(who),
             request_id: origin.request_id.as_ref().map(|id| id.as_str().to_owned()),
             ip: origin.ip.map(|ip| ip.to_string()),
             at,

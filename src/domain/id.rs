@@ -49,6 +49,10 @@ kinds! {
     VarKind VarId "var";
     /// Names an API token (the record, not the credential).
     TokenKind TokenId "tok";
+    /// Names a user.
+    UserKind UserId "usr";
+    /// Names a service account.
+    ServiceAccountKind ServiceAccountId "sva";
 }
 
 impl<K: Kind> Id<K> {

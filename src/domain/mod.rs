@@ -15,9 +15,12 @@ mod secret;
 mod time;
 
 pub use environment::{EnvironmentInfo, Settings};
-pub use id::{EnvironmentId, Id, Kind, SecretId, SecretKind, TokenId, VarId, VarKind};
+pub use id::{
+    EnvironmentId, Id, Kind, SecretId, SecretKind, ServiceAccountId, TokenId, UserId, VarId,
+    VarKind,
+};
 pub use name::{Description, DisplayName, EnvironmentName, KeyName, Violation};
 pub use origin::{Origin, RequestId};
-pub use principal::{Credential, Principal, Role, Scope};
+pub use principal::{Credential, Owner, Principal, Role, Scope, UserLabel};
 pub use secret::{RevealMode, SecretInfo, VarInfo, Version, VersionInfo};
 pub use time::{Clock, SystemClock, Timestamp};

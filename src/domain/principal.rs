@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::{EnvironmentId, TokenId};
+use super::{EnvironmentId, ServiceAccountId, TokenId, UserId};
 
 /// What a principal may do. Ordered: each role may do all that a lower one may.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -64,11 +64,35 @@ pub enum Credential {
     Token(TokenId),
 }
 
+/// A user as audit rows name it: copied, so that the row outlives the user.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UserLabel {
+    /// Its id.
+    pub id: UserId,
+    /// Its e-mail address at that time.
+    pub email: String,
+    /// Its name at that time.
+    pub name: Option<String>,
+}
+
+/// On whose behalf a credential acts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Owner {
+    /// The operator of the host: the first token belongs to nobody else.
+    Host,
+    /// A person.
+    User(UserLabel),
+    /// A machine.
+    ServiceAccount(ServiceAccountId),
+}
+
 /// An authenticated caller, with what it may really do now.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Principal {
     /// How it proved who it is.
     pub credential: Credential,
+    /// On whose behalf it acts.
+    pub owner: Owner,
     /// The name that audit rows and versions show.
     pub name: String,
     /// Its effective role.
@@ -82,6 +106,7 @@ impl Principal {
     pub fn host() -> Self {
         Self {
             credential: Credential::Host,
+            owner: Owner::Host,
             name: "coffer".to_owned(),
             role: Role::Admin,
             scope: Scope::All,

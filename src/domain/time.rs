@@ -15,6 +15,11 @@ impl Timestamp {
         Self(millis)
     }
 
+    /// From RFC 3339 text with any offset.
+    pub fn parse(text: &str) -> Option<Self> {
+        text.parse::<jiff::Timestamp>().ok().map(|moment| Self(moment.as_millisecond()))
+    }
+
     /// Milliseconds since the epoch.
     pub fn millis(self) -> i64 {
         self.0

@@ -43,7 +43,7 @@ fn render(document: &Value) -> Result<String, std::fmt::Error> {
         escaped(&info["version"]),
         escaped(&info["description"]),
     )?;
-    for tag in ["environments", "secrets", "vars", "settings", "server"] {
+    for tag in ["environments", "secrets", "vars", "settings", "audit", "server"] {
         write!(page, "<h2>{tag}</h2>")?;
         for (path, item) in members(&document["paths"]) {
             for (method, operation) in members(item) {

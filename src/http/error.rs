@@ -118,6 +118,7 @@ fn title(resource: ResourceType) -> &'static str {
         ResourceType::Secret => "Secret",
         ResourceType::Var => "Var",
         ResourceType::Token => "Token",
+        ResourceType::Audit => "Audit row",
         ResourceType::Server => "Server",
     }
 }

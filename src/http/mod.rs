@@ -9,6 +9,7 @@
 
 mod about;
 mod answer;
+mod audit_logs;
 mod call;
 mod docs;
 mod envelope;

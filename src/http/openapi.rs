@@ -9,7 +9,7 @@ use utoipa::openapi::path::{
 };
 use utoipa::openapi::request_body::RequestBodyBuilder;
 use utoipa::openapi::response::{Response, ResponseBuilder, ResponsesBuilder};
-use utoipa::openapi::schema::{ObjectBuilder, Type};
+use utoipa::openapi::schema::{KnownFormat, ObjectBuilder, SchemaFormat, Type};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
 use utoipa::openapi::{
     ComponentsBuilder, ContentBuilder, HeaderBuilder, InfoBuilder, OpenApi, OpenApiBuilder,
@@ -17,6 +17,7 @@ use utoipa::openapi::{
 };
 use utoipa::{PartialSchema, ToSchema};
 
+use crate::audit::{Action, ResourceType};
 use crate::domain::Role;
 
 use super::answer::ErrorBody;
@@ -188,53 +189,63 @@ fn with_request_id(response: ResponseBuilder) -> Response {
 }
 
 fn describe(parameter: Parameter) -> ParameterBuilder {
-    let (name, place, what, schema) = match parameter {
-        Parameter::Force => (
-            "force",
-            ParameterIn::Query,
-            "Delete everything in it, too.",
-            ObjectBuilder::new().schema_type(Type::Boolean),
-        ),
+    let text = || ObjectBuilder::new().schema_type(Type::String);
+    let flag = || ObjectBuilder::new().schema_type(Type::Boolean);
+    let moment = || text().format(Some(SchemaFormat::KnownFormat(KnownFormat::DateTime)));
+    let number = |least: usize, most: Option<usize>| {
+        ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(least)).maximum(most)
+    };
+    let (name, what, schema) = match parameter {
+        Parameter::Force => ("force", "Delete everything in it, too.", flag()),
         Parameter::Limit => (
             "limit",
-            ParameterIn::Query,
             "At most so many rows; all of them if it is not given.",
-            ObjectBuilder::new()
-                .schema_type(Type::Integer)
-                .minimum(Some(1))
-                .maximum(Some(MAX_LIMIT)),
+            number(1, Some(MAX_LIMIT)),
         ),
-        Parameter::After => (
-            "after",
-            ParameterIn::Query,
-            "Only rows whose key comes after this one, in byte order.",
-            ObjectBuilder::new().schema_type(Type::String),
-        ),
-        Parameter::Prefix => (
-            "prefix",
-            ParameterIn::Query,
-            "Only rows whose key begins with this.",
-            ObjectBuilder::new().schema_type(Type::String),
-        ),
+        Parameter::After => {
+            ("after", "Only rows whose key comes after this one, in byte order.", text())
+        }
+        Parameter::Prefix => ("prefix", "Only rows whose key begins with this.", text()),
         Parameter::Version => (
             "version",
-            ParameterIn::Query,
             "Only if this version is in force; otherwise 409.",
-            ObjectBuilder::new()
-                .schema_type(Type::Integer)
-                .minimum(Some(1))
-                .maximum(Some(u32::MAX as usize)),
+            number(1, Some(u32::MAX as usize)),
         ),
-        Parameter::IfMatch => (
-            "If-Match",
-            ParameterIn::Header,
-            "Only if this version is in force, as in `\"3\"`; otherwise 409.",
-            ObjectBuilder::new().schema_type(Type::String),
+        Parameter::IfMatch => {
+            ("If-Match", "Only if this version is in force, as in `\"3\"`; otherwise 409.", text())
+        }
+        Parameter::AuditEnvironment => ("environmentId", "Rows of this environment.", text()),
+        Parameter::AuditResourceType => (
+            "resourceType",
+            "Rows about this kind of thing.",
+            text().enum_values(Some(ResourceType::ALL.iter().map(|one| one.as_str()))),
+        ),
+        Parameter::AuditResource => ("resourceId", "Rows about the thing with this id.", text()),
+        Parameter::AuditAction => (
+            "action",
+            "Rows about this action.",
+            text().enum_values(Some(Action::ALL.iter().map(|one| one.as_str()))),
+        ),
+        Parameter::AuditUser => ("userId", "Rows about what this user did.", text()),
+        Parameter::AuditSuccess => ("success", "What was done, or what was refused.", flag()),
+        Parameter::AuditFrom => ("from", "Rows from this moment on.", moment()),
+        Parameter::AuditTo => ("to", "Rows from before this moment.", moment()),
+        Parameter::AuditLimit => {
+            ("limit", "At most so many rows; 50 if it is not given.", number(1, Some(MAX_LIMIT)))
+        }
+        Parameter::AuditOffset => {
+            ("offset", "Leave out so many of the newest rows.", number(0, None))
+        }
+        Parameter::AuditBeforeSeq => (
+            "beforeSeq",
+            "Only rows with a lower number: the cursor that stays where it is while new rows come.",
+            number(0, None),
         ),
     };
+    let header = matches!(parameter, Parameter::IfMatch);
     ParameterBuilder::new()
         .name(name)
-        .parameter_in(place)
+        .parameter_in(if header { ParameterIn::Header } else { ParameterIn::Query })
         .required(Required::False)
         .description(Some(what))
         .schema(Some(schema.build()))
@@ -258,7 +269,9 @@ fn path_parameters(path: &str) -> impl Iterator<Item = &str> {
 
 fn tag(path: &str) -> &'static str {
     let has = |word: &str| path.split('/').any(|part| part == word);
-    if has("settings") {
+    if has("audit-logs") {
+        "audit"
+    } else if has("settings") {
         "settings"
     } else if has("secrets") {
         "secrets"

@@ -32,6 +32,20 @@ impl Query {
         }
     }
 
+    /// A parameter through its rule.
+    pub fn parsed<T>(
+        &self,
+        name: &'static str,
+        rule: &'static str,
+        parse: impl FnOnce(&str) -> Option<T>,
+    ) -> Result<Option<T>, ApiError> {
+        match self.get(name)?.map(parse) {
+            None => Ok(None),
+            Some(Some(value)) => Ok(Some(value)),
+            Some(None) => Err(refuse(name, rule)),
+        }
+    }
+
     pub fn boolean(&self, name: &'static str) -> Result<bool, ApiError> {
         match self.get(name)? {
             None | Some("false") => Ok(false),

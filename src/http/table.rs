@@ -19,7 +19,7 @@ use crate::vault::Level;
 use super::answer::Answer;
 use super::call::{self, Call, Needs, RequestBody};
 use super::error::{ApiError, Code};
-use super::{about, environments, secrets, settings, vars, wire};
+use super::{about, audit_logs, environments, secrets, settings, vars, wire};
 
 /// What a route's path aims at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,7 +73,32 @@ pub(super) enum Parameter {
     Prefix,
     Version,
     IfMatch,
+    AuditEnvironment,
+    AuditResourceType,
+    AuditResource,
+    AuditAction,
+    AuditUser,
+    AuditSuccess,
+    AuditFrom,
+    AuditTo,
+    AuditLimit,
+    AuditOffset,
+    AuditBeforeSeq,
 }
+
+const AUDIT: &[Parameter] = &[
+    Parameter::AuditEnvironment,
+    Parameter::AuditResourceType,
+    Parameter::AuditResource,
+    Parameter::AuditAction,
+    Parameter::AuditUser,
+    Parameter::AuditSuccess,
+    Parameter::AuditFrom,
+    Parameter::AuditTo,
+    Parameter::AuditLimit,
+    Parameter::AuditOffset,
+    Parameter::AuditBeforeSeq,
+];
 
 /// What the description says about a route's answer.
 pub(super) enum Success {
@@ -368,6 +393,23 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             .answers::<wire::Done>()
             .takes(CONDITION)
             .fails(CONFLICT),
+        Endpoint::new(
+            Method::GET,
+            "/api/audit-logs",
+            needs(A::AuditRead, InScope),
+            "Read the audit log, newest row first",
+            audit_logs::list,
+        )
+        .answers::<wire::AuditLogsAnswer>()
+        .takes(AUDIT),
+        Endpoint::new(
+            Method::GET,
+            "/api/audit-logs/verification",
+            needs(A::AuditVerify, Everything),
+            "Walk the audit log's chain and say whether it holds",
+            audit_logs::verify,
+        )
+        .answers::<wire::VerificationAnswer>(),
     ]
 }
 

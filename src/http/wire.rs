@@ -4,10 +4,13 @@
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::audit::Row;
 use crate::domain::{
-    EnvironmentId, EnvironmentInfo, EnvironmentName, KeyName, SecretId, SecretInfo, Settings,
-    Timestamp, VarId, VarInfo, Version, VersionInfo,
+    EnvironmentId, EnvironmentInfo, EnvironmentName, KeyName, SecretId, SecretInfo,
+    ServiceAccountId, Settings, Timestamp, TokenId, UserId, UserLabel, VarId, VarInfo, Version,
+    VersionInfo,
 };
+use crate::vault::Verification;
 
 /// An environment.
 #[derive(Debug, Serialize, ToSchema)]
@@ -183,6 +186,137 @@ impl From<Settings> for SettingsItem {
     }
 }
 
+/// A row of the audit log. Names and ids are those of the time it was written.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = AuditRow)]
+pub(super) struct AuditItem {
+    id: String,
+    /// 1 for the first row, then without gaps.
+    seq: u64,
+    #[schema(example = "secret.reveal")]
+    action: &'static str,
+    #[schema(example = "secret")]
+    resource_type: &'static str,
+    #[schema(required = true)]
+    resource_id: Option<String>,
+    #[schema(required = true)]
+    resource_name: Option<String>,
+    /// A JSON object as text. Never a value of a secret.
+    #[schema(required = true)]
+    details: Option<String>,
+    success: bool,
+    /// The code that the caller got, if it was refused.
+    #[schema(required = true)]
+    error: Option<String>,
+    #[schema(value_type = String, format = DateTime)]
+    created_at: Timestamp,
+    #[schema(required = true)]
+    request_id: Option<String>,
+    #[schema(required = true)]
+    ip: Option<String>,
+    #[schema(value_type = Option<String>, required = true)]
+    user_id: Option<UserId>,
+    #[schema(value_type = Option<String>, required = true)]
+    api_token_id: Option<TokenId>,
+    #[schema(value_type = Option<String>, required = true)]
+    service_account_id: Option<ServiceAccountId>,
+    actor_name: String,
+    #[schema(value_type = Option<String>, required = true)]
+    environment_id: Option<EnvironmentId>,
+    #[schema(value_type = Option<String>, required = true)]
+    environment_name: Option<EnvironmentName>,
+    #[schema(required = true)]
+    user: Option<AuditUser>,
+    #[schema(required = true)]
+    environment: Option<AuditEnvironment>,
+}
+
+/// The user of an audit row.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct AuditUser {
+    #[schema(value_type = String)]
+    id: UserId,
+    email: String,
+    #[schema(required = true)]
+    name: Option<String>,
+}
+
+/// The environment of an audit row.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct AuditEnvironment {
+    #[schema(value_type = String)]
+    id: EnvironmentId,
+    #[schema(value_type = String)]
+    name: EnvironmentName,
+}
+
+impl From<Row> for AuditItem {
+    fn from(Row { seq, draft }: Row) -> Self {
+        let environment = draft.environment;
+        Self {
+            id: format!("aud_{seq}"),
+            seq,
+            action: draft.action.as_str(),
+            resource_type: draft.action.resource_type().as_str(),
+            resource_id: draft.resource.id,
+            resource_name: draft.resource.name,
+            details: draft.details,
+            success: draft.error.is_none(),
+            error: draft.error,
+            created_at: draft.at,
+            request_id: draft.request_id,
+            ip: draft.ip,
+            user_id: draft.actor.user.as_ref().map(|user| user.id),
+            api_token_id: draft.actor.token,
+            service_account_id: draft.actor.service_account,
+            actor_name: draft.actor.name,
+            environment_id: environment.as_ref().map(|at| at.id),
+            environment_name: environment.as_ref().map(|at| at.name.clone()),
+            user: draft.actor.user.map(|UserLabel { id, email, name }| AuditUser {
+                id,
+                email,
+                name,
+            }),
+            environment: environment.map(|at| AuditEnvironment { id: at.id, name: at.name }),
+        }
+    }
+}
+
+/// Rows of the audit log, and how many match in all.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct AuditLogsAnswer {
+    pub logs: Vec<AuditItem>,
+    pub total: u64,
+}
+
+/// Whether the audit log's chain holds.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = Verification)]
+pub(super) struct VerificationItem {
+    intact: bool,
+    /// How many rows hold, from the first on.
+    rows: u64,
+    /// The first row that does not.
+    #[schema(required = true)]
+    broken_seq: Option<u64>,
+    /// What is wrong there.
+    #[schema(required = true)]
+    problem: Option<&'static str>,
+}
+
+impl From<Verification> for VerificationItem {
+    fn from(Verification { rows, broken }: Verification) -> Self {
+        Self {
+            intact: broken.is_none(),
+            rows,
+            broken_seq: broken.as_ref().map(|broken| broken.seq),
+            problem: broken.map(|broken| broken.what),
+        }
+    }
+}
+
 macro_rules! answers {
     ($($(#[$doc:meta])* $name:ident { $member:ident: $type:ty })*) => {$(
         $(#[$doc])*
@@ -208,6 +342,8 @@ answers! {
     VarsAnswer { vars: Vec<VarItem> }
     /// Settings.
     SettingsAnswer { settings: SettingsItem }
+    /// What a walk over the audit log's chain found.
+    VerificationAnswer { verification: VerificationItem }
     /// It is done.
     Done { success: bool }
 }

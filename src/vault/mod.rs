@@ -11,6 +11,7 @@
 //! level and place. Checks that depend on the row are made inside the writer,
 //! where nothing can change between the check and the write.
 
+mod audit_log;
 mod cipher;
 mod environments;
 mod error;
@@ -26,6 +27,7 @@ mod value;
 mod vars;
 mod versions;
 
+pub use audit_log::{AuditPage, AuditQuery, Verification};
 pub use environments::NewEnvironment;
 pub use error::Error;
 pub use keyring::{BadRootKey, Fingerprint, RootKey, TokenKey};
@@ -43,7 +45,7 @@ pub use crate::store::Unavailable;
 
 use std::sync::Arc;
 
-use crate::audit::{Action, Draft};
+use crate::audit::{Action, AuditKey, Draft};
 use crate::domain::{Clock, EnvironmentId, Origin, Principal, Timestamp};
 use crate::store::Store;
 
@@ -63,6 +65,7 @@ pub struct Limits {
 pub struct Vault {
     store: Arc<Store>,
     keyring: Arc<Keyring>,
+    audit_key: AuditKey,
     clock: Arc<dyn Clock>,
     random: Random,
     limits: Limits,
@@ -74,6 +77,7 @@ impl Vault {
         Self {
             store: Arc::clone(&unlocked.store),
             keyring: Arc::clone(&unlocked.keyring),
+            audit_key: unlocked.audit_key.clone(),
             clock,
             random: Random,
             limits,

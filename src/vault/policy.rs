@@ -112,6 +112,17 @@ impl<L> Permit<L> {
         self.caller.principal.scope != Scope::All
     }
 
+    /// Whether a row of the audit log may be read: all of them by an admin of
+    /// everything, otherwise those of environments in scope.
+    pub(super) fn may_read_row(&self, environment: Option<EnvironmentId>) -> bool {
+        let who = &self.caller.principal;
+        match environment {
+            _ if who.role == Role::Admin && who.scope == Scope::All => true,
+            Some(id) => who.scope.covers(id),
+            None => false,
+        }
+    }
+
     pub(super) fn draft(&self, action: Action, now: Timestamp) -> Draft {
         self.caller.draft(action, now)
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::audit::{self, Broken, Chain, Head};
+use crate::audit::{self, AuditKey, Broken, Chain, Head};
 use crate::domain::{DisplayName, EnvironmentName, Timestamp};
 use crate::store::{
     AuditHead, AuditRows, KeyId, KeyRow, Keys, Opened, ReadError, ServiceKeys as ServiceKeysTable,
@@ -51,6 +51,7 @@ pub struct Unlocked {
     /// Set when the database is empty and has to be initialised.
     pub first_start: Option<FirstStart>,
     pub(super) keyring: Arc<Keyring>,
+    pub(super) audit_key: AuditKey,
 }
 
 /// The rows that make an empty database a coffer database. They are written in
@@ -98,18 +99,30 @@ pub fn verify_audit(opened: &Opened, root: &RootKey) -> Result<u64, UnlockError>
     let row = opened.get::<ServiceKeysTable>(&())?.ok_or(UnlockError::DamagedKeys)?;
     let services = ServiceKeys::load(&keyring, &row).map_err(|_| UnlockError::DamagedKeys)?;
     let head = opened.get::<AuditHead>(&())?.map(|row| row.head());
-    let rows = opened.keys::<AuditRows>(&[]).map(|seq| {
+    verify_rows(opened, &services.audit, head.as_ref(), u64::MAX)
+}
+
+/// Walks the stored rows. Those behind `last` are passed over: while a server
+/// writes, there are newer ones than the head that was read.
+pub(super) fn verify_rows<E: From<Broken> + From<ReadError>>(
+    view: &impl View,
+    key: &AuditKey,
+    head: Option<&Head>,
+    last: u64,
+) -> Result<u64, E> {
+    let known = |seq: &Result<u64, ReadError>| seq.as_ref().map_or(true, |seq| *seq <= last);
+    let rows = view.keys::<AuditRows>(&[]).take_while(known).map(|seq| {
         let seq = seq?;
-        match opened.get::<AuditRows>(&seq) {
-            Ok(Some(row)) => Ok::<_, UnlockError>((seq, row.mac(), row.body)),
+        match view.get::<AuditRows>(&seq) {
+            Ok(Some(row)) => Ok((seq, row.mac(), row.body)),
             Ok(None) => Err(Broken { seq, what: "the row is missing" }.into()),
             Err(ReadError::Damaged { .. }) => {
                 Err(Broken { seq, what: "the row is damaged" }.into())
             }
-            Err(error) => Err(error.into()),
+            Err(error) => Err(E::from(error)),
         }
     });
-    audit::verify(&services.audit, head.as_ref(), rows)
+    audit::verify(key, head, rows)
 }
 
 /// Whether the stored head is the end of the stored rows. An older one, put
@@ -153,6 +166,7 @@ pub fn unlock(opened: Opened, root: &RootKey, now: Timestamp) -> Result<Unlocked
     };
     let services =
         ServiceKeys::load(&keyring, &service_keys).map_err(|_| UnlockError::DamagedKeys)?;
+    let audit_key = services.audit.clone();
     let chain = if first_start.is_some() {
         Chain::start(services.audit)
     } else {
@@ -166,5 +180,6 @@ pub fn unlock(opened: Opened, root: &RootKey, now: Timestamp) -> Result<Unlocked
         token_key: services.token,
         first_start,
         keyring: Arc::new(keyring),
+        audit_key,
     })
 }

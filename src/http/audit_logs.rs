@@ -1,0 +1,60 @@
+//! `/api/audit-logs`.
+
+use std::str::FromStr;
+
+use crate::audit::{Action, ResourceType};
+use crate::domain::Timestamp;
+use crate::vault::{Administer, AuditQuery, Read};
+
+use super::answer::Answer;
+use super::call::{Call, NoBody};
+use super::error::ApiError;
+use super::query::{MAX_LIMIT, Query};
+use super::wire::{AuditLogsAnswer, VerificationAnswer};
+
+const DEFAULT_LIMIT: usize = 50;
+
+fn parse(query: &Query) -> Result<AuditQuery, ApiError> {
+    fn id<T: FromStr>(text: &str) -> Option<T> {
+        text.parse().ok()
+    }
+    Ok(AuditQuery {
+        environment: query.parsed("environmentId", "must be an environment id", id)?,
+        resource_type: query.parsed(
+            "resourceType",
+            "must be a resource type, such as secret",
+            ResourceType::from_word,
+        )?,
+        resource_id: query.get("resourceId")?.map(str::to_owned),
+        action: query.parsed(
+            "action",
+            "must be an action, such as secret.reveal",
+            Action::from_word,
+        )?,
+        user: query.parsed("userId", "must be a user id", id)?,
+        success: query.parsed("success", "must be true or false", id)?,
+        from: query.parsed(
+            "from",
+            "must be a time, such as 2026-01-31T00:00:00Z",
+            Timestamp::parse,
+        )?,
+        to: query.parsed("to", "must be a time, such as 2026-01-31T00:00:00Z", Timestamp::parse)?,
+        before_seq: query.parsed("beforeSeq", "must be a whole number", id)?,
+        offset: query.parsed("offset", "must be a whole number", id)?.unwrap_or(0),
+        limit: query.number("limit", MAX_LIMIT)?.unwrap_or(DEFAULT_LIMIT),
+    })
+}
+
+pub(super) async fn list(call: Call<Read, NoBody>) -> Result<Answer, ApiError> {
+    let query = parse(&call.query)?;
+    let Call { state, permit, .. } = call;
+    let page = actix_web::web::block(move || state.vault.audit_logs(&permit, &query)).await??;
+    let logs = page.rows.into_iter().map(Into::into).collect();
+    Ok(Answer::json(&AuditLogsAnswer { logs, total: page.total }))
+}
+
+pub(super) async fn verify(call: Call<Administer, NoBody>) -> Result<Answer, ApiError> {
+    let Call { state, permit, .. } = call;
+    let found = actix_web::web::block(move || state.vault.verify_audit_log(&permit)).await??;
+    Ok(Answer::json(&VerificationAnswer { verification: found.into() }))
+}

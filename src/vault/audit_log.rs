@@ -1,0 +1,147 @@
+//! Reading and verifying the audit log.
+//!
+//! Must never: show a row of an environment outside the caller's scope, or
+//! count one.
+
+use crate::audit::{Action, Broken, ResourceType, Row};
+use crate::domain::{EnvironmentId, Timestamp, UserId};
+use crate::store::{AuditHead, AuditRows, ReadError, View};
+
+use super::unlock::verify_rows;
+use super::{Administer, Error, Permit, Read, Vault};
+
+/// Which rows are wanted. What is `None` does not matter.
+#[derive(Debug, Clone, Default)]
+pub struct AuditQuery {
+    /// Rows of this environment.
+    pub environment: Option<EnvironmentId>,
+    /// Rows about this kind of thing.
+    pub resource_type: Option<ResourceType>,
+    /// Rows about the thing with this id.
+    pub resource_id: Option<String>,
+    /// Rows about this.
+    pub action: Option<Action>,
+    /// Rows about what this user did.
+    pub user: Option<UserId>,
+    /// Rows about what was done, or about what was refused.
+    pub success: Option<bool>,
+    /// Rows from this moment on.
+    pub from: Option<Timestamp>,
+    /// Rows from before this moment.
+    pub to: Option<Timestamp>,
+    /// Only rows with a lower number than this are shown: the cursor that stays
+    /// where it is while new rows come.
+    pub before_seq: Option<u64>,
+    /// How many of the newest rows are left out.
+    pub offset: usize,
+    /// At most so many are shown.
+    pub limit: usize,
+}
+
+impl AuditQuery {
+    fn matches(&self, row: &Row) -> bool {
+        fn fits<T: PartialEq>(wanted: Option<&T>, found: Option<&T>) -> bool {
+            wanted.is_none_or(|wanted| found == Some(wanted))
+        }
+        let draft = &row.draft;
+        fits(self.environment.as_ref(), draft.environment.as_ref().map(|at| &at.id))
+            && fits(self.resource_type.as_ref(), Some(&draft.action.resource_type()))
+            && fits(self.resource_id.as_ref(), draft.resource.id.as_ref())
+            && fits(self.action.as_ref(), Some(&draft.action))
+            && fits(self.user.as_ref(), draft.actor.user.as_ref().map(|user| &user.id))
+            && fits(self.success.as_ref(), Some(&draft.error.is_none()))
+            && self.from.is_none_or(|from| draft.at >= from)
+            && self.to.is_none_or(|to| draft.at < to)
+    }
+}
+
+/// Some rows, and how many there are.
+#[derive(Debug)]
+pub struct AuditPage {
+    /// Newest first.
+    pub rows: Vec<Row>,
+    /// How many rows match, whatever part of them is shown.
+    pub total: u64,
+}
+
+/// What a walk over the chain found.
+#[derive(Debug)]
+pub struct Verification {
+    /// How many rows hold, from the first on.
+    pub rows: u64,
+    /// The first place where the chain does not hold.
+    pub broken: Option<Broken>,
+}
+
+impl Vault {
+    /// The rows that match, of those that the caller may read. Walks the whole
+    /// log, from its end; a row that is damaged is logged and left out. May
+    /// block on the disk.
+    pub fn audit_logs(
+        &self,
+        permit: &Permit<Read>,
+        query: &AuditQuery,
+    ) -> Result<AuditPage, Error> {
+        let mut page = AuditPage { rows: Vec::new(), total: 0 };
+        let mut skipped = 0;
+        let newest = self.store.get::<AuditHead>(&())?.map_or(0, |row| row.head().seq);
+        for seq in (1..=newest).rev() {
+            let row = match self.store.get::<AuditRows>(&seq) {
+                Ok(Some(stored)) => stored.row(),
+                Ok(None) | Err(ReadError::Damaged { .. }) => None,
+                Err(error) => return Err(error.into()),
+            };
+            let Some(row) = row else {
+                log::error!("audit row {seq} is damaged or missing; verify the log");
+                continue;
+            };
+            let environment = row.draft.environment.as_ref().map(|at| at.id);
+            if !permit.may_read_row(environment) || !query.matches(&row) {
+                continue;
+            }
+            page.total += 1;
+            if query.before_seq.is_some_and(|before| seq >= before) {
+                continue;
+            }
+            if skipped < query.offset {
+                skipped += 1;
+            } else if page.rows.len() < query.limit {
+                page.rows.push(row);
+            }
+        }
+        Ok(page)
+    }
+
+    /// Walks the chain from its first row to the end it has now. May block on
+    /// the disk.
+    pub fn verify_audit_log(&self, _permit: &Permit<Administer>) -> Result<Verification, Error> {
+        // The head is read first; rows that come meanwhile lie behind it.
+        let head = self.store.get::<AuditHead>(&())?.map(|row| row.head());
+        let last = head.as_ref().map_or(u64::MAX, |head| head.seq);
+        match verify_rows(&*self.store, &self.audit_key, head.as_ref(), last) {
+            Ok(rows) => Ok(Verification { rows, broken: None }),
+            Err(Failure::Broken(broken)) => {
+                log::error!("the audit log does not hold: {broken}");
+                Ok(Verification { rows: broken.seq.saturating_sub(1), broken: Some(broken) })
+            }
+            Err(Failure::Read(error)) => Err(error.into()),
+        }
+    }
+}
+
+enum Failure {
+    Broken(Broken),
+    Read(ReadError),
+}
+
+impl From<Broken> for Failure {
+    fn from(broken: Broken) -> Self {
+        Self::Broken(broken)
+    }
+}
+
+impl From<ReadError> for Failure {
+    fn from(error: ReadError) -> Self {
+        Self::Read(error)
+    }
+}
