@@ -248,12 +248,14 @@ pub fn skip(reason: impl std::fmt::Display) {
     let _ = writeln!(std::io::stderr(), "skipped: {reason}");
 }
 
-/// Returns when nothing in this process holds the database file any more.
-/// sled's own threads may keep it, and its lock, a moment longer than the
+/// Returns when nothing in this process holds the database any more. sled's own
+/// threads, and actix's, may keep it and its locks a moment longer than the
 /// handle that was dropped; opening it again in that moment fails.
 pub fn await_release(data_dir: &Path) {
-    if let Ok(file) = std::fs::File::open(data_dir.join("db/db")) {
-        file.lock().unwrap();
+    for held in ["lock", "db/db"] {
+        if let Ok(file) = std::fs::File::open(data_dir.join(held)) {
+            file.lock().unwrap();
+        }
     }
 }
 
