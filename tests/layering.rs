@@ -19,7 +19,8 @@ fn law() -> BTreeMap<&'static str, &'static [&'static str]> {
 }
 
 /// Crates that only some files may name: what may name them begins with one of these.
-const CRATES: [(&str, &[&str]); 6] = [
+const CRATES: [(&str, &[&str]); 7] = [
+    ("governor", &["access/limits.rs"]),
     ("sled", &["store/"]),
     ("postcard", &["store/", "audit/"]),
     (

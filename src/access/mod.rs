@@ -1,13 +1,15 @@
 //! Access: from a credential to a principal.
 //!
-//! Owns: API tokens: making, hashing, looking up.
+//! Owns: API tokens: making, hashing, looking up; how many requests a minute.
 //! Must never: store or log a token; say why a token was refused.
 //! Called by: `http` for every request, `cli` at the first start.
 
 mod bootstrap;
+mod limits;
 mod token;
 
 pub use bootstrap::{NewTokenFile, bootstrap};
+pub use limits::{Limited, Limits, Rates};
 pub use token::{BadToken, NewToken, Token};
 
 use std::sync::Arc;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde_json::json;
 
-use crate::access::{self, Access, NewTokenFile, Token};
+use crate::access::{self, Access, NewTokenFile, Rates, Token};
 use crate::audit::Action;
 use crate::config::{Config, Variables};
 use crate::domain::{Clock, SystemClock};
@@ -138,7 +138,15 @@ pub fn prepare(
     };
     let vault = Vault::new(&unlocked, Arc::clone(&parts.clock), limits);
     let access = Access::new(&unlocked, parts.clock);
-    let state = Arc::new(State::new(vault, access, config.limits.body_bytes));
+    let settings = http::Settings {
+        rates: Rates {
+            authenticated_per_minute: config.rate_limit.authenticated_per_minute,
+            anonymous_per_minute: config.rate_limit.anonymous_per_minute,
+        },
+        body_bytes: config.limits.body_bytes,
+        trusted_proxies: config.server.trusted_proxies.clone(),
+    };
+    let state = Arc::new(State::new(vault, access, settings));
     Ok(Prepared { listener, address, state, first_start })
 }
 

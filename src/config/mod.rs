@@ -9,7 +9,7 @@ mod raw;
 mod settings;
 
 pub use raw::Variables;
-pub use settings::{Auth, Bootstrap, Config, Keys, Limits, Network, RateLimit, Server};
+pub use settings::{Auth, Bootstrap, Config, Keys, Limits, RateLimit, Server};
 
 use std::path::{Path, PathBuf};
 
@@ -150,7 +150,8 @@ fn set(
         return Err(ConfigError::new(place, unknown(key, names)));
     };
     (setting.set)(config, raw).map_err(|problem| ConfigError::new(place, problem))?;
-    if NOT_IN_FORCE.contains(&section) || (section, key) == ("server", "trusted_proxies") {
+    let idle = NOT_IN_FORCE.iter().find(|(idle, _)| *idle == section);
+    if idle.is_some_and(|(_, keys)| keys.is_empty() || keys.contains(&key)) {
         config.not_in_force.push(format!("[{section}] {key}"));
     }
     Ok(())

@@ -9,6 +9,7 @@
 mod environment;
 mod id;
 mod name;
+mod network;
 mod origin;
 mod principal;
 mod secret;
@@ -20,6 +21,7 @@ pub use id::{
     VarKind,
 };
 pub use name::{Description, DisplayName, EnvironmentName, KeyName, Violation};
+pub use network::Network;
 pub use origin::{Origin, RequestId};
 pub use principal::{Credential, Owner, Principal, Role, Scope, UserLabel};
 pub use secret::{RevealMode, SecretInfo, VarInfo, Version, VersionInfo};

@@ -56,7 +56,7 @@ impl Scope {
 }
 
 /// What the caller showed to become a principal; copied into audit rows.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Credential {
     /// The server itself: first start, start, stop.
     Host,

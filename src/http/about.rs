@@ -7,7 +7,7 @@ use actix_web::http::header::{ALLOW, ContentType, HeaderName, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse, web};
 
 use super::answer::Answer;
-use super::call::{request_id, state};
+use super::call::{count_stranger, origin, request_id, state};
 use super::error::{ApiError, Code};
 use super::wire::Health;
 use super::{docs, form, openapi};
@@ -49,10 +49,12 @@ pub(super) async fn docs(_: HttpRequest) -> HttpResponse {
         .body(docs::page())
 }
 
-/// Answers whoever asks, once the request's form is right.
+/// Answers whoever asks, once the request's form is right. `counted`: against
+/// the client address's limit.
 pub(super) async fn answer_anybody<F: Future<Output = HttpResponse>>(
     request: HttpRequest,
     mut payload: web::Payload,
+    counted: bool,
     handler: impl FnOnce(HttpRequest) -> F,
 ) -> HttpResponse {
     let limit = state(&request).body_bytes;
@@ -60,18 +62,23 @@ pub(super) async fn answer_anybody<F: Future<Output = HttpResponse>>(
         let declared = form::check(request.headers(), limit)?;
         form::read(&mut payload, declared, limit, false).await
     };
+    let id = request_id(&request);
     match read.await {
+        Ok(_) if counted => match count_stranger(state(&request), &origin(&request, &id)) {
+            Ok(()) => handler(request).await,
+            Err(limited) => ApiError::from(limited).into_response(&id),
+        },
         Ok(_) => handler(request).await,
         Err(error) => {
             form::linger(request.headers(), &mut payload).await;
-            error.into_response(&request_id(&request))
+            error.into_response(&id)
         }
     }
 }
 
 /// No such route. It is told without a credential: a path is form.
 pub(super) async fn not_found(request: HttpRequest, payload: web::Payload) -> HttpResponse {
-    answer_anybody(request, payload, |request| async move {
+    answer_anybody(request, payload, true, |request| async move {
         ApiError::new(Code::NotFound, "There is no such route.")
             .hint("The routes are described at /api/docs and in /openapi.json.")
             .into_response(&request_id(&request))
@@ -85,7 +92,7 @@ pub(super) async fn method_not_allowed(
     payload: web::Payload,
     allow: String,
 ) -> HttpResponse {
-    answer_anybody(request, payload, |request| async move {
+    answer_anybody(request, payload, true, |request| async move {
         let error = ApiError::new(Code::MethodNotAllowed, format!("This route takes {allow}."));
         let mut response = error.into_response(&request_id(&request));
         let allow = HeaderValue::from_str(&allow).expect("methods are plain ASCII");

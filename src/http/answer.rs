@@ -1,11 +1,14 @@
 //! Answers: bytes with the contract's content type.
 
-use actix_web::HttpResponse;
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use actix_web::http::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use actix_web::web::Bytes;
+use actix_web::{HttpResponse, HttpResponseBuilder};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::access::Limited;
 use crate::domain::RequestId;
 
 use super::error::{ApiError, Code, Problem};
@@ -78,6 +81,22 @@ impl ApiError {
             }
             _ => {}
         }
+        if let Some(limited) = self.limited {
+            insert_limit(&mut response, *limited);
+        }
         response.body(Answer::json(&body).0)
     }
+}
+
+/// What a client needs to know about a limit: how much, how much is left (never
+/// any, on a 429), when there is more: `Retry-After` in whole seconds from now,
+/// `X-RateLimit-Reset` in whole seconds since 1970.
+fn insert_limit(response: &mut HttpResponseBuilder, limited: Limited) {
+    let wait = limited.wait.as_secs_f64().ceil().max(1.0) as u64;
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    response
+        .insert_header((RETRY_AFTER, wait))
+        .insert_header(("x-ratelimit-limit", limited.limit))
+        .insert_header(("x-ratelimit-remaining", 0))
+        .insert_header(("x-ratelimit-reset", now + wait));
 }

@@ -11,12 +11,14 @@ use actix_web::http::header::{HeaderMap, IF_MATCH};
 use actix_web::{HttpMessage, HttpRequest, HttpResponse, web};
 use utoipa::openapi::{RefOr, Schema};
 
+use crate::access::Limited;
 use crate::audit::Action;
 use crate::domain::{Origin, Principal, RequestId};
 use crate::vault::{Caller, Level, Permit, Target};
 
 use super::State;
 use super::answer::Answer;
+use super::client_address::client_address;
 use super::error::{ApiError, Code};
 use super::form::{self, Body};
 use super::query::Query;
@@ -103,8 +105,9 @@ where
 {
     let id = request_id(&request);
     let answer = async {
-        let (principal, body) = identify(&request, &mut payload).await?;
-        let caller = Caller { principal, origin: origin(&request, &id) };
+        let origin = origin(&request, &id);
+        let (principal, body) = identify(&request, &origin, &mut payload).await?;
+        let caller = Caller { principal, origin };
         let call = prepare(needs, caller, request.clone(), &body).await?;
         // Erased before the handler waits for anything.
         drop(body);
@@ -116,9 +119,10 @@ where
     }
 }
 
-/// Form, then bearer.
+/// Form, then bearer, then rate limit.
 async fn identify(
     request: &HttpRequest,
+    origin: &Origin,
     payload: &mut web::Payload,
 ) -> Result<(Principal, Body), ApiError> {
     let state = state(request);
@@ -139,10 +143,14 @@ async fn identify(
     };
     let read: Result<_, ApiError> = read.await;
     match read {
-        Ok((Some(principal), body)) => Ok((principal, body)),
+        Ok((Some(principal), body)) => {
+            state.limits.count_principal(&principal.credential)?;
+            Ok((principal, body))
+        }
         Ok((None, _)) => {
-            Err(ApiError::new(Code::Unauthorized, "A valid bearer token is required.")
-                .hint("Send the header Authorization: Bearer <token>."))
+            count_stranger(state, origin)?;
+            let error = ApiError::new(Code::Unauthorized, "A valid bearer token is required.");
+            Err(error.hint("Send the header Authorization: Bearer <token>."))
         }
         Err(error) => {
             form::linger(request.headers(), payload).await;
@@ -183,9 +191,17 @@ pub(super) fn request_id(request: &HttpRequest) -> RequestId {
         .expect("the envelope gives every request an id")
 }
 
-fn origin(request: &HttpRequest, id: &RequestId) -> Origin {
-    // The peer's address, never what a header says.
-    Origin { request_id: Some(id.clone()), ip: request.peer_addr().map(|peer| peer.ip()) }
+pub(super) fn origin(request: &HttpRequest, id: &RequestId) -> Origin {
+    let trusted = &state(request).trusted_proxies;
+    let ip = request
+        .peer_addr()
+        .map(|peer| client_address(peer.ip().to_canonical(), request.headers(), trusted));
+    Origin { request_id: Some(id.clone()), ip }
+}
+
+/// Counts a request without a valid credential against its address.
+pub(super) fn count_stranger(state: &State, origin: &Origin) -> Result<(), Limited> {
+    origin.ip.map_or(Ok(()), |ip| state.limits.count_address(ip))
 }
 
 fn segment<'a>(request: &'a HttpRequest, name: &str) -> &'a str {

@@ -111,8 +111,14 @@ fn members(value: &Value) -> impl Iterator<Item = (&String, &Value)> {
     value.as_object().into_iter().flatten()
 }
 
+/// Text with `code` between backticks.
 fn escaped(value: &Value) -> String {
-    escape(value.as_str().unwrap_or_default())
+    let parts = value.as_str().unwrap_or_default().split('`').enumerate();
+    let part = |(n, text): (usize, &str)| match n % 2 {
+        0 => escape(text),
+        _ => format!("<code>{}</code>", escape(text)),
+    };
+    parts.map(part).collect()
 }
 
 fn escape(text: &str) -> String {

@@ -4,6 +4,7 @@ use actix_web::http::StatusCode;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::access::Limited;
 use crate::audit::ResourceType;
 use crate::vault;
 
@@ -41,6 +42,7 @@ codes! {
     NotFound "NOT_FOUND" NOT_FOUND;
     MethodNotAllowed "METHOD_NOT_ALLOWED" METHOD_NOT_ALLOWED;
     Conflict "CONFLICT" CONFLICT;
+    RateLimited "RATE_LIMITED" TOO_MANY_REQUESTS;
     ServiceUnavailable "SERVICE_UNAVAILABLE" SERVICE_UNAVAILABLE;
     SecretUnreadable "SECRET_UNREADABLE" INTERNAL_SERVER_ERROR;
     Internal "INTERNAL" INTERNAL_SERVER_ERROR;
@@ -64,7 +66,9 @@ pub(super) struct ApiError {
     pub hint: Option<&'static str>,
     pub details: Vec<Problem>,
     /// For the log, under the request id; never for the caller.
-    pub cause: Option<String>,
+    pub cause: Option<Box<str>>,
+    /// The limit that a 429 is about.
+    pub limited: Option<Box<Limited>>,
 }
 
 impl ApiError {
@@ -76,6 +80,7 @@ impl ApiError {
             hint: None,
             details: Vec::new(),
             cause: None,
+            limited: None,
         }
     }
 
@@ -105,7 +110,7 @@ impl ApiError {
 
     fn internal(cause: impl ToString) -> Self {
         Self {
-            cause: Some(cause.to_string()),
+            cause: Some(cause.to_string().into()),
             ..Self::new(Code::Internal, "Internal Server Error")
         }
     }
@@ -173,22 +178,32 @@ impl From<vault::Error> for ApiError {
                 Self::new(Code::Validation, format!("value must be 1 to {limit} bytes of UTF-8")).field("value")
             }
             E::Unreadable { key } => Self {
-                cause: Some(format!("a value does not open under key {key}")),
+                cause: Some(format!("a value does not open under key {key}").into()),
                 ..Self::new(
                     Code::SecretUnreadable,
                     format!("The stored value does not open: it is damaged, or key {key} is not loaded."),
                 )
             },
             E::Damaged(ResourceType::Secret) => Self {
-                cause: Some("a row of a secret is damaged".to_owned()),
+                cause: Some("a row of a secret is damaged".into()),
                 ..Self::new(Code::SecretUnreadable, "The stored secret is damaged.")
             },
             E::Unavailable(why) => Self {
-                cause: Some(why.to_string()),
+                cause: Some(why.to_string().into()),
                 ..Self::new(Code::ServiceUnavailable, format!("Try again: {why}."))
             },
             E::NoSuchVersion => Self::new(Code::NotFound, "Version not found"),
             E::Damaged(_) | E::Read(_) | E::NoRandomness | E::Panicked => Self::internal(error),
+        }
+    }
+}
+
+impl From<Limited> for ApiError {
+    fn from(limited: Limited) -> Self {
+        let message = format!("There may be {} requests a minute.", limited.limit);
+        Self {
+            limited: Some(Box::new(limited)),
+            ..Self::new(Code::RateLimited, message).hint("Wait as long as Retry-After says.")
         }
     }
 }

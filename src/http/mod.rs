@@ -11,6 +11,7 @@ mod about;
 mod answer;
 mod audit_logs;
 mod call;
+mod client_address;
 mod docs;
 mod envelope;
 mod environments;
@@ -35,8 +36,20 @@ use std::time::Duration;
 use actix_web::dev::{Server, ServiceFactory, ServiceRequest, ServiceResponse};
 use actix_web::{App, HttpServer, web};
 
-use crate::access::Access;
+use crate::access::{Access, Limits, Rates};
+use crate::domain::Network;
 use crate::vault::Vault;
+
+/// What the configuration says about requests.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// How many a minute.
+    pub rates: Rates,
+    /// Longest body, in bytes.
+    pub body_bytes: usize,
+    /// Peers that are believed about who their client is.
+    pub trusted_proxies: Vec<Network>,
+}
 
 /// Everything a request may use.
 #[derive(Debug)]
@@ -45,15 +58,22 @@ pub struct State {
     pub vault: Vault,
     /// Who is asking.
     pub access: Access,
+    /// How many requests a minute.
+    pub limits: Limits,
     /// Longest request body, in bytes.
     pub body_bytes: usize,
+    /// Peers that are believed about who their client is.
+    pub trusted_proxies: Vec<Network>,
     lists: list_cache::ListCache,
 }
 
 impl State {
     /// Puts the parts together.
-    pub fn new(vault: Vault, access: Access, body_bytes: usize) -> Self {
-        Self { vault, access, body_bytes, lists: list_cache::ListCache::default() }
+    pub fn new(vault: Vault, access: Access, settings: Settings) -> Self {
+        let Settings { rates, body_bytes, trusted_proxies } = settings;
+        let limits = Limits::new(rates);
+        let lists = list_cache::ListCache::default();
+        Self { vault, access, limits, body_bytes, trusted_proxies, lists }
     }
 }
 

@@ -146,7 +146,7 @@ fn responses(endpoint: &Endpoint) -> utoipa::openapi::Responses {
     for (status, codes) in by_status {
         // A health check that fails answers with the shape of one that does not.
         let name = match (&endpoint.success, endpoint.info.access) {
-            (Success::Json(name, _), Access::Public) => name.clone(),
+            (Success::Json(name, _), Access::Public) if status == 503 => name.clone(),
             _ => ErrorBody::name().into(),
         };
         let content = ContentBuilder::new().schema(Some(reference(&name))).build();
@@ -161,8 +161,15 @@ fn responses(endpoint: &Endpoint) -> utoipa::openapi::Responses {
 /// The errors of a route: those that follow from what it needs, and its own.
 fn codes(endpoint: &Endpoint) -> Vec<Code> {
     let mut codes = endpoint.errors.to_vec();
-    let Access::Principal { role, target } = endpoint.info.access else { return codes };
+    let Access::Principal { role, target } = endpoint.info.access else {
+        codes.extend([Code::PayloadTooLarge, Code::UnsupportedMediaType]);
+        if endpoint.info.path != "/health" {
+            codes.push(Code::RateLimited);
+        }
+        return codes;
+    };
     codes.extend([
+        Code::RateLimited,
         Code::Validation,
         Code::Unauthorized,
         Code::PayloadTooLarge,

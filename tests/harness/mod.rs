@@ -43,12 +43,23 @@ impl Clock for TestClock {
 }
 
 /// How a test wants its server.
-#[derive(Default)]
 pub struct Setup {
     pub config: Config,
     pub variables: Vec<(String, String)>,
     pub parts: Parts,
     pub clock: Option<Arc<TestClock>>,
+}
+
+impl Default for Setup {
+    /// As production has it, but without limits on how many requests there may
+    /// be: tests send many, all of them from one address.
+    fn default() -> Self {
+        let mut config = Config::default();
+        config.rate_limit.authenticated_per_minute = 0;
+        config.rate_limit.anonymous_per_minute = 0;
+        let (variables, parts, clock) = (Vec::new(), Parts::default(), None);
+        Self { config, variables, parts, clock }
+    }
 }
 
 impl Setup {
