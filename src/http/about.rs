@@ -35,7 +35,7 @@ pub(super) async fn health(request: HttpRequest) -> HttpResponse {
 }
 
 pub(super) async fn openapi(_: HttpRequest) -> HttpResponse {
-    Answer(openapi::document().into()).into_response()
+    Answer::rendered(openapi::document()).into_response()
 }
 
 pub(super) async fn docs(_: HttpRequest) -> HttpResponse {

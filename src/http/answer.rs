@@ -19,17 +19,30 @@ const RETRY_SECONDS: HeaderValue = HeaderValue::from_static("2");
 
 /// A successful answer: JSON, already rendered.
 #[derive(Debug, Clone)]
-pub(super) struct Answer(pub Bytes);
+pub(super) struct Answer {
+    pub body: Bytes,
+    /// Whether it was given before, to the same request.
+    pub replayed: bool,
+}
 
 impl Answer {
     pub fn json(body: &impl Serialize) -> Self {
         let body = serde_json::to_vec(body)
             .expect("answers have text keys and no type that serde_json cannot write");
-        Self(body.into())
+        Self::rendered(body)
+    }
+
+    pub fn rendered(body: impl Into<Bytes>) -> Self {
+        Self { body: body.into(), replayed: false }
     }
 
     pub fn into_response(self) -> HttpResponse {
-        HttpResponse::Ok().insert_header((CONTENT_TYPE, JSON)).body(self.0)
+        let mut response = HttpResponse::Ok();
+        response.insert_header((CONTENT_TYPE, JSON));
+        if self.replayed {
+            response.insert_header(("idempotent-replayed", "true"));
+        }
+        response.body(self.body)
     }
 }
 
@@ -84,7 +97,7 @@ impl ApiError {
         if let Some(limited) = self.limited {
             insert_limit(&mut response, *limited);
         }
-        response.body(Answer::json(&body).0)
+        response.body(Answer::json(&body).body)
     }
 }
 

@@ -1,7 +1,7 @@
 //! The one way of a request through the server.
 //!
 //! Owns: the order of the checks, which is part of the contract: size and type
-//! of the body, bearer, scope, role, body, row, rule. Before the caller is
+//! of the body, bearer, rate limit, scope, role, idempotency, body, row, rule. Before the caller is
 //! known an answer depends on nothing but the request's form.
 //! Must never: run a handler without a permit of the handler's own level.
 
@@ -21,6 +21,7 @@ use super::answer::Answer;
 use super::client_address::client_address;
 use super::error::{ApiError, Code};
 use super::form::{self, Body};
+use super::once::{self, Once};
 use super::query::Query;
 use super::table::TargetKind;
 
@@ -108,10 +109,17 @@ where
         let origin = origin(&request, &id);
         let (principal, body) = identify(&request, &origin, &mut payload).await?;
         let caller = Caller { principal, origin };
-        let call = prepare(needs, caller, request.clone(), &body).await?;
+        let permit = authorise(needs, &caller, &request).await?;
+        let (permit, place) = match once::look(state(&request), &request, permit, &body)? {
+            Once::Do(permit, place) => (permit, place),
+            Once::Replay(answer) => return Ok(answer),
+        };
+        let call = prepare(*permit, request.clone(), &body)?;
         // Erased before the handler waits for anything.
         drop(body);
-        handler(call).await
+        let answer = handler(call).await;
+        drop(place);
+        answer
     };
     match answer.await {
         Ok(answer) => answer.into_response(),
@@ -159,21 +167,28 @@ async fn identify(
     }
 }
 
-/// Scope, then role, then body.
-async fn prepare<L: Level, B: RequestBody>(
+/// Scope, then role.
+async fn authorise<L: Level>(
     needs: Needs,
-    caller: Caller,
+    caller: &Caller,
+    request: &HttpRequest,
+) -> Result<Permit<L>, ApiError> {
+    let target = match needs.target {
+        TargetKind::InScope => Target::InScope,
+        TargetKind::Everything => Target::Everything,
+        TargetKind::Environment => Target::Environment(segment(request, "environment")),
+        TargetKind::Row => Target::Row(segment(request, "id")),
+    };
+    Ok(state(request).vault.authorise(caller, needs.action, target).await?)
+}
+
+/// Query and body.
+fn prepare<L: Level, B: RequestBody>(
+    permit: Permit<L>,
     request: HttpRequest,
     body: &[u8],
 ) -> Result<Call<L, B>, ApiError> {
     let state = state(&request).clone();
-    let target = match needs.target {
-        TargetKind::InScope => Target::InScope,
-        TargetKind::Everything => Target::Everything,
-        TargetKind::Environment => Target::Environment(segment(&request, "environment")),
-        TargetKind::Row => Target::Row(segment(&request, "id")),
-    };
-    let permit = state.vault.authorise(&caller, needs.action, target).await?;
     let query = Query::parse(request.query_string())?;
     let body = B::parse(body, &state)?;
     Ok(Call { state, permit, query, body, request })

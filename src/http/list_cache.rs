@@ -52,5 +52,5 @@ impl ListCache {
 
 /// What a kept list takes up, its key and some bookkeeping included.
 fn size(page: &Page, answer: &Answer) -> usize {
-    256 + answer.0.len() + page.prefix.len() + page.after.as_ref().map_or(0, String::len)
+    256 + answer.body.len() + page.prefix.len() + page.after.as_ref().map_or(0, String::len)
 }

@@ -19,6 +19,7 @@ mod error;
 mod form;
 mod json;
 mod list_cache;
+mod once;
 mod openapi;
 mod query;
 mod secrets;
@@ -65,6 +66,7 @@ pub struct State {
     /// Peers that are believed about who their client is.
     pub trusted_proxies: Vec<Network>,
     lists: list_cache::ListCache,
+    under_way: once::UnderWay,
 }
 
 impl State {
@@ -73,7 +75,8 @@ impl State {
         let Settings { rates, body_bytes, trusted_proxies } = settings;
         let limits = Limits::new(rates);
         let lists = list_cache::ListCache::default();
-        Self { vault, access, limits, body_bytes, trusted_proxies, lists }
+        let under_way = once::UnderWay::default();
+        Self { vault, access, limits, body_bytes, trusted_proxies, lists, under_way }
     }
 }
 

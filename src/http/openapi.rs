@@ -116,6 +116,9 @@ fn operation(endpoint: &Endpoint) -> Operation {
     for parameter in endpoint.parameters {
         operation = operation.parameter(describe(*parameter));
     }
+    if endpoint.info.method == Method::POST {
+        operation = operation.parameter(describe(Parameter::IdempotencyKey));
+    }
     if let Some((name, _)) = &endpoint.body {
         let content = ContentBuilder::new().schema(Some(reference(name))).build();
         operation = operation.request_body(Some(
@@ -143,7 +146,8 @@ fn responses(endpoint: &Endpoint) -> utoipa::openapi::Responses {
     for code in codes(endpoint) {
         by_status.entry(code.status().as_u16()).or_default().push(code.as_str());
     }
-    for (status, codes) in by_status {
+    for (status, mut codes) in by_status {
+        codes.dedup();
         // A health check that fails answers with the shape of one that does not.
         let name = match (&endpoint.success, endpoint.info.access) {
             (Success::Json(name, _), Access::Public) if status == 503 => name.clone(),
@@ -177,6 +181,9 @@ fn codes(endpoint: &Endpoint) -> Vec<Code> {
         Code::ServiceUnavailable,
         Code::Internal,
     ]);
+    if endpoint.info.method == Method::POST {
+        codes.extend([Code::Conflict, Code::IdempotencyKeyReused]);
+    }
     if role > Role::Viewer {
         codes.push(Code::ForbiddenRole);
     }
@@ -221,6 +228,11 @@ fn describe(parameter: Parameter) -> ParameterBuilder {
         Parameter::IfMatch => {
             ("If-Match", "Only if this version is in force, as in `\"3\"`; otherwise 409.", text())
         }
+        Parameter::IdempotencyKey => (
+            "Idempotency-Key",
+            "Up to 200 characters. The same request again, within 24 hours, gets the same answer with `Idempotent-Replayed: true` and does nothing.",
+            text().min_length(Some(1)).max_length(Some(200)),
+        ),
         Parameter::AuditEnvironment => ("environmentId", "Rows of this environment.", text()),
         Parameter::AuditResourceType => (
             "resourceType",
@@ -249,7 +261,7 @@ fn describe(parameter: Parameter) -> ParameterBuilder {
             number(0, None),
         ),
     };
-    let header = matches!(parameter, Parameter::IfMatch);
+    let header = matches!(parameter, Parameter::IfMatch | Parameter::IdempotencyKey);
     ParameterBuilder::new()
         .name(name)
         .parameter_in(if header { ParameterIn::Header } else { ParameterIn::Query })

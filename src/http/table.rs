@@ -73,6 +73,7 @@ pub(super) enum Parameter {
     Prefix,
     Version,
     IfMatch,
+    IdempotencyKey,
     AuditEnvironment,
     AuditResourceType,
     AuditResource,

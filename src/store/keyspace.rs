@@ -17,6 +17,9 @@
 //! 'X'   Doomed            environment 16                               ()
 //! 'T'   Tokens            token 16                                     TokenRow
 //! 't'   TokenHashes       token hash 32                                TokenId
+//! 'I'   Receipts          receipt key 32                               ReceiptRow
+//! 'i'   ReceiptChunks     receipt key 32 | chunk u16                   an answer's bytes
+//! 'J'   ReceiptTimes      milliseconds i64, sign flipped | receipt key 32   ()
 //! 'A'   AuditRows         seq u64                                      StoredAuditRow
 //! 'a'   AuditHead         (empty)                                      HeadRow
 //! ```

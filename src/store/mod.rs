@@ -25,12 +25,13 @@ pub use disk::{OpenError, Options};
 pub use keyspace::Table;
 pub use private::write_private;
 pub use row::{
-    Bytes, CHUNK_BYTES, CountsRow, EnvironmentRow, HeadRow, KeyId, KeyRow, SecretPlace, SecretRow,
-    ServiceKeysRow, StoredAuditRow, TokenRow, VarPlace, VarRow, VersionRow, WrappedKey,
+    Bytes, CHUNK_BYTES, CountsRow, EnvironmentRow, HeadRow, KeyId, KeyRow, ReceiptRow, SecretPlace,
+    SecretRow, ServiceKeysRow, StoredAuditRow, TokenRow, VarPlace, VarRow, VersionRow, WrappedKey,
 };
 pub use tables::{
-    AuditHead, AuditRows, Counts, Doomed, EnvironmentNames, Environments, Keys, SecretPlaces,
-    Secrets, ServiceKeys, TokenHashes, Tokens, ValueChunks, VarChunks, VarPlaces, Vars, Versions,
+    AuditHead, AuditRows, Counts, Doomed, EnvironmentNames, Environments, Keys, ReceiptChunks,
+    ReceiptTimes, Receipts, SecretPlaces, Secrets, ServiceKeys, TokenHashes, Tokens, ValueChunks,
+    VarChunks, VarPlaces, Vars, Versions,
 };
 pub use view::{ReadError, View};
 pub use writer::{CommitError, Tx};

@@ -150,6 +150,19 @@ pub struct TokenRow {
     pub created_at: Timestamp,
 }
 
+/// What a request that wanted to be done once was answered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReceiptRow {
+    /// Tells that request from another with the same key; a keyed hash.
+    pub fingerprint: [u8; 32],
+    /// The environment that the answer tells about.
+    pub environment: Option<EnvironmentId>,
+    /// In how many pieces the answer is stored.
+    pub chunks: u16,
+    /// When it was done.
+    pub at: Timestamp,
+}
+
 /// A row of the audit log: what `audit::SealedRow` has besides its number.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StoredAuditRow {

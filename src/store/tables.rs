@@ -1,10 +1,10 @@
 //! The tables of `keyspace`, one type each.
 
-use crate::domain::{EnvironmentId, KeyName, SecretId, TokenId, VarId, Version};
+use crate::domain::{EnvironmentId, KeyName, SecretId, Timestamp, TokenId, VarId, Version};
 
 use super::keyspace::{Pieces, Table};
 use super::row::{
-    Bytes, CountsRow, EnvironmentRow, HeadRow, KeyId, KeyRow, SecretPlace, SecretRow,
+    Bytes, CountsRow, EnvironmentRow, HeadRow, KeyId, KeyRow, ReceiptRow, SecretPlace, SecretRow,
     ServiceKeysRow, StoredAuditRow, TokenRow, VarPlace, VarRow, VersionRow,
 };
 
@@ -163,6 +163,36 @@ tables! {
         [u8; 32] => TokenId,
         encode(k, out) { out.extend(k) },
         decode(p) { let hash = p.fixed()?; p.end(hash) }
+    }
+    /// What requests that wanted to be done once were answered.
+    Receipts b'I' {
+        [u8; 32] => ReceiptRow,
+        encode(k, out) { out.extend(k) },
+        decode(p) { let key = p.fixed()?; p.end(key) }
+    }
+    /// Those answers, in pieces.
+    ReceiptChunks b'i' {
+        ([u8; 32], u16) => Bytes,
+        encode(k, out) { out.extend(k.0); out.extend(k.1.to_be_bytes()) },
+        decode(p) {
+            let key = p.fixed()?;
+            let chunk = u16::from_be_bytes(p.fixed()?);
+            p.end((key, chunk))
+        }
+    }
+    /// Receipts by age.
+    ReceiptTimes b'J' {
+        (Timestamp, [u8; 32]) => (),
+        encode(k, out) {
+            // With its sign flipped, a number sorts by its bytes.
+            out.extend((k.0.millis() ^ i64::MIN).to_be_bytes());
+            out.extend(k.1);
+        },
+        decode(p) {
+            let millis = i64::from_be_bytes(p.fixed()?) ^ i64::MIN;
+            let key = p.fixed()?;
+            p.end((Timestamp::from_millis(millis), key))
+        }
     }
     /// The audit log.
     AuditRows b'A' {

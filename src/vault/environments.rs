@@ -109,7 +109,7 @@ impl Vault {
         let now = self.now();
         let id = new_id(self.random, now)?;
         let draft = permit.draft(Action::EnvironmentCreate, now);
-        self.commit(move |tx| {
+        self.commit_once(permit, move |tx| {
             let row = put_new(tx, id, new, now)?;
             let draft = policy::label(draft, id, &row).on(id, Some(row.name.as_str()));
             Ok((info(tx, id, row)?, draft))

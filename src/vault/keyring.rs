@@ -5,6 +5,7 @@
 //! fingerprint     HKDF(root, salt "coffer fingerprint v1", info "root key")[0..8]
 //! wrapping key    HKDF(root, salt from KeyRow (random 32), info "coffer wrapping key v1")
 //! service keys    32 random bytes each (audit, token), wrapped
+//! receipt key     HKDF(token key, salt "coffer receipts v1", info "mac key")
 //! data key        32 random bytes for one version of one secret, wrapped
 //! wrapped key     AES-256-GCM(wrapping key, random nonce, aad, key)
 //! ```
@@ -15,11 +16,13 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::OnceLock;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use ring::hkdf::{HKDF_SHA256, KeyType, Salt};
+use ring::hmac;
 use zeroize::Zeroizing;
 
 use crate::store::{KeyId, KeyRow, ServiceKeysRow, WrappedKey};
@@ -159,6 +162,7 @@ struct WrappingKey {
 pub(super) struct Keyring {
     wrapping: BTreeMap<KeyId, WrappingKey>,
     active: KeyId,
+    receipt: OnceLock<hmac::Key>,
 }
 
 impl fmt::Debug for Keyring {
@@ -184,7 +188,7 @@ impl Keyring {
             wrapping.insert(id, Self::wrapping_key(root, &row));
         }
         let active = wrapping.last_key_value().map(|(id, _)| *id);
-        Ok(active.map(|active| Self { wrapping, active }))
+        Ok(active.map(|active| Self { wrapping, active, receipt: OnceLock::new() }))
     }
 
     /// The row of a new wrapping key.
@@ -247,6 +251,25 @@ impl Keyring {
         let mut key = Zeroizing::new([0; KEY_BYTES]);
         key.copy_from_slice(opened);
         Ok(key)
+    }
+
+    /// Takes the key that receipts are made with; see `vault::receipts`.
+    pub fn set_receipt_key(&self, token: &TokenKey) {
+        let key = derive(&token.0, b"coffer receipts v1", b"mac key");
+        // It is set once, when the database is unlocked.
+        let _ = self.receipt.set(hmac::Key::new(hmac::HMAC_SHA256, key.as_slice()));
+    }
+
+    /// A MAC for `vault::receipts`.
+    pub fn receipt_mac(&self, parts: &[&[u8]]) -> [u8; 32] {
+        let key = self.receipt.get().expect("unlocking sets the key before anybody is served");
+        let mut context = hmac::Context::with_key(key);
+        for part in parts {
+            context.update(part);
+        }
+        let mut mac = [0; 32];
+        mac.copy_from_slice(context.sign().as_ref());
+        mac
     }
 
     /// The fingerprint of the root key behind a wrapping key.

@@ -20,6 +20,7 @@ mod lookup;
 mod plaintext;
 mod policy;
 mod random;
+mod receipts;
 mod secrets;
 mod settings;
 mod unlock;
@@ -35,6 +36,7 @@ pub use lookup::Page;
 pub use plaintext::{Plaintext, Revealed};
 pub use policy::{Administer, Caller, InScope, Level, Permit, Read, Reveal, Target, Write};
 pub use random::Random;
+pub use receipts::{Known, Outcome, Receipt, Render};
 pub use secrets::{NewSecret, SecretPatch};
 pub use settings::SettingsPatch;
 pub use unlock::{FirstStart, UnlockError, Unlocked, sealed_under, unlock, verify_audit};
@@ -135,6 +137,23 @@ impl Vault {
         change: impl FnOnce(&mut crate::store::Tx<'_>) -> Result<(T, Draft), Error> + Send + 'static,
     ) -> Result<T, Error> {
         self.store.commit(change).await.map_err(Error::from)
+    }
+
+    /// For what a client may ask to have done once; see [`receipts`].
+    async fn commit_once<L, T: receipts::HasOutcome + Send + 'static>(
+        &self,
+        permit: &Permit<L>,
+        change: impl FnOnce(&mut crate::store::Tx<'_>) -> Result<(T, Draft), Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        let receipt = permit.receipt().cloned();
+        self.commit(move |tx| {
+            let (value, draft) = change(tx)?;
+            if let Some(receipt) = receipt {
+                receipt.put(tx, value.outcome())?;
+            }
+            Ok((value, draft))
+        })
+        .await
     }
 
     /// For what makes room, and for what must be recorded.

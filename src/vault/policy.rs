@@ -9,12 +9,13 @@ use std::marker::PhantomData;
 
 use crate::audit::{Action, Draft};
 use crate::domain::{
-    EnvironmentId, EnvironmentName, Origin, Principal, RevealMode, Role, Scope, Settings, Timestamp,
+    Credential, EnvironmentId, EnvironmentName, Origin, Principal, RevealMode, Role, Scope,
+    Settings, Timestamp,
 };
 use crate::store::EnvironmentRow;
 
-use super::Error;
 use super::cipher::{Binding, SealedValue};
+use super::{Error, Receipt};
 
 /// What a permit allows; decides the lowest role that gets one.
 pub trait Level: Send + Sync + 'static {
@@ -92,6 +93,7 @@ impl InScope {
 pub struct Permit<L> {
     caller: Caller,
     environment: Option<InScope>,
+    receipt: Option<Receipt>,
     level: PhantomData<fn() -> L>,
 }
 
@@ -99,6 +101,25 @@ impl<L> Permit<L> {
     /// The environment that the path named, or that there is none.
     pub fn environment(&self) -> Result<&InScope, Error> {
         self.environment.as_ref().ok_or(Error::NotFound(crate::audit::ResourceType::Environment))
+    }
+
+    /// The same permit, for a request that wants to be done once.
+    #[must_use]
+    pub fn once(mut self, receipt: Receipt) -> Self {
+        self.receipt = Some(receipt);
+        self
+    }
+
+    pub(super) fn receipt(&self) -> Option<&Receipt> {
+        self.receipt.as_ref()
+    }
+
+    /// Tells principals apart.
+    pub(super) fn principal_key(&self) -> String {
+        match &self.caller.principal.credential {
+            Credential::Host => "host".to_owned(),
+            Credential::Token(id) => id.to_string(),
+        }
     }
 
     /// Whether the caller's scope covers an environment.
@@ -156,6 +177,7 @@ pub(super) fn authorise<L: Level>(
     Ok(Permit {
         caller: caller.clone(),
         environment: found.map(|id| InScope { id }),
+        receipt: None,
         level: PhantomData,
     })
 }

@@ -97,7 +97,7 @@ impl Vault {
         let by = permit.actor_name();
         let (keyring, random, keep) =
             (self.keyring.clone(), self.random, self.limits.versions_kept);
-        self.commit(move |tx| {
+        self.commit_once(permit, move |tx| {
             let environment = environment_row(tx, environment_id)?;
             let at = (environment_id, new.key);
             if tx.has::<Secrets>(&at)? {

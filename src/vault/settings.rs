@@ -53,7 +53,7 @@ impl Vault {
         let id = permit.environment()?.id();
         let now = self.now();
         let draft = permit.draft(action, now);
-        self.commit(move |tx| {
+        self.commit_once(permit, move |tx| {
             let mut row = environment_row(tx, id)?;
             let old = row.settings;
             row.settings = change(old);

@@ -166,6 +166,7 @@ pub fn unlock(opened: Opened, root: &RootKey, now: Timestamp) -> Result<Unlocked
     };
     let services =
         ServiceKeys::load(&keyring, &service_keys).map_err(|_| UnlockError::DamagedKeys)?;
+    keyring.set_receipt_key(&services.token);
     let audit_key = services.audit.clone();
     let chain = if first_start.is_some() {
         Chain::start(services.audit)

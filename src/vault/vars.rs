@@ -126,7 +126,7 @@ impl Vault {
         let now = self.now();
         let id = VarId::new(now, self.random.bytes()?);
         let draft = permit.draft(Action::VarCreate, now);
-        self.commit(move |tx| {
+        self.commit_once(permit, move |tx| {
             let environment = environment_row(tx, environment_id)?;
             let at = (environment_id, new.key);
             if tx.has::<Vars>(&at)? {

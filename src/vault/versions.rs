@@ -170,7 +170,7 @@ impl Vault {
         let by = permit.actor_name();
         let (keyring, random, keep) =
             (self.keyring.clone(), self.random, self.limits.versions_kept);
-        self.commit(move |tx| {
+        self.commit_once(permit, move |tx| {
             let (place, row) = locate::<SecretKind>(tx, id)?;
             let environment = environment_row(tx, place.environment)?;
             let old = sealed_value(tx, (id, number))?.ok_or(Error::NoSuchVersion)?;
