@@ -274,7 +274,9 @@ fn a_key_without_a_database_is_used() {
     Launch::on(&data_dir).start().stop();
     let key = std::fs::read_to_string(data_dir.join("root.key")).unwrap();
     let old_token = std::fs::read_to_string(data_dir.join("bootstrap-token")).unwrap();
+    // As if the first start had been cut off before its first row.
     std::fs::remove_dir_all(data_dir.join("db")).unwrap();
+    std::fs::remove_file(data_dir.join("in-use")).unwrap();
 
     let server = Launch::on(&data_dir).start();
     let token = server.token();

@@ -81,8 +81,9 @@ impl<K: Clone + Eq + Hash> std::fmt::Debug for PerMinute<K> {
     }
 }
 
-/// After so many requests, those who have not been seen for a minute are
-/// forgotten. Between two such moments there are no more keys than this.
+/// After so many requests, those whose count has run out again (a minute after
+/// their last request, at most) are forgotten. So there are never more keys than
+/// this and one minute's requests.
 const FORGET_EVERY: usize = 4096;
 
 impl<K: Clone + Eq + Hash> PerMinute<K> {

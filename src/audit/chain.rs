@@ -8,9 +8,10 @@
 //!
 //! A chain alone does not notice that its last rows are gone, so the head
 //! (`n`, `mac(n)`, `seal(n)`) is stored beside it in the same batch. Somebody
-//! who can write the database but has no key can change, drop or reorder
-//! nothing without `verify` naming the first broken row. What it cannot see:
-//! the whole database put back as it was at an earlier time.
+//! who can write the database but has no key can change, drop or reorder no row
+//! without `verify` naming the first broken one, with one exception: the log put
+//! back as a whole, rows and head, as it was at an earlier time. Nothing inside
+//! the database can tell that; an export kept elsewhere can.
 
 use std::fmt;
 

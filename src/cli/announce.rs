@@ -1,7 +1,7 @@
 //! What a start prints.
 
 use std::io::{IsTerminal, Write};
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use crate::access::{NewTokenFile, Token};
@@ -35,6 +35,7 @@ pub(super) fn first_start(made: &FirstStartMade, address: SocketAddr) {
 }
 
 fn first_start_text(made: &FirstStartMade, address: SocketAddr, to_terminal: bool) -> String {
+    let address = reachable(address);
     let mut lines = vec![String::new(), "coffer has made a new database.".to_owned()];
     lines.push(format!("  data          {}", absolute(&made.data_dir).display()));
     lines.push(match &made.root_key {
@@ -72,6 +73,17 @@ fn first_start_text(made: &FirstStartMade, address: SocketAddr, to_terminal: boo
     lines.push(String::new());
     lines.push(String::new());
     lines.join("\n")
+}
+
+/// Where this machine reaches a server that listens on all its addresses.
+fn reachable(mut address: SocketAddr) -> SocketAddr {
+    if address.ip().is_unspecified() {
+        address.set_ip(match address {
+            SocketAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+            SocketAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+        });
+    }
+    address
 }
 
 /// The path as it stands wherever one is.

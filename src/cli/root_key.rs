@@ -41,12 +41,14 @@ impl fmt::Display for Source {
 #[derive(Debug, thiserror::Error)]
 pub enum RootKeyError {
     /// It is not one.
-    #[error("{place}: {bad}. Make one with: openssl rand -base64 32")]
+    #[error("{place}: {bad}. {remedy}")]
     Bad {
         /// Where it was.
         place: String,
         /// What is wrong with it.
         bad: BadRootKey,
+        /// What to do.
+        remedy: String,
     },
     /// Its file could not be read or written.
     #[error("{path}: {cause}. Check the path and its permissions.")]
@@ -77,9 +79,19 @@ pub(super) fn resolve(
     variables: &Variables,
     sealed_under: Option<Fingerprint>,
 ) -> Result<(RootKey, Source), RootKeyError> {
+    // A new key opens nothing that was sealed under another.
+    let remedy = match sealed_under {
+        Some(wanted) => format!("Give root key {wanted}, which the database is sealed under."),
+        None => "Make one with: openssl rand -base64 32".to_owned(),
+    };
+    let read = |path: &Path| read(path, &remedy);
     if let Some(text) = variables.get("COFFER_ROOT_KEY") {
-        let key = RootKey::parse(text)
-            .map_err(|bad| RootKeyError::Bad { place: "COFFER_ROOT_KEY".to_owned(), bad })?;
+        let place = "COFFER_ROOT_KEY".to_owned();
+        let key = RootKey::parse(text).map_err(|bad| RootKeyError::Bad {
+            place,
+            bad,
+            remedy: remedy.clone(),
+        })?;
         return Ok((key, Source::Variable));
     }
     let credential =
@@ -119,11 +131,14 @@ fn exists(path: &Path) -> Result<bool, RootKeyError> {
     }
 }
 
-fn read(path: &Path) -> Result<RootKey, RootKeyError> {
+fn read(path: &Path, remedy: &str) -> Result<RootKey, RootKeyError> {
     let text = std::fs::read_to_string(path)
         .map(Zeroizing::new)
         .map_err(|cause| RootKeyError::Io { path: path.to_owned(), cause })?;
-    let bad = |bad| RootKeyError::Bad { place: path.display().to_string(), bad };
+    let bad = |bad| {
+        let (place, remedy) = (path.display().to_string(), remedy.to_owned());
+        RootKeyError::Bad { place, bad, remedy }
+    };
     let key = RootKey::parse(&text).map_err(bad)?;
     warn_if_shared(path);
     Ok(key)

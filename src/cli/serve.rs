@@ -30,7 +30,9 @@ pub enum ServeError {
     #[error("{0}")]
     RootKey(#[from] RootKeyError),
     /// The database stays closed.
-    #[error("{error}. The root key came from {source_name}.")]
+    #[error(
+        "{error}. The root key came from {source_name}; give the one that the database was made with."
+    )]
     Unlock {
         /// Why.
         error: UnlockError,
@@ -195,10 +197,7 @@ impl Prepared {
     ) -> Result<(), ServeError> {
         let vault = &self.state.vault;
         record(vault, Action::ServerStart).await?;
-        match vault.finish_deletions().await {
-            Err(vault::Error::Unavailable(why)) => log::warn!("deletions are not finished: {why}"),
-            outcome => outcome?,
-        }
+        vault.finish_deletions()?;
         let server =
             http::serve(self.listener, Arc::clone(&self.state)).map_err(ServeError::Http)?;
         let handle = server.handle();
@@ -256,7 +255,15 @@ pub(super) fn run(config: Config, variables: Variables) -> Result<(), ServeError
         let stop = stop_signal().map_err(ServeError::Http)?;
         let prepared =
             actix_web::web::block(move || prepare(&config, &variables, Parts::default()));
-        let prepared = prepared.await.map_err(|_| ServeError::Failed)??;
+        let mut stop = std::pin::pin!(stop);
+        let prepared = tokio::select! {
+            prepared = prepared => prepared.map_err(|_| ServeError::Failed)??,
+            () = &mut stop => {
+                // Nothing was answered yet, and whatever was begun may be cut
+                // off anywhere; a thread that waits for a file cannot be stopped.
+                std::process::exit(0);
+            }
+        };
         let address = prepared.address();
         let first_start = prepared.first_start;
         let prepared = Prepared { first_start: None, ..prepared };
@@ -269,6 +276,9 @@ pub(super) fn run(config: Config, variables: Variables) -> Result<(), ServeError
         prepared.run(ready, stop).await
     })
 }
+
+/// Signals that come closer together than this are one.
+const ONE_PRESS: std::time::Duration = std::time::Duration::from_millis(500);
 
 /// Resolves at SIGTERM or SIGINT (elsewhere: Ctrl-C).
 fn stop_signal() -> std::io::Result<impl Future<Output = ()>> {
@@ -286,9 +296,13 @@ fn stop_signal() -> std::io::Result<impl Future<Output = ()>> {
             log::info!("{name}: finishing what is under way");
             // Somebody who asks twice does not want to wait for slow clients.
             actix_web::rt::spawn(async move {
-                tokio::select! {
-                    _ = terminate.recv() => {}
-                    _ = interrupt.recv() => {}
+                // One press can arrive twice, by the terminal and by a parent.
+                let asked = std::time::Instant::now();
+                while asked.elapsed() < ONE_PRESS {
+                    tokio::select! {
+                        _ = terminate.recv() => {}
+                        _ = interrupt.recv() => {}
+                    }
                 }
                 log::warn!("asked again: ending at once; what was answered is safe");
                 std::process::exit(1);

@@ -33,6 +33,10 @@ impl ConfigError {
     }
 }
 
+/// Variables of ours that are no settings.
+const OTHER_VARIABLES: [&str; 4] =
+    ["COFFER_ROOT_KEY", "COFFER_ROOT_KEY_FILE", "COFFER_BOOTSTRAP_TOKEN", "COFFER_CONFIG"];
+
 /// The file that is read when none is named, if it exists.
 pub const DEFAULT_FILE: &str = "config.toml";
 
@@ -110,10 +114,20 @@ fn apply_file(config: &mut Config, path: &Path, text: &str) -> Result<(), Config
 }
 
 fn apply_variables(config: &mut Config, variables: &Variables) -> Result<(), ConfigError> {
-    for name in variables.others() {
+    for name in variables.others().filter(|name| !OTHER_VARIABLES.contains(name)) {
+        // Of all names these matter most: without the key that was meant,
+        // another would be made beside the data.
+        let joined = |text: &str| text.replace('_', "");
+        let slip = |known: &&&str| {
+            name != **known && (is_near(name, known) || joined(name) == joined(known))
+        };
+        if let Some(meant) = OTHER_VARIABLES.iter().find(slip) {
+            return Err(ConfigError::new(name, format!("unknown name. Did you mean {meant}?")));
+        }
         let meant = |setting: &&settings::Setting| {
             let (section, key) = (setting.section, setting.key);
             name.eq_ignore_ascii_case(&format!("COFFER_{section}_{key}"))
+                || name.eq_ignore_ascii_case(&format!("COFFER_{key}"))
         };
         if let Some(setting) = SETTINGS.iter().find(meant) {
             let (section, key) = (setting.section.to_uppercase(), setting.key.to_uppercase());

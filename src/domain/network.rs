@@ -17,6 +17,10 @@ impl Network {
             None => (text, None),
         };
         let address: IpAddr = address.parse().ok()?;
+        // An IPv4 range is written as one, not as its image in IPv6.
+        if address.to_canonical() != address {
+            return None;
+        }
         let most = if address.is_ipv4() { 32 } else { 128 };
         let prefix_bits = bits.unwrap_or(most);
         (prefix_bits <= most).then_some(Self { address, prefix_bits })
@@ -57,5 +61,6 @@ mod tests {
         assert!(holds("fd00::/8", "fd12::1"));
         assert!(Network::parse("10.0.0.0/33").is_none());
         assert!(Network::parse("proxy.example").is_none());
+        assert!(Network::parse("::ffff:10.0.0.0/104").is_none());
     }
 }

@@ -7,7 +7,7 @@ use actix_web::http::header::{ALLOW, ContentType, HeaderName, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse, web};
 
 use super::answer::Answer;
-use super::call::{count_stranger, origin, request_id, state};
+use super::call::{count_anybody, origin, request_id, state};
 use super::error::{ApiError, Code};
 use super::wire::Health;
 use super::{docs, form, openapi};
@@ -62,12 +62,12 @@ pub(super) async fn answer_anybody<F: Future<Output = HttpResponse>>(
         let declared = form::check(request.headers(), limit)?;
         form::read(&mut payload, declared, limit, false).await
     };
+    let read: Result<_, ApiError> = read.await;
     let id = request_id(&request);
-    match read.await {
-        Ok(_) if counted => match count_stranger(state(&request), &origin(&request, &id)) {
-            Ok(()) => handler(request).await,
-            Err(limited) => ApiError::from(limited).into_response(&id),
-        },
+    if counted && let Err(limited) = count_anybody(&request, &origin(&request, &id)) {
+        return limited.into_response(&id);
+    }
+    match read {
         Ok(_) => handler(request).await,
         Err(error) => {
             form::linger(request.headers(), &mut payload).await;

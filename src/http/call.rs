@@ -134,18 +134,19 @@ async fn identify(
     payload: &mut web::Payload,
 ) -> Result<(Principal, Body), ApiError> {
     let state = state(request);
+    let known = match form::bearer(request.headers()) {
+        Some(token) => state.access.authenticate(token)?,
+        None => None,
+    };
     let read = async {
         let declared = form::check(request.headers(), state.body_bytes)?;
-        let principal = match form::bearer(request.headers()) {
-            Some(token) => state.access.authenticate(token)?,
-            None => None,
-        };
-        let keep = principal.is_some();
-        let body = form::read(payload, declared, state.body_bytes, keep).await?;
+        let body = form::read(payload, declared, state.body_bytes, known.is_some()).await?;
         // A body can take its time; what was valid before it may not be now.
         let principal = match form::bearer(request.headers()) {
-            Some(token) if keep && !body.is_empty() => state.access.authenticate(token)?,
-            _ => principal,
+            Some(token) if known.is_some() && declared.has_body() => {
+                state.access.authenticate(token)?
+            }
+            _ => known.clone(),
         };
         Ok((principal, body))
     };
@@ -161,6 +162,9 @@ async fn identify(
             Err(error.hint("Send the header Authorization: Bearer <token>."))
         }
         Err(error) => {
+            if known.is_none() {
+                count_stranger(state, origin)?;
+            }
             form::linger(request.headers(), payload).await;
             Err(error)
         }
@@ -214,8 +218,23 @@ pub(super) fn origin(request: &HttpRequest, id: &RequestId) -> Origin {
     Origin { request_id: Some(id.clone()), ip }
 }
 
+/// Counts a request on a route that takes anybody: against its principal if it
+/// has a valid credential, otherwise against its address.
+pub(super) fn count_anybody(request: &HttpRequest, origin: &Origin) -> Result<(), ApiError> {
+    let state = state(request);
+    let known = match form::bearer(request.headers()) {
+        Some(token) => state.access.authenticate(token)?,
+        None => None,
+    };
+    match known {
+        Some(principal) => state.limits.count_principal(&principal.credential)?,
+        None => count_stranger(state, origin)?,
+    }
+    Ok(())
+}
+
 /// Counts a request without a valid credential against its address.
-pub(super) fn count_stranger(state: &State, origin: &Origin) -> Result<(), Limited> {
+fn count_stranger(state: &State, origin: &Origin) -> Result<(), Limited> {
     origin.ip.map_or(Ok(()), |ip| state.limits.count_address(ip))
 }
 

@@ -18,22 +18,30 @@ pub(super) fn client_address(peer: IpAddr, headers: &HeaderMap, trusted: &[Netwo
     if !is_trusted(&peer) {
         return peer;
     }
-    let hops = if headers.contains_key(X_FORWARDED_FOR) {
-        list(headers, &X_FORWARDED_FOR).map(address).collect::<Vec<_>>()
-    } else {
-        list(headers, &FORWARDED).map(|entry| address(forwarded_for(entry)?)).collect()
-    };
-    let mut client = peer;
-    for hop in hops.into_iter().rev() {
-        // An entry that is no address hides who was there; the last proxy that
-        // is known is as far as one can see.
-        let Some(hop) = hop else { break };
-        client = hop;
-        if !is_trusted(&hop) {
-            break;
+    let follow = |hops: Vec<Option<IpAddr>>| {
+        let mut client = peer;
+        for hop in hops.into_iter().rev() {
+            // An entry that is no address hides who was there; the last proxy
+            // that is known is as far as one can see.
+            let Some(hop) = hop else { break };
+            client = hop;
+            if !is_trusted(&hop) {
+                break;
+            }
         }
+        client.to_canonical()
+    };
+    let by_list = follow(list(headers, &X_FORWARDED_FOR).map(address).collect());
+    let entries = list(headers, &FORWARDED).map(|entry| address(forwarded_for(entry)?));
+    let by_standard = follow(entries.collect());
+    match (headers.contains_key(X_FORWARDED_FOR), headers.contains_key(FORWARDED)) {
+        (true, false) => by_list,
+        (false, true) => by_standard,
+        // A proxy writes one of them and may pass the other through as the
+        // client sent it; which is which cannot be told.
+        (true, true) if by_list == by_standard => by_list,
+        _ => peer,
     }
-    client.to_canonical()
 }
 
 /// The comma-separated entries of all headers of this name, in order.
@@ -87,6 +95,13 @@ mod tests {
         assert_eq!(seen("10.0.0.1", &two), "198.51.100.1");
         assert_eq!(seen("10.0.0.1", &[]), "10.0.0.1");
         assert_eq!(seen("10.0.0.1", &[(X_FORWARDED_FOR, "10.0.0.3")]), "10.0.0.3");
+    }
+
+    #[test]
+    fn two_headers_that_disagree_are_not_believed() {
+        let both = |other| [(X_FORWARDED_FOR, "198.51.100.1"), (FORWARDED, other)];
+        assert_eq!(seen("10.0.0.1", &both("for=198.51.100.1")), "198.51.100.1");
+        assert_eq!(seen("10.0.0.1", &both("for=198.51.100.2")), "10.0.0.1");
     }
 
     #[test]

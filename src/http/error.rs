@@ -165,7 +165,7 @@ impl From<vault::Error> for ApiError {
                 .hint("Delete it and create it again."),
             E::WriteOnly => Self::new(Code::SecretWriteOnly, "The secret is write-only")
                 .field("neverReveal")
-                .hint("Its value can be replaced and used by enrolled workloads, but nobody can see it again."),
+                .hint("Its value can be replaced, but nobody can see it again."),
             E::RevealDisabled => {
                 Self::new(Code::RevealDisabled, "Reveal is switched off for the environment")
                     .hint("An admin can switch it on with allowSecretReveal in the environment's settings.")

@@ -36,6 +36,13 @@ pub(super) struct Declared {
     body: bool,
 }
 
+impl Declared {
+    /// Whether there is a body, if only an empty one.
+    pub fn has_body(self) -> bool {
+        self.body
+    }
+}
+
 /// Checks encoding, declared length and type.
 pub(super) fn check(headers: &HeaderMap, limit: usize) -> Result<Declared, ApiError> {
     if headers.contains_key(CONTENT_ENCODING) {

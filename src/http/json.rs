@@ -55,6 +55,21 @@ impl<'a> Members<'a> {
         Ok(Self { members, problems: Vec::new() })
     }
 
+    /// Refuses a member that is this one but for its spelling. Unknown members
+    /// are ignored, but this one must not be lost that way.
+    pub fn refuse_misspelt(&self, name: &'static str) -> Result<(), ApiError> {
+        let folded = |text: &str| {
+            let letters = text.chars().filter(|c| c.is_alphanumeric());
+            letters.flat_map(char::to_lowercase).collect::<String>()
+        };
+        let same = |found: &str| found != name && folded(found) == folded(name);
+        if self.members.iter().any(|(found, _)| same(found)) {
+            let message = format!("The member is spelled {name}.");
+            return Err(ApiError::invalid(message).field(name));
+        }
+        Ok(())
+    }
+
     fn find(&self, name: &str) -> Option<&'a RawValue> {
         self.members.iter().find(|(found, _)| found == name).map(|(_, raw)| *raw)
     }

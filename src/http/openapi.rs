@@ -210,7 +210,9 @@ fn describe(parameter: Parameter) -> ParameterBuilder {
         ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(least)).maximum(most)
     };
     let (name, what, schema) = match parameter {
-        Parameter::Force => ("force", "Delete everything in it, too.", flag()),
+        Parameter::Force => {
+            ("force", "Delete it although it holds secrets, and those with it.", flag())
+        }
         Parameter::Limit => (
             "limit",
             "At most so many rows; all of them if it is not given.",
@@ -303,8 +305,8 @@ fn tag(path: &str) -> &'static str {
     }
 }
 
-/// `get /api/secrets/{id}/value` is `getSecretsValue`... with the method first
-/// and the fixed parts of the path behind it.
+/// The method and the parts of the path: `get /api/secrets/{id}/value` is
+/// `getSecretsByIdValue`.
 fn operation_id(endpoint: &Endpoint) -> String {
     let mut id = endpoint.info.method.as_str().to_lowercase();
     let parts =

@@ -154,6 +154,7 @@ impl RequestBody for CreateSecret {
 
     fn parse(body: &[u8], state: &State) -> Result<Self, ApiError> {
         let mut members = Members::parse(body)?;
+        members.refuse_misspelt("neverReveal")?;
         let key = members.required("key", named(KeyName::parse));
         let (value, generate) = value_members(&mut members, state.vault.limits().value_bytes);
         if !members.has("value") && !members.has("generate") {
@@ -180,6 +181,7 @@ impl RequestBody for PatchSecret {
     fn parse(body: &[u8], state: &State) -> Result<Self, ApiError> {
         let mut members = Members::parse(body)?;
         members.refuse_read_only(&READ_ONLY)?;
+        members.refuse_misspelt("neverReveal")?;
         let (value, generate) = value_members(&mut members, state.vault.limits().value_bytes);
         let body = Self {
             value,

@@ -268,7 +268,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             delete.clone(),
             ENVIRONMENT,
             needs(A::EnvironmentDelete, Environment),
-            "Delete an environment; with force, everything in it too",
+            "Delete an environment and its vars; with force, its secrets too",
             environments::delete,
         )
         .answers::<wire::Done>()

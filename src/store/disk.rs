@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! <data dir>/lock       held (flock) while a server runs
+//! <data dir>/in-use     there is a database to lose
 //! <data dir>/db/db      sled's log: all rows
 //! <data dir>/db/conf    sled's settings
 //! <data dir>/db/snap.*  sled's cache of its page table
@@ -20,7 +21,7 @@
 //!   in between leaves a half that it will not open. Without a log behind it
 //!   the file says nothing and is removed; after opening it is synced.
 //! * A snapshot that is damaged keeps it from opening, although it is only a
-//!   cache. Set aside, after the directory was copied; see [`open_sled`].
+//!   cache; and without it a damaged log opens in an older state. See [`open_sled`].
 //! * Its background flusher logs errors instead of returning them: switched off.
 
 use std::fs::{self, File, TryLockError};
@@ -30,6 +31,10 @@ use std::sync::Arc;
 
 use super::Unavailable;
 use super::overlay::Overlay;
+
+/// Stands in the data directory as soon as there is something to lose. An empty
+/// database beside it is one whose files are gone, not a new one.
+const IN_USE: &str = "in-use";
 
 /// What a caller may choose about the database.
 #[derive(Debug, Clone, Copy)]
@@ -65,6 +70,28 @@ pub enum OpenError {
         path: PathBuf,
         /// What it said.
         cause: io::Error,
+    },
+    /// The log is damaged: without the snapshot only an older state opens.
+    #[error(
+        "the log of the database in {path} is damaged: it can be read up to {readable} of {reached} bytes. Restore a backup. To go on with the older state that can still be read, keep a copy and move the snap.* files away."
+    )]
+    LogDamaged {
+        /// sled's directory.
+        path: PathBuf,
+        /// How far it can be read.
+        readable: u64,
+        /// How far it had been read before.
+        reached: u64,
+    },
+    /// There was a database, and there is none.
+    #[error(
+        "the database in {path} is empty, but there was one. Restore its files or a backup; to begin anew, remove {marker}."
+    )]
+    Gone {
+        /// sled's directory.
+        path: PathBuf,
+        /// The file that says so.
+        marker: PathBuf,
     },
     /// sled refused.
     #[error(
@@ -105,18 +132,28 @@ impl Disk {
         let dir = data_dir.join("db");
         remove_unfinished_snapshots(&dir).map_err(at(&dir))?;
         remove_unfinished_settings(&dir).map_err(at(&dir))?;
-        let config = sled::Config::new()
-            .path(&dir)
-            .cache_capacity(options.cache_bytes)
-            .flush_every_ms(None)
-            .mode(sled::Mode::HighThroughput);
-        let db = open_sled(&config, &dir)?;
+        let config = |dir: &Path| {
+            sled::Config::new()
+                .path(dir)
+                .cache_capacity(options.cache_bytes)
+                .flush_every_ms(None)
+                .mode(sled::Mode::HighThroughput)
+        };
+        let db = open_sled(config, &dir)?;
+        let in_use = data_dir.join(IN_USE);
+        let was_used = in_use.try_exists().map_err(at(&in_use))?;
+        if was_used && db.is_empty() {
+            return Err(OpenError::Gone { path: dir, marker: in_use });
+        }
         let log_path = dir.join("db");
         let log = File::open(&log_path).map_err(at(&log_path))?;
         let settings = dir.join("conf");
         File::open(&settings).and_then(|file| file.sync_all()).map_err(at(&settings))?;
-        for made in [dir.as_path(), data_dir] {
+        for made in [dir.as_path(), data_dir, parent(data_dir)] {
             sync_directory(made).map_err(at(made))?;
+        }
+        if !was_used && !db.is_empty() {
+            super::write_private(&in_use, "").map_err(at(&in_use))?;
         }
         let space = FreeSpace { dir, floor_bytes: options.min_free_bytes };
         Ok(Self { tree: (*db).clone(), db, log, space, lock: Arc::new(lock) })
@@ -133,6 +170,12 @@ impl Disk {
     /// The lock on the directory. Whoever keeps sled open keeps this, too.
     pub fn lock(&self) -> Arc<File> {
         Arc::clone(&self.lock)
+    }
+
+    /// Says, on disk, that there is something to lose from now on.
+    pub fn mark_in_use(&self) -> io::Result<()> {
+        let Some(data_dir) = self.space.dir.parent() else { return Ok(()) };
+        super::write_private(&data_dir.join(IN_USE), "")
     }
 
     /// Applies everything at once and returns when it would survive a power cut.
@@ -159,6 +202,9 @@ pub(super) struct FreeSpace {
 pub(super) enum Share {
     /// What lies above the floor.
     Common,
+    /// Down to half of it: for records of what was refused, which anybody with
+    /// a credential can bring about.
+    Refusals,
     /// Down to a quarter of it: for what makes room or must be recorded.
     Reserve,
 }
@@ -174,6 +220,7 @@ impl FreeSpace {
     pub fn check(&self, left: u64, share: Share) -> Result<(), Unavailable> {
         let floor = match share {
             Share::Common => self.floor_bytes,
+            Share::Refusals => self.floor_bytes / 2,
             Share::Reserve => self.floor_bytes / 4,
         };
         if left >= floor { Ok(()) } else { Err(Unavailable::DiskNearlyFull) }
@@ -181,28 +228,74 @@ impl FreeSpace {
 }
 
 /// Opens sled. Its snapshots are a cache of what its log says, so one that is
-/// damaged is no reason to stay closed: the directory is copied as it is, the
-/// snapshots are moved into the copy's place, and the log alone is tried once.
-fn open_sled(config: &sled::Config, dir: &Path) -> Result<sled::Db, OpenError> {
+/// damaged is no reason to stay closed. But sled says the same of a damaged log,
+/// and without the snapshots it would open as much of that as it can read, an
+/// older state, as if nothing had happened. So a copy is tried first: a snapshot
+/// is named after the place up to which the log had been read, and the copy must
+/// come as far as that without it. Only then are the snapshots set aside.
+fn open_sled(config: impl Fn(&Path) -> sled::Config, dir: &Path) -> Result<sled::Db, OpenError> {
     let sled = |cause| OpenError::Sled { path: dir.to_owned(), cause };
-    let cause = match config.open() {
+    let cause = match config(dir).open() {
         Err(cause @ sled::Error::Corruption { .. }) => cause,
         opened => return opened.map_err(sled),
     };
     let io = |cause| OpenError::Io { path: dir.to_owned(), cause };
-    let snapshots = snapshots(dir).map_err(io)?;
-    if snapshots.is_empty() {
+    let reached = last_snapshot(dir).map_err(io)?;
+    if reached == 0 {
         return Err(sled(cause));
     }
-    let copy = copy_aside(dir).map_err(io)?;
-    log::error!(
-        "the database does not open ({cause}); a copy of it as it was is in {}; trying again without its snapshots, which are only a cache",
-        copy.display()
-    );
-    for snapshot in snapshots {
-        fs::remove_file(snapshot).map_err(io)?;
+    let trial = dir.with_extension("trial");
+    let tried = try_without_snapshots(&config, dir, &trial);
+    fs::remove_dir_all(&trial).or_else(ignore_missing).map_err(io)?;
+    let readable = tried.map_err(io)?.ok_or_else(|| sled(cause.clone()))?;
+    if readable < reached {
+        return Err(OpenError::LogDamaged { path: dir.to_owned(), readable, reached });
     }
-    config.open().map_err(sled)
+    let aside = unused_name(dir);
+    fs::create_dir(&aside).map_err(io)?;
+    for snapshot in snapshots(dir).map_err(io)? {
+        let name = snapshot.file_name().expect("a file that was listed has a name");
+        fs::rename(&snapshot, aside.join(name)).map_err(io)?;
+    }
+    log::error!(
+        "sled's snapshot is damaged ({cause}); its log is whole, so nothing is lost; the snapshot is set aside in {}",
+        aside.display()
+    );
+    config(dir).open().map_err(sled)
+}
+
+/// How far a copy of the log can be read; `None` when it does not open at all.
+fn try_without_snapshots(
+    config: &impl Fn(&Path) -> sled::Config,
+    dir: &Path,
+    trial: &Path,
+) -> io::Result<Option<u64>> {
+    fs::remove_dir_all(trial).or_else(ignore_missing)?;
+    fs::create_dir(trial)?;
+    for name in ["db", "conf"] {
+        fs::copy(dir.join(name), trial.join(name))?;
+    }
+    match config(trial).open() {
+        // Opening writes a snapshot, and thereby says how far it came.
+        Ok(_) => last_snapshot(trial).map(Some),
+        Err(error) => {
+            log::error!("without its snapshot the log does not open either: {error}");
+            Ok(None)
+        }
+    }
+}
+
+fn ignore_missing(error: io::Error) -> io::Result<()> {
+    if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) }
+}
+
+/// The place in the log that the newest snapshot stands for, 0 without one.
+fn last_snapshot(dir: &Path) -> io::Result<u64> {
+    let place = |path: &PathBuf| {
+        let name = path.file_name()?.to_str()?;
+        u64::from_str_radix(name.strip_prefix("snap.")?, 16).ok()
+    };
+    Ok(snapshots(dir)?.iter().filter_map(place).max().unwrap_or(0))
 }
 
 fn snapshots(dir: &Path) -> io::Result<Vec<PathBuf>> {
@@ -216,20 +309,12 @@ fn snapshots(dir: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(found)
 }
 
-/// Copies the files of sled's directory into a new one beside it.
-fn copy_aside(dir: &Path) -> io::Result<PathBuf> {
-    let copy = (1..)
+/// A name beside sled's directory that is not taken.
+fn unused_name(dir: &Path) -> PathBuf {
+    (1..)
         .map(|n: u32| dir.with_extension(format!("damaged.{n}")))
         .find(|path| !path.exists())
-        .expect("there are more numbers than directories");
-    fs::create_dir(&copy)?;
-    for entry in fs::read_dir(dir)? {
-        let entry = entry?;
-        if entry.file_type()?.is_file() {
-            fs::copy(entry.path(), copy.join(entry.file_name()))?;
-        }
-    }
-    Ok(copy)
+        .expect("there are more numbers than directories")
 }
 
 /// Makes a directory with all that lead to it, each of them durable.
@@ -268,6 +353,8 @@ fn remove_unfinished_settings(dir: &Path) -> io::Result<()> {
     let settings = dir.join("conf");
     match fs::metadata(dir.join("db")) {
         Ok(log) if log.len() > 0 => return Ok(()),
+        // Where there is a snapshot there was a log.
+        _ if last_snapshot(dir).unwrap_or(0) > 0 => return Ok(()),
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }

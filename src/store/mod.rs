@@ -3,7 +3,7 @@
 //! Owns: the data directory, the keyspace, the rows, the one writer.
 //! Must never: see a value of a secret (rows hold ciphertext), decide who may
 //! do what, or answer a write before it would survive a power cut.
-//! Called by: `vault` and `access`, with typed tables.
+//! Called by: `vault` and `access`, with typed tables; `cli` opens it.
 //!
 //! One sled tree holds everything, told apart by the first byte of the key
 //! (`keyspace`), because a batch on one tree is atomic and a transaction over
@@ -128,6 +128,17 @@ impl Store {
         self.answered(self.writer.queue(Share::Reserve, audited(change))?.await)
     }
 
+    /// Likewise, for records of what was refused: anybody with a credential can
+    /// bring those about, so they may not use up what the others need.
+    pub async fn commit_refusal<T, E, F>(&self, change: F) -> Result<T, CommitError<E>>
+    where
+        F: FnOnce(&mut Tx<'_>) -> Result<(T, Draft), E> + Send + 'static,
+        T: Send + 'static,
+        E: Send + 'static,
+    {
+        self.answered(self.writer.queue(Share::Refusals, audited(change))?.await)
+    }
+
     /// Likewise, without an audit row: only for finishing, bit by bit, what an
     /// audited change has begun.
     pub async fn finish<T, E, F>(&self, change: F) -> Result<T, CommitError<E>>
@@ -155,6 +166,11 @@ impl Store {
         answer: Result<Result<T, CommitError<E>>, N>,
     ) -> Result<T, CommitError<E>> {
         answer.unwrap_or_else(|_| Err(self.writer.unanswered()))
+    }
+
+    /// The rows of a table from its last one back.
+    pub fn scan_back<T: Table>(&self) -> impl Iterator<Item = Result<(T::Key, T::Row), ReadError>> {
+        view::tree_scan_back::<T>(&self.tree)
     }
 
     /// Counts the changes that an environment has seen since the server

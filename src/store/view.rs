@@ -117,3 +117,13 @@ pub(super) fn tree_scan<'a>(tree: &'a sled::Tree, prefix: &[u8], after: Option<&
         }),
     )
 }
+
+pub(super) fn tree_scan_back<T: Table>(
+    tree: &sled::Tree,
+) -> impl Iterator<Item = Result<(T::Key, T::Row), ReadError>> + use<T> {
+    tree.scan_prefix([T::PREFIX]).rev().map(|found| {
+        let (key, row) = found?;
+        let key = T::decode(&key[1..]).ok_or(ReadError::Damaged { table: T::PREFIX })?;
+        Ok((key, decode_row::<T>(&row)?))
+    })
+}

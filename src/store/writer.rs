@@ -69,6 +69,11 @@ impl Tx<'_> {
         self.own.set(full_key::<T>(key), Some(encode_row::<T>(row)));
     }
 
+    /// About how many bytes of keys and rows this change writes or removes.
+    pub fn written_bytes(&self) -> usize {
+        self.own.size()
+    }
+
     /// Removes a row; it need not be there.
     pub fn remove<T: Table>(&mut self, key: &T::Key) {
         self.touched.extend(T::environment(key));
@@ -134,7 +139,8 @@ impl Writer {
         let (queue, changes) = sync_channel(QUEUE_CHANGES);
         let (fail, failed) = watch::channel(false);
         let space = disk.space().clone();
-        let work = Work { disk, chain, revisions };
+        let is_new = disk.tree().is_empty();
+        let work = Work { is_new, fail: fail.clone(), disk, chain, revisions };
         let thread =
             std::thread::Builder::new().name("coffer-writer".to_owned()).spawn(move || {
                 // A panic in here leaves the chain in a state that nobody knows, so
@@ -226,8 +232,21 @@ impl Writer {
     }
 }
 
+/// Says that the writer has failed when it panics.
+struct FailOnPanic(watch::Sender<bool>);
+
+impl Drop for FailOnPanic {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.send_replace(true);
+        }
+    }
+}
+
 /// What the thread owns.
 struct Work {
+    is_new: bool,
+    fail: watch::Sender<bool>,
     disk: Disk,
     chain: Chain,
     revisions: Arc<Revisions>,
@@ -248,9 +267,17 @@ impl Work {
         Ok(())
     }
 
+    /// After the first group that a new database takes.
+    fn mark_in_use(&mut self) -> std::io::Result<()> {
+        if std::mem::take(&mut self.is_new) { self.disk.mark_in_use() } else { Ok(()) }
+    }
+
     /// Runs a group; `false` when the queue said stop.
     fn group(&mut self, first: Change, queue: &Receiver<Message>) -> std::io::Result<bool> {
         let mut group = Group { left: self.disk.space().left(), ..Group::default() };
+        // Goes before the group does: whoever then sees no answer come must not
+        // believe that nothing was written.
+        let _panic = FailOnPanic(self.fail.clone());
         let mut next = Some(Message::Change(first));
         let mut go_on = true;
         while let Some(message) = next.take() {
@@ -269,7 +296,7 @@ impl Work {
                 full_key::<AuditHead>(&()),
                 Some(encode_row::<AuditHead>(&HeadRow::new(&self.chain.head()))),
             );
-            self.disk.apply(group.writes)
+            self.disk.apply(group.writes).and_then(|()| self.mark_in_use())
         };
         // Before anybody is answered, so that no answer is older than a list
         // that was kept under the revision before it.

@@ -8,7 +8,7 @@ use crate::domain::{EnvironmentId, Timestamp, UserId};
 use crate::store::{AuditHead, AuditRows, ReadError, View};
 
 use super::unlock::verify_rows;
-use super::{Administer, Error, Permit, Read, Vault};
+use super::{Administer, Error, Permit, Read, Unavailable, Vault};
 
 /// Which rows are wanted. What is `None` does not matter.
 #[derive(Debug, Clone, Default)]
@@ -75,24 +75,25 @@ pub struct Verification {
 
 impl Vault {
     /// The rows that match, of those that the caller may read. Walks the whole
-    /// log, from its end; a row that is damaged is logged and left out. May
-    /// block on the disk.
+    /// log, from its end; rows that are damaged are left out. May block on the
+    /// disk. Only so many walks go on at a time: each costs as much as the log is
+    /// long, whoever asks for it.
     pub fn audit_logs(
         &self,
         permit: &Permit<Read>,
         query: &AuditQuery,
     ) -> Result<AuditPage, Error> {
+        let _walk = self.walks.try_acquire().map_err(|_| Unavailable::Overloaded)?;
         let mut page = AuditPage { rows: Vec::new(), total: 0 };
-        let mut skipped = 0;
-        let newest = self.store.get::<AuditHead>(&())?.map_or(0, |row| row.head().seq);
-        for seq in (1..=newest).rev() {
-            let row = match self.store.get::<AuditRows>(&seq) {
-                Ok(Some(stored)) => stored.row(),
-                Ok(None) | Err(ReadError::Damaged { .. }) => None,
+        let (mut skipped, mut damaged) = (0, 0);
+        for found in self.store.scan_back::<AuditRows>() {
+            let row = match found {
+                Ok((_, stored)) => stored.row(),
+                Err(ReadError::Damaged { .. }) => None,
                 Err(error) => return Err(error.into()),
             };
             let Some(row) = row else {
-                log::error!("audit row {seq} is damaged or missing; verify the log");
+                damaged += 1;
                 continue;
             };
             let environment = row.draft.environment.as_ref().map(|at| at.id);
@@ -100,7 +101,7 @@ impl Vault {
                 continue;
             }
             page.total += 1;
-            if query.before_seq.is_some_and(|before| seq >= before) {
+            if query.before_seq.is_some_and(|before| row.seq >= before) {
                 continue;
             }
             if skipped < query.offset {
@@ -109,12 +110,16 @@ impl Vault {
                 page.rows.push(row);
             }
         }
+        if damaged > 0 {
+            log::error!("{damaged} audit rows are damaged; verify the log");
+        }
         Ok(page)
     }
 
     /// Walks the chain from its first row to the end it has now. May block on
     /// the disk.
     pub fn verify_audit_log(&self, _permit: &Permit<Administer>) -> Result<Verification, Error> {
+        let _walk = self.walks.try_acquire().map_err(|_| Unavailable::Overloaded)?;
         // The head is read first; rows that come meanwhile lie behind it.
         let head = self.store.get::<AuditHead>(&())?.map(|row| row.head());
         let last = head.as_ref().map_or(u64::MAX, |head| head.seq);

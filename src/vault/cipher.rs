@@ -154,11 +154,17 @@ pub(super) fn latch(
     keyring.wrap(random, &key, &to.key_aad())
 }
 
-/// Whether a data key was wrapped for a never-reveal secret, whatever the
-/// secret's row says now.
-pub(super) fn is_latched(keyring: &Keyring, binding: &Binding, data_key: &WrappedKey) -> bool {
-    let latched = Binding { mode: RevealMode::NeverReveal, ..binding.clone() };
-    keyring.unwrap(data_key, &latched.key_aad()).is_ok()
+/// The mode that a data key was wrapped for, whatever the secret's row says
+/// now; `None` when it unwraps for neither.
+pub(super) fn sealed_mode(
+    keyring: &Keyring,
+    binding: &Binding,
+    data_key: &WrappedKey,
+) -> Option<RevealMode> {
+    [RevealMode::NeverReveal, RevealMode::Revealable].into_iter().find(|mode| {
+        let binding = Binding { mode: *mode, ..binding.clone() };
+        keyring.unwrap(data_key, &binding.key_aad()).is_ok()
+    })
 }
 
 fn open(

@@ -1,25 +1,34 @@
 //! The verbs on environments.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::json;
 
 use crate::audit::{Action, ResourceType};
 use crate::domain::{
-    DisplayName, EnvironmentId, EnvironmentInfo, EnvironmentName, SecretId, Settings, Timestamp,
+    DisplayName, EnvironmentId, EnvironmentInfo, EnvironmentName, Settings, Timestamp,
 };
 use crate::store::{
     Counts, Doomed, EnvironmentNames, EnvironmentRow, Environments, ReadError, SecretPlace,
-    SecretPlaces, Secrets, Tx, VarPlace, Vars, View,
+    SecretPlaces, Secrets, Store, Table, Tx, VarPlace, VarPlaces, Vars, View,
 };
 
 use super::lookup::{counts, environment_row};
 use super::secrets::remove_secret;
 use super::vars::remove_var;
-use super::{Administer, Error, Permit, Random, Read, Vault, policy};
+use super::{Administer, Error, Permit, Random, Read, Unavailable, Vault, policy};
 
 /// How many secrets and how many vars one batch of a deletion removes.
 const SWEEP_ROWS: usize = 100;
+/// Bytes of keys after which a batch of a deletion is large enough: a batch
+/// stops all reads while it is applied.
+const SWEEP_BYTES: usize = 64 << 10;
+/// How long the answer to a deletion waits for the environment to be emptied.
+const EMPTYING_WAIT: Duration = Duration::from_secs(10);
+/// How long emptying waits when no write is taken.
+const EMPTYING_PAUSE: Duration = Duration::from_millis(250);
 
 /// An environment to create.
 #[derive(Debug, Clone)]
@@ -132,49 +141,89 @@ impl Vault {
         let id = permit.environment()?.id();
         let draft = permit.draft(Action::EnvironmentDelete, self.now());
         let deleted = self.commit_from_reserve(move |tx| {
-            let row = environment_row(tx, id)?;
+            let row = match environment_row(tx, id) {
+                // What it was called can be told from the row that leads to it.
+                Err(Error::Damaged(_)) if force => None,
+                row => Some(row?),
+            };
             let counts = counts(tx, id)?;
             if !force && tx.keys::<Secrets>(&id.to_bytes()).next().is_some() {
                 return Err(Error::NotEmpty { secrets: counts.secrets });
             }
             tx.put::<Doomed>(&id, &());
             tx.remove::<Counts>(&id);
-            tx.remove::<EnvironmentNames>(&row.name.folded());
+            let name = match &row {
+                Some(row) => Some(row.name.folded()),
+                None => led_to::<EnvironmentNames>(tx, &id)?,
+            };
+            if let Some(name) = &name {
+                tx.remove::<EnvironmentNames>(name);
+            }
             tx.remove::<Environments>(&id);
-            let draft = policy::label(draft, id, &row).on(id, Some(row.name.as_str())).details(
+            let draft = match &row {
+                Some(row) => policy::label(draft, id, row).on(id, Some(row.name.as_str())),
+                None => draft.on(id, name.as_deref()),
+            };
+            let draft = draft.details(
                 &json!({ "force": force, "secrets": counts.secrets, "vars": counts.vars }),
             );
             Ok(((), draft))
         });
         deleted.await?;
-        if let Err(error) = self.empty(id).await {
-            // It is deleted all the same; the next start goes on.
-            log::warn!("emptying a deleted environment was interrupted: {error}");
+        // In a task of its own: a client that goes away must not stop it. It is
+        // waited for, so that the answer usually means that nothing is left; on
+        // a full disk that can take long, and the environment is gone already.
+        let emptied = self.empty_in_background(id);
+        let _ = tokio::time::timeout(EMPTYING_WAIT, emptied).await;
+        Ok(())
+    }
+
+    /// Goes on, in the background, with what deletions left when the server was
+    /// stopped.
+    pub fn finish_deletions(&self) -> Result<(), Error> {
+        for found in self.store.keys::<Doomed>(&[]) {
+            match found {
+                Ok(id) => {
+                    log::info!("removing what is left of the deleted environment {id}");
+                    self.empty_in_background(id);
+                }
+                Err(damaged @ ReadError::Damaged { .. }) => log::error!("a deletion: {damaged}"),
+                Err(error) => return Err(error.into()),
+            }
         }
         Ok(())
     }
 
-    /// Goes on with what a deletion left when the server was stopped.
-    pub async fn finish_deletions(&self) -> Result<(), Error> {
-        let doomed = self.store.keys::<Doomed>(&[]).collect::<Result<Vec<_>, _>>()?;
-        for id in doomed {
-            log::info!("removing what is left of the deleted environment {id}");
-            self.empty(id).await?;
-        }
-        Ok(())
-    }
-
-    async fn empty(&self, id: EnvironmentId) -> Result<(), Error> {
-        while !self.store.finish(move |tx| sweep(tx, id)).await? {}
-        Ok(())
+    fn empty_in_background(&self, id: EnvironmentId) -> tokio::task::JoinHandle<()> {
+        tokio::spawn(empty(Arc::clone(&self.store), id))
     }
 }
 
-/// Removes some rows of a deleted environment; `true` when none are left.
+/// Removes everything of a deleted environment. When the server stops first,
+/// its next start goes on.
+async fn empty(store: Arc<Store>, id: EnvironmentId) {
+    loop {
+        match store.finish(move |tx| sweep(tx, id)).await.map_err(Error::from) {
+            Ok(true) => return,
+            Ok(false) => {}
+            Err(Error::Unavailable(Unavailable::Overloaded | Unavailable::DiskNearlyFull)) => {
+                tokio::time::sleep(EMPTYING_PAUSE).await;
+            }
+            Err(Error::Unavailable(_)) => return,
+            Err(error) => {
+                log::error!("the deleted environment {id} cannot be emptied: {error}");
+                return;
+            }
+        }
+    }
+}
+
+/// Removes some rows of a deleted environment; `true` when none are left. Keys
+/// that cannot be read stay where they are: they lead nowhere.
 fn sweep(tx: &mut Tx<'_>, id: EnvironmentId) -> Result<bool, Error> {
     let within = id.to_bytes();
-    let secrets = tx.keys::<Secrets>(&within).take(SWEEP_ROWS).collect::<Result<Vec<_>, _>>()?;
-    let vars = tx.keys::<Vars>(&within).take(SWEEP_ROWS).collect::<Result<Vec<_>, _>>()?;
+    let secrets: Vec<_> = tx.keys::<Secrets>(&within).flatten().take(SWEEP_ROWS).collect();
+    let vars: Vec<_> = tx.keys::<Vars>(&within).flatten().take(SWEEP_ROWS).collect();
     if secrets.is_empty() && vars.is_empty() {
         tx.remove::<Doomed>(&id);
         return Ok(true);
@@ -183,7 +232,7 @@ fn sweep(tx: &mut Tx<'_>, id: EnvironmentId) -> Result<bool, Error> {
         let place = SecretPlace { environment: id, key: at.1.clone() };
         let secret = match tx.get::<Secrets>(&at) {
             Ok(row) => row.map(|row| row.id),
-            Err(ReadError::Damaged { .. }) => secret_at(tx, &place)?,
+            Err(ReadError::Damaged { .. }) => led_to::<SecretPlaces>(tx, &place)?,
             Err(error) => return Err(error.into()),
         };
         match secret {
@@ -192,22 +241,33 @@ fn sweep(tx: &mut Tx<'_>, id: EnvironmentId) -> Result<bool, Error> {
             }
             None => tx.remove::<Secrets>(&at),
         }
+        if tx.written_bytes() > SWEEP_BYTES {
+            return Ok(false);
+        }
     }
     for at in vars {
         let place = VarPlace { environment: id, key: at.1.clone() };
-        match tx.get::<Vars>(&at) {
-            Ok(Some(row)) => remove_var(tx, &place, &row),
-            // What it is made of cannot be told any more.
-            Ok(None) | Err(ReadError::Damaged { .. }) => tx.remove::<Vars>(&at),
+        let var = match tx.get::<Vars>(&at) {
+            Ok(row) => row.map(|row| row.id),
+            Err(ReadError::Damaged { .. }) => led_to::<VarPlaces>(tx, &place)?,
             Err(error) => return Err(error.into()),
+        };
+        match var {
+            Some(var) => {
+                remove_var(tx, &place, var)?;
+            }
+            None => tx.remove::<Vars>(&at),
         }
     }
     Ok(false)
 }
 
-/// The id of the secret whose row is damaged, from the rows that lead to it.
-fn secret_at(view: &impl View, place: &SecretPlace) -> Result<Option<SecretId>, ReadError> {
-    for found in view.scan::<SecretPlaces>(&[], None) {
+/// The id whose place is this one: for a row that is too damaged to say.
+fn led_to<T: Table<Row: PartialEq>>(
+    view: &impl View,
+    place: &T::Row,
+) -> Result<Option<T::Key>, ReadError> {
+    for found in view.scan::<T>(&[], None) {
         match found {
             Ok((id, at)) if at == *place => return Ok(Some(id)),
             Ok(_) | Err(ReadError::Damaged { .. }) => {}

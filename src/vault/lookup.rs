@@ -68,7 +68,11 @@ pub(super) fn environment_row(
     view: &impl View,
     id: EnvironmentId,
 ) -> Result<EnvironmentRow, Error> {
-    view.get::<Environments>(&id)?.ok_or(Error::NotFound(ResourceType::Environment))
+    match view.get::<Environments>(&id) {
+        Ok(row) => row.ok_or(Error::NotFound(ResourceType::Environment)),
+        Err(ReadError::Damaged { .. }) => Err(Error::Damaged(ResourceType::Environment)),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// A row that is reached by its own id through a second row that says where it is.
@@ -125,10 +129,12 @@ pub(super) fn locate<K: Placed>(view: &impl View, id: Id<K>) -> Result<(K::Place
         error => Error::Read(error),
     };
     let Some(place) = K::place(view, id).map_err(damaged)? else { return Err(missing) };
+    // What is left of a deleted environment is gone for everybody.
+    if !view.has::<Environments>(&K::environment(&place))? {
+        return Err(missing);
+    }
     match K::row(view, id, &place).map_err(damaged)? {
-        // What is left of a deleted environment is gone for everybody.
-        Some(row) if view.has::<Environments>(&K::environment(&place))? => Ok((place, row)),
-        Some(_) => Err(missing),
+        Some(row) => Ok((place, row)),
         // The place and its row come and go together. Both gone: deleted since
         // the place was read. A place that is still there leads nowhere.
         None if K::place(view, id).map_err(damaged)?.is_some() => Err(Error::Damaged(K::TYPE)),
@@ -167,8 +173,12 @@ pub(super) fn count(
     id: EnvironmentId,
     change: impl FnOnce(&mut CountsRow),
 ) -> Result<(), Error> {
+    // Counting anew sees the change already.
+    let anew = matches!(tx.get::<Counts>(&id), Err(ReadError::Damaged { .. }));
     let mut row = counts(tx, id)?;
-    change(&mut row);
+    if !anew {
+        change(&mut row);
+    }
     tx.put::<Counts>(&id, &row);
     Ok(())
 }
@@ -220,7 +230,7 @@ impl Vault {
                 draft = draft.on(id, None);
             }
         }
-        self.record(self.labelled(draft, environment)?).await
+        self.record_refused(self.labelled(draft, environment)?).await
     }
 
     /// The id of a row that exists and that the caller's scope covers. To a
@@ -244,7 +254,10 @@ impl Vault {
         let environment = place.as_ref().map(K::environment);
         match (id, environment) {
             (Some(id), Some(environment)) if permit.covers(environment) => return Ok(id),
-            _ if !permit.is_scoped() => return Err(Error::NotFound(K::TYPE)),
+            // A reveal is in the log whatever comes of it.
+            _ if !permit.is_scoped() && action != Action::SecretReveal => {
+                return Err(Error::NotFound(K::TYPE));
+            }
             _ => {}
         }
         let code = if environment.is_some() { "FORBIDDEN_SCOPE" } else { "NOT_FOUND" };
@@ -252,7 +265,7 @@ impl Vault {
         if let Some(id) = id {
             draft = draft.on(id, None);
         }
-        self.record(self.labelled(draft, environment)?).await?;
+        self.record_refused(self.labelled(draft, environment)?).await?;
         Err(Error::NotFound(K::TYPE))
     }
 

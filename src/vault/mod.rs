@@ -5,7 +5,8 @@
 //! Must never: return plaintext by any other way than `reveal` (to a person,
 //! by a `policy::Revealable` ticket); know HTTP; trust a flag in the
 //! database that the cipher does not confirm.
-//! Called by: `http`, one verb per request. Uses `store` for rows.
+//! Called by: `http`, one verb per request; `access` and `cli` at the start.
+//! Uses `store` for rows.
 //!
 //! A verb takes a [`Permit`]: proof that the caller was authorised for its
 //! level and place. Checks that depend on the row are made inside the writer,
@@ -47,6 +48,8 @@ pub use crate::store::Unavailable;
 
 use std::sync::Arc;
 
+use tokio::sync::Semaphore;
+
 use crate::audit::{Action, AuditKey, Draft};
 use crate::domain::{Clock, EnvironmentId, Origin, Principal, Timestamp};
 use crate::store::Store;
@@ -68,6 +71,8 @@ pub struct Vault {
     store: Arc<Store>,
     keyring: Arc<Keyring>,
     audit_key: AuditKey,
+    /// Walks over the whole audit log that may go on at a time.
+    walks: Semaphore,
     clock: Arc<dyn Clock>,
     random: Random,
     limits: Limits,
@@ -80,6 +85,7 @@ impl Vault {
             store: Arc::clone(&unlocked.store),
             keyring: Arc::clone(&unlocked.keyring),
             audit_key: unlocked.audit_key.clone(),
+            walks: Semaphore::new(2),
             clock,
             random: Random,
             limits,
@@ -116,10 +122,9 @@ impl Vault {
         self.store.revision(environment)
     }
 
-    /// Writes an audit row about something that changes nothing else: start,
-    /// stop, a refusal.
-    pub async fn record(&self, draft: Draft) -> Result<(), Error> {
-        self.commit_from_reserve(move |_| Ok(((), draft))).await
+    /// Writes an audit row about something that was refused.
+    async fn record_refused(&self, draft: Draft) -> Result<(), Error> {
+        self.store.commit_refusal(move |_| Ok(((), draft))).await.map_err(Error::from)
     }
 
     /// Writes an audit row about what the server itself does.
@@ -129,7 +134,8 @@ impl Vault {
         details: &serde_json::Value,
     ) -> Result<(), Error> {
         let draft = Draft::new(action, &Principal::host(), &Origin::host(), self.now());
-        self.record(draft.details(details)).await
+        let draft = draft.details(details);
+        self.commit_from_reserve(move |_| Ok(((), draft))).await
     }
 
     async fn commit<T: Send + 'static>(

@@ -14,7 +14,7 @@ use super::cipher::{self, Binding};
 use super::keyring::Keyring;
 use super::lookup::{Placed, count, environment_row, locate, not_before};
 use super::policy::{Revealable, may_reveal};
-use super::versions::{Put, latch_versions, put_version, remove_versions, sealed_value};
+use super::versions::{Put, latch_versions, numbers, put_version, remove_versions, sealed_value};
 use super::{
     Error, NewValue, Page, Permit, Plaintext, Read, Reveal, Revealed, Vault, Write, policy,
 };
@@ -158,7 +158,13 @@ impl Vault {
         let draft = permit.draft(Action::SecretReveal, self.now());
         let keyring = self.keyring.clone();
         let ticket = self.commit(move |tx| {
-            let (draft, environment, row, place) = about_secret(tx, id, draft)?;
+            let (draft, environment, row, place) = match about_secret(tx, id, draft.clone()) {
+                Ok(about) => about,
+                Err(damaged @ Error::Damaged(_)) => {
+                    return Ok((Err(damaged), draft.on(id, None).refused("SECRET_UNREADABLE")));
+                }
+                Err(error) => return Err(error),
+            };
             let decided = reveal_ticket(tx, &permit, &keyring, &environment, binding(&place, &row));
             Ok(match decided {
                 Ok(ticket) => (Ok(ticket), draft),
@@ -290,6 +296,30 @@ fn reveal_ticket(
     Ok(ticket)
 }
 
+/// The strictest mode that any kept version of a secret was sealed for; `None`
+/// when no version can tell.
+fn sealed_mode(
+    tx: &Tx<'_>,
+    keyring: &Keyring,
+    bound: &Binding,
+) -> Result<Option<RevealMode>, Error> {
+    let mut strictest = None;
+    for version in numbers(tx, bound.secret)? {
+        let row = match tx.get::<Versions>(&(bound.secret, version)) {
+            Ok(Some(row)) => row,
+            Ok(None) | Err(ReadError::Damaged { .. }) => continue,
+            Err(error) => return Err(error.into()),
+        };
+        let bound = Binding { version, ..bound.clone() };
+        match cipher::sealed_mode(keyring, &bound, &row.data_key) {
+            Some(RevealMode::NeverReveal) => return Ok(Some(RevealMode::NeverReveal)),
+            Some(RevealMode::Revealable) => strictest = Some(RevealMode::Revealable),
+            None => {}
+        }
+    }
+    Ok(strictest)
+}
+
 /// A patch on its way through the writer.
 struct Update {
     value: Option<Plaintext>,
@@ -315,16 +345,22 @@ impl Update {
         let environment = environment_row(tx, place.environment)?;
         let old_version = row.version;
         let mut changed = Vec::new();
-        // Somebody who can write the database, but has no key, could clear the
-        // flag and wait for the next value. The data key knows better.
-        if !row.mode.never_reveal()
-            && let Ok(Some(current)) = tx.get::<Versions>(&(id, row.version))
-            && cipher::is_latched(keyring, &binding(&place, &row), &current.data_key)
-        {
-            log::error!(
-                "the neverReveal flag of {id} was cleared in the database; it is set again"
-            );
-            row.mode = RevealMode::NeverReveal;
+        if !row.mode.never_reveal() {
+            // Somebody who can write the database, but has no key, could clear
+            // the flag and wait for the next value. The data keys know better;
+            // and where none of them can tell, no value is taken on trust.
+            match sealed_mode(tx, keyring, &binding(&place, &row))? {
+                Some(RevealMode::Revealable) => {}
+                Some(RevealMode::NeverReveal) => {
+                    log::error!("the neverReveal flag of {id} was cleared in the database");
+                    row.mode = RevealMode::NeverReveal;
+                    changed.push("neverReveal");
+                }
+                None if self.value.is_some() && self.never_reveal != Some(true) => {
+                    return Err(Error::Damaged(ResourceType::Secret));
+                }
+                None => {}
+            }
         }
         if self.never_reveal == Some(false) && row.mode.never_reveal() {
             return Err(Error::NeverRevealIsForGood);

@@ -130,8 +130,13 @@ pub(super) fn verify_rows<E: From<Broken> + From<ReadError>>(
 fn check_end(opened: &Opened, head: Option<&Head>) -> Result<(), UnlockError> {
     let Some(head) = head else { return Ok(()) };
     let broken = |seq, what| Err(Broken { seq, what }.into());
-    if opened.has::<AuditRows>(&(head.seq + 1))? {
-        return broken(head.seq + 1, "the row comes after the head");
+    match opened.scan::<AuditRows>(&[], Some(&head.seq.to_be_bytes())).next() {
+        None => {}
+        Some(Ok((seq, _))) => return broken(seq, "the row comes after the head"),
+        Some(Err(ReadError::Damaged { .. })) => {
+            return broken(head.seq.saturating_add(1), "the row comes after the head");
+        }
+        Some(Err(error)) => return Err(error.into()),
     }
     match opened.get::<AuditRows>(&head.seq) {
         Ok(Some(row)) if row.mac() == head.mac => Ok(()),

@@ -10,7 +10,7 @@ use crate::store::{
     Vars, View,
 };
 
-use super::lookup::{count, environment_row, locate, not_before};
+use super::lookup::{Placed, count, environment_row, locate, not_before};
 use super::secrets::check_expected;
 use super::{Error, Page, Permit, Read, Vault, Write, policy};
 
@@ -45,10 +45,13 @@ fn put_value(tx: &mut Tx<'_>, id: VarId, version: Version, value: &str) -> u16 {
     chunks
 }
 
-fn remove_value(tx: &mut Tx<'_>, row: &VarRow) {
-    for chunk in 0..row.chunks {
-        tx.remove::<VarChunks>(&(row.id, row.version, chunk));
+/// Removes every piece of every value of a var.
+fn remove_values(tx: &mut Tx<'_>, id: VarId) -> Result<(), Error> {
+    let pieces: Vec<_> = tx.keys::<VarChunks>(&id.to_bytes()).collect::<Result<_, _>>()?;
+    for piece in pieces {
+        tx.remove::<VarChunks>(&piece);
     }
+    Ok(())
 }
 
 /// The var with the value that its row names, or `None` when a piece of that
@@ -102,11 +105,21 @@ fn written(tx: &Tx<'_>, place: &VarPlace, row: VarRow) -> Result<VarInfo, Error>
     info(tx, place, row)?.ok_or(Error::Damaged(ResourceType::Var))
 }
 
-/// Removes every row of a var.
-pub(super) fn remove_var(tx: &mut Tx<'_>, place: &VarPlace, row: &VarRow) {
-    remove_value(tx, row);
-    tx.remove::<VarPlaces>(&row.id);
-    tx.remove::<Vars>(&(place.environment, place.key.clone()));
+/// Removes every row of a var; whether its own row was among them. A place that
+/// was made to lead to another var's row must not take that away.
+pub(super) fn remove_var(tx: &mut Tx<'_>, place: &VarPlace, id: VarId) -> Result<bool, Error> {
+    remove_values(tx, id)?;
+    tx.remove::<VarPlaces>(&id);
+    let at = (place.environment, place.key.clone());
+    let own = match tx.get::<Vars>(&at) {
+        Ok(row) => row.is_some_and(|row| row.id == id),
+        Err(ReadError::Damaged { .. }) => true,
+        Err(error) => return Err(error.into()),
+    };
+    if own {
+        tx.remove::<Vars>(&at);
+    }
+    Ok(own)
 }
 
 fn about(draft: Draft, place: &VarPlace, id: VarId, environment: &EnvironmentRow) -> Draft {
@@ -206,7 +219,7 @@ impl Vault {
                 changed.push("description");
             }
             if let Some(value) = patch.value {
-                remove_value(tx, &row);
+                remove_values(tx, id)?;
                 row.version = row.version.next().ok_or(Error::VersionsExhausted)?;
                 row.updated_at = not_before(now, row.updated_at);
                 row.chunks = put_value(tx, id, row.version, &value);
@@ -233,13 +246,24 @@ impl Vault {
         let id = self.reach::<VarKind, _>(permit, Action::VarDelete, id).await?;
         let draft = permit.draft(Action::VarDelete, self.now());
         self.commit_from_reserve(move |tx| {
-            let (place, row) = locate::<VarKind>(tx, id)?;
+            let version = match locate::<VarKind>(tx, id) {
+                Ok((_, row)) => {
+                    check_expected(expected.as_deref(), row.version)?;
+                    Some(row.version)
+                }
+                Err(Error::Damaged(_)) if expected.is_none() => None,
+                Err(error) => return Err(error),
+            };
+            let missing = Error::NotFound(ResourceType::Var);
+            let place = VarKind::place(tx, id)?.ok_or(missing)?;
             let environment = environment_row(tx, place.environment)?;
-            check_expected(expected.as_deref(), row.version)?;
-            remove_var(tx, &place, &row);
-            count(tx, place.environment, |counts| counts.vars = counts.vars.saturating_sub(1))?;
-            let draft = about(draft, &place, id, &environment)
-                .details(&json!({ "oldVersion": row.version }));
+            if remove_var(tx, &place, id)? {
+                count(tx, place.environment, |counts| {
+                    counts.vars = counts.vars.saturating_sub(1);
+                })?;
+            }
+            let draft =
+                about(draft, &place, id, &environment).details(&json!({ "oldVersion": version }));
             Ok(((), draft))
         })
         .await

@@ -49,7 +49,7 @@ pub(super) fn put_version(
 
 /// The numbers of a secret's versions, lowest first. Damaged rows count: they
 /// are there to be dropped.
-fn numbers(view: &impl View, id: SecretId) -> Result<Vec<Version>, ReadError> {
+pub(super) fn numbers(view: &impl View, id: SecretId) -> Result<Vec<Version>, ReadError> {
     view.keys::<Versions>(&id.to_bytes()).map(|key| Ok(key?.1)).collect()
 }
 
