@@ -1,4 +1,4 @@
-//! Bugs that a second hostile reading found, each as a test.
+//! Bugs that were found and mended, each as a test named after it.
 
 mod harness;
 
