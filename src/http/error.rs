@@ -193,6 +193,11 @@ impl From<vault::Error> for ApiError {
                 cause: Some(why.to_string().into()),
                 ..Self::new(Code::ServiceUnavailable, format!("Try again: {why}."))
             },
+            E::JustDone => {
+                Self::new(Code::Conflict, "A request with this Idempotency-Key is under way.")
+                    .field("Idempotency-Key")
+                    .hint("Repeat it to get its answer.")
+            }
             E::NoSuchVersion => Self::new(Code::NotFound, "Version not found"),
             E::Damaged(_) | E::Read(_) | E::NoRandomness | E::Panicked => Self::internal(error),
         }

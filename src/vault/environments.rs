@@ -140,7 +140,7 @@ impl Vault {
     ) -> Result<(), Error> {
         let id = permit.environment()?.id();
         let draft = permit.draft(Action::EnvironmentDelete, self.now());
-        let deleted = self.commit_from_reserve(move |tx| {
+        let change = move |tx: &mut Tx<'_>| {
             let row = match environment_row(tx, id) {
                 // What it was called can be told from the row that leads to it.
                 Err(Error::Damaged(_)) if force => None,
@@ -168,12 +168,17 @@ impl Vault {
                 &json!({ "force": force, "secrets": counts.secrets, "vars": counts.vars }),
             );
             Ok(((), draft))
+        };
+        // In a task of its own from the first batch on: a client that goes away
+        // must not stop it in between.
+        let store = Arc::clone(&self.store);
+        let deleted = tokio::spawn(async move {
+            store.commit_from_reserve(change).await.map_err(Error::from)?;
+            Ok::<_, Error>(tokio::spawn(empty(store, id)))
         });
-        deleted.await?;
-        // In a task of its own: a client that goes away must not stop it. It is
-        // waited for, so that the answer usually means that nothing is left; on
-        // a full disk that can take long, and the environment is gone already.
-        let emptied = self.empty_in_background(id);
+        let emptied = deleted.await.map_err(|_| Error::Panicked)??;
+        // So that the answer usually means that nothing is left; on a full disk
+        // that can take long, and the environment is gone already.
         let _ = tokio::time::timeout(EMPTYING_WAIT, emptied).await;
         Ok(())
     }

@@ -72,6 +72,9 @@ pub enum Error {
     /// A version of a secret is not kept, or never was.
     #[error("version not found")]
     NoSuchVersion,
+    /// The request that wanted to be done once was done a moment ago.
+    #[error("the request was done a moment ago")]
+    JustDone,
     /// A change panicked. That is a bug; nothing was written.
     #[error("a change panicked")]
     Panicked,

@@ -155,6 +155,11 @@ impl Vault {
         self.commit(move |tx| {
             let (value, draft) = change(tx)?;
             if let Some(receipt) = receipt {
+                // The same request may have come again while this one waited
+                // here for a client that had gone away.
+                if receipt.is_taken(tx)? {
+                    return Err(Error::JustDone);
+                }
                 receipt.put(tx, value.outcome())?;
             }
             Ok((value, draft))

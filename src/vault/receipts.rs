@@ -83,6 +83,12 @@ impl Receipt {
         self.key
     }
 
+    /// Whether there is a receipt for the key already, as seen by a change.
+    pub(super) fn is_taken(&self, tx: &Tx<'_>) -> Result<bool, Error> {
+        let row = tx.get::<Receipts>(&self.key)?;
+        Ok(row.is_some_and(|row| !outlived(row.at, self.at)))
+    }
+
     /// Writes down what the change gave back.
     pub(super) fn put(&self, tx: &mut Tx<'_>, outcome: Outcome<'_>) -> Result<(), Error> {
         sweep(tx, self.at)?;
