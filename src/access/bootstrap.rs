@@ -6,11 +6,18 @@ use std::path::{Path, PathBuf};
 use serde_json::json;
 
 use crate::audit::{Action, Draft};
-use crate::domain::{EnvironmentName, Origin, Principal, Role, Scope, Timestamp, TokenId};
+use crate::domain::{
+    Email, EnvironmentName, Origin, PersonName, Principal, Role, Scope, Timestamp, TokenId,
+    TokenName, UserId,
+};
 use crate::store::write_private;
-use crate::vault::{self, FirstStart, Random, Unlocked};
+use crate::vault::{FirstStart, Random, Unlocked};
 
-use super::{NewToken, Token, TokenHasher, put_token};
+use super::hash::Hasher;
+use super::password::{Cost, NewPassword, Passwords};
+use super::tokens::put_token;
+use super::users::put_first_admin;
+use super::{Error, HostToken, Token};
 
 /// The file in the data directory that holds the first admin token.
 #[derive(Debug)]
@@ -44,31 +51,56 @@ impl NewTokenFile {
     }
 }
 
-/// Initialises an empty database: keys, environments and the first admin token
-/// in one batch.
+/// A first user that the operator gives.
+#[allow(missing_debug_implementations)]
+pub struct FirstUser {
+    /// What it logs in with.
+    pub email: Email,
+    /// Its password.
+    pub password: NewPassword,
+}
+
+/// Initialises an empty database: keys, environments, the first admin token
+/// and the first user, if there is one, in one batch.
 pub fn bootstrap(
     unlocked: &Unlocked,
     first_start: FirstStart,
     environments: Vec<EnvironmentName>,
     token: &Token,
+    (user, cost): (Option<FirstUser>, Cost),
     now: Timestamp,
-) -> Result<(), vault::Error> {
+) -> Result<(), Error> {
     let id = TokenId::new(now, Random.bytes()?);
-    let hash = TokenHasher::new(unlocked).hash(token);
-    let new = NewToken {
-        name: "bootstrap".to_owned(),
+    let hasher = Hasher::new(unlocked);
+    let new = HostToken {
+        name: TokenName::parse("bootstrap").expect("the name keeps the rule"),
         role: Role::Admin,
         scope: Scope::All,
         expires_at: None,
     };
-    let row = new.into_row(token, hash, now);
+    let row = new.into_row(token, hasher.token(token), now);
+    let user = match user {
+        None => None,
+        Some(FirstUser { email, password }) => {
+            let password = Passwords::new(hasher.pepper(), cost).hash_blocking(&password)?;
+            Some((UserId::new(now, Random.bytes()?), email, password))
+        }
+    };
     let names: Vec<_> = environments.iter().map(EnvironmentName::as_str).collect();
     let draft = Draft::new(Action::ServerInitialize, &Principal::host(), &Origin::host(), now)
-        .details(&json!({ "environments": names, "tokenId": id, "tokenPrefix": row.prefix }));
+        .details(&json!({
+            "environments": names,
+            "tokenId": id,
+            "tokenPrefix": row.prefix,
+            "userId": user.as_ref().map(|(id, ..)| *id),
+        }));
     let stored = unlocked.store.commit_blocking(move |tx| {
         first_start.write(tx, &environments, now)?;
         put_token(tx, id, &row);
-        Ok(((), draft))
+        if let Some((id, email, password)) = user {
+            put_first_admin(tx, id, (email, PersonName::default()), password, now)?;
+        }
+        Ok::<_, Error>(((), draft))
     });
-    stored.map_err(vault::Error::from)
+    stored.map_err(Error::from)
 }

@@ -23,10 +23,21 @@ pub struct Rates {
     pub anonymous_per_minute: u32,
 }
 
-/// Too many requests.
+/// What there was too much of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Limit {
+    /// Requests in a minute.
+    Requests,
+    /// Failed logins; see `failures`.
+    FailedLogins,
+}
+
+/// Too much of something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limited {
-    /// How many a minute there may be.
+    /// Of what.
+    pub what: Limit,
+    /// How much there may be: requests a minute, failures before a wait.
     pub limit: u32,
     /// When the next one may come.
     pub wait: Duration,
@@ -61,7 +72,7 @@ impl Limits {
 
 /// Whoever has an IPv6 address usually has 2^64 of them (RFC 6177), so those
 /// are counted by their network.
-fn network_of(address: IpAddr) -> IpAddr {
+pub(super) fn network_of(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => IpAddr::V6((u128::from(address) & !u128::from(u64::MAX)).into()),
         address => address,
@@ -102,6 +113,7 @@ impl<K: Clone + Eq + Hash> PerMinute<K> {
             self.limiter.retain_recent();
         }
         self.limiter.check_key(key).map_err(|refusal| Limited {
+            what: Limit::Requests,
             limit: self.limit.get(),
             wait: refusal.wait_time_from(self.clock.now()),
         })

@@ -1,119 +1,189 @@
-//! Access: from a credential to a principal.
+//! Access: from a credential to a principal; who there is at all.
 //!
-//! Owns: API tokens: making, hashing, looking up; how many requests a minute.
-//! Must never: store or log a token; say why a token was refused.
-//! Called by: `http` for every request, `cli` at the first start.
+//! Owns: users and their passwords, sessions, service accounts, API tokens;
+//! looking up who a credential belongs to; how many requests and how many
+//! failed logins there may be.
+//! Must never: store or log a credential, or keep one in memory; say why one
+//! was refused; decide what a principal may do (the vault's policy does).
+//! Called by: `http` for every request, `cli` at the first start and for the
+//! operator of the host.
 
 mod bootstrap;
+mod ending;
+mod error;
+mod failures;
+mod hash;
 mod limits;
+mod password;
+mod recover;
+mod registration;
+mod scope;
+mod service_accounts;
+mod sessions;
 mod token;
+mod tokens;
+mod users;
+mod uses;
 
-pub use bootstrap::{NewTokenFile, bootstrap};
-pub use limits::{Limited, Limits, Rates};
-pub use token::{BadToken, NewToken, Token};
+pub use bootstrap::{FirstUser, NewTokenFile, bootstrap};
+pub use error::Error;
+pub use limits::{Limit, Limited, Limits, Rates};
+pub use password::{Cost, NewPassword, Password};
+pub use recover::recover_admin_token;
+pub use registration::{Registrant, Registration};
+pub use scope::NewScope;
+pub use service_accounts::{NewServiceAccount, ServiceAccountPatch};
+pub use sessions::{Client, NewSession};
+pub use token::{BadToken, Token};
+pub use tokens::{HostToken, NewToken, NewTokenOwner, TokenFilter};
+pub use users::{Me, NewUser, UserPatch};
 
 use std::sync::Arc;
 
-use ring::hmac;
 use subtle::ConstantTimeEq;
 
-use crate::audit::{Action, Draft};
-use crate::domain::{Clock, Credential, Origin, Owner, Principal, TokenId};
-use crate::store::{ReadError, Store, TokenHashes, TokenRow, Tokens, Tx, View};
-use crate::vault::{self, Random, Unlocked};
+use crate::audit::Draft;
+use crate::domain::{Clock, Principal, SessionId, Timestamp, TokenId};
+use crate::store::{
+    ReadError, SessionHashes, Sessions, Store, TokenHashes, Tokens, Tx, Used, View,
+};
+use crate::vault::{self, HasOutcome, Level, Permit, Unlocked};
 
-/// Why access could not be decided: never the caller's fault.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// The database could not be read.
-    #[error("{0}")]
-    Read(#[from] ReadError),
-    /// The change could not be made.
-    #[error("{0}")]
-    Vault(#[from] vault::Error),
+use failures::Failures;
+use hash::Hasher;
+use password::Passwords;
+use token::TokenKind;
+use uses::Uses;
+
+/// What the configuration says about credentials.
+#[derive(Debug, Clone, Copy)]
+pub struct Settings {
+    /// What one password hash costs.
+    pub cost: Cost,
+    /// A session ends after so long without a request, in milliseconds.
+    pub session_idle_millis: i64,
+    /// A session ends after so long, in milliseconds.
+    pub session_millis: i64,
+    /// Failed logins before anybody waits; 0 is no limit.
+    pub login_failures: u32,
 }
 
 /// The room itself.
 #[derive(Debug)]
 pub struct Access {
     store: Arc<Store>,
-    hasher: TokenHasher,
+    hasher: Hasher,
+    passwords: Passwords,
+    failures: Failures,
+    uses: Uses,
+    settings: Settings,
     clock: Arc<dyn Clock>,
 }
 
 impl Access {
     /// Puts the parts together.
-    pub fn new(unlocked: &Unlocked, clock: Arc<dyn Clock>) -> Self {
-        Self { store: Arc::clone(&unlocked.store), hasher: TokenHasher::new(unlocked), clock }
+    pub fn new(unlocked: &Unlocked, clock: Arc<dyn Clock>, settings: Settings) -> Self {
+        let hasher = Hasher::new(unlocked);
+        Self {
+            store: Arc::clone(&unlocked.store),
+            passwords: Passwords::new(hasher.pepper(), settings.cost),
+            hasher,
+            failures: Failures::new(settings.login_failures),
+            uses: Uses::default(),
+            settings,
+            clock,
+        }
     }
 
-    /// Who a token belongs to, with what it may do now; `None` for a token
-    /// that is malformed, unknown or expired, without saying which.
+    /// Who a credential belongs to, with what it may do now; `None` for one
+    /// that is malformed, unknown, expired or ended, without saying which.
     pub fn authenticate(&self, presented: &str) -> Result<Option<Principal>, Error> {
-        let Ok(token) = Token::parse(presented) else { return Ok(None) };
-        let hash = self.hasher.hash(&token);
-        let Some(id) = self.store.get::<TokenHashes>(&hash)? else { return Ok(None) };
-        let Some(row) = self.store.get::<Tokens>(&id)? else { return Ok(None) };
-        let same: bool = row.hash.ct_eq(&hash).into();
-        let expired = row.expires_at.is_some_and(|at| at <= self.clock.now());
-        if !same || expired {
+        let Ok((kind, token)) = Token::parse_any(presented) else { return Ok(None) };
+        let hash = self.hasher.token(&token);
+        let now = self.clock.now();
+        let (principal, used) = match kind {
+            TokenKind::Api => match self.store.get::<TokenHashes>(&hash)? {
+                Some(id) => (self.by_token(id, &hash, now)?, Used::Token(id)),
+                None => return Ok(None),
+            },
+            TokenKind::Session => match self.store.get::<SessionHashes>(&hash)? {
+                Some(id) => (self.by_session(id, &hash, now)?, Used::Session(id)),
+                None => return Ok(None),
+            },
+        };
+        if let Some(principal) = &principal {
+            let user = principal.user_id().map(Used::User);
+            let used: Vec<_> = [Some(used), user].into_iter().flatten().collect();
+            self.uses.touch(&self.store, &used, now);
+        }
+        Ok(principal)
+    }
+
+    fn by_token(
+        &self,
+        id: TokenId,
+        hash: &[u8; 32],
+        now: Timestamp,
+    ) -> Result<Option<Principal>, ReadError> {
+        match self.store.get::<Tokens>(&id)? {
+            Some(row) if same(&row.hash, hash) => {
+                vault::token_principal(&*self.store, id, row, now)
+            }
+            _ => Ok(None),
+        }
+    }
+
+    fn by_session(
+        &self,
+        id: SessionId,
+        hash: &[u8; 32],
+        now: Timestamp,
+    ) -> Result<Option<Principal>, ReadError> {
+        let Some(row) = self.store.get::<Sessions>(&id)? else { return Ok(None) };
+        let seen = self.uses.last(&self.store, Used::Session(id))?.unwrap_or(row.created_at);
+        let idle = now.millis().saturating_sub(seen.millis());
+        if !same(&row.hash, hash) || idle >= self.settings.session_idle_millis {
             return Ok(None);
         }
-        Ok(Some(Principal {
-            credential: Credential::Token(id),
-            owner: Owner::Host,
-            name: row.name,
-            role: row.role,
-            scope: row.scope,
-        }))
+        vault::session_principal(&*self.store, id, &row, now)
     }
 
-    /// Makes a token. It is shown this once; only its hash is stored.
-    pub async fn create_token(&self, new: NewToken) -> Result<(TokenId, Token), Error> {
-        let token = Token::generate(Random)?;
-        let now = self.clock.now();
-        let id = TokenId::new(now, Random.bytes()?);
-        let hash = self.hasher.hash(&token);
-        let row = new.into_row(&token, hash, now);
-        let draft = Draft::new(Action::TokenCreate, &Principal::host(), &Origin::host(), now);
-        let draft = draft.on(id, Some(&row.name));
-        let stored = self.store.commit(move |tx| {
-            put_token(tx, id, &row);
-            Ok::<_, vault::Error>(((), draft))
-        });
-        stored.await.map_err(vault::Error::from)?;
-        Ok((id, token))
+    /// A change on behalf of a permit's caller.
+    async fn commit<L: Level, T: Send + 'static>(
+        &self,
+        permit: &Permit<L>,
+        change: impl FnOnce(&mut Tx<'_>) -> Result<(T, Draft), Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        let change = vault::guarded(permit, self.clock.now(), change);
+        self.store.commit(change).await.map_err(Error::from)
     }
-}
 
-fn put_token(tx: &mut Tx<'_>, id: TokenId, row: &TokenRow) {
-    tx.put::<Tokens>(&id, row);
-    tx.put::<TokenHashes>(&row.hash, &id);
-}
+    /// Likewise, for what ends something: it must not fail on a full disk.
+    async fn commit_from_reserve<L: Level, T: Send + 'static>(
+        &self,
+        permit: &Permit<L>,
+        change: impl FnOnce(&mut Tx<'_>) -> Result<(T, Draft), Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        let change = vault::guarded(permit, self.clock.now(), change);
+        self.store.commit_from_reserve(change).await.map_err(Error::from)
+    }
 
-/// hash = HMAC-SHA256(token key, "coffer token v1\0" | token)
-///
-/// A token has 256 random bits, so nothing slow is needed; the key makes the
-/// hashes of a stolen database useless for checking guesses at weaker ones.
-struct TokenHasher(hmac::Key);
+    /// Likewise, for what a client may ask to have done once.
+    async fn commit_once<L: Level, T: HasOutcome + Send + 'static>(
+        &self,
+        permit: &Permit<L>,
+        change: impl FnOnce(&mut Tx<'_>) -> Result<(T, Draft), Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        let change = vault::guarded_once(permit, self.clock.now(), change);
+        self.store.commit(change).await.map_err(Error::from)
+    }
 
-impl std::fmt::Debug for TokenHasher {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("TokenHasher(..)")
+    /// Writes an audit row about something that was refused.
+    async fn record_refused(&self, draft: Draft) -> Result<(), Error> {
+        self.store.commit_refusal(move |_| Ok(((), draft))).await.map_err(Error::from)
     }
 }
 
-impl TokenHasher {
-    fn new(unlocked: &Unlocked) -> Self {
-        Self(hmac::Key::new(hmac::HMAC_SHA256, unlocked.token_key.bytes().as_slice()))
-    }
-
-    fn hash(&self, token: &Token) -> [u8; 32] {
-        let mut context = hmac::Context::with_key(&self.0);
-        context.update(b"coffer token v1\0");
-        context.update(token.expose().as_bytes());
-        let mut hash = [0; 32];
-        hash.copy_from_slice(context.sign().as_ref());
-        hash
-    }
+fn same(a: &[u8; 32], b: &[u8; 32]) -> bool {
+    a.ct_eq(b).into()
 }

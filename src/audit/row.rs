@@ -88,8 +88,48 @@ words! {
         VarUpdate = "var.update",
         /// A var was deleted.
         VarDelete = "var.delete",
+        /// Somebody logged in, or that was refused.
+        AuthLogin = "auth.login",
+        /// A session was ended by whoever was in it.
+        AuthLogout = "auth.logout",
+        /// The first user made itself known, or that was refused.
+        AuthRegister = "auth.register",
+        /// A caller asked who they are.
+        AuthRead = "auth.read",
+        /// Users were listed.
+        UserList = "user.list",
+        /// A user was read.
+        UserRead = "user.read",
+        /// A user was created.
+        UserCreate = "user.create",
+        /// A user was updated.
+        UserUpdate = "user.update",
+        /// A user was deleted.
+        UserDelete = "user.delete",
+        /// A user's password was changed, or that was refused.
+        UserChangePassword = "user.change-password",
+        /// A user's sessions were listed.
+        SessionList = "session.list",
+        /// One or all sessions of a user were ended.
+        SessionDelete = "session.delete",
+        /// Service accounts were listed.
+        ServiceAccountList = "service-account.list",
+        /// A service account was read.
+        ServiceAccountRead = "service-account.read",
+        /// A service account was created.
+        ServiceAccountCreate = "service-account.create",
+        /// A service account was updated.
+        ServiceAccountUpdate = "service-account.update",
+        /// A service account was deleted.
+        ServiceAccountDelete = "service-account.delete",
+        /// Tokens were listed.
+        TokenList = "token.list",
         /// A token was made.
         TokenCreate = "token.create",
+        /// A token was deleted.
+        TokenDelete = "token.delete",
+        /// An admin's token was made on the host, without one.
+        TokenRecover = "token.recover",
         /// The audit log was read.
         AuditRead = "audit.read",
         /// The audit log's chain was verified.
@@ -114,6 +154,14 @@ words! {
         Secret = "secret",
         /// A var.
         Var = "var",
+        /// Who is asking.
+        Auth = "auth",
+        /// A user.
+        User = "user",
+        /// A session.
+        Session = "session",
+        /// A service account.
+        ServiceAccount = "service-account",
         /// A token.
         Token = "token",
         /// The audit log.
@@ -164,6 +212,19 @@ pub struct Actor {
     pub service_account: Option<ServiceAccountId>,
 }
 
+impl Actor {
+    /// Somebody without a credential.
+    pub fn anonymous() -> Self {
+        Self { name: "anonymous".to_owned(), token: None, user: None, service_account: None }
+    }
+
+    /// A user who has just shown who they are.
+    pub fn user(label: UserLabel) -> Self {
+        let name = label.name.clone().unwrap_or_else(|| label.email.clone());
+        Self { name, token: None, user: Some(label), service_account: None }
+    }
+}
+
 impl From<&Principal> for Actor {
     fn from(who: &Principal) -> Self {
         let (user, service_account) = match &who.owner {
@@ -202,13 +263,18 @@ pub struct Draft {
 impl Draft {
     /// A row about something that succeeded; add the rest with the methods below.
     pub fn new(action: Action, who: &Principal, origin: &Origin, at: Timestamp) -> Self {
+        Self::by(Actor::from(who), action, origin, at)
+    }
+
+    /// Likewise, about what somebody did who is no principal, or not yet.
+    pub fn by(actor: Actor, action: Action, origin: &Origin, at: Timestamp) -> Self {
         Self {
             action,
             resource: Resource::default(),
             environment: None,
             details: None,
             error: None,
-            actor: Actor::from(who),
+            actor,
             request_id: origin.request_id.as_ref().map(|id| id.as_str().to_owned()),
             ip: origin.ip.map(|ip| ip.to_string()),
             at,

@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use crate::access::{NewTokenFile, Token};
-use crate::domain::EnvironmentName;
+use crate::domain::{Email, EnvironmentName};
 
 use super::root_key::Source;
 
@@ -17,6 +17,8 @@ pub(super) struct FirstStartMade {
     pub root_key: Source,
     pub data_dir: PathBuf,
     pub environments: Vec<EnvironmentName>,
+    /// The first user's, if the operator gave one.
+    pub email: Option<Email>,
 }
 
 /// The line that says "ready". Scripts wait for it, so it is flushed at once.
@@ -55,6 +57,9 @@ fn first_start_text(made: &FirstStartMade, address: SocketAddr, to_terminal: boo
     lines.push(format!("  admin token   {place}"));
     if to_terminal {
         lines.push(format!("                {}", made.token.expose()));
+    }
+    if let Some(email) = &made.email {
+        lines.push(format!("  admin user    {email}"));
     }
     let names: Vec<_> = made.environments.iter().map(EnvironmentName::as_str).collect();
     if !names.is_empty() {
@@ -111,6 +116,7 @@ mod tests {
             root_key: Source::Variable,
             data_dir: "./data".into(),
             environments: vec![EnvironmentName::parse("development").unwrap()],
+            email: None,
         }
     }
 

@@ -7,6 +7,7 @@
 //! Exit codes: 0 done; 1 failed; 2 the arguments or the configuration are wrong.
 
 mod announce;
+mod first_user;
 mod harden;
 mod logging;
 mod root_key;

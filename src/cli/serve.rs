@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde_json::json;
 
-use crate::access::{self, Access, NewTokenFile, Rates, Token};
+use crate::access::{self, Access, Cost, NewTokenFile, Rates, Token};
 use crate::audit::Action;
 use crate::config::{Config, Variables};
 use crate::domain::{Clock, SystemClock};
@@ -15,6 +15,7 @@ use crate::store::{self, Opened};
 use crate::vault::{self, UnlockError, Vault};
 
 use super::announce::{self, FirstStartMade};
+use super::first_user::{self, FirstUserError};
 use super::root_key::{self, RootKeyError};
 
 /// Why the server did not start, or did not go on.
@@ -42,6 +43,9 @@ pub enum ServeError {
     /// The token that the operator gave is none.
     #[error("COFFER_BOOTSTRAP_TOKEN: {0}")]
     BootstrapToken(access::BadToken),
+    /// The first user that the operator gave is none.
+    #[error("{0}")]
+    FirstUser(#[from] FirstUserError),
     /// The token's file could not be written.
     #[error("{path}: {cause}. Check the directory and its permissions.")]
     TokenFile {
@@ -61,6 +65,9 @@ pub enum ServeError {
     /// The first rows or the start row could not be written.
     #[error("{0}")]
     Vault(#[from] vault::Error),
+    /// The first credentials could not be written.
+    #[error("{0}")]
+    Access(#[from] access::Error),
     /// The HTTP server failed.
     #[error("the HTTP server failed: {0}")]
     Http(std::io::Error),
@@ -74,7 +81,7 @@ pub enum ServeError {
 impl ServeError {
     pub(super) fn exit_code(&self) -> u8 {
         match self {
-            Self::BootstrapToken(_) | Self::RootKey(_) => 2,
+            Self::BootstrapToken(_) | Self::RootKey(_) | Self::FirstUser(_) => 2,
             _ => 1,
         }
     }
@@ -112,6 +119,7 @@ pub fn prepare(
 ) -> Result<Prepared, ServeError> {
     let given = variables.get("COFFER_BOOTSTRAP_TOKEN").map(Token::parse);
     let given = given.transpose().map_err(ServeError::BootstrapToken)?;
+    let first_user = first_user::given(variables)?;
     let opened = Opened::open(&config.server.data_dir, parts.store)?;
     // Before anything is made: what the first start prints is printed once.
     let address = config.server.listen;
@@ -124,14 +132,29 @@ pub fn prepare(
     let mut unlocked = vault::unlock(opened, &root_key, now)
         .map_err(|error| ServeError::Unlock { error, source_name: source.to_string() })?;
     drop(root_key);
+    let credentials = access::Settings {
+        cost: Cost { memory_kib: config.auth.argon2_memory_kib, passes: config.auth.argon2_passes },
+        session_idle_millis: i64::from(config.auth.session_idle_minutes) * 60_000,
+        session_millis: i64::from(config.auth.session_hours) * 3_600_000,
+        login_failures: config.rate_limit.login_failures,
+    };
     let first_start = match unlocked.first_start.take() {
         None => None,
         Some(first_start) => {
             let data_dir = config.server.data_dir.clone();
             let environments = config.bootstrap.environments.clone();
             let (token, token_file) = first_token(given, &data_dir)?;
-            access::bootstrap(&unlocked, first_start, environments.clone(), &token, now)?;
-            Some(FirstStartMade { token, token_file, root_key: source, data_dir, environments })
+            let email = first_user.as_ref().map(|user| user.email.clone());
+            let user = (first_user, credentials.cost);
+            access::bootstrap(&unlocked, first_start, environments.clone(), &token, user, now)?;
+            Some(FirstStartMade {
+                token,
+                token_file,
+                root_key: source,
+                data_dir,
+                environments,
+                email,
+            })
         }
     };
     let limits = vault::Limits {
@@ -139,7 +162,7 @@ pub fn prepare(
         versions_kept: config.limits.versions_kept,
     };
     let vault = Vault::new(&unlocked, Arc::clone(&parts.clock), limits);
-    let access = Access::new(&unlocked, parts.clock);
+    let access = Access::new(&unlocked, parts.clock, credentials);
     let settings = http::Settings {
         rates: Rates {
             authenticated_per_minute: config.rate_limit.authenticated_per_minute,

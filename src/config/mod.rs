@@ -14,7 +14,7 @@ pub use settings::{Auth, Bootstrap, Config, Keys, Limits, RateLimit, Server};
 use std::path::{Path, PathBuf};
 
 use raw::Raw;
-use settings::{LATER_SECTIONS, NOT_IN_FORCE, SETTINGS};
+use settings::{LATER_SECTIONS, SETTINGS};
 
 /// What keeps the configuration from being used: one line that names the file
 /// or variable, the key, and what to do.
@@ -163,12 +163,7 @@ fn set(
         let names = if names.is_empty() { section_names() } else { names };
         return Err(ConfigError::new(place, unknown(key, names)));
     };
-    (setting.set)(config, raw).map_err(|problem| ConfigError::new(place, problem))?;
-    let idle = NOT_IN_FORCE.iter().find(|(idle, _)| *idle == section);
-    if idle.is_some_and(|(_, keys)| keys.is_empty() || keys.contains(&key)) {
-        config.not_in_force.push(format!("[{section}] {key}"));
-    }
-    Ok(())
+    (setting.set)(config, raw).map_err(|problem| ConfigError::new(place, problem))
 }
 
 fn section_names() -> Vec<&'static str> {
@@ -269,9 +264,7 @@ mod tests {
         )
         .unwrap();
         assert_eq!(config.limits.versions_kept, 3);
-        for name in
-            ["[backup]", "[deliver]", "[metrics]", "[tls]", "[workload]", "[auth] session_hours"]
-        {
+        for name in ["[backup]", "[deliver]", "[metrics]", "[tls]", "[workload]"] {
             assert!(config.not_in_force.iter().any(|found| found == name), "{name}");
         }
     }

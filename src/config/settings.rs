@@ -133,11 +133,6 @@ impl Config {
 /// Sections whose names are reserved for features to come.
 pub(super) const LATER_SECTIONS: [&str; 5] = ["workload", "deliver", "backup", "tls", "metrics"];
 
-/// Settings that are checked, and that this version does nothing with: a section
-/// and its keys, or all of them.
-pub(super) const NOT_IN_FORCE: [(&str, &[&str]); 2] =
-    [("rate_limit", &["login_failures"]), ("auth", &[])];
-
 pub(super) struct Setting {
     pub section: &'static str,
     pub key: &'static str,

@@ -53,6 +53,8 @@ kinds! {
     UserKind UserId "usr";
     /// Names a service account.
     ServiceAccountKind ServiceAccountId "sva";
+    /// Names a session.
+    SessionKind SessionId "ses";
 }
 
 impl<K: Kind> Id<K> {

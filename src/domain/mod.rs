@@ -6,6 +6,7 @@
 //! randomness come in as arguments), or hold a secret's value.
 //! Called by: everybody. Imports: no other room.
 
+mod account;
 mod environment;
 mod id;
 mod name;
@@ -15,12 +16,16 @@ mod principal;
 mod secret;
 mod time;
 
+pub use account::{OwnerId, ServiceAccountInfo, SessionInfo, TokenInfo, UserInfo};
 pub use environment::{EnvironmentInfo, Settings};
 pub use id::{
-    EnvironmentId, Id, Kind, SecretId, SecretKind, ServiceAccountId, TokenId, UserId, VarId,
-    VarKind,
+    EnvironmentId, Id, Kind, SecretId, SecretKind, ServiceAccountId, SessionId, TokenId, UserId,
+    VarId, VarKind,
 };
-pub use name::{Description, DisplayName, EnvironmentName, KeyName, Violation};
+pub use name::{
+    Description, DisplayName, Email, EnvironmentName, KeyName, PersonName, ServiceAccountName,
+    TokenName, Violation, folded_email,
+};
 pub use network::Network;
 pub use origin::{Origin, RequestId};
 pub use principal::{Credential, Owner, Principal, Role, Scope, UserLabel};

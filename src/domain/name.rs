@@ -138,6 +138,115 @@ optional_texts! {
     Description 1000 "must be at most 1000 characters";
     /// What an environment is called on screen; may be absent.
     DisplayName 100 "must be at most 100 characters";
+    /// What a person is called; may be absent.
+    PersonName 100 "must be at most 100 characters";
+}
+
+/// An e-mail address: what stands before and after its last `@` is not empty,
+/// it has no blanks and no control characters, and at most 254 bytes (RFC 5321,
+/// section 4.5.3.1.3, less the brackets). It is a name to log in with; nothing
+/// is ever sent to it, so nothing more is asked of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Email(String);
+
+impl Email {
+    /// Longest address, in bytes of UTF-8.
+    pub const MAX_BYTES: usize = 254;
+
+    /// Checks the rule.
+    pub fn parse(text: &str) -> Result<Self, Violation> {
+        let halves = text.rsplit_once('@');
+        let whole = halves.is_some_and(|(local, domain)| !local.is_empty() && !domain.is_empty());
+        let odd = |c: char| c.is_whitespace() || c.is_control();
+        if whole && text.len() <= Self::MAX_BYTES && !text.contains(odd) {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(Violation("must be an e-mail address of at most 254 bytes, without blanks"))
+        }
+    }
+
+    /// As it was given.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The form in which addresses are compared.
+    pub fn folded(&self) -> String {
+        folded_email(&self.0)
+    }
+}
+
+/// The form in which addresses are compared, of text that may not be one: what
+/// is tried at a login is compared in the same way as what is stored.
+pub fn folded_email(text: &str) -> String {
+    text.to_lowercase()
+}
+
+impl fmt::Display for Email {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The name of a service account: `^[a-z0-9][a-z0-9_-]{0,63}$`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ServiceAccountName(String);
+
+impl ServiceAccountName {
+    /// Longest name, in characters (all of them ASCII).
+    pub const MAX_CHARS: usize = 64;
+
+    /// Checks the rule.
+    pub fn parse(text: &str) -> Result<Self, Violation> {
+        let word = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
+        let mut bytes = text.bytes();
+        let first = bytes.next().is_some_and(word);
+        let rest = bytes.all(|b| word(b) || matches!(b, b'_' | b'-'));
+        if first && rest && text.len() <= Self::MAX_CHARS {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(Violation(
+                "must be 1 to 64 characters: lower-case letters, digits, '_' and '-', starting with a letter or digit",
+            ))
+        }
+    }
+
+    /// As it was given.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for ServiceAccountName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// What its owner calls an API token.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct TokenName(String);
+
+impl TokenName {
+    /// Longest name, in Unicode scalar values.
+    pub const MAX_CHARS: usize = 100;
+
+    /// Checks the rule.
+    pub fn parse(text: &str) -> Result<Self, Violation> {
+        if (1..=Self::MAX_CHARS).contains(&text.chars().count()) {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(Violation("must be 1 to 100 characters"))
+        }
+    }
+
+    /// As it was given.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
 }
 
 #[cfg(test)]
@@ -151,6 +260,31 @@ mod tests {
         }
         for bad in ["", "-a", ".a", "_a", "a b", "ä", "a/b", "a\n", &"x".repeat(51)] {
             assert!(EnvironmentName::parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn email_addresses() {
+        for good in ["a@b", "Ada.Lovelace+x@example.org", "\"a@b\"@c", "ä@ö.example"] {
+            assert!(Email::parse(good).is_ok(), "{good}");
+        }
+        for bad in
+            ["", "a", "@b", "a@", "a b@c", "a@b\n", "a@b\u{a0}", &format!("{}@b", "x".repeat(253))]
+        {
+            assert!(Email::parse(bad).is_err(), "{bad}");
+        }
+        let folded = |text| Email::parse(text).unwrap().folded();
+        assert_eq!(folded("Ada@Example.ORG"), folded("aDA@example.org"));
+        assert_eq!(folded("Ä@b"), folded("ä@B"));
+    }
+
+    #[test]
+    fn service_account_names() {
+        for good in ["a", "9", "deploy-bot_2", &"x".repeat(64)] {
+            assert!(ServiceAccountName::parse(good).is_ok(), "{good}");
+        }
+        for bad in ["", "-a", "_a", "A", "a.b", "ä", "a\n", &"x".repeat(65)] {
+            assert!(ServiceAccountName::parse(bad).is_err(), "{bad}");
         }
     }
 

@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::{EnvironmentId, ServiceAccountId, TokenId, UserId};
+use super::{EnvironmentId, ServiceAccountId, SessionId, TokenId, UserId};
 
 /// What a principal may do. Ordered: each role may do all that a lower one may.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -53,6 +53,18 @@ impl Scope {
             Scope::Environments(list) => list.contains(&environment),
         }
     }
+
+    /// Where both of two scopes reach.
+    #[must_use]
+    pub fn intersection(&self, other: &Scope) -> Scope {
+        match (self, other) {
+            (Scope::All, other) => other.clone(),
+            (own, Scope::All) => own.clone(),
+            (Scope::Environments(own), Scope::Environments(other)) => {
+                Scope::Environments(own.intersection(other).copied().collect())
+            }
+        }
+    }
 }
 
 /// What the caller showed to become a principal; copied into audit rows.
@@ -62,6 +74,8 @@ pub enum Credential {
     Host,
     /// An API token.
     Token(TokenId),
+    /// A session of a user, by token or by cookie.
+    Session(SessionId),
 }
 
 /// A user as audit rows name it: copied, so that the row outlives the user.
@@ -116,15 +130,59 @@ impl Principal {
     /// The API token it came with, if any.
     pub fn token_id(&self) -> Option<TokenId> {
         match self.credential {
-            Credential::Host => None,
+            Credential::Host | Credential::Session(_) => None,
             Credential::Token(id) => Some(id),
         }
+    }
+
+    /// The session it came with, if any.
+    pub fn session_id(&self) -> Option<SessionId> {
+        match self.credential {
+            Credential::Host | Credential::Token(_) => None,
+            Credential::Session(id) => Some(id),
+        }
+    }
+
+    /// The user on whose behalf it acts, if any.
+    pub fn user_id(&self) -> Option<UserId> {
+        match &self.owner {
+            Owner::User(label) => Some(label.id),
+            Owner::Host | Owner::ServiceAccount(_) => None,
+        }
+    }
+
+    /// Whether it is this user in person: logged in, not acting by a token.
+    pub fn is_in_person(&self, user: UserId) -> bool {
+        matches!(self.credential, Credential::Session(_)) && self.user_id() == Some(user)
+    }
+
+    /// Whether it administers everything, so that no list bounds it.
+    pub fn administers_everything(&self) -> bool {
+        self.role == Role::Admin && self.scope == Scope::All
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_intersection_covers_what_both_cover() {
+        let id = |n| EnvironmentId::from_bytes([n; 16]);
+        let list = |ids: &[u8]| Scope::Environments(ids.iter().map(|n| id(*n)).collect());
+        for (a, b) in [
+            (Scope::All, list(&[1, 2])),
+            (list(&[1, 2]), list(&[2, 3])),
+            (list(&[]), Scope::All),
+            (Scope::All, Scope::All),
+        ] {
+            let both = a.intersection(&b);
+            assert_eq!(both, b.intersection(&a));
+            for n in 0..5 {
+                assert_eq!(both.covers(id(n)), a.covers(id(n)) && b.covers(id(n)));
+            }
+        }
+    }
 
     #[test]
     fn roles_are_ordered() {

@@ -2,7 +2,9 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use actix_web::http::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use actix_web::http::header::{
+    CONTENT_TYPE, HeaderValue, RETRY_AFTER, SET_COOKIE, WWW_AUTHENTICATE,
+};
 use actix_web::web::Bytes;
 use actix_web::{HttpResponse, HttpResponseBuilder};
 use serde::Serialize;
@@ -23,6 +25,8 @@ pub(super) struct Answer {
     pub body: Bytes,
     /// Whether it was given before, to the same request.
     pub replayed: bool,
+    /// A session's cookie to set or to take away.
+    pub cookie: Option<HeaderValue>,
 }
 
 impl Answer {
@@ -33,7 +37,7 @@ impl Answer {
     }
 
     pub fn rendered(body: impl Into<Bytes>) -> Self {
-        Self { body: body.into(), replayed: false }
+        Self { body: body.into(), replayed: false, cookie: None }
     }
 
     pub fn into_response(self) -> HttpResponse {
@@ -41,6 +45,9 @@ impl Answer {
         response.insert_header((CONTENT_TYPE, JSON));
         if self.replayed {
             response.insert_header(("idempotent-replayed", "true"));
+        }
+        if let Some(cookie) = self.cookie {
+            response.insert_header((SET_COOKIE, cookie));
         }
         response.body(self.body)
     }

@@ -19,6 +19,7 @@ use crate::vault::{Caller, Level, Permit, Target};
 use super::State;
 use super::answer::Answer;
 use super::client_address::client_address;
+use super::credential;
 use super::error::{ApiError, Code};
 use super::form::{self, Body};
 use super::once::{self, Once};
@@ -33,7 +34,7 @@ pub(super) struct Call<L, B> {
     pub permit: Permit<L>,
     pub query: Query,
     pub body: B,
-    request: HttpRequest,
+    pub request: HttpRequest,
 }
 
 impl<L, B> Call<L, B> {
@@ -45,6 +46,11 @@ impl<L, B> Call<L, B> {
     /// Another segment of the path.
     pub fn segment(&self, name: &str) -> &str {
         segment(&self.request, name)
+    }
+
+    /// Where the request came from.
+    pub fn origin(&self) -> Origin {
+        origin(&self.request, &request_id(&self.request))
     }
 
     /// The versions that the caller expects: `If-Match` or `?version=`.
@@ -127,6 +133,53 @@ where
     }
 }
 
+/// A request on a route that takes anybody, with its body.
+#[derive(Debug)]
+pub(super) struct Visit<B> {
+    pub state: web::Data<State>,
+    pub body: B,
+    pub origin: Origin,
+    pub request: HttpRequest,
+}
+
+/// Takes a request of anybody through the steps: form, rate limit, body.
+pub(super) async fn run_visit<B, H, F>(
+    handler: H,
+    request: HttpRequest,
+    mut payload: web::Payload,
+) -> HttpResponse
+where
+    B: RequestBody,
+    H: Fn(Visit<B>) -> F,
+    F: Future<Output = Result<Answer, ApiError>>,
+{
+    let id = request_id(&request);
+    let answer = async {
+        let state = state(&request).clone();
+        let origin = origin(&request, &id);
+        let read = async {
+            let declared = form::check(request.headers(), state.body_bytes)?;
+            form::read(&mut payload, declared, state.body_bytes, true).await
+        };
+        let read: Result<Body, ApiError> = read.await;
+        count_stranger(&state, &origin)?;
+        let body = match read {
+            Ok(body) => body,
+            Err(error) => {
+                form::linger(request.headers(), &mut payload).await;
+                return Err(error);
+            }
+        };
+        let parsed = B::parse(&body, &state)?;
+        drop(body);
+        handler(Visit { state, body: parsed, origin, request: request.clone() }).await
+    };
+    match answer.await {
+        Ok(answer) => answer.into_response(),
+        Err(error) => error.into_response(&id),
+    }
+}
+
 /// Form, then bearer, then rate limit.
 async fn identify(
     request: &HttpRequest,
@@ -134,19 +187,14 @@ async fn identify(
     payload: &mut web::Payload,
 ) -> Result<(Principal, Body), ApiError> {
     let state = state(request);
-    let known = match form::bearer(request.headers()) {
-        Some(token) => state.access.authenticate(token)?,
-        None => None,
-    };
+    let known = authenticated(request)?;
     let read = async {
         let declared = form::check(request.headers(), state.body_bytes)?;
         let body = form::read(payload, declared, state.body_bytes, known.is_some()).await?;
         // A body can take its time; what was valid before it may not be now.
-        let principal = match form::bearer(request.headers()) {
-            Some(token) if known.is_some() && declared.has_body() => {
-                state.access.authenticate(token)?
-            }
-            _ => known.clone(),
+        let principal = match &known {
+            Some(_) if declared.has_body() => authenticated(request)?,
+            known => known.clone(),
         };
         Ok((principal, body))
     };
@@ -159,7 +207,7 @@ async fn identify(
         Ok((None, _)) => {
             count_stranger(state, origin)?;
             let error = ApiError::new(Code::Unauthorized, "A valid bearer token is required.");
-            Err(error.hint("Send the header Authorization: Bearer <token>."))
+            Err(error.hint(credential::remedy(request)))
         }
         Err(error) => {
             if known.is_none() {
@@ -182,6 +230,7 @@ async fn authorise<L: Level>(
         TargetKind::Everything => Target::Everything,
         TargetKind::Environment => Target::Environment(segment(request, "environment")),
         TargetKind::Row => Target::Row(segment(request, "id")),
+        TargetKind::User => Target::User(segment(request, "id")),
     };
     Ok(state(request).vault.authorise(caller, needs.action, target).await?)
 }
@@ -218,15 +267,19 @@ pub(super) fn origin(request: &HttpRequest, id: &RequestId) -> Origin {
     Origin { request_id: Some(id.clone()), ip }
 }
 
+/// Who the request's credential belongs to, if it shows one that is good now.
+pub(super) fn authenticated(request: &HttpRequest) -> Result<Option<Principal>, ApiError> {
+    match credential::shown(request) {
+        Some(token) => Ok(state(request).access.authenticate(token)?),
+        None => Ok(None),
+    }
+}
+
 /// Counts a request on a route that takes anybody: against its principal if it
 /// has a valid credential, otherwise against its address.
 pub(super) fn count_anybody(request: &HttpRequest, origin: &Origin) -> Result<(), ApiError> {
     let state = state(request);
-    let known = match form::bearer(request.headers()) {
-        Some(token) => state.access.authenticate(token)?,
-        None => None,
-    };
-    match known {
+    match authenticated(request)? {
         Some(principal) => state.limits.count_principal(&principal.credential)?,
         None => count_stranger(state, origin)?,
     }

@@ -4,7 +4,7 @@ use actix_web::http::StatusCode;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::access::Limited;
+use crate::access::{self, Limit, Limited};
 use crate::audit::ResourceType;
 use crate::vault;
 
@@ -123,6 +123,10 @@ fn title(resource: ResourceType) -> &'static str {
         ResourceType::Settings => "Settings",
         ResourceType::Secret => "Secret",
         ResourceType::Var => "Var",
+        ResourceType::Auth => "Credential",
+        ResourceType::User => "User",
+        ResourceType::Session => "Session",
+        ResourceType::ServiceAccount => "Service account",
         ResourceType::Token => "Token",
         ResourceType::Audit => "Audit row",
         ResourceType::Server => "Server",
@@ -198,6 +202,11 @@ impl From<vault::Error> for ApiError {
                     .field("Idempotency-Key")
                     .hint("Repeat it to get its answer.")
             }
+            E::NoLongerValid => Self::new(
+                Code::Unauthorized,
+                "The credential ended, or may do less, while the request was under way.",
+            )
+            .hint("Log in again, or ask for another token."),
             E::NoSuchVersion => Self::new(Code::NotFound, "Version not found"),
             E::Damaged(_) | E::Read(_) | E::NoRandomness | E::Panicked => Self::internal(error),
         }
@@ -206,7 +215,10 @@ impl From<vault::Error> for ApiError {
 
 impl From<Limited> for ApiError {
     fn from(limited: Limited) -> Self {
-        let message = format!("There may be {} requests a minute.", limited.limit);
+        let message = match limited.what {
+            Limit::Requests => format!("There may be {} requests a minute.", limited.limit),
+            Limit::FailedLogins => "Too many failed logins.".to_owned(),
+        };
         Self {
             limited: Some(Box::new(limited)),
             ..Self::new(Code::RateLimited, message).hint("Wait as long as Retry-After says.")
@@ -214,11 +226,56 @@ impl From<Limited> for ApiError {
     }
 }
 
-impl From<crate::access::Error> for ApiError {
-    fn from(error: crate::access::Error) -> Self {
+impl From<access::Error> for ApiError {
+    fn from(error: access::Error) -> Self {
+        use access::Error as E;
+
         match error {
-            crate::access::Error::Vault(error) => error.into(),
-            crate::access::Error::Read(_) => Self::internal(error),
+            E::Vault(error) => error.into(),
+            E::Limited(limited) => limited.into(),
+            E::WrongLogin => Self::new(Code::Unauthorized, "Wrong e-mail address or password."),
+            E::WrongPassword => Self::invalid("currentPassword is not the password in force")
+                .field("currentPassword"),
+            E::PasswordNeeded => {
+                Self::invalid("currentPassword is required").field("currentPassword")
+            }
+            E::RegistrationClosed => {
+                Self::new(Code::ForbiddenRole, "Registration is closed: there is a user already.")
+                    .hint("Log in, or ask an admin to create a user for you.")
+            }
+            E::RegistrationNeedsToken => {
+                Self::new(Code::Unauthorized, "The first user has to show the first token.").hint(
+                    "Send Authorization: Bearer with the token in the file bootstrap-token of the data directory.",
+                )
+            }
+            E::NotASession => Self::new(Code::Conflict, "The credential is not a session")
+                .hint("An API token ends when it is deleted: DELETE /api/admin/tokens/{id}."),
+            E::LastAdmin => Self::new(
+                Code::Conflict,
+                "The last admin cannot be deleted, disabled, demoted or given a smaller scope",
+            )
+            .hint("Give somebody else the role admin in all environments first."),
+            E::EmailInUse => Self::new(Code::Conflict, "Email already in use")
+                .field("email")
+                .hint("Case does not count. Change the user who has it, or choose another."),
+            E::NoSuchEnvironment { index } => {
+                let field = format!("environmentIds.{index}");
+                Self::invalid(format!("{field} must be the id of an environment")).field(field)
+            }
+            E::NoSuchOwner { user } => {
+                let (field, what) = if user {
+                    ("ownerUserId", "a user")
+                } else {
+                    ("ownerServiceAccountId", "a service account")
+                };
+                Self::invalid(format!("{field} must be the id of {what}")).field(field)
+            }
+            E::OwnerDisabled => Self::new(Code::Conflict, "The owner is disabled")
+                .hint("Enable it first: a token of a disabled owner lets nobody in."),
+            E::RoleAboveOwner { owner } => {
+                Self::invalid(format!("role must not be above the owner's, {owner}")).field("role")
+            }
+            E::Read(_) | E::BadHash => Self::internal(error),
         }
     }
 }

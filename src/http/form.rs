@@ -6,8 +6,7 @@
 use std::time::Duration;
 
 use actix_web::http::header::{
-    AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, HeaderMap,
-    TRANSFER_ENCODING,
+    CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, HeaderMap, TRANSFER_ENCODING,
 };
 use actix_web::web::Payload;
 use futures_util::StreamExt;
@@ -162,18 +161,6 @@ pub(super) async fn linger(headers: &HeaderMap, payload: &mut Payload) {
     };
     // Whether it came to its end does not matter.
     let _ = tokio::time::timeout(LINGER, drain).await;
-}
-
-/// The bearer token, if the header has one.
-pub(super) fn bearer(headers: &HeaderMap) -> Option<&str> {
-    let mut values = headers.get_all(AUTHORIZATION);
-    let value = values.next()?.to_str().ok()?;
-    // Two credentials would leave it open which one counts.
-    if values.next().is_some() {
-        return None;
-    }
-    let (word, token) = value.split_once(' ')?;
-    word.eq_ignore_ascii_case("bearer").then(|| token.trim_matches(' '))
 }
 
 #[cfg(test)]

@@ -101,6 +101,36 @@ impl<'a> Members<'a> {
         self.optional(name, rule)
     }
 
+    /// Takes a list through the rule of its items; `null` is no list. Problems
+    /// are noted under their place in it, as in `environmentIds.2`.
+    pub fn list<T>(
+        &mut self,
+        name: &str,
+        most: usize,
+        rule: impl Fn(&str) -> Result<T, &'static str>,
+    ) -> Option<Vec<T>> {
+        let raw = self.find(name).filter(|raw| raw.get() != "null")?;
+        let items: Vec<&RawValue> = match typed(raw, "must be a list") {
+            Ok(items) => items,
+            Err(message) => {
+                self.problem(name, message);
+                return None;
+            }
+        };
+        if items.len() > most {
+            self.problem(name, format!("must have at most {most} items"));
+            return None;
+        }
+        let mut taken = Vec::with_capacity(items.len());
+        for (index, item) in items.into_iter().enumerate() {
+            match text(item).and_then(|text| rule(&text).map_err(Rule::Borrowed)) {
+                Ok(value) => taken.push(value),
+                Err(message) => self.problem(&format!("{name}.{index}"), message),
+            }
+        }
+        Some(taken)
+    }
+
     /// Whether the member is there, whatever it is.
     pub fn has(&self, name: &str) -> bool {
         self.find(name).is_some()

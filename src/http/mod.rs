@@ -1,6 +1,6 @@
 //! HTTP: one route table, one pipeline, one error map.
 //!
-//! Owns: the wire contract. `table` lists every route with what it needs;
+//! Owns: the wire contract. `routes` lists every route with what it needs;
 //! `call` takes each request through the same steps in the same order; `error`
 //! is the only place that knows which status an error has.
 //! Must never: decide who may do what (it asks the vault for a permit), see the
@@ -8,10 +8,13 @@
 //! Called by: `cli`, with everything it needs.
 
 mod about;
+mod account_wire;
 mod answer;
 mod audit_logs;
+mod auth;
 mod call;
 mod client_address;
+mod credential;
 mod docs;
 mod envelope;
 mod environments;
@@ -22,9 +25,14 @@ mod list_cache;
 mod once;
 mod openapi;
 mod query;
+mod routes;
+mod scope_body;
 mod secrets;
+mod service_accounts;
 mod settings;
 mod table;
+mod tokens;
+mod users;
 mod vars;
 mod wire;
 

@@ -13,9 +13,10 @@ use actix_web::web::Data;
 use crate::vault::{Known, Outcome, Permit, Receipt};
 
 use super::State;
+use super::account_wire::{ServiceAccountAnswer, UserAnswer};
 use super::answer::Answer;
 use super::error::{ApiError, Code};
-use super::wire::{EnvironmentAnswer, SecretAnswer, SettingsAnswer, VarAnswer};
+use super::wire::{Done, EnvironmentAnswer, SecretAnswer, SettingsAnswer, VarAnswer};
 
 const HEADER: &str = "Idempotency-Key";
 const MOST_CHARACTERS: usize = 200;
@@ -60,6 +61,12 @@ pub(super) fn look<L>(
     match state.vault.known(&permit, &receipt)? {
         Known::New => Ok(Once::Do(Box::new(permit.once(receipt)), Some(place))),
         Known::Done(body) => Ok(Once::Replay(Answer { replayed: true, ..Answer::rendered(body) })),
+        Known::Withheld => {
+            let message = "The request was done, and its answer is not kept: it held a token.";
+            Err(ApiError::new(Code::Conflict, message).field(HEADER).hint(
+                "If the token was lost, delete it and create another under a new Idempotency-Key.",
+            ))
+        }
         Known::Other => {
             let message = "The Idempotency-Key was used for another request.";
             Err(ApiError::new(Code::IdempotencyKeyReused, message)
@@ -105,6 +112,12 @@ fn render(outcome: Outcome<'_>) -> Vec<u8> {
         Outcome::Settings(settings) => {
             Answer::json(&SettingsAnswer { settings: (*settings).into() })
         }
+        Outcome::User(info) => Answer::json(&UserAnswer { user: info.clone().into() }),
+        Outcome::ServiceAccount(info) => {
+            Answer::json(&ServiceAccountAnswer { service_account: info.clone().into() })
+        }
+        Outcome::Done => Answer::json(&Done { success: true }),
+        Outcome::Credential => Answer::rendered(Vec::new()),
     };
     answer.body.to_vec()
 }

@@ -23,7 +23,8 @@ use crate::domain::Role;
 use super::answer::ErrorBody;
 use super::error::{Code, Problem};
 use super::query::MAX_LIMIT;
-use super::table::{Access, Endpoint, Parameter, Success, TargetKind, endpoints};
+use super::routes::endpoints;
+use super::table::{Access, Endpoint, Parameter, Success, TargetKind};
 
 const JSON: &str = "application/json";
 const BEARER: &str = "bearer";
@@ -108,6 +109,7 @@ fn operation(endpoint: &Endpoint) -> Operation {
             .description(Some(match name {
                 "environment" => "An environment's id or name.",
                 "version" => "A version's number.",
+                "session" => "A session's id.",
                 _ => "An id.",
             }))
             .schema(Some(text()));
@@ -116,7 +118,7 @@ fn operation(endpoint: &Endpoint) -> Operation {
     for parameter in endpoint.parameters {
         operation = operation.parameter(describe(*parameter));
     }
-    if endpoint.info.method == Method::POST {
+    if endpoint.info.method == Method::POST && endpoint.info.access != Access::Public {
         operation = operation.parameter(describe(Parameter::IdempotencyKey));
     }
     if let Some((name, _)) = &endpoint.body {
@@ -192,6 +194,9 @@ fn codes(endpoint: &Endpoint) -> Vec<Code> {
         TargetKind::Everything => codes.push(Code::ForbiddenScope),
         TargetKind::Environment => codes.extend([Code::ForbiddenScope, Code::NotFound]),
         TargetKind::Row => codes.push(Code::NotFound),
+        TargetKind::User => {
+            codes.extend([Code::ForbiddenRole, Code::ForbiddenScope, Code::NotFound]);
+        }
     }
     codes
 }
@@ -235,6 +240,10 @@ fn describe(parameter: Parameter) -> ParameterBuilder {
             "Up to 200 characters. The same request again, within 24 hours, gets the same answer with `Idempotent-Replayed: true` and does nothing.",
             text().min_length(Some(1)).max_length(Some(200)),
         ),
+        Parameter::OwnerUser => ("ownerUserId", "Tokens of this user.", text()),
+        Parameter::OwnerServiceAccount => {
+            ("ownerServiceAccountId", "Tokens of this service account.", text())
+        }
         Parameter::AuditEnvironment => ("environmentId", "Rows of this environment.", text()),
         Parameter::AuditResourceType => (
             "resourceType",
@@ -290,7 +299,15 @@ fn path_parameters(path: &str) -> impl Iterator<Item = &str> {
 
 fn tag(path: &str) -> &'static str {
     let has = |word: &str| path.split('/').any(|part| part == word);
-    if has("audit-logs") {
+    if has("auth") {
+        "auth"
+    } else if has("users") {
+        "users"
+    } else if has("service-accounts") {
+        "service accounts"
+    } else if has("tokens") {
+        "tokens"
+    } else if has("audit-logs") {
         "audit"
     } else if has("settings") {
         "settings"

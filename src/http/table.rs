@@ -1,7 +1,8 @@
-//! The route table: every route, what it needs, what it answers.
+//! What a line of the route table is, and how the app is built from it.
 //!
-//! The app is built from this table and so is its description, and the tests
-//! walk it; a route cannot be served without being in it.
+//! The lines themselves are in `routes`. The app is built from them and so is
+//! its description, and the tests walk them; a route cannot be served without
+//! being among them.
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -12,14 +13,14 @@ use actix_web::{HttpRequest, Route, web};
 use utoipa::ToSchema;
 use utoipa::openapi::{RefOr, Schema};
 
-use crate::audit::Action;
 use crate::domain::Role;
 use crate::vault::Level;
 
+use super::about;
 use super::answer::Answer;
-use super::call::{self, Call, Needs, RequestBody};
+use super::call::{self, Call, Needs, RequestBody, Visit};
 use super::error::{ApiError, Code};
-use super::{about, audit_logs, environments, secrets, settings, vars, wire};
+use super::routes::endpoints;
 
 /// What a route's path aims at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,6 +33,9 @@ pub enum TargetKind {
     Environment,
     /// `{id}` in the path.
     Row,
+    /// `{id}` in the path, a user: that user in person, or an admin who needs
+    /// the whole scope.
+    User,
 }
 
 /// Who may use a route.
@@ -74,6 +78,8 @@ pub(super) enum Parameter {
     Version,
     IfMatch,
     IdempotencyKey,
+    OwnerUser,
+    OwnerServiceAccount,
     AuditEnvironment,
     AuditResourceType,
     AuditResource,
@@ -86,20 +92,6 @@ pub(super) enum Parameter {
     AuditOffset,
     AuditBeforeSeq,
 }
-
-const AUDIT: &[Parameter] = &[
-    Parameter::AuditEnvironment,
-    Parameter::AuditResourceType,
-    Parameter::AuditResource,
-    Parameter::AuditAction,
-    Parameter::AuditUser,
-    Parameter::AuditSuccess,
-    Parameter::AuditFrom,
-    Parameter::AuditTo,
-    Parameter::AuditLimit,
-    Parameter::AuditOffset,
-    Parameter::AuditBeforeSeq,
-];
 
 /// What the description says about a route's answer.
 pub(super) enum Success {
@@ -125,7 +117,7 @@ pub(super) struct Endpoint {
 
 impl Endpoint {
     /// A route for principals; level and body come from its handler's type.
-    fn new<L, B, H, F>(
+    pub fn new<L, B, H, F>(
         method: Method,
         path: &'static str,
         needs: Needs,
@@ -156,7 +148,7 @@ impl Endpoint {
         }
     }
 
-    fn public<H, F>(path: &'static str, summary: &'static str, handler: H) -> Self
+    pub fn public<H, F>(path: &'static str, summary: &'static str, handler: H) -> Self
     where
         H: Fn(HttpRequest) -> F + Copy + 'static,
         F: Future<Output = actix_web::HttpResponse> + 'static,
@@ -179,241 +171,55 @@ impl Endpoint {
         }
     }
 
-    fn answers<T: ToSchema>(mut self) -> Self {
+    /// A POST that takes anybody; its body comes from its handler's type.
+    pub fn open<B, H, F>(path: &'static str, summary: &'static str, handler: H) -> Self
+    where
+        B: RequestBody + 'static,
+        H: Fn(Visit<B>) -> F + Copy + 'static,
+        F: Future<Output = Result<Answer, ApiError>> + 'static,
+    {
+        Self {
+            info: RouteInfo { method: Method::POST, path, access: Access::Public },
+            summary,
+            parameters: &[],
+            body: B::schema(),
+            success: Success::AnyJson,
+            errors: &[],
+            no_head: false,
+            route: Rc::new(move || {
+                web::to(move |request: HttpRequest, payload: web::Payload| {
+                    call::run_visit(handler, request, payload)
+                })
+            }),
+        }
+    }
+
+    pub fn answers<T: ToSchema>(mut self) -> Self {
         let mut schemas = vec![(T::name().into(), T::schema())];
         T::schemas(&mut schemas);
         self.success = Success::Json(T::name().into(), schemas);
         self
     }
 
-    fn html(mut self) -> Self {
+    pub fn html(mut self) -> Self {
         self.success = Success::Html;
         self
     }
 
-    fn takes(mut self, parameters: &'static [Parameter]) -> Self {
+    pub fn takes(mut self, parameters: &'static [Parameter]) -> Self {
         self.parameters = parameters;
         self
     }
 
-    fn fails(mut self, errors: &'static [Code]) -> Self {
+    pub fn fails(mut self, errors: &'static [Code]) -> Self {
         self.errors = errors;
         self
     }
 
-    fn without_head(mut self) -> Self {
+    pub fn without_head(mut self) -> Self {
         self.no_head = true;
         self
     }
-}
-
-/// The table itself.
-pub(super) fn endpoints() -> Vec<Endpoint> {
-    use Action as A;
-    use TargetKind::{Environment, Everything, InScope, Row};
-
-    const ENVIRONMENTS: &str = "/api/environments";
-    const ENVIRONMENT: &str = "/api/environments/{environment}";
-    const SETTINGS: &str = "/api/environments/{environment}/settings/configuration";
-    const RESET: &str = "/api/environments/{environment}/settings/configuration/reset";
-    const SECRETS: &str = "/api/environments/{environment}/secrets";
-    const SECRET: &str = "/api/secrets/{id}";
-    const VALUE: &str = "/api/secrets/{id}/value";
-    const VERSIONS: &str = "/api/secrets/{id}/versions";
-    const ACTIVATE: &str = "/api/secrets/{id}/versions/{version}/activate";
-    const VARS: &str = "/api/environments/{environment}/vars";
-    const VAR: &str = "/api/vars/{id}";
-    const PAGE: &[Parameter] = &[Parameter::Limit, Parameter::After, Parameter::Prefix];
-    const CONDITION: &[Parameter] = &[Parameter::IfMatch, Parameter::Version];
-    const CONFLICT: &[Code] = &[Code::Conflict];
-
-    let get = Method::GET;
-    let post = Method::POST;
-    let patch = Method::PATCH;
-    let delete = Method::DELETE;
-    let needs = |action, target| Needs { action, target };
-
-    vec![
-        Endpoint::public("/health", "Whether the server works", about::health)
-            .answers::<wire::Health>()
-            .fails(&[Code::ServiceUnavailable]),
-        Endpoint::public("/openapi.json", "This description", about::openapi),
-        Endpoint::public("/api/docs", "This description, for people", about::docs).html(),
-        Endpoint::new(
-            get.clone(),
-            ENVIRONMENTS,
-            needs(A::EnvironmentList, InScope),
-            "List the environments in scope, by name",
-            environments::list,
-        )
-        .answers::<wire::EnvironmentsAnswer>(),
-        Endpoint::new(
-            post.clone(),
-            ENVIRONMENTS,
-            needs(A::EnvironmentCreate, Everything),
-            "Create an environment",
-            environments::create,
-        )
-        .answers::<wire::EnvironmentAnswer>()
-        .fails(CONFLICT),
-        Endpoint::new(
-            get.clone(),
-            ENVIRONMENT,
-            needs(A::EnvironmentRead, Environment),
-            "Read an environment",
-            environments::read,
-        )
-        .answers::<wire::EnvironmentAnswer>(),
-        Endpoint::new(
-            delete.clone(),
-            ENVIRONMENT,
-            needs(A::EnvironmentDelete, Environment),
-            "Delete an environment and its vars; with force, its secrets too",
-            environments::delete,
-        )
-        .answers::<wire::Done>()
-        .takes(&[Parameter::Force])
-        .fails(CONFLICT),
-        Endpoint::new(
-            get.clone(),
-            SETTINGS,
-            needs(A::SettingsRead, Environment),
-            "Read an environment's settings",
-            settings::read,
-        )
-        .answers::<wire::SettingsAnswer>(),
-        Endpoint::new(
-            patch.clone(),
-            SETTINGS,
-            needs(A::SettingsUpdate, Environment),
-            "Change an environment's settings",
-            settings::update,
-        )
-        .answers::<wire::SettingsAnswer>(),
-        Endpoint::new(
-            post.clone(),
-            RESET,
-            needs(A::SettingsReset, Environment),
-            "Restore an environment's default settings",
-            settings::reset,
-        )
-        .answers::<wire::SettingsAnswer>(),
-        Endpoint::new(
-            get.clone(),
-            SECRETS,
-            needs(A::SecretList, Environment),
-            "List secrets, without their values",
-            secrets::list,
-        )
-        .answers::<wire::SecretsAnswer>()
-        .takes(PAGE),
-        Endpoint::new(
-            post.clone(),
-            SECRETS,
-            needs(A::SecretCreate, Environment),
-            "Create a secret",
-            secrets::create,
-        )
-        .answers::<wire::SecretAnswer>()
-        .fails(CONFLICT),
-        Endpoint::new(
-            get.clone(),
-            SECRET,
-            needs(A::SecretRead, Row),
-            "Read a secret, without its value",
-            secrets::read,
-        )
-        .answers::<wire::SecretAnswer>()
-        .fails(&[Code::SecretUnreadable]),
-        Endpoint::new(
-            patch.clone(),
-            SECRET,
-            needs(A::SecretUpdate, Row),
-            "Give a secret a new value or description, or make it write-only",
-            secrets::update,
-        )
-        .answers::<wire::SecretAnswer>()
-        .takes(CONDITION)
-        .fails(&[Code::Conflict, Code::ReadonlyField, Code::SecretUnreadable]),
-        Endpoint::new(
-            delete.clone(),
-            SECRET,
-            needs(A::SecretDelete, Row),
-            "Delete a secret and all its versions",
-            secrets::delete,
-        )
-        .answers::<wire::Done>()
-        .takes(CONDITION)
-        .fails(&[Code::Conflict, Code::SecretUnreadable]),
-        // No HEAD: it would be a reveal that shows only how long the value is.
-        Endpoint::new(
-            get.clone(),
-            VALUE,
-            needs(A::SecretReveal, Row),
-            "Reveal a secret's value",
-            secrets::reveal,
-        )
-        .answers::<wire::ValueAnswer>()
-        .fails(&[Code::RevealDisabled, Code::SecretWriteOnly, Code::SecretUnreadable])
-        .without_head(),
-        Endpoint::new(
-            get.clone(),
-            VERSIONS,
-            needs(A::SecretVersions, Row),
-            "List a secret's retained versions, newest first",
-            secrets::versions,
-        )
-        .answers::<wire::VersionsAnswer>()
-        .fails(&[Code::SecretUnreadable]),
-        Endpoint::new(
-            post.clone(),
-            ACTIVATE,
-            needs(A::SecretActivate, Row),
-            "Put an old version's value in force again, as a new version",
-            secrets::activate,
-        )
-        .answers::<wire::SecretAnswer>()
-        .fails(&[Code::Conflict, Code::SecretUnreadable]),
-        Endpoint::new(get.clone(), VARS, needs(A::VarList, Environment), "List vars", vars::list)
-            .answers::<wire::VarsAnswer>()
-            .takes(PAGE),
-        Endpoint::new(post, VARS, needs(A::VarCreate, Environment), "Create a var", vars::create)
-            .answers::<wire::VarAnswer>()
-            .fails(CONFLICT),
-        Endpoint::new(get, VAR, needs(A::VarRead, Row), "Read a var", vars::read)
-            .answers::<wire::VarAnswer>(),
-        Endpoint::new(
-            patch,
-            VAR,
-            needs(A::VarUpdate, Row),
-            "Give a var a new value or description",
-            vars::update,
-        )
-        .answers::<wire::VarAnswer>()
-        .takes(CONDITION)
-        .fails(&[Code::Conflict, Code::ReadonlyField]),
-        Endpoint::new(delete, VAR, needs(A::VarDelete, Row), "Delete a var", vars::delete)
-            .answers::<wire::Done>()
-            .takes(CONDITION)
-            .fails(CONFLICT),
-        Endpoint::new(
-            Method::GET,
-            "/api/audit-logs",
-            needs(A::AuditRead, InScope),
-            "Read the audit log, newest row first",
-            audit_logs::list,
-        )
-        .answers::<wire::AuditLogsAnswer>()
-        .takes(AUDIT),
-        Endpoint::new(
-            Method::GET,
-            "/api/audit-logs/verification",
-            needs(A::AuditVerify, Everything),
-            "Walk the audit log's chain and say whether it holds",
-            audit_logs::verify,
-        )
-        .answers::<wire::VerificationAnswer>(),
-    ]
 }
 
 /// Builds the app's routes from the table.

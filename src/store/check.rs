@@ -5,13 +5,15 @@
 use std::collections::BTreeMap;
 use std::fmt::Display;
 
-use crate::domain::EnvironmentId;
+use crate::domain::{EnvironmentId, OwnerId};
 
+use super::account_row::Used;
 use super::keyspace::Table;
 use super::row::{CountsRow, SecretPlace, VarPlace};
 use super::tables::{
-    Counts, Doomed, EnvironmentNames, Environments, SecretPlaces, Secrets, TokenHashes, Tokens,
-    ValueChunks, VarChunks, VarPlaces, Vars, Versions,
+    Counts, Doomed, EnvironmentNames, Environments, LastUses, SecretPlaces, Secrets,
+    ServiceAccountNames, ServiceAccounts, SessionHashes, Sessions, TokenHashes, Tokens, UserEmails,
+    UserSessions, Users, ValueChunks, VarChunks, VarPlaces, Vars, Versions,
 };
 use super::view::{ReadError, View};
 
@@ -24,6 +26,8 @@ pub fn check(view: &impl View) -> Result<Vec<String>, ReadError> {
     check.versions()?;
     check.vars()?;
     check.tokens()?;
+    check.owners()?;
+    check.accounts()?;
     check.counts()?;
     Ok(check.findings)
 }
@@ -160,6 +164,64 @@ impl<V: View> Check<'_, V> {
         for (_, id) in self.rows::<TokenHashes>()? {
             let there = self.view.has::<Tokens>(&id)?;
             self.expect(there, || format!("a hash leads to {id}, which does not exist"));
+        }
+        Ok(())
+    }
+
+    /// Whoever a token or session belongs to must be there.
+    fn owners(&mut self) -> Result<(), ReadError> {
+        for (id, row) in self.rows::<Tokens>()? {
+            let there = match row.owner {
+                OwnerId::Host => true,
+                OwnerId::User(user) => self.view.has::<Users>(&user)?,
+                OwnerId::ServiceAccount(account) => self.view.has::<ServiceAccounts>(&account)?,
+            };
+            self.expect(there, || format!("the owner of {id} does not exist"));
+        }
+        for (id, row) in self.rows::<Sessions>()? {
+            let there = self.view.has::<Users>(&row.user)?;
+            self.expect(there, || format!("the user of {id} does not exist"));
+            let found = self.view.get::<SessionHashes>(&row.hash)?;
+            self.expect(found == Some(id), || format!("{id} is not found by its hash"));
+            let listed = self.view.has::<UserSessions>(&(row.user, id))?;
+            self.expect(listed, || format!("{id} is not among its user's sessions"));
+        }
+        for (_, id) in self.rows::<SessionHashes>()? {
+            let there = self.view.has::<Sessions>(&id)?;
+            self.expect(there, || format!("a hash leads to {id}, which does not exist"));
+        }
+        for ((user, id), ()) in self.rows::<UserSessions>()? {
+            let there = self.view.get::<Sessions>(&id)?.is_some_and(|row| row.user == user);
+            self.expect(there, || format!("{user} is said to have {id}"));
+        }
+        for (used, _) in self.rows::<LastUses>()? {
+            let there = match used {
+                Used::Token(id) => self.view.has::<Tokens>(&id)?,
+                Used::Session(id) => self.view.has::<Sessions>(&id)?,
+                Used::User(id) => self.view.has::<Users>(&id)?,
+            };
+            self.expect(there, || format!("the last use of {used:?} is left over"));
+        }
+        Ok(())
+    }
+
+    fn accounts(&mut self) -> Result<(), ReadError> {
+        for (id, row) in self.rows::<Users>()? {
+            let found = self.view.get::<UserEmails>(&row.email.folded())?;
+            self.expect(found == Some(id), || format!("{id} is not found by its address"));
+        }
+        for (_, id) in self.rows::<UserEmails>()? {
+            let there = self.view.has::<Users>(&id)?;
+            self.expect(there, || format!("an address leads to {id}, which does not exist"));
+        }
+        for (id, row) in self.rows::<ServiceAccounts>()? {
+            let name = row.name.as_str().to_owned();
+            let found = self.view.get::<ServiceAccountNames>(&name)?;
+            self.expect(found == Some(id), || format!("{id} is not found by its name"));
+        }
+        for (_, id) in self.rows::<ServiceAccountNames>()? {
+            let there = self.view.has::<ServiceAccounts>(&id)?;
+            self.expect(there, || format!("a name leads to {id}, which does not exist"));
         }
         Ok(())
     }

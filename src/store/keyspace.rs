@@ -17,6 +17,14 @@
 //! 'X'   Doomed            environment 16                               ()
 //! 'T'   Tokens            token 16                                     TokenRow
 //! 't'   TokenHashes       token hash 32                                TokenId
+//! 'U'   Users             user 16                                      UserRow
+//! 'u'   UserEmails        folded e-mail address                        UserId
+//! 'P'   ServiceAccounts   service account 16                           ServiceAccountRow
+//! 'p'   ServiceAccountNames   name                                     ServiceAccountId
+//! 'Z'   Sessions          session 16                                   SessionRow
+//! 'z'   SessionHashes     session token hash 32                        SessionId
+//! 'y'   UserSessions      user 16 | session 16                         ()
+//! 'L'   LastUses          't', 's' or 'u' | token, session or user 16  Timestamp
 //! 'I'   Receipts          receipt key 32                               ReceiptRow
 //! 'i'   ReceiptChunks     receipt key 32 | chunk u16                   an answer's bytes
 //! 'J'   ReceiptTimes      milliseconds i64, sign flipped | receipt key 32   ()
@@ -41,8 +49,13 @@ pub trait Table {
     /// The first byte of every key.
     const PREFIX: u8;
     /// The first byte of every row: the format it is written in. A row with
-    /// another one is not read.
+    /// another one is not read, unless `upgrade` knows it.
     const FORMAT: u8 = 1;
+
+    /// A row in an older format, as it is now; `None` for one that never was.
+    fn upgrade(_format: u8, _body: &[u8]) -> Option<Self::Row> {
+        None
+    }
 
     /// Writes the key behind the prefix byte.
     fn encode(key: &Self::Key, out: &mut Vec<u8>);

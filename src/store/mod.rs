@@ -10,6 +10,7 @@
 //! several may run twice. `disk` knows what sled 0.34 does not do for us;
 //! `writer` is the only code that changes anything.
 
+mod account_row;
 mod check;
 mod disk;
 mod keyspace;
@@ -20,18 +21,20 @@ mod tables;
 mod view;
 mod writer;
 
+pub use account_row::{PasswordRow, ServiceAccountRow, SessionRow, TokenRow, Used, UserRow};
 pub use check::check;
 pub use disk::{OpenError, Options};
 pub use keyspace::Table;
 pub use private::write_private;
 pub use row::{
     Bytes, CHUNK_BYTES, CountsRow, EnvironmentRow, HeadRow, KeyId, KeyRow, ReceiptRow, SecretPlace,
-    SecretRow, ServiceKeysRow, StoredAuditRow, TokenRow, VarPlace, VarRow, VersionRow, WrappedKey,
+    SecretRow, ServiceKeysRow, StoredAuditRow, VarPlace, VarRow, VersionRow, WrappedKey,
 };
 pub use tables::{
-    AuditHead, AuditRows, Counts, Doomed, EnvironmentNames, Environments, Keys, ReceiptChunks,
-    ReceiptTimes, Receipts, SecretPlaces, Secrets, ServiceKeys, TokenHashes, Tokens, ValueChunks,
-    VarChunks, VarPlaces, Vars, Versions,
+    AuditHead, AuditRows, Counts, Doomed, EnvironmentNames, Environments, Keys, LastUses,
+    ReceiptChunks, ReceiptTimes, Receipts, SecretPlaces, Secrets, ServiceAccountNames,
+    ServiceAccounts, ServiceKeys, SessionHashes, Sessions, TokenHashes, Tokens, UserEmails,
+    UserSessions, Users, ValueChunks, VarChunks, VarPlaces, Vars, Versions,
 };
 pub use view::{ReadError, View};
 pub use writer::{CommitError, Tx};
@@ -149,6 +152,16 @@ impl Store {
     {
         let change = |tx: &mut Tx<'_>| change(tx).map(|value| (value, None));
         self.answered(self.writer.queue(Share::Reserve, change)?.await)
+    }
+
+    /// Likewise, without an audit row, for noting when a credential was last
+    /// used. Nobody waits for it: what becomes of it nobody learns.
+    pub fn note<F>(&self, change: F) -> Result<(), Unavailable>
+    where
+        F: FnOnce(&mut Tx<'_>) -> Result<(), ReadError> + Send + 'static,
+    {
+        let change = |tx: &mut Tx<'_>| change(tx).map(|()| ((), None));
+        self.writer.queue(Share::Common, change).map(drop)
     }
 
     /// Like [`Store::commit`], for callers without an async runtime.

@@ -5,15 +5,18 @@
 //! ```
 //!
 //! A row that does not decode to the last byte is damaged; nothing is guessed.
-//! A change of a row's members needs a new format number in its table.
+//! A change of a row's members needs a new format number in its table, and an
+//! `upgrade` from the old one.
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::audit::{Head, Mac};
 use crate::domain::{
-    Description, DisplayName, EnvironmentId, EnvironmentName, KeyName, RevealMode, Role, Scope,
-    SecretId, Settings, Timestamp, VarId, Version,
+    Description, DisplayName, EnvironmentId, EnvironmentName, KeyName, RevealMode, SecretId,
+    Settings, Timestamp, VarId, Version,
 };
+
+use super::keyspace::Table;
 
 /// Largest piece of a value in one row. sled puts a leaf (up to 16 rows) of
 /// more than 128 KiB into files that it never syncs, so rows stay small.
@@ -131,25 +134,6 @@ pub struct VarPlace {
     pub key: KeyName,
 }
 
-/// An API token, without the token.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct TokenRow {
-    /// What its owner calls it.
-    pub name: String,
-    /// The first characters of the token, to recognise it by.
-    pub prefix: String,
-    /// The hash under which it is found.
-    pub hash: [u8; 32],
-    /// Its own role.
-    pub role: Role,
-    /// Its own scope.
-    pub scope: Scope,
-    /// When it stops working, if ever.
-    pub expires_at: Option<Timestamp>,
-    /// When it was made.
-    pub created_at: Timestamp,
-}
-
 /// What a request that wanted to be done once was answered.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReceiptRow {
@@ -157,7 +141,7 @@ pub struct ReceiptRow {
     pub fingerprint: [u8; 32],
     /// The environment that the answer tells about.
     pub environment: Option<EnvironmentId>,
-    /// In how many pieces the answer is stored.
+    /// In how many pieces the answer is stored; none, when it is not kept.
     pub chunks: u16,
     /// When it was done.
     pub at: Timestamp,
@@ -222,12 +206,15 @@ pub fn encode<R: Serialize>(format: u8, row: &R) -> Vec<u8> {
 }
 
 /// The row from bytes, all of them.
-pub fn decode<R: DeserializeOwned>(format: u8, bytes: &[u8]) -> Result<R, Damaged> {
-    match bytes.split_first() {
-        Some((found, body)) if *found == format => match postcard::take_from_bytes(body) {
-            Ok((row, [])) => Ok(row),
-            _ => Err(Damaged),
-        },
+pub fn decode<T: Table>(bytes: &[u8]) -> Result<T::Row, Damaged> {
+    let (format, body) = bytes.split_first().ok_or(Damaged)?;
+    if *format == T::FORMAT { decode_body(body) } else { T::upgrade(*format, body).ok_or(Damaged) }
+}
+
+/// What stands behind the format byte, all of it.
+pub fn decode_body<R: DeserializeOwned>(body: &[u8]) -> Result<R, Damaged> {
+    match postcard::take_from_bytes(body) {
+        Ok((row, [])) => Ok(row),
         _ => Err(Damaged),
     }
 }

@@ -1,17 +1,22 @@
 //! The tables of `keyspace`, one type each.
 
-use crate::domain::{EnvironmentId, KeyName, SecretId, Timestamp, TokenId, VarId, Version};
+use crate::domain::{
+    EnvironmentId, KeyName, SecretId, ServiceAccountId, SessionId, Timestamp, TokenId, UserId,
+    VarId, Version,
+};
 
+use super::account_row::{self, ServiceAccountRow, SessionRow, TokenRow, Used, UserRow};
 use super::keyspace::{Pieces, Table};
 use super::row::{
     Bytes, CountsRow, EnvironmentRow, HeadRow, KeyId, KeyRow, ReceiptRow, SecretPlace, SecretRow,
-    ServiceKeysRow, StoredAuditRow, TokenRow, VarPlace, VarRow, VersionRow,
+    ServiceKeysRow, StoredAuditRow, VarPlace, VarRow, VersionRow,
 };
 
 macro_rules! tables {
     ($($(#[$doc:meta])* $name:ident $prefix:literal { $key:ty => $row:ty,
         encode($k:ident, $out:ident) $encode:block, decode($p:ident) $decode:block
-        $(, environment($e:ident) $environment:block)? })*) => {
+        $(, environment($e:ident) $environment:block)?
+        $(, format $format:literal upgrade $upgrade:path)? })*) => {
         $(
             $(#[$doc])*
             #[derive(Debug)]
@@ -33,6 +38,14 @@ macro_rules! tables {
                 $(fn environment($e: &$key) -> Option<EnvironmentId> {
                     Some($environment)
                 })?
+
+                $(
+                    const FORMAT: u8 = $format;
+
+                    fn upgrade(format: u8, body: &[u8]) -> Option<$row> {
+                        $upgrade(format, body)
+                    }
+                )?
             }
         )*
 
@@ -156,13 +169,84 @@ tables! {
     Tokens b'T' {
         TokenId => TokenRow,
         encode(k, out) { out.extend(k.to_bytes()) },
-        decode(p) { let id = TokenId::from_bytes(p.fixed()?); p.end(id) }
+        decode(p) { let id = TokenId::from_bytes(p.fixed()?); p.end(id) },
+        format 2 upgrade account_row::upgrade_token
     }
     /// From a token's hash to its id.
     TokenHashes b't' {
         [u8; 32] => TokenId,
         encode(k, out) { out.extend(k) },
         decode(p) { let hash = p.fixed()?; p.end(hash) }
+    }
+    /// Users.
+    Users b'U' {
+        UserId => UserRow,
+        encode(k, out) { out.extend(k.to_bytes()) },
+        decode(p) { let id = UserId::from_bytes(p.fixed()?); p.end(id) }
+    }
+    /// From a user's folded e-mail address to its id.
+    UserEmails b'u' {
+        String => UserId,
+        encode(k, out) { out.extend(k.as_bytes()) },
+        decode(p) { p.text().map(str::to_owned) }
+    }
+    /// Service accounts.
+    ServiceAccounts b'P' {
+        ServiceAccountId => ServiceAccountRow,
+        encode(k, out) { out.extend(k.to_bytes()) },
+        decode(p) { let id = ServiceAccountId::from_bytes(p.fixed()?); p.end(id) }
+    }
+    /// From a service account's name to its id.
+    ServiceAccountNames b'p' {
+        String => ServiceAccountId,
+        encode(k, out) { out.extend(k.as_bytes()) },
+        decode(p) { p.text().map(str::to_owned) }
+    }
+    /// Sessions, without their tokens; the oldest first.
+    Sessions b'Z' {
+        SessionId => SessionRow,
+        encode(k, out) { out.extend(k.to_bytes()) },
+        decode(p) { let id = SessionId::from_bytes(p.fixed()?); p.end(id) }
+    }
+    /// From the hash of a session's token to its id.
+    SessionHashes b'z' {
+        [u8; 32] => SessionId,
+        encode(k, out) { out.extend(k) },
+        decode(p) { let hash = p.fixed()?; p.end(hash) }
+    }
+    /// The sessions of each user, the oldest first.
+    UserSessions b'y' {
+        (UserId, SessionId) => (),
+        encode(k, out) { out.extend(k.0.to_bytes()); out.extend(k.1.to_bytes()) },
+        decode(p) {
+            let user = UserId::from_bytes(p.fixed()?);
+            let session = SessionId::from_bytes(p.fixed()?);
+            p.end((user, session))
+        }
+    }
+    /// When something was last used, to the minute.
+    LastUses b'L' {
+        Used => Timestamp,
+        encode(k, out) {
+            let (tag, id) = match k {
+                Used::Token(id) => (b't', id.to_bytes()),
+                Used::Session(id) => (b's', id.to_bytes()),
+                Used::User(id) => (b'u', id.to_bytes()),
+            };
+            out.push(tag);
+            out.extend(id);
+        },
+        decode(p) {
+            let [tag] = p.fixed()?;
+            let id = p.fixed()?;
+            let used = match tag {
+                b't' => Used::Token(TokenId::from_bytes(id)),
+                b's' => Used::Session(SessionId::from_bytes(id)),
+                b'u' => Used::User(UserId::from_bytes(id)),
+                _ => return None,
+            };
+            p.end(used)
+        }
     }
     /// What requests that wanted to be done once were answered.
     Receipts b'I' {

@@ -83,7 +83,7 @@ pub trait View {
 }
 
 fn decode_row<T: Table>(bytes: &[u8]) -> Result<T::Row, ReadError> {
-    row::decode(T::FORMAT, bytes).map_err(|row::Damaged| ReadError::Damaged { table: T::PREFIX })
+    row::decode::<T>(bytes).map_err(|row::Damaged| ReadError::Damaged { table: T::PREFIX })
 }
 
 pub(super) fn encode_row<T: Table>(row: &T::Row) -> Vec<u8>

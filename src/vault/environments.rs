@@ -18,7 +18,7 @@ use crate::store::{
 use super::lookup::{counts, environment_row};
 use super::secrets::remove_secret;
 use super::vars::remove_var;
-use super::{Administer, Error, Permit, Random, Read, Unavailable, Vault, policy};
+use super::{Administer, Error, Permit, Random, Read, Unavailable, Vault, guarded, policy};
 
 /// How many secrets and how many vars one batch of a deletion removes.
 const SWEEP_ROWS: usize = 100;
@@ -103,6 +103,13 @@ impl Vault {
         Ok(listed.into_values().collect())
     }
 
+    /// The ids of the environments in the caller's scope. May block on the disk.
+    pub fn environment_ids(&self, permit: &Permit<Read>) -> Result<Vec<EnvironmentId>, Error> {
+        let ids = self.store.keys::<Environments>(&[]);
+        let ids = ids.filter(|id| id.as_ref().map_or(true, |id| permit.covers(*id)));
+        Ok(ids.collect::<Result<_, _>>()?)
+    }
+
     /// The environment of the permit.
     pub fn read_environment(&self, permit: &Permit<Read>) -> Result<EnvironmentInfo, Error> {
         let id = permit.environment()?.id();
@@ -172,6 +179,7 @@ impl Vault {
         // In a task of its own from the first batch on: a client that goes away
         // must not stop it in between.
         let store = Arc::clone(&self.store);
+        let change = guarded(permit, self.now(), change);
         let deleted = tokio::spawn(async move {
             store.commit_from_reserve(change).await.map_err(Error::from)?;
             Ok::<_, Error>(tokio::spawn(empty(store, id)))

@@ -72,6 +72,10 @@ pub enum Error {
     /// A version of a secret is not kept, or never was.
     #[error("version not found")]
     NoSuchVersion,
+    /// The caller's credential ended, or may do less, since the request was
+    /// authorised.
+    #[error("the credential is no longer what it was")]
+    NoLongerValid,
     /// The request that wanted to be done once was done a moment ago.
     #[error("the request was done a moment ago")]
     JustDone,

@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use crate::audit::{Action, Draft, ResourceType};
 use crate::domain::{
-    EnvironmentId, Id, KeyName, Kind, SecretId, SecretKind, Timestamp, VarId, VarKind,
+    EnvironmentId, Id, KeyName, Kind, SecretId, SecretKind, Timestamp, UserId, VarId, VarKind,
 };
 use crate::store::{
     Counts, CountsRow, EnvironmentNames, EnvironmentRow, Environments, ReadError, SecretPlace,
@@ -219,6 +219,11 @@ impl Vault {
         };
         let mut draft = caller.draft(action, self.now()).refused(code);
         let mut environment = environment;
+        if let Target::User(text) = target
+            && let Ok(id) = UserId::from_str(text)
+        {
+            draft = draft.on(id, None);
+        }
         if let Target::Row(text) = target {
             // Only an id goes into the log; whatever else a path held may be anything.
             if let Ok(id) = SecretId::from_str(text) {

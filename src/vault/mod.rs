@@ -24,6 +24,7 @@ mod random;
 mod receipts;
 mod secrets;
 mod settings;
+mod standing;
 mod unlock;
 mod value;
 mod vars;
@@ -35,11 +36,14 @@ pub use error::Error;
 pub use keyring::{BadRootKey, Fingerprint, RootKey, TokenKey};
 pub use lookup::Page;
 pub use plaintext::{Plaintext, Revealed};
-pub use policy::{Administer, Caller, InScope, Level, Permit, Read, Reveal, Target, Write};
+pub use policy::{Administer, Caller, InScope, Level, Own, Permit, Read, Reveal, Target, Write};
 pub use random::Random;
-pub use receipts::{Known, Outcome, Receipt, Render};
+pub use receipts::{HasOutcome, Known, Outcome, Receipt, Render};
 pub use secrets::{NewSecret, SecretPatch};
 pub use settings::SettingsPatch;
+pub use standing::{
+    check_standing, guarded, guarded_once, label, session_principal, token_principal,
+};
 pub use unlock::{FirstStart, UnlockError, Unlocked, sealed_under, unlock, verify_audit};
 pub use value::{Alphabet, Generate, NewValue};
 pub use vars::{NewVar, VarPatch};
@@ -52,7 +56,7 @@ use tokio::sync::Semaphore;
 
 use crate::audit::{Action, AuditKey, Draft};
 use crate::domain::{Clock, EnvironmentId, Origin, Principal, Timestamp};
-use crate::store::Store;
+use crate::store::{Store, Tx};
 
 use keyring::Keyring;
 
@@ -135,43 +139,37 @@ impl Vault {
     ) -> Result<(), Error> {
         let draft = Draft::new(action, &Principal::host(), &Origin::host(), self.now());
         let draft = draft.details(details);
-        self.commit_from_reserve(move |_| Ok(((), draft))).await
+        self.store.commit_from_reserve(move |_| Ok(((), draft))).await.map_err(Error::from)
     }
 
-    async fn commit<T: Send + 'static>(
+    /// A change on behalf of a permit's caller, made only while their credential
+    /// stands.
+    async fn commit<L: Level, T: Send + 'static>(
         &self,
-        change: impl FnOnce(&mut crate::store::Tx<'_>) -> Result<(T, Draft), Error> + Send + 'static,
+        permit: &Permit<L>,
+        change: impl FnOnce(&mut Tx<'_>) -> Result<(T, Draft), Error> + Send + 'static,
     ) -> Result<T, Error> {
+        let change = guarded(permit, self.now(), change);
         self.store.commit(change).await.map_err(Error::from)
     }
 
     /// For what a client may ask to have done once; see [`receipts`].
-    async fn commit_once<L, T: receipts::HasOutcome + Send + 'static>(
+    async fn commit_once<L: Level, T: HasOutcome + Send + 'static>(
         &self,
         permit: &Permit<L>,
-        change: impl FnOnce(&mut crate::store::Tx<'_>) -> Result<(T, Draft), Error> + Send + 'static,
+        change: impl FnOnce(&mut Tx<'_>) -> Result<(T, Draft), Error> + Send + 'static,
     ) -> Result<T, Error> {
-        let receipt = permit.receipt().cloned();
-        self.commit(move |tx| {
-            let (value, draft) = change(tx)?;
-            if let Some(receipt) = receipt {
-                // The same request may have come again while this one waited
-                // here for a client that had gone away.
-                if receipt.is_taken(tx)? {
-                    return Err(Error::JustDone);
-                }
-                receipt.put(tx, value.outcome())?;
-            }
-            Ok((value, draft))
-        })
-        .await
+        let change = guarded_once(permit, self.now(), change);
+        self.store.commit(change).await.map_err(Error::from)
     }
 
-    /// For what makes room, and for what must be recorded.
-    async fn commit_from_reserve<T: Send + 'static>(
+    /// For what makes room.
+    async fn commit_from_reserve<L: Level, T: Send + 'static>(
         &self,
-        change: impl FnOnce(&mut crate::store::Tx<'_>) -> Result<(T, Draft), Error> + Send + 'static,
+        permit: &Permit<L>,
+        change: impl FnOnce(&mut Tx<'_>) -> Result<(T, Draft), Error> + Send + 'static,
     ) -> Result<T, Error> {
+        let change = guarded(permit, self.now(), change);
         self.store.commit_from_reserve(change).await.map_err(Error::from)
     }
 }

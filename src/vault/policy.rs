@@ -9,12 +9,13 @@ use std::marker::PhantomData;
 
 use crate::audit::{Action, Draft};
 use crate::domain::{
-    Credential, EnvironmentId, EnvironmentName, Origin, Principal, RevealMode, Role, Scope,
+    Credential, EnvironmentId, EnvironmentName, Origin, Owner, Principal, RevealMode, Role, Scope,
     Settings, Timestamp,
 };
 use crate::store::EnvironmentRow;
 
 use super::cipher::{Binding, SealedValue};
+use super::standing::Standing;
 use super::{Error, Receipt};
 
 /// What a permit allows; decides the lowest role that gets one.
@@ -41,8 +42,10 @@ levels! {
     Write Operator;
     /// Seeing a secret's value.
     Reveal Admin;
-    /// Environments and their settings.
+    /// Environments and their settings; users, service accounts, tokens.
     Administer Admin;
+    /// One user: by that user in person, or by an admin of everything.
+    Own Viewer;
 }
 
 /// An authenticated request.
@@ -70,6 +73,8 @@ pub enum Target<'a> {
     Everything,
     /// The environment with this id or name.
     Environment(&'a str),
+    /// The user with this id; see [`Own`].
+    User(&'a str),
     /// A row by its own id. Its environment is not known yet; the verb checks
     /// it when it finds the row, and a row out of scope is a missing one.
     Row(&'a str),
@@ -114,16 +119,27 @@ impl<L> Permit<L> {
         self.receipt.as_ref()
     }
 
-    /// Tells principals apart.
+    pub(super) fn standing(&self, now: Timestamp) -> Standing {
+        Standing::new(&self.caller.principal, now)
+    }
+
+    /// Tells principals apart: all sessions of a user are that user.
     pub(super) fn principal_key(&self) -> String {
-        match &self.caller.principal.credential {
-            Credential::Host => "host".to_owned(),
-            Credential::Token(id) => id.to_string(),
+        match (&self.caller.principal.credential, &self.caller.principal.owner) {
+            (Credential::Token(id), _) => id.to_string(),
+            (Credential::Session(_), Owner::User(label)) => label.id.to_string(),
+            (Credential::Session(id), _) => id.to_string(),
+            (Credential::Host, _) => "host".to_owned(),
         }
     }
 
+    /// Who was authorised.
+    pub fn principal(&self) -> &Principal {
+        &self.caller.principal
+    }
+
     /// Whether the caller's scope covers an environment.
-    pub(super) fn covers(&self, environment: EnvironmentId) -> bool {
+    pub fn covers(&self, environment: EnvironmentId) -> bool {
         self.caller.principal.scope.covers(environment)
     }
 
@@ -138,18 +154,19 @@ impl<L> Permit<L> {
     pub(super) fn may_read_row(&self, environment: Option<EnvironmentId>) -> bool {
         let who = &self.caller.principal;
         match environment {
-            _ if who.role == Role::Admin && who.scope == Scope::All => true,
+            _ if who.administers_everything() => true,
             Some(id) => who.scope.covers(id),
             None => false,
         }
     }
 
-    pub(super) fn draft(&self, action: Action, now: Timestamp) -> Draft {
+    /// Begins an audit row.
+    pub fn draft(&self, action: Action, now: Timestamp) -> Draft {
         self.caller.draft(action, now)
     }
 
-    /// The name under which the caller's versions are kept.
-    pub(super) fn actor_name(&self) -> String {
+    /// The name under which what the caller makes is kept.
+    pub fn actor_name(&self) -> String {
         self.caller.principal.name.clone()
     }
 }
@@ -163,16 +180,19 @@ pub(super) fn authorise<L: Level>(
     found: Option<EnvironmentId>,
 ) -> Result<Permit<L>, Error> {
     let scope = &caller.principal.scope;
-    let reached = match (target, found) {
-        (Target::InScope | Target::Row(_), _) => true,
-        (Target::Environment(_), Some(id)) => scope.covers(id),
-        (Target::Everything, _) | (Target::Environment(_), None) => *scope == Scope::All,
+    let is_self = |text: &str| text.parse().is_ok_and(|id| caller.principal.is_in_person(id));
+    let (reached, needed) = match (target, found) {
+        (Target::InScope | Target::Row(_), _) => (true, L::ROLE),
+        (Target::Environment(_), Some(id)) => (scope.covers(id), L::ROLE),
+        (Target::Everything, _) | (Target::Environment(_), None) => (*scope == Scope::All, L::ROLE),
+        (Target::User(id), _) if is_self(id) => (true, L::ROLE),
+        (Target::User(_), _) => (*scope == Scope::All, Role::Admin),
     };
     if !reached {
         return Err(Error::Scope);
     }
-    if caller.principal.role < L::ROLE {
-        return Err(Error::Role { needed: L::ROLE });
+    if caller.principal.role < needed {
+        return Err(Error::Role { needed });
     }
     Ok(Permit {
         caller: caller.clone(),

@@ -11,7 +11,10 @@
 //! batch of the change it is about, so there is never one without the other.
 //! Must never: keep an answer that holds a credential or a secret's value.
 
-use crate::domain::{EnvironmentId, EnvironmentInfo, SecretInfo, Settings, Timestamp, VarInfo};
+use crate::domain::{
+    EnvironmentId, EnvironmentInfo, SecretInfo, ServiceAccountInfo, Settings, Timestamp, TokenInfo,
+    UserInfo, VarInfo,
+};
 use crate::store::{
     Bytes, CHUNK_BYTES, ReadError, ReceiptChunks, ReceiptRow, ReceiptTimes, Receipts, Tx, View,
 };
@@ -34,6 +37,14 @@ pub enum Outcome<'a> {
     Environment(&'a EnvironmentInfo),
     /// Settings.
     Settings(&'a Settings),
+    /// A user.
+    User(&'a UserInfo),
+    /// A service account.
+    ServiceAccount(&'a ServiceAccountInfo),
+    /// It is done; there is no more to say.
+    Done,
+    /// The answer showed a credential, so it is not kept.
+    Credential,
 }
 
 impl Outcome<'_> {
@@ -43,13 +54,18 @@ impl Outcome<'_> {
             Outcome::Secret(info) => Some(info.environment),
             Outcome::Var(info) => Some(info.environment),
             Outcome::Environment(info) => Some(info.id),
-            Outcome::Settings(_) => None,
+            Outcome::Settings(_)
+            | Outcome::User(_)
+            | Outcome::ServiceAccount(_)
+            | Outcome::Done
+            | Outcome::Credential => None,
         }
     }
 }
 
 /// What verbs that take a receipt give back.
-pub(super) trait HasOutcome {
+pub trait HasOutcome {
+    /// As far as an answer can be made of it.
     fn outcome(&self) -> Outcome<'_>;
 }
 
@@ -63,9 +79,30 @@ macro_rules! outcomes {
     )*};
 }
 
-outcomes! { SecretInfo => Secret VarInfo => Var EnvironmentInfo => Environment Settings => Settings }
+outcomes! {
+    SecretInfo => Secret
+    VarInfo => Var
+    EnvironmentInfo => Environment
+    Settings => Settings
+    UserInfo => User
+    ServiceAccountInfo => ServiceAccount
+}
 
-/// Makes an answer's bytes of what a change gave back.
+impl HasOutcome for () {
+    fn outcome(&self) -> Outcome<'_> {
+        Outcome::Done
+    }
+}
+
+/// A new token's record: the answer has the token beside it.
+impl HasOutcome for TokenInfo {
+    fn outcome(&self) -> Outcome<'_> {
+        Outcome::Credential
+    }
+}
+
+/// Makes an answer's bytes of what a change gave back; none for an answer that
+/// is not kept.
 pub type Render = fn(Outcome<'_>) -> Vec<u8>;
 
 /// A request that wants to be done once.
@@ -148,6 +185,8 @@ pub enum Known {
     New,
     /// It was done; this was the answer.
     Done(Vec<u8>),
+    /// It was done, and the answer is not kept, because it held a credential.
+    Withheld,
     /// The same key came with another request.
     Other,
 }
@@ -182,6 +221,9 @@ impl Vault {
         }
         if row.fingerprint != receipt.fingerprint {
             return Ok(Known::Other);
+        }
+        if row.chunks == 0 {
+            return Ok(Known::Withheld);
         }
         let mut answer = Vec::new();
         for chunk in 0..row.chunks {

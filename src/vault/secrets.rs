@@ -155,9 +155,13 @@ impl Vault {
     /// overtaken; the value is opened only once the audit row is durable.
     pub async fn reveal_secret(&self, permit: Permit<Reveal>, id: &str) -> Result<Revealed, Error> {
         let id = self.reach::<SecretKind, _>(&permit, Action::SecretReveal, id).await?;
-        let draft = permit.draft(Action::SecretReveal, self.now());
+        let now = self.now();
+        let draft = permit.draft(Action::SecretReveal, now);
         let keyring = self.keyring.clone();
-        let ticket = self.commit(move |tx| {
+        // The permit goes into the change, so the guard is written out here.
+        let standing = permit.standing(now);
+        let ticket = self.store.commit(move |tx| {
+            standing.check(tx)?;
             let (draft, environment, row, place) = match about_secret(tx, id, draft.clone()) {
                 Ok(about) => about,
                 Err(damaged @ Error::Damaged(_)) => {
@@ -171,7 +175,7 @@ impl Vault {
                 Err((refusal, code)) => (Err(refusal), draft.refused(code)),
             })
         });
-        cipher::reveal(&self.keyring, ticket.await??)
+        cipher::reveal(&self.keyring, ticket.await.map_err(Error::from)??)
     }
 
     /// Changes a secret.
@@ -199,7 +203,7 @@ impl Vault {
         };
         let draft = permit.draft(Action::SecretUpdate, update.now);
         let (keyring, random) = (self.keyring.clone(), self.random);
-        self.commit(move |tx| update.apply(tx, id, draft, &keyring, random)).await
+        self.commit(permit, move |tx| update.apply(tx, id, draft, &keyring, random)).await
     }
 
     /// Deletes a secret; its key is free at once, and no request can reach its
@@ -212,7 +216,7 @@ impl Vault {
     ) -> Result<(), Error> {
         let id = self.reach::<SecretKind, _>(permit, Action::SecretDelete, id).await?;
         let draft = permit.draft(Action::SecretDelete, self.now());
-        self.commit_from_reserve(move |tx| {
+        self.commit_from_reserve(permit, move |tx| {
             let version = match locate::<SecretKind>(tx, id) {
                 Ok((_, row)) => {
                     check_expected(expected.as_deref(), row.version)?;

@@ -208,7 +208,7 @@ impl Vault {
         let id = self.reach::<VarKind, _>(permit, Action::VarUpdate, id).await?;
         let now = self.now();
         let draft = permit.draft(Action::VarUpdate, now);
-        self.commit(move |tx| {
+        self.commit(permit, move |tx| {
             let (place, mut row) = locate::<VarKind>(tx, id)?;
             let environment = environment_row(tx, place.environment)?;
             check_expected(patch.expected.as_deref(), row.version)?;
@@ -245,7 +245,7 @@ impl Vault {
     ) -> Result<(), Error> {
         let id = self.reach::<VarKind, _>(permit, Action::VarDelete, id).await?;
         let draft = permit.draft(Action::VarDelete, self.now());
-        self.commit_from_reserve(move |tx| {
+        self.commit_from_reserve(permit, move |tx| {
             let version = match locate::<VarKind>(tx, id) {
                 Ok((_, row)) => {
                     check_expected(expected.as_deref(), row.version)?;

@@ -16,10 +16,10 @@ use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use coffer::access::NewToken;
+use coffer::access::HostToken;
 use coffer::cli::serve::{self, Parts, ServeError};
 use coffer::config::{Config, Variables};
-use coffer::domain::{Clock, EnvironmentId, EnvironmentName, Role, Scope, Timestamp};
+use coffer::domain::{Clock, EnvironmentId, EnvironmentName, Role, Scope, Timestamp, TokenName};
 use coffer::http::State;
 use tempfile::TempDir;
 
@@ -188,10 +188,10 @@ impl TestApp {
 
     /// A new token.
     pub fn token(&self, role: Role, scope: Scope, expires_at: Option<Timestamp>) -> String {
-        let name = format!("test {role}");
-        let new = NewToken { name, role, scope, expires_at };
+        let name = TokenName::parse(&format!("test {role}")).unwrap();
+        let new = HostToken { name, role, scope, expires_at };
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        let (_, token) = runtime.block_on(self.state.access.create_token(new)).unwrap();
+        let (_, token) = runtime.block_on(self.state.access.create_host_token(new)).unwrap();
         token.expose().to_owned()
     }
 

@@ -1,0 +1,273 @@
+//! Passwords: their rule, their hashes.
+//!
+//! ```text
+//! hash = Argon2id(password, salt 16, secret = pepper, memory, passes, 1 lane) -> 32 bytes
+//! ```
+//!
+//! Argon2id, version 0x13 (RFC 9106). The pepper makes the hashes of a stolen
+//! database useless without the root key.
+//!
+//! Owns: how many hashes are computed at once; each takes as much memory as the
+//! configuration says, so that is what bounds it.
+//! Must never: hash on an async thread; keep, log or compare a password itself.
+
+use std::sync::Arc;
+
+use argon2::{Algorithm, Argon2, Params, Version};
+use serde::{Deserialize, Deserializer};
+use subtle::ConstantTimeEq;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use zeroize::Zeroizing;
+
+use crate::domain::Violation;
+use crate::store::PasswordRow;
+use crate::vault::{self, Random, Unavailable};
+
+use super::Error;
+
+/// A password as somebody gave it. Erased when dropped; it has neither Debug
+/// nor Display nor Serialize.
+#[allow(missing_debug_implementations)]
+pub struct Password(Zeroizing<String>);
+
+impl<'de> Deserialize<'de> for Password {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer).map(|text| Self(Zeroizing::new(text)))
+    }
+}
+
+impl Password {
+    /// From text.
+    pub fn new(text: Zeroizing<String>) -> Self {
+        Self(text)
+    }
+}
+
+/// A password that keeps the rule: 12 to 256 Unicode scalar values.
+#[allow(missing_debug_implementations)]
+pub struct NewPassword(Password);
+
+impl NewPassword {
+    /// Checks the rule. Which characters it has nobody asks (NIST SP 800-63B,
+    /// section 5.1.1.2).
+    pub fn parse(password: Password) -> Result<Self, Violation> {
+        if (12..=256).contains(&password.0.chars().count()) {
+            Ok(Self(password))
+        } else {
+            Err(Violation("must be 12 to 256 characters"))
+        }
+    }
+}
+
+/// What one hash costs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cost {
+    /// Memory, in KiB.
+    pub memory_kib: u32,
+    /// Passes over it.
+    pub passes: u32,
+}
+
+/// Most that a stored row may ask for; the configuration's own limits.
+const MOST: Cost = Cost { memory_kib: 1 << 21, passes: 16 };
+/// How many may wait for a turn; more are refused as overload.
+const QUEUE: usize = 512;
+
+/// The right to compute hashes, one after the other. Whoever has it keeps it
+/// until the outcome has been counted, so guesses that come together cannot all
+/// be tried before the first one is known to be wrong.
+pub(super) struct Turn(#[allow(dead_code)] OwnedSemaphorePermit);
+
+/// What a password turned out to be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Verified {
+    /// Not the one.
+    Wrong,
+    /// The one; with a new row for it, if hashes cost something else by now.
+    Right(Option<PasswordRow>),
+}
+
+pub(super) struct Passwords {
+    pepper: Arc<Zeroizing<[u8; 32]>>,
+    cost: Cost,
+    turns: Arc<Semaphore>,
+    queue: Semaphore,
+}
+
+impl std::fmt::Debug for Passwords {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Passwords").field("cost", &self.cost).finish_non_exhaustive()
+    }
+}
+
+impl Passwords {
+    pub fn new(pepper: Zeroizing<[u8; 32]>, cost: Cost) -> Self {
+        let at_once = std::thread::available_parallelism().map_or(2, usize::from);
+        Self {
+            pepper: Arc::new(pepper),
+            cost,
+            turns: Arc::new(Semaphore::new(at_once)),
+            queue: Semaphore::new(QUEUE),
+        }
+    }
+
+    /// Waits for a turn.
+    pub async fn turn(&self) -> Result<Turn, Error> {
+        let overloaded = |_| vault::Error::from(Unavailable::Overloaded);
+        let _place = self.queue.try_acquire().map_err(overloaded)?;
+        let turn = Arc::clone(&self.turns).acquire_owned().await;
+        Ok(Turn(turn.expect("nobody closes this semaphore")))
+    }
+
+    /// Whether a password is the one of this row. Without a row it is not, at
+    /// the same cost.
+    pub async fn verify(
+        &self,
+        given: Password,
+        row: Option<PasswordRow>,
+        turn: Turn,
+    ) -> Result<(Verified, Turn), Error> {
+        let pepper = Arc::clone(&self.pepper);
+        let known = row.is_some();
+        // Nobody's password has this hash; it only has to cost as much.
+        let row = row.unwrap_or_else(|| self.row([0; 16], [0; 32]));
+        let mut renewed = self.row(Random.bytes().map_err(Error::from)?, [0; 32]);
+        let present = self.cost;
+        blocking(turn, move || {
+            let cost = Cost { memory_kib: row.memory_kib, passes: row.passes };
+            let found = hash(&given, &row.salt, cost, &pepper)?;
+            let same: bool = found.ct_eq(&row.hash).into();
+            if !(same && known) {
+                return Ok(Verified::Wrong);
+            }
+            if cost == present {
+                return Ok(Verified::Right(None));
+            }
+            renewed.hash = *hash(&given, &renewed.salt, present, &pepper)?;
+            Ok(Verified::Right(Some(renewed)))
+        })
+        .await
+    }
+
+    /// The row of a new password.
+    pub async fn hash(&self, new: NewPassword, turn: Turn) -> Result<(PasswordRow, Turn), Error> {
+        let pepper = Arc::clone(&self.pepper);
+        let mut row = self.row(Random.bytes().map_err(Error::from)?, [0; 32]);
+        let cost = self.cost;
+        blocking(turn, move || {
+            row.hash = *hash(&new.0, &row.salt, cost, &pepper)?;
+            Ok(row)
+        })
+        .await
+    }
+
+    /// The row of a new password, for callers without an async runtime.
+    pub fn hash_blocking(&self, new: &NewPassword) -> Result<PasswordRow, Error> {
+        let mut row = self.row(Random.bytes().map_err(Error::from)?, [0; 32]);
+        row.hash = *hash(&new.0, &row.salt, self.cost, &self.pepper)?;
+        Ok(row)
+    }
+
+    fn row(&self, salt: [u8; 16], hash: [u8; 32]) -> PasswordRow {
+        let Cost { memory_kib, passes } = self.cost;
+        PasswordRow { memory_kib, passes, salt, hash }
+    }
+}
+
+/// Off the async threads. The turn goes along: it is not given back before the
+/// memory is, even if nobody waits for the outcome any more.
+async fn blocking<T: Send + 'static>(
+    turn: Turn,
+    work: impl FnOnce() -> Result<T, Error> + Send + 'static,
+) -> Result<(T, Turn), Error> {
+    let done = tokio::task::spawn_blocking(move || (work(), turn)).await;
+    let (outcome, turn) = done.map_err(|_| Error::from(vault::Error::Panicked))?;
+    Ok((outcome?, turn))
+}
+
+fn hash(
+    password: &Password,
+    salt: &[u8; 16],
+    cost: Cost,
+    pepper: &Zeroizing<[u8; 32]>,
+) -> Result<Zeroizing<[u8; 32]>, Error> {
+    if cost.memory_kib > MOST.memory_kib || cost.passes > MOST.passes {
+        return Err(Error::BadHash);
+    }
+    let params = Params::new(cost.memory_kib, cost.passes, 1, Some(32));
+    let params = params.map_err(|_| Error::BadHash)?;
+    let mut out = Zeroizing::new([0; 32]);
+    Argon2::new_with_secret(pepper.as_slice(), Algorithm::Argon2id, Version::V0x13, params)
+        .and_then(|argon2| {
+            argon2.hash_password_into(password.0.as_bytes(), salt, out.as_mut_slice())
+        })
+        .map_err(|_| Error::BadHash)?;
+    Ok(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn password(text: &str) -> Password {
+        Password::new(Zeroizing::new(text.to_owned()))
+    }
+
+    fn passwords(pepper: u8) -> Passwords {
+        Passwords::new(Zeroizing::new([pepper; 32]), Cost { memory_kib: 64, passes: 1 })
+    }
+
+    fn new(text: &str) -> NewPassword {
+        NewPassword::parse(password(text)).unwrap_or_else(|_| panic!("the rule"))
+    }
+
+    #[test]
+    fn the_rule_counts_characters() {
+        let fits = |text: &str| NewPassword::parse(password(text)).is_ok();
+        assert!(!fits("elevenchars") && fits("twelve chars"));
+        assert!(fits(&"\u{1F511}".repeat(12)) && !fits(&"\u{1F511}".repeat(11)));
+        assert!(fits(&"x".repeat(256)) && !fits(&"x".repeat(257)));
+    }
+
+    #[test]
+    fn a_hash_fits_its_password_its_salt_and_its_pepper() {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let verify = |passwords: &Passwords, text: &str, row: Option<PasswordRow>| {
+            runtime.block_on(async {
+                let turn = passwords.turn().await.unwrap();
+                let (verified, _) = passwords.verify(password(text), row, turn).await.unwrap();
+                verified == Verified::Right(None)
+            })
+        };
+        let ours = passwords(1);
+        let row = ours.hash_blocking(&new("correct horse")).unwrap();
+        assert_ne!(row, ours.hash_blocking(&new("correct horse")).unwrap());
+        assert!(verify(&ours, "correct horse", Some(row.clone())));
+        assert!(!verify(&ours, "correct horsf", Some(row.clone())));
+        assert!(!verify(&ours, "correct horse", None));
+        assert!(!verify(&passwords(2), "correct horse", Some(row)));
+    }
+
+    #[test]
+    fn a_hash_of_another_cost_still_fits_and_is_renewed() {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let old = passwords(1).hash_blocking(&new("correct horse")).unwrap();
+        let now = Passwords::new(Zeroizing::new([1; 32]), Cost { memory_kib: 128, passes: 2 });
+        let verify = |row: &PasswordRow| {
+            runtime.block_on(async {
+                let turn = now.turn().await.unwrap();
+                now.verify(password("correct horse"), Some(row.clone()), turn).await.unwrap().0
+            })
+        };
+        let Verified::Right(Some(renewed)) = verify(&old) else { panic!("it fits") };
+        assert_eq!((renewed.memory_kib, renewed.passes), (128, 2));
+        assert_eq!(verify(&renewed), Verified::Right(None));
+    }
+
+    #[test]
+    fn a_tampered_row_cannot_ask_for_all_memory() {
+        let row = PasswordRow { memory_kib: u32::MAX, passes: 1, salt: [0; 16], hash: [0; 32] };
+        let cost = Cost { memory_kib: row.memory_kib, passes: row.passes };
+        assert!(hash(&password("x"), &row.salt, cost, &Zeroizing::new([0; 32])).is_err());
+    }
+}

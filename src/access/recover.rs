@@ -1,0 +1,37 @@
+//! A new admin token for the operator of the host who has lost the last one.
+
+use crate::audit::{Action, Draft};
+use crate::domain::{Origin, Principal, Role, Scope, Timestamp, TokenId, TokenName};
+use crate::vault::{Random, Unlocked};
+
+use super::hash::Hasher;
+use super::tokens::{described, put_token};
+use super::{Error, HostToken, Token};
+
+/// Makes an admin's token for everything in a database that no server has open.
+/// It is in the audit log like any other.
+pub fn recover_admin_token(
+    unlocked: &Unlocked,
+    expires_at: Option<Timestamp>,
+    now: Timestamp,
+) -> Result<(TokenId, Token), Error> {
+    let token = Token::generate(Random)?;
+    let id = TokenId::new(now, Random.bytes()?);
+    let new = HostToken {
+        name: TokenName::parse("recovery").expect("the name keeps the rule"),
+        role: Role::Admin,
+        scope: Scope::All,
+        expires_at,
+    };
+    let row = new.into_row(&token, Hasher::new(unlocked).token(&token), now);
+    let draft = Draft::new(Action::TokenRecover, &Principal::host(), &Origin::host(), now);
+    let draft = draft.on(id, Some(row.name.as_str())).details(&described(&row));
+    unlocked
+        .store
+        .commit_blocking(move |tx| {
+            put_token(tx, id, &row);
+            Ok::<_, Error>(((), draft))
+        })
+        .map_err(Error::from)?;
+    Ok((id, token))
+}
