@@ -94,6 +94,8 @@ words! {
         AuditRead = "audit.read",
         /// The audit log's chain was verified.
         AuditVerify = "audit.verify",
+        /// Old rows of the audit log were dropped.
+        AuditPrune = "audit.prune",
         /// The server made its data directory.
         ServerInitialize = "server.initialize",
         /// The server started.

@@ -4,13 +4,12 @@
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::audit::Row;
+use crate::audit::{Row, Verification};
 use crate::domain::{
     EnvironmentId, EnvironmentInfo, EnvironmentName, KeyName, SecretId, SecretInfo,
     ServiceAccountId, Settings, Timestamp, TokenId, UserId, UserLabel, VarId, VarInfo, Version,
     VersionInfo,
 };
-use crate::vault::Verification;
 
 /// An environment.
 #[derive(Debug, Serialize, ToSchema)]
@@ -296,9 +295,14 @@ pub(super) struct AuditLogsAnswer {
 #[schema(as = Verification)]
 pub(super) struct VerificationItem {
     intact: bool,
-    /// How many rows hold, from the first on.
+    /// How many rows hold, from the first kept one on.
     rows: u64,
-    /// The first row that does not.
+    /// The first row that is kept; those before it were dropped by age.
+    first_seq: u64,
+    /// When that was done the last time.
+    #[schema(value_type = Option<String>, format = DateTime, required = true)]
+    dropped_at: Option<Timestamp>,
+    /// The first row that does not hold.
     #[schema(required = true)]
     broken_seq: Option<u64>,
     /// What is wrong there.
@@ -307,10 +311,12 @@ pub(super) struct VerificationItem {
 }
 
 impl From<Verification> for VerificationItem {
-    fn from(Verification { rows, broken }: Verification) -> Self {
+    fn from(Verification { first_seq, dropped_at, rows, broken }: Verification) -> Self {
         Self {
             intact: broken.is_none(),
             rows,
+            first_seq,
+            dropped_at,
             broken_seq: broken.as_ref().map(|broken| broken.seq),
             problem: broken.map(|broken| broken.what),
         }

@@ -26,12 +26,13 @@ pub use keyspace::Table;
 pub use private::write_private;
 pub use row::{
     Bytes, CHUNK_BYTES, CountsRow, EnvironmentRow, HeadRow, KeyId, KeyRow, ReceiptRow, SecretPlace,
-    SecretRow, ServiceKeysRow, StoredAuditRow, TokenRow, VarPlace, VarRow, VersionRow, WrappedKey,
+    SecretRow, ServiceKeysRow, StartRow, StoredAuditRow, TokenRow, VarPlace, VarRow, VersionRow,
+    WrappedKey,
 };
 pub use tables::{
-    AuditHead, AuditRows, Counts, Doomed, EnvironmentNames, Environments, Keys, ReceiptChunks,
-    ReceiptTimes, Receipts, SecretPlaces, Secrets, ServiceKeys, TokenHashes, Tokens, ValueChunks,
-    VarChunks, VarPlaces, Vars, Versions,
+    AuditHead, AuditRows, AuditStart, Counts, Doomed, EnvironmentNames, Environments, Keys,
+    ReceiptChunks, ReceiptTimes, Receipts, SecretPlaces, Secrets, ServiceKeys, TokenHashes, Tokens,
+    ValueChunks, VarChunks, VarPlaces, Vars, Versions,
 };
 pub use view::{ReadError, View};
 pub use writer::{CommitError, Tx};

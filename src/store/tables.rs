@@ -5,7 +5,7 @@ use crate::domain::{EnvironmentId, KeyName, SecretId, Timestamp, TokenId, VarId,
 use super::keyspace::{Pieces, Table};
 use super::row::{
     Bytes, CountsRow, EnvironmentRow, HeadRow, KeyId, KeyRow, ReceiptRow, SecretPlace, SecretRow,
-    ServiceKeysRow, StoredAuditRow, TokenRow, VarPlace, VarRow, VersionRow,
+    ServiceKeysRow, StartRow, StoredAuditRow, TokenRow, VarPlace, VarRow, VersionRow,
 };
 
 macro_rules! tables {
@@ -203,6 +203,12 @@ tables! {
     /// The end of the audit log. One row.
     AuditHead b'a' {
         () => HeadRow,
+        encode(_k, _out) {},
+        decode(p) { p.end(()) }
+    }
+    /// Where the kept part of the audit log begins. One row, once rows were dropped.
+    AuditStart b'b' {
+        () => StartRow,
         encode(_k, _out) {},
         decode(p) { p.end(()) }
     }

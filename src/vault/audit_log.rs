@@ -3,11 +3,11 @@
 //! Must never: show a row of an environment outside the caller's scope, or
 //! count one.
 
-use crate::audit::{Action, Broken, ResourceType, Row};
+use crate::audit::{Action, ResourceType, Row, Verification};
 use crate::domain::{EnvironmentId, Timestamp, UserId};
-use crate::store::{AuditHead, AuditRows, ReadError, View};
+use crate::store::{AuditRows, ReadError};
 
-use super::unlock::verify_rows;
+use super::unlock::{stored_head, stored_start, verify_rows};
 use super::{Administer, Error, Permit, Read, Unavailable, Vault};
 
 /// Which rows are wanted. What is `None` does not matter.
@@ -64,15 +64,6 @@ pub struct AuditPage {
     pub total: u64,
 }
 
-/// What a walk over the chain found.
-#[derive(Debug)]
-pub struct Verification {
-    /// How many rows hold, from the first on.
-    pub rows: u64,
-    /// The first place where the chain does not hold.
-    pub broken: Option<Broken>,
-}
-
 impl Vault {
     /// The rows that match, of those that the caller may read. Walks the whole
     /// log, from its end; rows that are damaged are left out. May block on the
@@ -116,37 +107,24 @@ impl Vault {
         Ok(page)
     }
 
-    /// Walks the chain from its first row to the end it has now. May block on
-    /// the disk.
+    /// Walks the chain from its first kept row to the end it has now. May block
+    /// on the disk.
     pub fn verify_audit_log(&self, _permit: &Permit<Administer>) -> Result<Verification, Error> {
         let _walk = self.walks.try_acquire().map_err(|_| Unavailable::Overloaded)?;
-        // The head is read first; rows that come meanwhile lie behind it.
-        let head = self.store.get::<AuditHead>(&())?.map(|row| row.head());
-        let last = head.as_ref().map_or(u64::MAX, |head| head.seq);
-        match verify_rows(&*self.store, &self.audit_key, head.as_ref(), last) {
-            Ok(rows) => Ok(Verification { rows, broken: None }),
-            Err(Failure::Broken(broken)) => {
+        let store = &*self.store;
+        loop {
+            // The marker first, then the head; rows that come meanwhile lie
+            // behind the head.
+            let start = stored_start(store)?;
+            let head = stored_head(store)?;
+            let last = head.as_ref().map_or(u64::MAX, |head| head.seq);
+            let found = verify_rows(store, &self.audit_key, start.as_ref(), head.as_ref(), last)?;
+            let Some(broken) = &found.broken else { return Ok(found) };
+            // Rows that retention dropped under the walk are not missing.
+            if stored_start(store)? == start {
                 log::error!("the audit log does not hold: {broken}");
-                Ok(Verification { rows: broken.seq.saturating_sub(1), broken: Some(broken) })
+                return Ok(found);
             }
-            Err(Failure::Read(error)) => Err(error.into()),
         }
-    }
-}
-
-enum Failure {
-    Broken(Broken),
-    Read(ReadError),
-}
-
-impl From<Broken> for Failure {
-    fn from(broken: Broken) -> Self {
-        Self::Broken(broken)
-    }
-}
-
-impl From<ReadError> for Failure {
-    fn from(error: ReadError) -> Self {
-        Self::Read(error)
     }
 }

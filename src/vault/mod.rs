@@ -22,6 +22,7 @@ mod plaintext;
 mod policy;
 mod random;
 mod receipts;
+mod retention;
 mod secrets;
 mod settings;
 mod unlock;
@@ -29,7 +30,7 @@ mod value;
 mod vars;
 mod versions;
 
-pub use audit_log::{AuditPage, AuditQuery, Verification};
+pub use audit_log::{AuditPage, AuditQuery};
 pub use environments::NewEnvironment;
 pub use error::Error;
 pub use keyring::{BadRootKey, Fingerprint, RootKey, TokenKey};
@@ -38,12 +39,14 @@ pub use plaintext::{Plaintext, Revealed};
 pub use policy::{Administer, Caller, InScope, Level, Permit, Read, Reveal, Target, Write};
 pub use random::Random;
 pub use receipts::{Known, Outcome, Receipt, Render};
+pub use retention::PruneError;
 pub use secrets::{NewSecret, SecretPatch};
 pub use settings::SettingsPatch;
 pub use unlock::{FirstStart, UnlockError, Unlocked, sealed_under, unlock, verify_audit};
 pub use value::{Alphabet, Generate, NewValue};
 pub use vars::{NewVar, VarPatch};
 
+pub use crate::audit::Verification;
 pub use crate::store::Unavailable;
 
 use std::sync::Arc;
