@@ -196,6 +196,10 @@ fn verification_holds_while_rows_are_dropped_and_written() {
         while !pruned.is_finished() {
             let found = verification(&app);
             assert_eq!(found["intact"], true, "{found}");
+            let export = client.get(&format!("{LOGS}/export")).expect(200);
+            let seqs = export["logs"].as_array().unwrap().iter();
+            let seqs: Vec<_> = seqs.map(|row| row["seq"].as_u64().unwrap()).collect();
+            assert!(seqs.windows(2).all(|pair| pair[0] < pair[1]), "{seqs:?}");
         }
     });
 }

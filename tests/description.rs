@@ -306,7 +306,7 @@ fn answers(admin: &Client) -> Vec<(&'static str, String, Reply)> {
     let reset = format!("{settings}/reset");
     all.push(("POST", reset.clone(), admin.send("POST", &actual(&reset), None)));
     all.push(("GET", "/health".to_owned(), admin.get("/health")));
-    for path in ["/api/audit-logs", "/api/audit-logs/verification"] {
+    for path in ["/api/audit-logs", "/api/audit-logs/verification", "/api/audit-logs/export"] {
         all.push(("GET", path.to_owned(), admin.get(path)));
     }
     all

@@ -66,6 +66,11 @@ impl fmt::Debug for Mac {
 impl Mac {
     pub(super) const START: Mac = Mac([0; MAC_BYTES]);
 
+    /// As 64 hexadecimal digits.
+    pub fn to_hex(self) -> String {
+        self.0.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
     pub(super) fn matches(&self, other: &Mac) -> bool {
         self.0.ct_eq(&other.0).into()
     }

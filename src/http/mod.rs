@@ -28,6 +28,7 @@ mod table;
 mod vars;
 mod wire;
 
+pub use audit_logs::audit_line;
 pub use table::{Access as RouteAccess, RouteInfo, TargetKind, routes};
 
 use std::net::TcpListener;

@@ -85,6 +85,8 @@ pub(super) enum Parameter {
     AuditLimit,
     AuditOffset,
     AuditBeforeSeq,
+    ExportAfterSeq,
+    ExportLimit,
 }
 
 const AUDIT: &[Parameter] = &[
@@ -413,6 +415,15 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             audit_logs::verify,
         )
         .answers::<wire::VerificationAnswer>(),
+        Endpoint::new(
+            Method::GET,
+            "/api/audit-logs/export",
+            needs(A::AuditExport, Everything),
+            "Copy the audit log out, oldest row first, with the rows' MACs",
+            audit_logs::export,
+        )
+        .answers::<wire::ExportAnswer>()
+        .takes(&[Parameter::ExportAfterSeq, Parameter::ExportLimit]),
     ]
 }
 

@@ -10,6 +10,7 @@ use crate::domain::{
     ServiceAccountId, Settings, Timestamp, TokenId, UserId, UserLabel, VarId, VarInfo, Version,
     VersionInfo,
 };
+use crate::vault::ExportedRow;
 
 /// An environment.
 #[derive(Debug, Serialize, ToSchema)]
@@ -289,6 +290,46 @@ pub(super) struct AuditLogsAnswer {
     pub total: u64,
 }
 
+/// A row of an export.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(untagged)]
+#[schema(as = ExportedRow)]
+pub(super) enum ExportItem {
+    Whole(Box<ExportedAudit>),
+    Damaged(DamagedAudit),
+}
+
+/// A row of the audit log with its MAC. A log in which this row is missing, or
+/// has another MAC, is not the one that the row was copied from.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ExportedAuditRow)]
+pub(super) struct ExportedAudit {
+    #[serde(flatten)]
+    row: AuditItem,
+    /// HMAC-SHA256 over the row and the one before it: 64 hexadecimal digits.
+    mac: String,
+}
+
+/// A row of the audit log that cannot be read any more.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = DamagedAuditRow)]
+pub(super) struct DamagedAudit {
+    seq: u64,
+    /// Always true.
+    damaged: bool,
+}
+
+impl From<ExportedRow> for ExportItem {
+    fn from(ExportedRow { seq, content }: ExportedRow) -> Self {
+        match content {
+            Some((row, mac)) => {
+                Self::Whole(Box::new(ExportedAudit { row: row.into(), mac: mac.to_hex() }))
+            }
+            None => Self::Damaged(DamagedAudit { seq, damaged: true }),
+        }
+    }
+}
+
 /// Whether the audit log's chain holds.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
@@ -348,6 +389,8 @@ answers! {
     VarsAnswer { vars: Vec<VarItem> }
     /// Settings.
     SettingsAnswer { settings: SettingsItem }
+    /// Rows of the audit log, oldest first.
+    ExportAnswer { logs: Vec<ExportItem> }
     /// What a walk over the audit log's chain found.
     VerificationAnswer { verification: VerificationItem }
     /// It is done.

@@ -1,11 +1,11 @@
-//! Reading and verifying the audit log.
+//! Reading, exporting and verifying the audit log.
 //!
 //! Must never: show a row of an environment outside the caller's scope, or
-//! count one.
+//! count one; leave a row out of an export.
 
-use crate::audit::{Action, ResourceType, Row, Verification};
+use crate::audit::{Action, Mac, ResourceType, Row, Verification};
 use crate::domain::{EnvironmentId, Timestamp, UserId};
-use crate::store::{AuditRows, ReadError};
+use crate::store::{AuditRows, ReadError, View};
 
 use super::unlock::{stored_head, stored_start, verify_rows};
 use super::{Administer, Error, Permit, Read, Unavailable, Vault};
@@ -64,6 +64,45 @@ pub struct AuditPage {
     pub total: u64,
 }
 
+/// A row on its way out of the server.
+#[derive(Debug)]
+pub struct ExportedRow {
+    /// The number under which it is stored.
+    pub seq: u64,
+    /// What it says, and its MAC; `None` when it is damaged.
+    pub content: Option<(Row, Mac)>,
+}
+
+/// The stored rows behind `after`, oldest first, without a walk over those
+/// before. A number that is left out is one without a row.
+pub(super) fn export_rows<V: View>(
+    view: &V,
+    after: u64,
+) -> impl Iterator<Item = Result<ExportedRow, ReadError>> + use<'_, V> {
+    let numbers = view.keys_after::<AuditRows>(&[], Some(&after.to_be_bytes()));
+    numbers.filter_map(|seq| {
+        let seq = match seq {
+            Ok(seq) => seq,
+            // Nothing that this program wrote; there is no row to leave out.
+            Err(damaged @ ReadError::Damaged { .. }) => {
+                log::error!("left out of an export, because it has no number: {damaged}");
+                return None;
+            }
+            Err(error) => return Some(Err(error)),
+        };
+        let content = match view.get::<AuditRows>(&seq) {
+            // Dropped by retention since its number was read.
+            Ok(None) => return None,
+            Ok(Some(stored)) => stored.row().map(|row| (row, stored.mac())),
+            Err(ReadError::Damaged { .. }) => None,
+            Err(error) => return Some(Err(error)),
+        };
+        // A row that was put under another number is not the row of that number.
+        let content = content.filter(|(row, _)| row.seq == seq);
+        Some(Ok(ExportedRow { seq, content }))
+    })
+}
+
 impl Vault {
     /// The rows that match, of those that the caller may read. Walks the whole
     /// log, from its end; rows that are damaged are left out. May block on the
@@ -105,6 +144,21 @@ impl Vault {
             log::error!("{damaged} audit rows are damaged; verify the log");
         }
         Ok(page)
+    }
+
+    /// Up to `limit` rows behind number `after`, oldest first. May block on the
+    /// disk.
+    ///
+    /// Leaves no row, as reading the log leaves none: it shows the caller nothing
+    /// that the list does not, and a row about each page would make a copy that
+    /// is kept up to date never reach the end of the log.
+    pub fn export_audit_log(
+        &self,
+        _permit: &Permit<Administer>,
+        after: u64,
+        limit: usize,
+    ) -> Result<Vec<ExportedRow>, Error> {
+        Ok(export_rows(&*self.store, after).take(limit).collect::<Result<_, _>>()?)
     }
 
     /// Walks the chain from its first kept row to the end it has now. May block

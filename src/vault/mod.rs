@@ -30,7 +30,7 @@ mod value;
 mod vars;
 mod versions;
 
-pub use audit_log::{AuditPage, AuditQuery};
+pub use audit_log::{AuditPage, AuditQuery, ExportedRow};
 pub use environments::NewEnvironment;
 pub use error::Error;
 pub use keyring::{BadRootKey, Fingerprint, RootKey, TokenKey};
@@ -42,7 +42,9 @@ pub use receipts::{Known, Outcome, Receipt, Render};
 pub use retention::PruneError;
 pub use secrets::{NewSecret, SecretPatch};
 pub use settings::SettingsPatch;
-pub use unlock::{FirstStart, UnlockError, Unlocked, sealed_under, unlock, verify_audit};
+pub use unlock::{
+    FirstStart, UnlockError, Unlocked, export_audit, sealed_under, unlock, verify_audit,
+};
 pub use value::{Alphabet, Generate, NewValue};
 pub use vars::{NewVar, VarPatch};
 

@@ -9,6 +9,7 @@ use crate::store::{
     ServiceKeys as ServiceKeysTable, ServiceKeysRow, Store, Tx, View,
 };
 
+use super::audit_log::{ExportedRow, export_rows};
 use super::environments::{self, NewEnvironment};
 use super::keyring::{Keyring, ServiceKeys};
 use super::{Error, Fingerprint, Random, RootKey, TokenKey};
@@ -100,6 +101,15 @@ pub fn verify_audit(opened: &Opened, root: &RootKey) -> Result<Verification, Unl
     let services = ServiceKeys::load(&keyring, &row).map_err(|_| UnlockError::DamagedKeys)?;
     let (start, head) = (stored_start(opened)?, stored_head(opened)?);
     Ok(verify_rows(opened, &services.audit, start.as_ref(), head.as_ref(), u64::MAX)?)
+}
+
+/// The rows of a database that is not being written, with a number above
+/// `after`, oldest first. Needs no key.
+pub fn export_audit(
+    opened: &Opened,
+    after: u64,
+) -> impl Iterator<Item = Result<ExportedRow, ReadError>> {
+    export_rows(opened, after)
 }
 
 /// The marker. One that does not decode is one whose seal does not hold.
