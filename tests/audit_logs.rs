@@ -222,7 +222,10 @@ fn verification_counts_the_rows_of_a_log_that_holds() {
     let scene = Scene::new();
     let all = total(&scene.admin, "");
     let answer = scene.admin.get("/api/audit-logs/verification").expect(200);
-    let expected = json!({ "intact": true, "rows": all, "brokenSeq": null, "problem": null });
+    let expected = json!({
+        "intact": true, "rows": all, "firstSeq": 1, "droppedAt": null,
+        "brokenSeq": null, "problem": null,
+    });
     assert_eq!(answer, json!({ "verification": expected }));
 }
 

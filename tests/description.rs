@@ -306,6 +306,9 @@ fn answers(admin: &Client) -> Vec<(&'static str, String, Reply)> {
     let reset = format!("{settings}/reset");
     all.push(("POST", reset.clone(), admin.send("POST", &actual(&reset), None)));
     all.push(("GET", "/health".to_owned(), admin.get("/health")));
+    for path in ["/api/audit-logs", "/api/audit-logs/verification", "/api/audit-logs/export"] {
+        all.push(("GET", path.to_owned(), admin.get(path)));
+    }
     all
 }
 
@@ -326,7 +329,9 @@ fn the_answers_are_what_the_description_says() {
     let missed: Vec<_> = described
         .keys()
         .filter(|(_, path)| {
-            ["/secrets", "/vars", "/environments"].iter().any(|room| path.contains(room))
+            ["/secrets", "/vars", "/environments", "/audit-logs"]
+                .iter()
+                .any(|room| path.contains(room))
         })
         .filter(|key| !seen.contains(*key))
         .collect();

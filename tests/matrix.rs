@@ -41,6 +41,7 @@ const VARS: &str = "/api/environments/{environment}/vars";
 const VAR: &str = "/api/vars/{id}";
 const AUDIT_LOGS: &str = "/api/audit-logs";
 const VERIFICATION: &str = "/api/audit-logs/verification";
+const EXPORT: &str = "/api/audit-logs/export";
 
 const TABLE: &[Line] = &[
     //                               none  viewer oper admin
@@ -71,6 +72,7 @@ const TABLE: &[Line] = &[
     ("DELETE", VAR, "var.delete", "UUU RRRR ++NN ++NN"),
     ("GET", AUDIT_LOGS, "audit.read", "UUU ++++ ++++ ++++"),
     ("GET", VERIFICATION, "audit.verify", "UUU RSSS RSSS +SSS"),
+    ("GET", EXPORT, "audit.export", "UUU RSSS RSSS +SSS"),
 ];
 
 const GARBAGE: &str = "cof_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
@@ -288,7 +290,7 @@ fn check_audit(app: TestApp, expected: &BTreeMap<String, Expected>) {
         if let Some(row) = row {
             assert_eq!(draft.resource.id.as_ref(), Some(row), "{line:?} {cell}");
         }
-        if ![ENVIRONMENTS, VERIFICATION].contains(&line.1) {
+        if ![ENVIRONMENTS, VERIFICATION, EXPORT].contains(&line.1) {
             let label = draft.environment.as_ref().map(|label| label.id.to_string());
             assert_eq!(label.as_ref(), Some(world_environment), "{line:?} {cell}");
         }

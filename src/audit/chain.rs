@@ -1,23 +1,48 @@
 //! The chain: each row carries a MAC over its content and the previous MAC.
 //!
 //! ```text
-//! mac(n)  = HMAC-SHA256(audit key, "coffer audit row v1\0"  | mac(n-1) | body(n))
-//! seal(n) = HMAC-SHA256(audit key, "coffer audit head v1\0" | n as u64 BE | mac(n))
-//! mac(0)  = 32 zero bytes
+//! mac(n)   = HMAC-SHA256(audit key, "coffer audit row v1\0"   | mac(n-1) 32 | body(n))
+//! seal(n)  = HMAC-SHA256(audit key, "coffer audit head v1\0"  | n u64 BE | mac(n) 32)
+//! start(n) = HMAC-SHA256(audit key, "coffer audit start v1\0" | n u64 BE | mac(n) 32 | millis i64 BE)
+//! mac(0)   = 32 zero bytes
+//!
+//!   dropped     marker                    kept rows                        head
+//! 1 … n         n, mac(n), millis,        n+1 … p … m                      m, mac(m),
+//!               start(n)                  p = audit.prune, "lastSeq": n    seal(m)
 //! ```
 //!
 //! A chain alone does not notice that its last rows are gone, so the head
-//! (`n`, `mac(n)`, `seal(n)`) is stored beside it in the same batch. Somebody
-//! who can write the database but has no key can change, drop or reorder no row
-//! without `verify` naming the first broken one, with one exception: the log put
-//! back as a whole, rows and head, as it was at an earlier time. Nothing inside
-//! the database can tell that; an export kept elsewhere can.
+//! (`m`, `mac(m)`, `seal(m)`) is stored beside it in the same batch. Nor does it
+//! allow its first rows to go; when retention drops them, the marker is what the
+//! next row hangs on, stored in the same batch as well. The seal on it keeps
+//! others from moving the start, and the row `p` that the dropping leaves *in*
+//! the chain says which marker is the newest, so that an older one, good seal
+//! and all, is found even with the rows behind it put back.
+//!
+//! Somebody who can write the database but has no key can do none of this
+//! without `verify` naming the first broken row:
+//!
+//! * change, remove, swap, repeat or add a row, or cut the end off;
+//! * remove rows at the front, with or without the marker (row 1 is missing, or
+//!   the row behind the marker is);
+//! * make, edit or take over a marker (its seal does not hold: row 1);
+//! * put back an older marker (the row behind it is missing), also with the rows
+//!   that were dropped since (they have come back);
+//! * put back dropped rows in front of the marker, or instead of it;
+//! * use a newer marker on an older log (no row in it speaks of that dropping).
+//!
+//! One thing is not found: the log put back as a whole, rows, head and marker,
+//! as it was at an earlier time. Nothing inside the database can tell that; an
+//! export kept elsewhere can, because its last rows are then missing here or
+//! have another MAC.
 
 use std::fmt;
 
 use ring::hmac;
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
+
+use crate::domain::Timestamp;
 
 use super::row::{Draft, Row};
 
@@ -26,6 +51,7 @@ const MAC_BYTES: usize = 32;
 
 const ROW_LABEL: &[u8] = b"coffer audit row v1\0";
 const HEAD_LABEL: &[u8] = b"coffer audit head v1\0";
+const START_LABEL: &[u8] = b"coffer audit start v1\0";
 
 /// One link's MAC.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -38,9 +64,14 @@ impl fmt::Debug for Mac {
 }
 
 impl Mac {
-    const START: Mac = Mac([0; MAC_BYTES]);
+    pub(super) const START: Mac = Mac([0; MAC_BYTES]);
 
-    fn matches(&self, other: &Mac) -> bool {
+    /// As 64 hexadecimal digits.
+    pub fn to_hex(self) -> String {
+        self.0.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    pub(super) fn matches(&self, other: &Mac) -> bool {
         self.0.ct_eq(&other.0).into()
     }
 }
@@ -71,12 +102,16 @@ impl AuditKey {
         Mac(mac)
     }
 
-    fn row(&self, previous: &Mac, body: &[u8]) -> Mac {
+    pub(super) fn row(&self, previous: &Mac, body: &[u8]) -> Mac {
         self.mac(&[ROW_LABEL, &previous.0, body])
     }
 
-    fn head(&self, seq: u64, mac: &Mac) -> Mac {
+    pub(super) fn head(&self, seq: u64, mac: &Mac) -> Mac {
         self.mac(&[HEAD_LABEL, &seq.to_be_bytes(), &mac.0])
+    }
+
+    pub(super) fn start(&self, seq: u64, mac: &Mac, at: Timestamp) -> Mac {
+        self.mac(&[START_LABEL, &seq.to_be_bytes(), &mac.0, &at.millis().to_be_bytes()])
     }
 }
 
@@ -88,6 +123,19 @@ pub struct Head {
     /// The last row's MAC.
     pub mac: Mac,
     /// The MAC over these two.
+    pub seal: Mac,
+}
+
+/// The marker where the kept part of the chain begins, as it is stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Start {
+    /// The number of the last row that was dropped.
+    pub seq: u64,
+    /// Its MAC.
+    pub mac: Mac,
+    /// When it was dropped.
+    pub at: Timestamp,
+    /// The MAC over these three.
     pub seal: Mac,
 }
 
@@ -166,115 +214,3 @@ impl fmt::Display for Broken {
 }
 
 impl std::error::Error for Broken {}
-
-/// Walks the whole chain. `rows` come in stored order: the number under which
-/// the row is stored, its MAC, its body. Returns how many rows hold.
-pub fn verify<E: From<Broken>>(
-    key: &AuditKey,
-    head: Option<&Head>,
-    rows: impl Iterator<Item = Result<(u64, Mac, Vec<u8>), E>>,
-) -> Result<u64, E> {
-    let broken = |seq, what| E::from(Broken { seq, what });
-    let mut tail = Tail { seq: 0, mac: Mac::START };
-    for row in rows {
-        let (stored_seq, mac, body) = row?;
-        let seq = tail.seq + 1;
-        if stored_seq != seq {
-            return Err(broken(seq, "the row is missing"));
-        }
-        if !key.row(&tail.mac, &body).matches(&mac) {
-            return Err(broken(seq, "the row was changed, or does not belong here"));
-        }
-        match postcard::from_bytes::<Row>(&body) {
-            Ok(row) if row.seq == seq => tail = Tail { seq, mac },
-            _ => return Err(broken(seq, "the row does not carry its own number")),
-        }
-    }
-    let Some(head) = head else { return Err(broken(tail.seq, "the head is missing")) };
-    if !key.head(head.seq, &head.mac).matches(&head.seal) {
-        return Err(broken(head.seq, "the head does not verify"));
-    }
-    if head.seq != tail.seq || !head.mac.matches(&tail.mac) {
-        return Err(broken(tail.seq + 1, "rows at the end are missing"));
-    }
-    Ok(tail.seq)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::audit::Action;
-    use crate::domain::{Origin, Principal, Timestamp};
-
-    fn key() -> AuditKey {
-        AuditKey::new(&Zeroizing::new([3; 32]))
-    }
-
-    fn draft(n: i64) -> Draft {
-        Draft::new(
-            Action::ServerStart,
-            &Principal::host(),
-            &Origin::host(),
-            Timestamp::from_millis(n),
-        )
-    }
-
-    type Stored = (u64, Mac, Vec<u8>);
-
-    fn chain_of(n: i64) -> (Vec<Stored>, Head) {
-        let mut chain = Chain::start(key());
-        let rows = (0..n)
-            .map(|i| chain.append(draft(i)))
-            .map(|row| (row.seq, row.mac, row.body))
-            .collect();
-        (rows, chain.head())
-    }
-
-    fn check(rows: Vec<Stored>, head: &Head) -> Result<u64, Broken> {
-        verify(&key(), Some(head), rows.into_iter().map(Ok))
-    }
-
-    #[test]
-    fn an_untouched_chain_holds() {
-        let (rows, head) = chain_of(5);
-        assert_eq!(check(rows, &head), Ok(5));
-        assert_eq!(check(Vec::new(), &chain_of(0).1), Ok(0));
-    }
-
-    #[test]
-    fn edits_deletions_and_swaps_are_found_at_the_first_row() {
-        let (rows, head) = chain_of(6);
-        for index in 0..rows.len() {
-            let seq = rows[index].0;
-            let mut edited = rows.clone();
-            *edited[index].2.last_mut().unwrap() ^= 1;
-            assert_eq!(check(edited, &head).unwrap_err().seq, seq);
-
-            let mut shorter = rows.clone();
-            shorter.remove(index);
-            assert_eq!(check(shorter, &head).unwrap_err().seq, seq);
-
-            if index + 1 < rows.len() {
-                let mut swapped = rows.clone();
-                let (a, b) = (swapped[index].clone(), swapped[index + 1].clone());
-                swapped[index] = (a.0, b.1, b.2);
-                swapped[index + 1] = (b.0, a.1, a.2);
-                assert_eq!(check(swapped, &head).unwrap_err().seq, seq);
-            }
-        }
-    }
-
-    #[test]
-    fn a_log_that_is_gone_with_its_head_is_found() {
-        assert!(verify::<Broken>(&key(), None, std::iter::empty()).is_err());
-    }
-
-    #[test]
-    fn a_shortened_chain_with_a_made_up_head_is_found() {
-        let (mut rows, head) = chain_of(6);
-        rows.pop();
-        let forged = Head { seq: 5, mac: rows[4].1, seal: head.seal };
-        assert!(check(rows, &forged).is_err());
-        assert!(Chain::resume(key(), Some(&forged)).is_err());
-    }
-}

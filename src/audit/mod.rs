@@ -7,6 +7,8 @@
 
 mod chain;
 mod row;
+mod walk;
 
-pub use chain::{AuditKey, Broken, Chain, Head, Mac, SealedRow, verify};
+pub use chain::{AuditKey, Broken, Chain, Head, Mac, SealedRow, Start};
 pub use row::{Action, Actor, Draft, EnvironmentLabel, Resource, ResourceType, Row};
+pub use walk::{Stored, Verification, Walk, verify};

@@ -134,6 +134,10 @@ words! {
         AuditRead = "audit.read",
         /// The audit log's chain was verified.
         AuditVerify = "audit.verify",
+        /// The audit log was exported.
+        AuditExport = "audit.export",
+        /// Old rows of the audit log were dropped.
+        AuditPrune = "audit.prune",
         /// The server made its data directory.
         ServerInitialize = "server.initialize",
         /// The server started.

@@ -1,8 +1,10 @@
 //! `coffer serve`: puts the rooms together and runs them.
 
+use std::convert::Infallible;
 use std::future::Future;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::json;
 
@@ -12,7 +14,7 @@ use crate::config::{Config, Variables};
 use crate::domain::{Clock, SystemClock};
 use crate::http::{self, State};
 use crate::store::{self, Opened};
-use crate::vault::{self, UnlockError, Vault};
+use crate::vault::{self, PruneError, Unavailable, UnlockError, Vault};
 
 use super::announce::{self, FirstStartMade};
 use super::first_user::{self, FirstUserError};
@@ -109,6 +111,7 @@ pub struct Prepared {
     address: SocketAddr,
     state: Arc<State>,
     first_start: Option<FirstStartMade>,
+    keep_days: u32,
 }
 
 /// Opens everything. Not for use inside an async runtime.
@@ -172,7 +175,8 @@ pub fn prepare(
         trusted_proxies: config.server.trusted_proxies.clone(),
     };
     let state = Arc::new(State::new(vault, access, settings));
-    Ok(Prepared { listener, address, state, first_start })
+    let keep_days = config.audit.keep_days;
+    Ok(Prepared { listener, address, state, first_start, keep_days })
 }
 
 fn first_token(
@@ -221,6 +225,7 @@ impl Prepared {
         let vault = &self.state.vault;
         record(vault, Action::ServerStart).await?;
         vault.finish_deletions()?;
+        let more = prune(vault, self.keep_days, FIRST_BATCHES).await;
         let server =
             http::serve(self.listener, Arc::clone(&self.state)).map_err(ServeError::Http)?;
         let handle = server.handle();
@@ -231,6 +236,7 @@ impl Prepared {
                 Ok(ended) => ended.map_err(ServeError::Http),
                 Err(panicked) => Err(ServeError::Http(panicked.into())),
             },
+            never = keep_pruning(vault, self.keep_days, more) => match never {},
             () = vault.failed() => {
                 handle.stop(false).await;
                 Err(ServeError::Failed)
@@ -246,6 +252,41 @@ impl Prepared {
         };
         vault.close();
         outcome.and(recorded)
+    }
+}
+
+/// Old audit rows are dropped so often.
+const PRUNE_EVERY: Duration = Duration::from_secs(60 * 60);
+/// Writes that drop audit rows before the server takes requests: what a day or
+/// two of standing still leaves. The rest goes while it serves.
+const FIRST_BATCHES: usize = 20;
+
+/// Drops old audit rows every hour, and at once if the start left some. It ends
+/// with whoever waits for it; a write that is under way then is finished by the
+/// writer.
+async fn keep_pruning(vault: &Vault, keep_days: u32, at_once: bool) -> Infallible {
+    let mut hours = tokio::time::interval(PRUNE_EVERY);
+    // After a machine has slept there is one pass to make up for, not many.
+    hours.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    if !at_once {
+        hours.reset();
+    }
+    loop {
+        hours.tick().await;
+        prune(vault, keep_days, usize::MAX).await;
+    }
+}
+
+/// Drops old audit rows; whether there may be more. What keeps it from doing so
+/// is no reason not to serve.
+async fn prune(vault: &Vault, keep_days: u32, batches: usize) -> bool {
+    match vault.prune_audit_log(keep_days, batches).await {
+        Ok(more) => more,
+        Err(PruneError::Store(vault::Error::Unavailable(Unavailable::ShuttingDown))) => false,
+        Err(error) => {
+            log::error!("old audit rows stay: {error}");
+            false
+        }
     }
 }
 
@@ -301,7 +342,7 @@ pub(super) fn run(config: Config, variables: Variables) -> Result<(), ServeError
 }
 
 /// Signals that come closer together than this are one.
-const ONE_PRESS: std::time::Duration = std::time::Duration::from_millis(500);
+const ONE_PRESS: Duration = Duration::from_millis(500);
 
 /// Resolves at SIGTERM or SIGINT (elsewhere: Ctrl-C).
 fn stop_signal() -> std::io::Result<impl Future<Output = ()>> {

@@ -9,7 +9,7 @@ mod raw;
 mod settings;
 
 pub use raw::Variables;
-pub use settings::{Auth, Bootstrap, Config, Keys, Limits, RateLimit, Server};
+pub use settings::{Audit, Auth, Bootstrap, Config, Keys, Limits, RateLimit, Server};
 
 use std::path::{Path, PathBuf};
 
@@ -220,6 +220,10 @@ mod tests {
         assert_eq!(config.server.listen.to_string(), "127.0.0.1:8420");
         assert_eq!(config.server.data_dir, Path::new("./data"));
         assert_eq!(config.limits.value_bytes, 65_536);
+        assert_eq!(
+            config.audit.keep_days, 0,
+            "an audit row is not lost unless somebody asks for it"
+        );
         assert_eq!(config.bootstrap.environments[0].as_str(), "development");
     }
 
@@ -248,6 +252,8 @@ mod tests {
             argon2_passes = 2
             session_idle_minutes = 30
             session_hours = 12
+            [audit]
+            keep_days = 400
             [[workload]]
             name = "api"
             [[deliver]]
@@ -264,6 +270,7 @@ mod tests {
         )
         .unwrap();
         assert_eq!(config.limits.versions_kept, 3);
+        assert_eq!(config.audit.keep_days, 400);
         for name in ["[backup]", "[deliver]", "[metrics]", "[tls]", "[workload]"] {
             assert!(config.not_in_force.iter().any(|found| found == name), "{name}");
         }
@@ -287,6 +294,13 @@ mod tests {
         assert!(
             complaint("[limits]\nvalue_bytes = 100000\nbody_bytes = 5000").contains("body_bytes")
         );
+        for days in ["-1", "36501", "1.5", "'a year'"] {
+            let line = complaint(&format!("[audit]\nkeep_days = {days}"));
+            assert_eq!(
+                line,
+                "config.toml: [audit] keep_days: must be a whole number from 0 to 36500."
+            );
+        }
         assert!(complaint("a = ").contains("line 1 is not TOML"));
         assert!(
             complaint("[bootstrap]\nenvironments = ['a b']").contains("must be 1 to 50 characters")
@@ -299,6 +313,7 @@ mod tests {
         let variables = Variables::from_pairs([
             ("COFFER_BOOTSTRAP__ENVIRONMENTS", "a, b"),
             ("COFFER_SERVER__LISTEN", "[::1]:9"),
+            ("COFFER_AUDIT__KEEP_DAYS", "90"),
             ("COFFER_PORT_8420_TCP", "set by a container runtime"),
         ]);
         apply_variables(&mut config, &variables).unwrap();
@@ -306,6 +321,7 @@ mod tests {
             config.bootstrap.environments.iter().map(|name| name.as_str()).collect();
         assert_eq!(names, ["a", "b"]);
         assert_eq!(config.server.listen.to_string(), "[::1]:9");
+        assert_eq!(config.audit.keep_days, 90);
         let typo = Variables::from_pairs([("COFFER_SERVER__LISEN", "x")]);
         let error = apply_variables(&mut config, &typo).unwrap_err().to_string();
         assert_eq!(error, "COFFER_SERVER__LISEN: unknown name. Did you mean \"listen\"?");

@@ -18,6 +18,7 @@ pub struct Config {
     pub limits: Limits,
     pub rate_limit: RateLimit,
     pub auth: Auth,
+    pub audit: Audit,
     /// `[log] level`: what goes to stderr.
     pub log_level: log::LevelFilter,
     /// What was set and is accepted, but that this version does nothing with.
@@ -84,6 +85,14 @@ pub struct Auth {
     pub session_hours: u32,
 }
 
+/// `[audit]`
+#[derive(Debug, Clone, Copy)]
+pub struct Audit {
+    /// Rows of the audit log that are older than so many days are dropped; 0
+    /// keeps them for ever.
+    pub keep_days: u32,
+}
+
 impl Default for Config {
     fn default() -> Self {
         let development =
@@ -108,6 +117,7 @@ impl Default for Config {
                 session_idle_minutes: 60,
                 session_hours: 24,
             },
+            audit: Audit { keep_days: 0 },
             log_level: log::LevelFilter::Info,
             not_in_force: Vec::new(),
         }
@@ -208,6 +218,9 @@ pub(super) const SETTINGS: &[Setting] = settings! {
         argon2_passes: number!(auth.argon2_passes, 1..=16),
         session_idle_minutes: number!(auth.session_idle_minutes, 1..=525_600),
         session_hours: number!(auth.session_hours, 1..=8760),
+    }
+    [audit] {
+        keep_days: number!(audit.keep_days, 0..=36_500),
     }
     [log] {
         level: |config, raw| {

@@ -4,13 +4,13 @@ use std::str::FromStr;
 
 use crate::audit::{Action, ResourceType};
 use crate::domain::Timestamp;
-use crate::vault::{Administer, AuditQuery, Read};
+use crate::vault::{Administer, AuditQuery, ExportedRow, Read};
 
 use super::answer::Answer;
 use super::call::{Call, NoBody};
 use super::error::ApiError;
 use super::query::{MAX_LIMIT, Query};
-use super::wire::{AuditLogsAnswer, VerificationAnswer};
+use super::wire::{AuditLogsAnswer, ExportAnswer, ExportItem, VerificationAnswer};
 
 const DEFAULT_LIMIT: usize = 50;
 
@@ -57,4 +57,21 @@ pub(super) async fn verify(call: Call<Administer, NoBody>) -> Result<Answer, Api
     let Call { state, permit, .. } = call;
     let found = actix_web::web::block(move || state.vault.verify_audit_log(&permit)).await??;
     Ok(Answer::json(&VerificationAnswer { verification: found.into() }))
+}
+
+pub(super) async fn export(call: Call<Administer, NoBody>) -> Result<Answer, ApiError> {
+    let after =
+        call.query.parsed("afterSeq", "must be a whole number", |text| text.parse().ok())?;
+    let limit = call.query.number("limit", MAX_LIMIT)?.unwrap_or(MAX_LIMIT);
+    let Call { state, permit, .. } = call;
+    let read = move || state.vault.export_audit_log(&permit, after.unwrap_or(0), limit);
+    let rows = actix_web::web::block(read).await??;
+    Ok(Answer::json(&ExportAnswer { logs: rows.into_iter().map(Into::into).collect() }))
+}
+
+/// A row as `/api/audit-logs/export` shows it, as one line of JSON without its
+/// end: for an export from a database that no server has open.
+pub fn audit_line(row: ExportedRow) -> String {
+    serde_json::to_string(&ExportItem::from(row))
+        .expect("an audit row has text keys and no type that serde_json cannot write")
 }

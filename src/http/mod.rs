@@ -36,6 +36,7 @@ mod users;
 mod vars;
 mod wire;
 
+pub use audit_logs::audit_line;
 pub use table::{Access as RouteAccess, RouteInfo, TargetKind, routes};
 
 use std::net::TcpListener;

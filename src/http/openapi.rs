@@ -271,6 +271,14 @@ fn describe(parameter: Parameter) -> ParameterBuilder {
             "Only rows with a lower number: the cursor that stays where it is while new rows come.",
             number(0, None),
         ),
+        Parameter::ExportAfterSeq => (
+            "afterSeq",
+            "Only rows with a higher number; from the first one on if it is not given.",
+            number(0, None),
+        ),
+        Parameter::ExportLimit => {
+            ("limit", "At most so many rows; 1000 if it is not given.", number(1, Some(MAX_LIMIT)))
+        }
     };
     let header = matches!(parameter, Parameter::IfMatch | Parameter::IdempotencyKey);
     ParameterBuilder::new()

@@ -264,6 +264,15 @@ fn resources() -> Vec<Endpoint> {
             audit_logs::verify,
         )
         .answers::<wire::VerificationAnswer>(),
+        Endpoint::new(
+            get(),
+            "/api/audit-logs/export",
+            needs(A::AuditExport, Everything),
+            "Copy the audit log out, oldest row first, with the rows' MACs",
+            audit_logs::export,
+        )
+        .answers::<wire::ExportAnswer>()
+        .takes(&[Parameter::ExportAfterSeq, Parameter::ExportLimit]),
     ]
 }
 

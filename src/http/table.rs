@@ -91,6 +91,8 @@ pub(super) enum Parameter {
     AuditLimit,
     AuditOffset,
     AuditBeforeSeq,
+    ExportAfterSeq,
+    ExportLimit,
 }
 
 /// What the description says about a route's answer.

@@ -4,13 +4,13 @@
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::audit::Row;
+use crate::audit::{Row, Verification};
 use crate::domain::{
     EnvironmentId, EnvironmentInfo, EnvironmentName, KeyName, SecretId, SecretInfo,
     ServiceAccountId, Settings, Timestamp, TokenId, UserId, UserLabel, VarId, VarInfo, Version,
     VersionInfo,
 };
-use crate::vault::Verification;
+use crate::vault::ExportedRow;
 
 /// An environment.
 #[derive(Debug, Serialize, ToSchema)]
@@ -290,15 +290,60 @@ pub(super) struct AuditLogsAnswer {
     pub total: u64,
 }
 
+/// A row of an export.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(untagged)]
+#[schema(as = ExportedRow)]
+pub(super) enum ExportItem {
+    Whole(Box<ExportedAudit>),
+    Damaged(DamagedAudit),
+}
+
+/// A row of the audit log with its MAC. A log in which this row is missing, or
+/// has another MAC, is not the one that the row was copied from.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ExportedAuditRow)]
+pub(super) struct ExportedAudit {
+    #[serde(flatten)]
+    row: AuditItem,
+    /// HMAC-SHA256 over the row and the one before it: 64 hexadecimal digits.
+    mac: String,
+}
+
+/// A row of the audit log that cannot be read any more.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = DamagedAuditRow)]
+pub(super) struct DamagedAudit {
+    seq: u64,
+    /// Always true.
+    damaged: bool,
+}
+
+impl From<ExportedRow> for ExportItem {
+    fn from(ExportedRow { seq, content }: ExportedRow) -> Self {
+        match content {
+            Some((row, mac)) => {
+                Self::Whole(Box::new(ExportedAudit { row: row.into(), mac: mac.to_hex() }))
+            }
+            None => Self::Damaged(DamagedAudit { seq, damaged: true }),
+        }
+    }
+}
+
 /// Whether the audit log's chain holds.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = Verification)]
 pub(super) struct VerificationItem {
     intact: bool,
-    /// How many rows hold, from the first on.
+    /// How many rows hold, from the first kept one on.
     rows: u64,
-    /// The first row that does not.
+    /// The first row that is kept; those before it were dropped by age.
+    first_seq: u64,
+    /// When that was done the last time.
+    #[schema(value_type = Option<String>, format = DateTime, required = true)]
+    dropped_at: Option<Timestamp>,
+    /// The first row that does not hold.
     #[schema(required = true)]
     broken_seq: Option<u64>,
     /// What is wrong there.
@@ -307,10 +352,12 @@ pub(super) struct VerificationItem {
 }
 
 impl From<Verification> for VerificationItem {
-    fn from(Verification { rows, broken }: Verification) -> Self {
+    fn from(Verification { first_seq, dropped_at, rows, broken }: Verification) -> Self {
         Self {
             intact: broken.is_none(),
             rows,
+            first_seq,
+            dropped_at,
             broken_seq: broken.as_ref().map(|broken| broken.seq),
             problem: broken.map(|broken| broken.what),
         }
@@ -342,6 +389,8 @@ answers! {
     VarsAnswer { vars: Vec<VarItem> }
     /// Settings.
     SettingsAnswer { settings: SettingsItem }
+    /// Rows of the audit log, oldest first.
+    ExportAnswer { logs: Vec<ExportItem> }
     /// What a walk over the audit log's chain found.
     VerificationAnswer { verification: VerificationItem }
     /// It is done.

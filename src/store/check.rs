@@ -11,9 +11,10 @@ use super::account_row::Used;
 use super::keyspace::Table;
 use super::row::{CountsRow, SecretPlace, VarPlace};
 use super::tables::{
-    Counts, Doomed, EnvironmentNames, Environments, LastUses, SecretPlaces, Secrets,
-    ServiceAccountNames, ServiceAccounts, SessionHashes, Sessions, TokenHashes, Tokens, UserEmails,
-    UserSessions, Users, ValueChunks, VarChunks, VarPlaces, Vars, Versions,
+    AuditHead, AuditRows, AuditStart, Counts, Doomed, EnvironmentNames, Environments, LastUses,
+    SecretPlaces, Secrets, ServiceAccountNames, ServiceAccounts, SessionHashes, Sessions,
+    TokenHashes, Tokens, UserEmails, UserSessions, Users, ValueChunks, VarChunks, VarPlaces, Vars,
+    Versions,
 };
 use super::view::{ReadError, View};
 
@@ -29,6 +30,7 @@ pub fn check(view: &impl View) -> Result<Vec<String>, ReadError> {
     check.owners()?;
     check.accounts()?;
     check.counts()?;
+    check.audit()?;
     Ok(check.findings)
 }
 
@@ -234,6 +236,22 @@ impl<V: View> Check<'_, V> {
                 format!("{id} is said to hold {stored:?} and holds {counted:?}")
             });
         }
+        Ok(())
+    }
+    /// The log begins behind its marker and ends at its head. Whether the rows
+    /// in between hold is for who has the key.
+    fn audit(&mut self) -> Result<(), ReadError> {
+        let before = self.rows::<AuditStart>()?.pop().map_or(0, |(_, row)| row.start().seq);
+        let head = self.rows::<AuditHead>()?.pop().map_or(0, |(_, row)| row.head().seq);
+        let rows = self.view.keys::<AuditRows>(&[]).collect::<Result<Vec<_>, _>>()?;
+        let first = rows.first().copied().unwrap_or(before + 1);
+        self.expect(first == before + 1, || {
+            format!("the audit log begins at row {first}, and rows up to {before} were dropped")
+        });
+        let last = rows.last().copied().unwrap_or(0);
+        self.expect(last == head, || {
+            format!("the audit log ends at row {last}, and its head is {head}")
+        });
         Ok(())
     }
 }

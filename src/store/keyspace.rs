@@ -30,6 +30,7 @@
 //! 'J'   ReceiptTimes      milliseconds i64, sign flipped | receipt key 32   ()
 //! 'A'   AuditRows         seq u64                                      StoredAuditRow
 //! 'a'   AuditHead         (empty)                                      HeadRow
+//! 'b'   AuditStart        (empty)                                      StartRow
 //! ```
 //!
 //! Numbers are big endian, so byte order is number order. Ids have fixed width

@@ -28,11 +28,11 @@ pub use keyspace::Table;
 pub use private::write_private;
 pub use row::{
     Bytes, CHUNK_BYTES, CountsRow, EnvironmentRow, HeadRow, KeyId, KeyRow, ReceiptRow, SecretPlace,
-    SecretRow, ServiceKeysRow, StoredAuditRow, VarPlace, VarRow, VersionRow, WrappedKey,
+    SecretRow, ServiceKeysRow, StartRow, StoredAuditRow, VarPlace, VarRow, VersionRow, WrappedKey,
 };
 pub use tables::{
-    AuditHead, AuditRows, Counts, Doomed, EnvironmentNames, Environments, Keys, LastUses,
-    ReceiptChunks, ReceiptTimes, Receipts, SecretPlaces, Secrets, ServiceAccountNames,
+    AuditHead, AuditRows, AuditStart, Counts, Doomed, EnvironmentNames, Environments, Keys,
+    LastUses, ReceiptChunks, ReceiptTimes, Receipts, SecretPlaces, Secrets, ServiceAccountNames,
     ServiceAccounts, ServiceKeys, SessionHashes, Sessions, TokenHashes, Tokens, UserEmails,
     UserSessions, Users, ValueChunks, VarChunks, VarPlaces, Vars, Versions,
 };

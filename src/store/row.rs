@@ -10,7 +10,7 @@
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use crate::audit::{Head, Mac};
+use crate::audit::{Head, Mac, Start};
 use crate::domain::{
     Description, DisplayName, EnvironmentId, EnvironmentName, KeyName, RevealMode, SecretId,
     Settings, Timestamp, VarId, Version,
@@ -187,6 +187,27 @@ impl HeadRow {
     /// As the chain knows it.
     pub fn head(&self) -> Head {
         Head { seq: self.seq, mac: Mac(self.mac), seal: Mac(self.seal) }
+    }
+}
+
+/// Where the kept part of the audit log begins.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StartRow {
+    seq: u64,
+    mac: [u8; 32],
+    at: Timestamp,
+    seal: [u8; 32],
+}
+
+impl StartRow {
+    /// The marker, to be stored with the removal of the rows before it.
+    pub fn new(start: &Start) -> Self {
+        Self { seq: start.seq, mac: start.mac.0, at: start.at, seal: start.seal.0 }
+    }
+
+    /// As the chain knows it.
+    pub fn start(&self) -> Start {
+        Start { seq: self.seq, mac: Mac(self.mac), at: self.at, seal: Mac(self.seal) }
     }
 }
 

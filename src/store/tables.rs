@@ -9,7 +9,7 @@ use super::account_row::{self, ServiceAccountRow, SessionRow, TokenRow, Used, Us
 use super::keyspace::{Pieces, Table};
 use super::row::{
     Bytes, CountsRow, EnvironmentRow, HeadRow, KeyId, KeyRow, ReceiptRow, SecretPlace, SecretRow,
-    ServiceKeysRow, StoredAuditRow, VarPlace, VarRow, VersionRow,
+    ServiceKeysRow, StartRow, StoredAuditRow, VarPlace, VarRow, VersionRow,
 };
 
 macro_rules! tables {
@@ -287,6 +287,12 @@ tables! {
     /// The end of the audit log. One row.
     AuditHead b'a' {
         () => HeadRow,
+        encode(_k, _out) {},
+        decode(p) { p.end(()) }
+    }
+    /// Where the kept part of the audit log begins. One row, once rows were dropped.
+    AuditStart b'b' {
+        () => StartRow,
         encode(_k, _out) {},
         decode(p) { p.end(()) }
     }

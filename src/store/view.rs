@@ -77,7 +77,20 @@ pub trait View {
     where
         Self: Sized,
     {
-        self.scan_bytes(&[&[T::PREFIX], within].concat(), None)
+        self.keys_after::<T>(within, None)
+    }
+
+    /// Likewise, those that come after one.
+    fn keys_after<'a, T: Table + 'a>(
+        &'a self,
+        within: &[u8],
+        after: Option<&[u8]>,
+    ) -> impl Iterator<Item = Result<T::Key, ReadError>> + use<'a, Self, T>
+    where
+        Self: Sized,
+    {
+        let prefixed = |bytes: &[u8]| [&[T::PREFIX], bytes].concat();
+        self.scan_bytes(&prefixed(within), after.map(prefixed).as_deref())
             .map(|found| T::decode(&found?.0[1..]).ok_or(ReadError::Damaged { table: T::PREFIX }))
     }
 }

@@ -1,13 +1,13 @@
-//! Reading and verifying the audit log.
+//! Reading, exporting and verifying the audit log.
 //!
 //! Must never: show a row of an environment outside the caller's scope, or
-//! count one.
+//! count one; leave a row out of an export.
 
-use crate::audit::{Action, Broken, ResourceType, Row};
+use crate::audit::{Action, Mac, ResourceType, Row, Verification};
 use crate::domain::{EnvironmentId, Timestamp, UserId};
-use crate::store::{AuditHead, AuditRows, ReadError, View};
+use crate::store::{AuditRows, ReadError, View};
 
-use super::unlock::verify_rows;
+use super::unlock::{stored_head, stored_start, verify_rows};
 use super::{Administer, Error, Permit, Read, Unavailable, Vault};
 
 /// Which rows are wanted. What is `None` does not matter.
@@ -64,13 +64,43 @@ pub struct AuditPage {
     pub total: u64,
 }
 
-/// What a walk over the chain found.
+/// A row on its way out of the server.
 #[derive(Debug)]
-pub struct Verification {
-    /// How many rows hold, from the first on.
-    pub rows: u64,
-    /// The first place where the chain does not hold.
-    pub broken: Option<Broken>,
+pub struct ExportedRow {
+    /// The number under which it is stored.
+    pub seq: u64,
+    /// What it says, and its MAC; `None` when it is damaged.
+    pub content: Option<(Row, Mac)>,
+}
+
+/// The stored rows behind `after`, oldest first, without a walk over those
+/// before. A number that is left out is one without a row.
+pub(super) fn export_rows<V: View>(
+    view: &V,
+    after: u64,
+) -> impl Iterator<Item = Result<ExportedRow, ReadError>> + use<'_, V> {
+    let numbers = view.keys_after::<AuditRows>(&[], Some(&after.to_be_bytes()));
+    numbers.filter_map(|seq| {
+        let seq = match seq {
+            Ok(seq) => seq,
+            // Nothing that this program wrote; there is no row to leave out.
+            Err(damaged @ ReadError::Damaged { .. }) => {
+                log::error!("left out of an export, because it has no number: {damaged}");
+                return None;
+            }
+            Err(error) => return Some(Err(error)),
+        };
+        let content = match view.get::<AuditRows>(&seq) {
+            // Dropped by retention since its number was read.
+            Ok(None) => return None,
+            Ok(Some(stored)) => stored.row().map(|row| (row, stored.mac())),
+            Err(ReadError::Damaged { .. }) => None,
+            Err(error) => return Some(Err(error)),
+        };
+        // A row that was put under another number is not the row of that number.
+        let content = content.filter(|(row, _)| row.seq == seq);
+        Some(Ok(ExportedRow { seq, content }))
+    })
 }
 
 impl Vault {
@@ -116,37 +146,39 @@ impl Vault {
         Ok(page)
     }
 
-    /// Walks the chain from its first row to the end it has now. May block on
-    /// the disk.
+    /// Up to `limit` rows behind number `after`, oldest first. May block on the
+    /// disk.
+    ///
+    /// Leaves no row, as reading the log leaves none: it shows the caller nothing
+    /// that the list does not, and a row about each page would make a copy that
+    /// is kept up to date never reach the end of the log.
+    pub fn export_audit_log(
+        &self,
+        _permit: &Permit<Administer>,
+        after: u64,
+        limit: usize,
+    ) -> Result<Vec<ExportedRow>, Error> {
+        Ok(export_rows(&*self.store, after).take(limit).collect::<Result<_, _>>()?)
+    }
+
+    /// Walks the chain from its first kept row to the end it has now. May block
+    /// on the disk.
     pub fn verify_audit_log(&self, _permit: &Permit<Administer>) -> Result<Verification, Error> {
         let _walk = self.walks.try_acquire().map_err(|_| Unavailable::Overloaded)?;
-        // The head is read first; rows that come meanwhile lie behind it.
-        let head = self.store.get::<AuditHead>(&())?.map(|row| row.head());
-        let last = head.as_ref().map_or(u64::MAX, |head| head.seq);
-        match verify_rows(&*self.store, &self.audit_key, head.as_ref(), last) {
-            Ok(rows) => Ok(Verification { rows, broken: None }),
-            Err(Failure::Broken(broken)) => {
+        let store = &*self.store;
+        loop {
+            // The marker first, then the head; rows that come meanwhile lie
+            // behind the head.
+            let start = stored_start(store)?;
+            let head = stored_head(store)?;
+            let last = head.as_ref().map_or(u64::MAX, |head| head.seq);
+            let found = verify_rows(store, &self.audit_key, start.as_ref(), head.as_ref(), last)?;
+            let Some(broken) = &found.broken else { return Ok(found) };
+            // Rows that retention dropped under the walk are not missing.
+            if stored_start(store)? == start {
                 log::error!("the audit log does not hold: {broken}");
-                Ok(Verification { rows: broken.seq.saturating_sub(1), broken: Some(broken) })
+                return Ok(found);
             }
-            Err(Failure::Read(error)) => Err(error.into()),
         }
-    }
-}
-
-enum Failure {
-    Broken(Broken),
-    Read(ReadError),
-}
-
-impl From<Broken> for Failure {
-    fn from(broken: Broken) -> Self {
-        Self::Broken(broken)
-    }
-}
-
-impl From<ReadError> for Failure {
-    fn from(error: ReadError) -> Self {
-        Self::Read(error)
     }
 }

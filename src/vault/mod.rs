@@ -22,6 +22,7 @@ mod plaintext;
 mod policy;
 mod random;
 mod receipts;
+mod retention;
 mod secrets;
 mod settings;
 mod standing;
@@ -30,7 +31,7 @@ mod value;
 mod vars;
 mod versions;
 
-pub use audit_log::{AuditPage, AuditQuery, Verification};
+pub use audit_log::{AuditPage, AuditQuery, ExportedRow};
 pub use environments::NewEnvironment;
 pub use error::Error;
 pub use keyring::{BadRootKey, Fingerprint, RootKey, TokenKey};
@@ -39,15 +40,19 @@ pub use plaintext::{Plaintext, Revealed};
 pub use policy::{Administer, Caller, InScope, Level, Own, Permit, Read, Reveal, Target, Write};
 pub use random::Random;
 pub use receipts::{HasOutcome, Known, Outcome, Receipt, Render};
+pub use retention::PruneError;
 pub use secrets::{NewSecret, SecretPatch};
 pub use settings::SettingsPatch;
 pub use standing::{
     check_standing, guarded, guarded_once, label, session_principal, token_principal,
 };
-pub use unlock::{FirstStart, UnlockError, Unlocked, sealed_under, unlock, verify_audit};
+pub use unlock::{
+    FirstStart, UnlockError, Unlocked, export_audit, sealed_under, unlock, verify_audit,
+};
 pub use value::{Alphabet, Generate, NewValue};
 pub use vars::{NewVar, VarPatch};
 
+pub use crate::audit::Verification;
 pub use crate::store::Unavailable;
 
 use std::sync::Arc;

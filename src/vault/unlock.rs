@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use crate::audit::{self, AuditKey, Broken, Chain, Head};
+use crate::audit::{self, AuditKey, Broken, Chain, Head, Mac, Start, Stored, Verification};
 use crate::domain::{DisplayName, EnvironmentName, Timestamp};
 use crate::store::{
-    AuditHead, AuditRows, KeyId, KeyRow, Keys, Opened, ReadError, ServiceKeys as ServiceKeysTable,
-    ServiceKeysRow, Store, Tx, View,
+    AuditHead, AuditRows, AuditStart, KeyId, KeyRow, Keys, Opened, ReadError,
+    ServiceKeys as ServiceKeysTable, ServiceKeysRow, Store, Tx, View,
 };
 
+use super::audit_log::{ExportedRow, export_rows};
 use super::environments::{self, NewEnvironment};
 use super::keyring::{Keyring, ServiceKeys};
 use super::{Error, Fingerprint, Random, RootKey, TokenKey};
@@ -89,40 +90,76 @@ pub fn sealed_under(opened: &Opened) -> Result<Option<Fingerprint>, ReadError> {
     Ok(newest.map(|(_, row)| Fingerprint(row.root_fingerprint)))
 }
 
-/// Walks the audit log of a database that is not being written; how many rows
-/// it has, all of which hold.
-pub fn verify_audit(opened: &Opened, root: &RootKey) -> Result<u64, UnlockError> {
+/// Walks the audit log of a database that is not being written. A log that
+/// does not hold is an answer, not an error.
+pub fn verify_audit(opened: &Opened, root: &RootKey) -> Result<Verification, UnlockError> {
     let rows = opened.scan::<Keys>(&[], None).collect::<Result<Vec<_>, _>>()?;
     let keyring = Keyring::load(root, rows)
         .map_err(|wanted| UnlockError::OtherRootKey { wanted, given: root.fingerprint() })?;
     let keyring = keyring.ok_or(UnlockError::DamagedKeys)?;
     let row = opened.get::<ServiceKeysTable>(&())?.ok_or(UnlockError::DamagedKeys)?;
     let services = ServiceKeys::load(&keyring, &row).map_err(|_| UnlockError::DamagedKeys)?;
-    let head = opened.get::<AuditHead>(&())?.map(|row| row.head());
-    verify_rows(opened, &services.audit, head.as_ref(), u64::MAX)
+    let (start, head) = (stored_start(opened)?, stored_head(opened)?);
+    Ok(verify_rows(opened, &services.audit, start.as_ref(), head.as_ref(), u64::MAX)?)
+}
+
+/// The rows of a database that is not being written, with a number above
+/// `after`, oldest first. Needs no key.
+pub fn export_audit(
+    opened: &Opened,
+    after: u64,
+) -> impl Iterator<Item = Result<ExportedRow, ReadError>> {
+    export_rows(opened, after)
+}
+
+/// The marker. One that does not decode is one whose seal does not hold.
+pub(super) fn stored_start(view: &impl View) -> Result<Option<Start>, ReadError> {
+    let zero = Mac([0; 32]);
+    let damaged = Start { seq: 0, mac: zero, at: Timestamp::from_millis(0), seal: zero };
+    match view.get::<AuditStart>(&()) {
+        Err(ReadError::Damaged { .. }) => Ok(Some(damaged)),
+        found => Ok(found?.map(|row| row.start())),
+    }
+}
+
+/// The head. One that does not decode is none.
+pub(super) fn stored_head(view: &impl View) -> Result<Option<Head>, ReadError> {
+    match view.get::<AuditHead>(&()) {
+        Err(ReadError::Damaged { .. }) => Ok(None),
+        found => Ok(found?.map(|row| row.head())),
+    }
+}
+
+/// A row as a walk takes it; `None` when there is none under this number.
+pub(super) fn stored_row(view: &impl View, seq: u64) -> Result<Option<Stored>, ReadError> {
+    match view.get::<AuditRows>(&seq) {
+        Ok(found) => Ok(found.map(|row| (seq, Some((row.mac(), row.body))))),
+        Err(ReadError::Damaged { .. }) => Ok(Some((seq, None))),
+        Err(error) => Err(error),
+    }
 }
 
 /// Walks the stored rows. Those behind `last` are passed over: while a server
 /// writes, there are newer ones than the head that was read.
-pub(super) fn verify_rows<E: From<Broken> + From<ReadError>>(
+pub(super) fn verify_rows(
     view: &impl View,
     key: &AuditKey,
+    start: Option<&Start>,
     head: Option<&Head>,
     last: u64,
-) -> Result<u64, E> {
+) -> Result<Verification, ReadError> {
+    let mut next = start.map_or(0, |start| start.seq);
     let known = |seq: &Result<u64, ReadError>| seq.as_ref().map_or(true, |seq| *seq <= last);
-    let rows = view.keys::<AuditRows>(&[]).take_while(known).map(|seq| {
-        let seq = seq?;
-        match view.get::<AuditRows>(&seq) {
-            Ok(Some(row)) => Ok((seq, row.mac(), row.body)),
-            Ok(None) => Err(Broken { seq, what: "the row is missing" }.into()),
-            Err(ReadError::Damaged { .. }) => {
-                Err(Broken { seq, what: "the row is damaged" }.into())
-            }
-            Err(error) => Err(E::from(error)),
+    let rows = view.keys::<AuditRows>(&[]).take_while(known).filter_map(|seq| {
+        next = next.saturating_add(1);
+        match seq {
+            Ok(seq) => stored_row(view, seq).transpose(),
+            // Stored under what is no number: damage where the walk is now.
+            Err(ReadError::Damaged { .. }) => Some(Ok((next, None))),
+            Err(error) => Some(Err(error)),
         }
     });
-    audit::verify(key, head, rows)
+    audit::verify(key, start, head, rows)
 }
 
 /// Whether the stored head is the end of the stored rows. An older one, put

@@ -35,6 +35,16 @@ impl Table {
         assert_ne!(old.as_deref(), Some(bytes), "this edit would change nothing");
     }
 
+    /// A row that was not there.
+    pub fn put_bytes_new<T: coffer::store::Table>(&self, key: &T::Key, bytes: &[u8]) {
+        assert!(self.0.insert(Self::key::<T>(key), bytes).unwrap().is_none(), "a new row");
+    }
+
+    /// A row under any key behind the table's byte.
+    pub fn put_raw<T: coffer::store::Table>(&self, key: &[u8], bytes: &[u8]) {
+        self.0.insert([&[T::PREFIX], key].concat(), bytes).unwrap();
+    }
+
     /// The row, as `format byte | postcard`.
     pub fn get<T: coffer::store::Table>(&self, key: &T::Key) -> T::Row {
         let bytes = self.bytes::<T>(key);

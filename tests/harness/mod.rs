@@ -222,7 +222,7 @@ impl Drop for TestApp {
 }
 
 /// What the audit log of a stopped server says, oldest row first, after its
-/// chain was verified from the first row to the head.
+/// chain was verified from the first kept row to the head.
 pub fn audit_rows(dir: &Path) -> Vec<coffer::audit::Row> {
     use coffer::store::{AuditRows, View};
 
@@ -232,7 +232,9 @@ pub fn audit_rows(dir: &Path) -> Vec<coffer::audit::Row> {
     let verified = coffer::vault::verify_audit(&opened, &root_key).unwrap();
     let rows = opened.scan::<AuditRows>(&[], None);
     let rows: Vec<_> = rows.map(|row| row.unwrap().1.row().unwrap()).collect();
-    assert_eq!(rows.len() as u64, verified);
+    assert_eq!(verified.broken, None);
+    assert_eq!(rows.len() as u64, verified.rows);
+    assert!(rows.iter().zip(verified.first_seq..).all(|(row, seq)| row.seq == seq));
     rows
 }
 
