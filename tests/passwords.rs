@@ -168,9 +168,9 @@ fn two_users_with_one_password_are_stored_differently() {
     }
     let dir = app.stop();
     let database = std::fs::read(harness::data_dir(dir.path()).join("db/db")).unwrap();
-    let hay = String::from_utf8_lossy(&database);
+    let start = b"$argon2id$";
     let hashes: std::collections::BTreeSet<_> =
-        hay.match_indices("$argon2id$").map(|(at, _)| &hay[at..(at + 90).min(hay.len())]).collect();
+        database.windows(90).filter(|window| window.starts_with(start)).collect();
     // Where the hash is stored in another form this says nothing; it must not
     // say that there is one hash for both.
     assert_ne!(hashes.len(), 1, "one salt for two users");
