@@ -330,7 +330,7 @@ fn behind_a_trusted_proxy_what_the_client_wrote_itself_changes_nothing() {
 }
 
 #[test]
-fn who_is_slowed_down_is_told_the_same_by_every_way_in() {
+fn a_malformed_login_is_no_failure() {
     // The request's form is checked before anything is counted.
     let app = start();
     let client = from(&app, 0);
