@@ -89,6 +89,7 @@ fn a_token_is_not_shown_again_and_no_second_one_is_made() {
     let app = start();
     let client = keyed(&app.admin(), "k");
     let token = text(&client.post(TOKENS, &token_body()).expect(200), "token").to_owned();
+    let made = rows(&app, "action=token.create&success=true").len();
     for _ in 0..3 {
         shown_before(&client.post(TOKENS, &token_body()), &token);
     }
@@ -99,7 +100,7 @@ fn a_token_is_not_shown_again_and_no_second_one_is_made() {
     let app = TestApp::start_in(app.stop(), Setup::default().cheap_hashes());
     shown_before(&keyed(&app.admin(), "k").post(TOKENS, &token_body()), &token);
     assert_eq!(count(&app, TOKENS, "tokens"), 2);
-    assert_eq!(rows(&app, "action=token.create&success=true").len(), 1);
+    assert_eq!(rows(&app, "action=token.create&success=true").len(), made);
 }
 
 #[test]

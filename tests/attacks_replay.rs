@@ -104,12 +104,20 @@ fn a_session_that_was_logged_out_of_replays_nothing() {
 #[test]
 fn an_expired_credential_replays_nothing() {
     let scene = Scene::new();
-    // The receipt is a moment younger than the tokens, and expires no earlier.
     advance_seconds(&scene.app, DAY_SECONDS - 1);
     scene.refused(&scene.ann.client, 401, "UNAUTHORIZED");
+    // A receipt lives for a day as well, so the tokens need younger ones.
+    let clients = [&scene.minted, &scene.bots].map(|minted| minted.client.clone());
+    let late = |client: &Client| {
+        let client = client.with("Idempotency-Key", "another key");
+        client.post("/api/environments/development/vars", &json!({ "key": "LATE", "value": "v" }))
+    };
+    late(&clients[0]).expect(200);
+    assert_eq!(late(&clients[0]).header("idempotent-replayed"), Some("true"));
     advance_seconds(&scene.app, 1);
-    for client in scene.clients() {
-        scene.refused(&client, 401, "UNAUTHORIZED");
+    late(&clients[0]).expect_error(401, "UNAUTHORIZED");
+    for client in &clients {
+        scene.refused(client, 401, "UNAUTHORIZED");
     }
 }
 
