@@ -92,20 +92,21 @@ impl Scene {
     fn strangers(&self) -> Vec<(String, Client)> {
         let app = &self.app;
         let scope = only(&[&self.home]);
+        let owner = new_user(app, "owner@example.com", "admin", &everywhere());
         let mut strangers = Vec::new();
         for role in ["viewer", "operator", "admin"] {
             let ann = person(app, &format!("{role}@example.com"), role, &scope);
             let account = service_account(app, &format!("bot-{role}"), role, &scope);
             let bot = token_of_account(app, text(&account, "id"), role, &everywhere());
             let own = token_of(app, &ann.id, role, &everywhere());
-            let of_victim = token_of(app, &self.victim.id, role, &scope);
+            let narrow = token_of(app, text(&owner, "id"), role, &scope);
             let console = cookie(app, &ann.token).with("X-Coffer", "1");
             for (kind, client) in [
                 ("session", ann.client),
                 ("cookie", console),
                 ("user's token", own.client),
                 ("service account's token", bot.client),
-                ("narrow token of an admin", of_victim.client),
+                ("narrow token of an admin", narrow.client),
                 ("nobody's token", mint(app, role, &scope, &json!({})).client),
             ] {
                 strangers.push((format!("{role} by {kind}"), client));

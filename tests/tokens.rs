@@ -287,7 +287,6 @@ fn the_last_use_is_written_at_most_once_a_minute() {
     minted.client.get(ENVIRONMENTS).expect(200);
     let second = wait_for_other_than(&first);
     assert!(second.as_str() > first.as_str());
-    // Being refused for its role is a use; after its end there is none.
     app.admin().delete(&format!("{TOKENS}/{}", minted.id)).expect(200);
     minted.client.get(ENVIRONMENTS).expect_error(401, "UNAUTHORIZED");
 }
