@@ -72,7 +72,7 @@ fn a_wrong_login_is_answered_the_same_whatever_was_wrong_with_it() {
         assert_eq!(visible(&reply), visible(&expected), "{email}");
     }
     // What cannot be an address may be told from its form, and logs nobody in.
-    for email in ["ann@example.com\u{0}", "bootstrap", "", " ann@example.com"] {
+    for email in ["ann@example.com\u{0}", "bootstrap", ""] {
         let status = try_login(&nobody, email, PASSWORD).status;
         assert!([400, 401].contains(&status), "{email:?}: {status}");
     }
