@@ -6,6 +6,7 @@
 pub mod acts;
 pub mod client;
 mod log_ear;
+pub mod people;
 pub mod process;
 
 use std::collections::BTreeSet;
