@@ -6,10 +6,12 @@
 
 mod bootstrap;
 mod limits;
+mod recover;
 mod token;
 
 pub use bootstrap::{NewTokenFile, bootstrap};
 pub use limits::{Limited, Limits, Rates};
+pub use recover::recover_admin_token;
 pub use token::{BadToken, NewToken, Token};
 
 use std::sync::Arc;
