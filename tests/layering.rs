@@ -19,7 +19,7 @@ fn law() -> BTreeMap<&'static str, &'static [&'static str]> {
 }
 
 /// Crates that only some files may name: what may name them begins with one of these.
-const CRATES: [(&str, &[&str]); 7] = [
+const CRATES: [(&str, &[&str]); 11] = [
     ("governor", &["access/limits.rs"]),
     ("sled", &["store/"]),
     ("postcard", &["store/", "audit/"]),
@@ -36,6 +36,10 @@ const CRATES: [(&str, &[&str]); 7] = [
     ("actix_web", &["http/", "cli/serve.rs"]),
     ("utoipa", &["http/"]),
     ("clap", &["cli/"]),
+    ("ureq", &["cli/api/"]),
+    ("rustls", &["cli/api/"]),
+    ("rpassword", &["cli/ask.rs"]),
+    ("unicode_width", &["cli/show.rs"]),
 ];
 
 fn sources() -> Vec<(String, String)> {

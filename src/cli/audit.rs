@@ -1,0 +1,162 @@
+//! `coffer audit`: the chain of the audit log, and its rows for keeping.
+
+use std::io::{BufWriter, Write};
+
+use clap::{Args, Subcommand};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use super::api::{Answer, Client, ClientArguments, PlaceArguments, not_coffer};
+use super::failure::Failure;
+use super::logging;
+use super::offline::Stopped;
+use super::show::{Form, one_line, print, written};
+use crate::config::{Config, Variables};
+use crate::vault::{self, UnlockError};
+
+#[derive(Debug, Subcommand)]
+pub(super) enum AuditCommand {
+    /// Check that no row was changed, dropped or moved; exit code 1 if one was
+    Verify(VerifyArguments),
+    /// Print every row, oldest first
+    Export(ExportArguments),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct VerifyArguments {
+    /// Read a stopped server's data directory instead of asking a server; also
+    /// when --data-dir is given and neither --url nor COFFER_URL
+    #[arg(long, conflicts_with = "url")]
+    offline: bool,
+    #[command(flatten)]
+    client: ClientArguments,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ExportArguments {
+    /// How: one JSON object a line
+    #[arg(long, value_parser = ["jsonl"], default_value = "jsonl")]
+    format: String,
+    #[command(flatten)]
+    place: PlaceArguments,
+}
+
+impl AuditCommand {
+    pub fn run(self) -> Result<(), Failure> {
+        match self {
+            Self::Verify(arguments) => verify(arguments),
+            Self::Export(arguments) => {
+                let (config, variables) = arguments.place.load()?;
+                let client = arguments.place.client(&config, &variables)?;
+                export(|after| page_of_server(&client, after))
+            }
+        }
+    }
+}
+
+/// What the API says about the chain, and what is said offline.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Verification {
+    intact: bool,
+    rows: u64,
+    broken_seq: Option<u64>,
+    problem: Option<String>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Verified {
+    verification: Verification,
+}
+
+fn verify(arguments: VerifyArguments) -> Result<(), Failure> {
+    let VerifyArguments { offline, client: ClientArguments { place, json } } = arguments;
+    let form = Form::choose(json);
+    let (config, variables) = place.load()?;
+    let asked = place.url.is_some() || variables.get("COFFER_URL").is_some();
+    let (verified, answer) = if offline || (place.data_dir.is_some() && !asked) {
+        (verify_stopped(&config, &variables)?, None)
+    } else {
+        let answer = place.client(&config, &variables)?.get("/api/audit-logs/verification")?;
+        (answer.read()?, Some(answer))
+    };
+    let Verification { intact, rows, .. } = verified.verification;
+    match (form, &answer) {
+        (Form::Json, Some(answer)) => print(&one_line(answer.text()))?,
+        (Form::Json, None) => {
+            print(&serde_json::to_string(&verified).expect("numbers and texts are always JSON"))?;
+        }
+        (Form::Table, _) if intact => print(&format!("intact: {rows} rows"))?,
+        (Form::Table, _) => {}
+    }
+    if intact {
+        return Ok(());
+    }
+    let Verification { broken_seq, problem, .. } = verified.verification;
+    let place = broken_seq.map_or("it".to_owned(), |seq| format!("row {seq}"));
+    let problem = problem.unwrap_or_else(|| "does not hold".to_owned());
+    Err(Failure::failed(format!("the audit log is broken at {place}: {problem}")).hint(format!(
+        "The {rows} rows before it hold. Compare the rest with an export or a backup."
+    )))
+}
+
+fn verify_stopped(config: &Config, variables: &Variables) -> Result<Verified, Failure> {
+    logging::start(config.log_level);
+    let stopped = Stopped::open(config, variables, ", or ask it, by --url or COFFER_URL")?;
+    let verification = match vault::verify_audit(&stopped.opened, &stopped.root_key) {
+        Ok(rows) => Verification { intact: true, rows, broken_seq: None, problem: None },
+        Err(UnlockError::Audit(broken)) => Verification {
+            intact: false,
+            rows: broken.seq.saturating_sub(1),
+            broken_seq: Some(broken.seq),
+            problem: Some(broken.what.to_owned()),
+        },
+        Err(error) => return Err(Stopped::failure(stopped.source(), &error)),
+    };
+    Ok(Verified { verification })
+}
+
+/// Rows in a page.
+const PAGE_ROWS: usize = 1000;
+
+#[derive(Deserialize)]
+struct Page<'a> {
+    #[serde(borrow)]
+    logs: Vec<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+struct Numbered {
+    seq: u64,
+}
+
+fn page_of_server(client: &Client, after: u64) -> Result<Answer, Failure> {
+    client.get(&format!("/api/audit-logs/export?afterSeq={after}&limit={PAGE_ROWS}"))
+}
+
+/// Prints the rows of page after page, until one is empty. `page` gives those
+/// behind a sequence number, as the API's JSON.
+fn export(mut page: impl FnMut(u64) -> Result<Answer, Failure>) -> Result<(), Failure> {
+    let mut out = BufWriter::new(std::io::stdout().lock());
+    let mut after = 0;
+    loop {
+        let answer = page(after)?;
+        let rows = answer.read::<Page>()?.logs;
+        if rows.is_empty() {
+            return written(out.flush());
+        }
+        for row in rows {
+            let Numbered { seq } = serde_json::from_str(row.get())
+                .map_err(|_| not_coffer("a row has no sequence number"))?;
+            // Else a server that ignores afterSeq would be asked for ever.
+            if seq <= after {
+                return Err(not_coffer("the rows are not in order"));
+            }
+            after = seq;
+            match writeln!(out, "{}", one_line(row.get())) {
+                Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => return Ok(()),
+                result => written(result)?,
+            }
+        }
+    }
+}
