@@ -10,7 +10,7 @@ use super::api::{Answer, Client, ClientArguments, PlaceArguments, not_coffer};
 use super::failure::Failure;
 use super::logging;
 use super::offline::Stopped;
-use super::show::{Form, one_line, print, written};
+use super::show::{Form, one_line, print, print_json, written};
 use crate::config::{Config, Variables};
 use crate::vault::{self, UnlockError};
 
@@ -82,7 +82,7 @@ fn verify(arguments: VerifyArguments) -> Result<(), Failure> {
     };
     let Verification { intact, rows, .. } = verified.verification;
     match (form, &answer) {
-        (Form::Json, Some(answer)) => print(&one_line(answer.text()))?,
+        (Form::Json, Some(answer)) => print_json(answer)?,
         (Form::Json, None) => {
             print(&serde_json::to_string(&verified).expect("numbers and texts are always JSON"))?;
         }

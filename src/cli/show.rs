@@ -7,6 +7,7 @@
 use std::io::{IsTerminal, Write};
 
 use unicode_width::UnicodeWidthStr;
+use zeroize::Zeroizing;
 
 use super::api::Answer;
 use super::failure::Failure;
@@ -33,10 +34,15 @@ impl Form {
         text: impl FnOnce() -> Result<String, Failure>,
     ) -> Result<(), Failure> {
         match self {
-            Self::Json => print(&one_line(answer.text())),
+            Self::Json => print_json(answer),
             Self::Table => print(&text()?),
         }
     }
+}
+
+/// Prints the API's answer on one line.
+pub(super) fn print_json(answer: &Answer) -> Result<(), Failure> {
+    print(&Zeroizing::new(one_line(answer.text())))
 }
 
 /// Prints lines. Whoever closes the pipe early has seen enough.

@@ -10,7 +10,7 @@ use super::api::{Answer, Client, ClientArguments};
 use super::failure::Failure;
 use super::scope::{Names, ROLES, Scope, ScopeArguments, ScopeShown};
 use super::service_account::service_account_id;
-use super::show::{Form, clean, moment, or_nothing, print, table};
+use super::show::{Form, clean, moment, or_nothing, print, print_json, table};
 use super::user::user_id;
 
 #[derive(Debug, Subcommand)]
@@ -134,7 +134,7 @@ fn create(arguments: CreateArguments) -> Result<(), Failure> {
     };
     let answer = client.post(PATH, &new)?;
     if form == Form::Json {
-        return form.show(&answer, || Ok(String::new()));
+        return print_json(&answer);
     }
     // The token first: whatever becomes of the rest, it cannot be shown again.
     let Made { token, token_record } = answer.read()?;

@@ -111,7 +111,7 @@ struct Many {
 impl UserCommand {
     pub fn run(self) -> Result<(), Failure> {
         match self {
-            Self::Create(arguments) => create(&arguments.email.clone(), arguments),
+            Self::Create(arguments) => create(arguments),
             Self::List { client } => {
                 let (client, form) = client.connect()?;
                 let answer = users(&client)?;
@@ -133,13 +133,13 @@ impl UserCommand {
     }
 }
 
-fn create(email: &str, arguments: CreateArguments) -> Result<(), Failure> {
-    let CreateArguments { name, role, scope, password_stdin, client, .. } = arguments;
+fn create(arguments: CreateArguments) -> Result<(), Failure> {
+    let CreateArguments { email, name, role, scope, password_stdin, client } = arguments;
     let (client, form) = client.connect()?;
     // First what can be wrong, then the person's effort.
     let scope = scope.resolve(&client)?;
     let password = new_password(password_stdin)?;
-    let new = New { email, name: name.as_deref(), password: &password, role: &role, scope };
+    let new = New { email: &email, name: name.as_deref(), password: &password, role: &role, scope };
     show_one(&client, form, &client.post("/api/users", &new)?)
 }
 
