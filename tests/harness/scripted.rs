@@ -67,7 +67,9 @@ impl Scripted {
                 let bytes = match at {
                     Some(at) if answers[at + 1..].iter().any(fits) => answers.remove(at).1,
                     Some(at) => answers[at].1.clone(),
-                    None => answer(404, "", "{\"code\":\"NOT_FOUND\",\"message\":\"not scripted\"}"),
+                    None => {
+                        answer(404, "", "{\"code\":\"NOT_FOUND\",\"message\":\"not scripted\"}")
+                    }
                 };
                 // First remembered, so that it is there when the client has its answer.
                 hears.lock().unwrap().push(request);

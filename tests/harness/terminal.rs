@@ -25,9 +25,8 @@ impl Terminal {
     /// are given here.
     #[track_caller]
     pub fn run(command: &Command) -> Self {
-        let quote = |word: &std::ffi::OsStr| {
-            format!("'{}'", word.to_str().unwrap().replace('\'', r"'\''"))
-        };
+        let quote =
+            |word: &std::ffi::OsStr| format!("'{}'", word.to_str().unwrap().replace('\'', r"'\''"));
         let words: Vec<_> =
             std::iter::once(command.get_program()).chain(command.get_args()).map(quote).collect();
         let mut script = Command::new("script");
