@@ -19,7 +19,7 @@ fn law() -> BTreeMap<&'static str, &'static [&'static str]> {
 }
 
 /// Crates that only some files may name: what may name them begins with one of these.
-const CRATES: [(&str, &[&str]); 8] = [
+const CRATES: [(&str, &[&str]); 12] = [
     ("argon2", &["access/password.rs"]),
     ("governor", &["access/limits.rs"]),
     ("sled", &["store/"]),
@@ -37,6 +37,10 @@ const CRATES: [(&str, &[&str]); 8] = [
     ("actix_web", &["http/", "cli/serve.rs"]),
     ("utoipa", &["http/"]),
     ("clap", &["cli/"]),
+    ("ureq", &["cli/api/"]),
+    ("rustls", &["cli/api/"]),
+    ("rpassword", &["cli/ask.rs"]),
+    ("unicode_width", &["cli/show.rs"]),
 ];
 
 fn sources() -> Vec<(String, String)> {
@@ -85,8 +89,14 @@ fn rooms_named(code: &str) -> Vec<&str> {
 
 fn names_crate(code: &str, name: &str) -> bool {
     code.match_indices(&format!("{name}::")).any(|(at, _)| {
-        let before = code[..at].chars().next_back();
-        before.is_none_or(|c| !c.is_alphanumeric() && c != '_')
+        let mut before = code[..at].chars().rev();
+        let inside_a_word = |c: char| c.is_alphanumeric() || c == '_';
+        match before.next() {
+            // A module of another crate that has the same name.
+            Some(':') => before.nth(1).is_none_or(|c| !inside_a_word(c)),
+            Some(c) => !inside_a_word(c),
+            None => true,
+        }
     })
 }
 
@@ -144,5 +154,7 @@ fn the_reader_of_this_test_sees_what_breaks_the_law() {
     assert_eq!(rooms_named("use crate::vault::X;\nlet y = crate::store::Y;"), ["vault", "store"]);
     assert!(names_crate("use sled::Db;", "sled"));
     assert!(!names_crate("use unsled::Db;", "sled"));
+    assert!(names_crate("use ::sled::Db;", "sled") && names_crate("f(sled::x)", "sled"));
+    assert!(!names_crate("use other::sled::Db;", "sled"));
     assert_eq!(code_of("a // use crate::x::Y"), "a ");
 }

@@ -1,12 +1,13 @@
 //! What a start prints.
 
 use std::io::{IsTerminal, Write};
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use crate::access::{NewTokenFile, Token};
 use crate::domain::{Email, EnvironmentName};
 
+use super::api::reachable;
 use super::root_key::Source;
 
 /// What the first start made.
@@ -78,17 +79,6 @@ fn first_start_text(made: &FirstStartMade, address: SocketAddr, to_terminal: boo
     lines.push(String::new());
     lines.push(String::new());
     lines.join("\n")
-}
-
-/// Where this machine reaches a server that listens on all its addresses.
-fn reachable(mut address: SocketAddr) -> SocketAddr {
-    if address.ip().is_unspecified() {
-        address.set_ip(match address {
-            SocketAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
-            SocketAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
-        });
-    }
-    address
 }
 
 /// The path as it stands wherever one is.

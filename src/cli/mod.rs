@@ -1,25 +1,43 @@
 //! The command line: raw arguments, then a resolved configuration, then work.
 //!
 //! Owns: what a person reads in a terminal; exit codes; signals.
-//! Must never: print a secret, except the first token on a terminal.
+//! Must never: print a secret, except a token that has just been made, to
+//! whoever made it; take a password or a token from the arguments.
 //! Called by: `main`. One file a command.
 //!
-//! Exit codes: 0 done; 1 failed; 2 the arguments or the configuration are wrong.
+//! `serve` is the server. The other commands are clients of a running one by
+//! its API (`api`), or work on the data directory of a stopped one (`offline`).
+//!
+//! Exit codes: 0 done; 1 failed, refused, not found, or the audit log is broken;
+//! 2 the arguments or the configuration are wrong.
 
 mod announce;
+mod api;
+mod ask;
+mod audit;
+mod env;
+mod failure;
 mod first_user;
 mod harden;
 mod logging;
+mod offline;
+mod recover;
 mod root_key;
+mod scope;
 pub mod serve;
+mod service_account;
+mod show;
+mod token;
+mod user;
 
-use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::config::{self, Config, ConfigError, Variables};
+use crate::config::{self, Config, Variables};
+
+use failure::Failure;
 
 /// A secrets server: write-only secrets over HTTP, sealed and durable.
 #[derive(Debug, Parser)]
@@ -27,6 +45,7 @@ use crate::config::{self, Config, ConfigError, Variables};
     name = "coffer",
     version,
     about,
+    after_help = HELP_ABOUT_SERVERS,
     disable_help_subcommand = true,
     args_conflicts_with_subcommands = true
 )]
@@ -41,7 +60,33 @@ struct Arguments {
 enum Command {
     /// Run the server (what coffer does without a command)
     Serve(ServeArguments),
+    /// Environments: create, list, delete
+    #[command(subcommand)]
+    Env(env::EnvCommand),
+    /// Users: create, list, passwd, disable, enable
+    #[command(subcommand)]
+    User(user::UserCommand),
+    /// Service accounts, for machines: create, list, delete
+    #[command(subcommand)]
+    ServiceAccount(service_account::ServiceAccountCommand),
+    /// API tokens: create, list, revoke
+    #[command(subcommand)]
+    Token(token::TokenCommand),
+    /// The audit log: verify, export
+    #[command(subcommand)]
+    Audit(audit::AuditCommand),
+    /// A way back in, on the host of a stopped server
+    #[command(subcommand)]
+    Recover(recover::RecoverCommand),
 }
+
+/// What `coffer --help` says below everything else.
+const HELP_ABOUT_SERVERS: &str = "\
+The commands besides serve and recover ask a running server: --url or COFFER_URL,
+else the one of this host's configuration. Their token is COFFER_TOKEN, else the
+first token in the data directory of this host's server.
+
+Exit codes: 0 done; 1 failed; 2 wrong arguments or configuration.";
 
 #[derive(Debug, Args)]
 struct ServeArguments {
@@ -66,28 +111,33 @@ pub fn main() -> ExitCode {
             return ExitCode::from(u8::try_from(message.exit_code()).unwrap_or(1));
         }
     };
-    let serve = match arguments.command {
-        Some(Command::Serve(serve)) => serve,
-        None => arguments.serve,
+    // Passwords and tokens pass through the client's memory, too.
+    harden::harden();
+    let outcome = match arguments.command {
+        None => serve(arguments.serve),
+        Some(Command::Serve(arguments)) => serve(arguments),
+        Some(Command::Env(command)) => command.run(),
+        Some(Command::User(command)) => command.run(),
+        Some(Command::ServiceAccount(command)) => command.run(),
+        Some(Command::Token(command)) => command.run(),
+        Some(Command::Audit(command)) => command.run(),
+        Some(Command::Recover(command)) => command.run(),
     };
-    match run(serve) {
+    match outcome {
         Ok(()) => ExitCode::SUCCESS,
-        Err((code, message)) => {
-            // Nothing is left to do when stderr is closed.
-            let _ = writeln!(std::io::stderr(), "coffer: {message}");
-            ExitCode::from(code)
-        }
+        Err(failure) => failure.report(),
     }
 }
 
-fn run(arguments: ServeArguments) -> Result<(), (u8, String)> {
-    let wrong = |error: ConfigError| (2, error.to_string());
-    harden::harden();
-    let variables = Variables::of_process().map_err(wrong)?;
-    let mut config = config::load(arguments.config.as_deref(), &variables).map_err(wrong)?;
+fn serve(arguments: ServeArguments) -> Result<(), Failure> {
+    let variables = Variables::of_process()?;
+    let mut config = config::load(arguments.config.as_deref(), &variables)?;
     arguments.override_in(&mut config);
     logging::start(config.log_level);
-    serve::run(config, variables).map_err(|error| (error.exit_code(), error.to_string()))
+    serve::run(config, variables).map_err(|error| match error.exit_code() {
+        2 => Failure::wrong(error),
+        _ => Failure::failed(error),
+    })
 }
 
 impl ServeArguments {

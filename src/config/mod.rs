@@ -34,8 +34,17 @@ impl ConfigError {
 }
 
 /// Variables of ours that are no settings.
-const OTHER_VARIABLES: [&str; 4] =
-    ["COFFER_ROOT_KEY", "COFFER_ROOT_KEY_FILE", "COFFER_BOOTSTRAP_TOKEN", "COFFER_CONFIG"];
+const OTHER_VARIABLES: [&str; 9] = [
+    "COFFER_ROOT_KEY",
+    "COFFER_ROOT_KEY_FILE",
+    "COFFER_BOOTSTRAP_TOKEN",
+    "COFFER_ADMIN_EMAIL",
+    "COFFER_ADMIN_PASSWORD",
+    "COFFER_ADMIN_PASSWORD_FILE",
+    "COFFER_CONFIG",
+    "COFFER_URL",
+    "COFFER_TOKEN",
+];
 
 /// The file that is read when none is named, if it exists.
 pub const DEFAULT_FILE: &str = "config.toml";

@@ -83,6 +83,12 @@ pub enum OpenError {
         /// How far it had been read before.
         reached: u64,
     },
+    /// There is none, and none may be made.
+    #[error("there is no database in {path}")]
+    None {
+        /// The data directory.
+        path: PathBuf,
+    },
     /// There was a database, and there is none.
     #[error(
         "the database in {path} is empty, but there was one. Restore its files or a backup; to begin anew, remove {marker}."
@@ -103,6 +109,16 @@ pub enum OpenError {
         /// What it said.
         cause: sled::Error,
     },
+}
+
+/// That there is, or was, a database: opening one makes it.
+pub(super) fn must_exist(data_dir: &Path) -> Result<(), OpenError> {
+    for path in [data_dir.join("db"), data_dir.join(IN_USE)] {
+        if path.try_exists().map_err(|cause| OpenError::Io { path, cause })? {
+            return Ok(());
+        }
+    }
+    Err(OpenError::None { path: data_dir.to_owned() })
 }
 
 /// The open files. Whoever owns this is the writer.

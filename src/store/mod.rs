@@ -61,6 +61,12 @@ impl Opened {
         disk::Disk::open(data_dir, options).map(|disk| Self { disk })
     }
 
+    /// Opens a database that must be there already.
+    pub fn open_existing(data_dir: &Path, options: Options) -> Result<Self, OpenError> {
+        disk::must_exist(data_dir)?;
+        Self::open(data_dir, options)
+    }
+
     /// Starts the writer; from here on there are changes.
     pub fn start(self, chain: Chain) -> Result<Store, std::io::Error> {
         let tree = self.disk.tree().clone();

@@ -4,10 +4,13 @@
 #![allow(dead_code, unused_imports)]
 
 pub mod acts;
+pub mod cli;
 pub mod client;
 mod log_ear;
 pub mod people;
 pub mod process;
+pub mod scripted;
+pub mod terminal;
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
+use super::terminal::Terminal;
 use super::{Client, Reply};
 
 /// The program under test.
@@ -103,6 +104,25 @@ impl Launch {
         let stderr = Lines::read(child.stderr.take().unwrap());
         let pid = child.id();
         Running { child, pid, stdout, stderr }
+    }
+
+    /// Runs it to its end, with this on stdin.
+    #[track_caller]
+    pub fn run(&self, input: &str) -> Ended {
+        let mut child =
+            self.command().stdin(Stdio::piped()).spawn().expect("the binary can be run");
+        let stdout = Lines::read(child.stdout.take().unwrap());
+        let stderr = Lines::read(child.stderr.take().unwrap());
+        // One that does not read it may be gone by now.
+        let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
+        let pid = child.id();
+        Running { child, pid, stdout, stderr }.wait()
+    }
+
+    /// Runs it in a terminal.
+    #[track_caller]
+    pub fn in_terminal(&self) -> Terminal {
+        Terminal::run(&self.command())
     }
 
     /// Starts it and waits until it listens.

@@ -1,0 +1,101 @@
+//! What is asked of the person at the keyboard: passwords, and whether they
+//! mean it.
+//!
+//! Must never: show a password, or take one from the arguments, which every
+//! process of the machine can read.
+
+use std::io::{BufRead, IsTerminal, Write, stdin};
+
+use zeroize::Zeroizing;
+
+use super::failure::Failure;
+
+/// Longest line that can be a password: 256 characters of at most four bytes.
+const LONGEST_LINE_BYTES: u64 = 1026;
+
+/// A new password: one line of stdin, or typed twice without being shown.
+pub(super) fn new_password(from_stdin: bool) -> Result<Zeroizing<String>, Failure> {
+    match (from_stdin, stdin().is_terminal()) {
+        (true, true) => Err(Failure::wrong("stdin is a terminal, which would show the password")
+            .hint("Leave out --password-stdin to be asked for it.")),
+        (true, false) => line_of(stdin().lock()),
+        (false, false) => {
+            Err(Failure::wrong("nobody can be asked for a password: stdin is no terminal")
+                .hint("Give it on stdin, with --password-stdin."))
+        }
+        (false, true) => {
+            let first = hidden("New password: ")?;
+            let second = hidden("The same again: ")?;
+            if *first == *second {
+                Ok(first)
+            } else {
+                Err(Failure::failed("the two passwords differ; nothing was changed"))
+            }
+        }
+    }
+}
+
+fn hidden(prompt: &str) -> Result<Zeroizing<String>, Failure> {
+    let typed = rpassword::prompt_password(prompt).map(Zeroizing::new);
+    typed.map_err(|error| {
+        Failure::failed(format!("cannot ask for the password: {error}"))
+            .hint("Give it on stdin, with --password-stdin.")
+    })
+}
+
+fn line_of(source: impl BufRead) -> Result<Zeroizing<String>, Failure> {
+    // All of it at once: a buffer that grew would leave copies behind.
+    let capacity = usize::try_from(LONGEST_LINE_BYTES + 1).expect("1027 fits in any usize");
+    let mut line = Zeroizing::new(Vec::with_capacity(capacity));
+    source
+        .take(LONGEST_LINE_BYTES + 1)
+        .read_until(b'\n', &mut line)
+        .map_err(|error| Failure::failed(format!("cannot read stdin: {error}")))?;
+    let text = std::str::from_utf8(&line)
+        .map_err(|_| Failure::wrong("the password on stdin is not UTF-8"))?;
+    let text = text.strip_suffix('\n').unwrap_or(text);
+    let text = text.strip_suffix('\r').unwrap_or(text);
+    if text.is_empty() {
+        return Err(Failure::wrong("there is no password on stdin"));
+    }
+    Ok(Zeroizing::new(text.to_owned()))
+}
+
+/// Goes on only if the person means it, or has said so by `--yes`.
+pub(super) fn confirm(question: &str, yes: bool) -> Result<(), Failure> {
+    if yes {
+        return Ok(());
+    }
+    if !stdin().is_terminal() {
+        return Err(Failure::wrong("nobody can be asked: stdin is no terminal")
+            .hint("Say --yes to do it without a question."));
+    }
+    let mut err = std::io::stderr();
+    let _ = write!(err, "{} [y/N] ", super::show::clean(question)).and_then(|()| err.flush());
+    let mut answer = String::new();
+    stdin()
+        .lock()
+        .read_line(&mut answer)
+        .map_err(|error| Failure::failed(format!("cannot read the answer: {error}")))?;
+    match answer.trim().to_ascii_lowercase().as_str() {
+        "y" | "yes" => Ok(()),
+        _ => Err(Failure::failed("not confirmed; nothing was changed")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_is_the_password_and_its_end_is_not() {
+        let line = |bytes: &[u8]| line_of(bytes).map(|line| line.to_string()).ok();
+        assert_eq!(line(b"one two \r\nthree").as_deref(), Some("one two "));
+        assert_eq!(line(b"no end").as_deref(), Some("no end"));
+        assert_eq!(line(b"\n"), None);
+        assert_eq!(line(b""), None);
+        assert_eq!(line(b"\xff\n"), None);
+        // Longer ones come through long enough to be refused for it.
+        assert_eq!(line(&[b'a'; 5000]).map(|line| line.len()), Some(1027));
+    }
+}

@@ -1,0 +1,54 @@
+//! Why a command did not do what it was asked.
+//!
+//! Owns: what goes to stderr then, and the exit code.
+//! Must never: hold a secret; let text from elsewhere steer the terminal.
+
+use std::fmt::Display;
+use std::io::Write;
+use std::process::ExitCode;
+
+use super::show::clean;
+
+/// What failed, on the first line; what to do about it, on those below.
+#[derive(Debug)]
+pub(super) struct Failure {
+    code: u8,
+    lines: Vec<String>,
+}
+
+impl Failure {
+    /// It could not be done: exit code 1.
+    pub fn failed(message: impl Display) -> Self {
+        Self { code: 1, lines: vec![message.to_string()] }
+    }
+
+    /// The arguments or the configuration are wrong: exit code 2.
+    pub fn wrong(message: impl Display) -> Self {
+        Self { code: 2, lines: vec![message.to_string()] }
+    }
+
+    /// One more line.
+    pub fn hint(mut self, hint: impl Display) -> Self {
+        self.lines.push(hint.to_string());
+        self
+    }
+
+    /// Tells the person and the parent process.
+    pub fn report(&self) -> ExitCode {
+        let lines: Vec<_> = self.lines.iter().map(|line| clean(line)).collect();
+        // Nothing is left to do when stderr is closed.
+        let _ = writeln!(std::io::stderr(), "coffer: {}", lines.join("\n"));
+        ExitCode::from(self.code)
+    }
+
+    #[cfg(test)]
+    pub fn text(&self) -> String {
+        format!("{} {}", self.code, self.lines.join("\n"))
+    }
+}
+
+impl From<crate::config::ConfigError> for Failure {
+    fn from(error: crate::config::ConfigError) -> Self {
+        Self::wrong(error)
+    }
+}

@@ -1,0 +1,66 @@
+//! The database of a stopped server, opened as the server would open it.
+//!
+//! Must never: make a database or a key where there is none.
+
+use std::path::PathBuf;
+
+use super::failure::Failure;
+use super::root_key;
+use crate::config::{Config, Variables};
+use crate::store::{OpenError, Opened, Options};
+use crate::vault::{self, RootKey, UnlockError};
+
+/// A database whose keys are at hand.
+pub(super) struct Stopped {
+    pub opened: Opened,
+    pub root_key: RootKey,
+    source: root_key::Source,
+}
+
+impl Stopped {
+    /// `or_ask` is what can be done instead while a server runs, if anything.
+    pub fn open(config: &Config, variables: &Variables, or_ask: &str) -> Result<Self, Failure> {
+        let data_dir = &config.server.data_dir;
+        let opened = Opened::open_existing(data_dir, Options::default())
+            .map_err(|error| not_open(error, or_ask))?;
+        let sealed_under = vault::sealed_under(&opened).map_err(Failure::failed)?;
+        if sealed_under.is_none() {
+            return Err(no_database(data_dir.clone()));
+        }
+        let (root_key, source) =
+            root_key::resolve(config, variables, sealed_under).map_err(Failure::wrong)?;
+        Ok(Self { opened, root_key, source })
+    }
+
+    /// Where the root key came from, for what does not open with it.
+    pub fn failure(source: &root_key::Source, error: &UnlockError) -> Failure {
+        let failure = Failure::failed(error);
+        match error {
+            UnlockError::OtherRootKey { .. } => failure.hint(format!(
+                "The root key came from {source}; give the one that the database was made with."
+            )),
+            _ => failure,
+        }
+    }
+
+    pub fn source(&self) -> &root_key::Source {
+        &self.source
+    }
+}
+
+fn not_open(error: OpenError, or_ask: &str) -> Failure {
+    match error {
+        OpenError::None { path } => no_database(path),
+        OpenError::InUse { path } => Failure::failed(format!(
+            "the database in {} is in use by a running server",
+            path.display()
+        ))
+        .hint(format!("Stop the server first{or_ask}.")),
+        error => Failure::failed(error),
+    }
+}
+
+fn no_database(data_dir: PathBuf) -> Failure {
+    Failure::failed(format!("there is no database in {}", data_dir.display()))
+        .hint("Name the server's data directory with --data-dir.")
+}
