@@ -91,6 +91,7 @@ fn a_scoped_admin_registers_nobody() {
 fn a_token_never_has_more_power_than_its_owner_has_now() {
     // The role: promoted and demoted, with tokens that the demotion leaves.
     let app = start_in(&["one", "two"]);
+    new_user(&app, "root@example.com", "admin", &everywhere());
     let ann = new_user(&app, "ann@example.com", "operator", &everywhere());
     let path = format!("{USERS}/{}", text(&ann, "id"));
     let operator = token_of(&app, text(&ann, "id"), "operator", &everywhere());

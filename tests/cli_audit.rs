@@ -54,8 +54,14 @@ fn a_running_server_is_asked() {
 
 #[test]
 fn a_broken_chain_is_exit_code_1_and_names_the_row() {
-    let broken =
-        json!({ "intact": false, "rows": 6, "brokenSeq": 7, "problem": "the row is missing" });
+    let broken = json!({
+        "intact": false,
+        "rows": 6,
+        "firstSeq": 1,
+        "droppedAt": null,
+        "brokenSeq": 7,
+        "problem": "the row is missing",
+    });
     let body = json!({ "verification": broken });
     let path = "GET /api/audit-logs/verification";
     let scripted = Scripted::answering([(path, 200, body.clone())]);
@@ -74,7 +80,14 @@ fn a_stopped_server_is_verified_from_its_directory() {
         let launch =
             words.iter().fold(Launch::bare(dir.path()), |launch, word| launch.argument(word));
         let verified = launch.argument("--data-dir").argument(data_dir(dir.path())).run("").json();
-        let wanted = json!({ "intact": true, "rows": rows, "brokenSeq": null, "problem": null });
+        let wanted = json!({
+            "intact": true,
+            "rows": rows,
+            "firstSeq": 1,
+            "droppedAt": null,
+            "brokenSeq": null,
+            "problem": null,
+        });
         assert_eq!(verified["verification"], wanted);
     }
     // Looking leaves no row.

@@ -241,7 +241,9 @@ fn a_path_id_of_any_shape_that_names_nothing_is_404() {
         }
         let method = route.method.as_str();
         let body = match (method, route.path.ends_with("/settings/configuration")) {
-            ("POST", _) => Some(json!({ "key": "NEW", "value": "v" })),
+            ("POST", _) => {
+                Some(json!({ "key": "NEW", "value": "v", "newPassword": "a new password" }))
+            }
             ("PATCH", false) => Some(json!({ "value": "w" })),
             ("PATCH", true) => Some(json!({})),
             _ => None,
@@ -251,7 +253,8 @@ fn a_path_id_of_any_shape_that_names_nothing_is_404() {
         let wrong_kind = if route.path.starts_with("/api/vars") { &secret } else { &var };
         for segment in segments.iter().chain([wrong_kind]) {
             let path = route.path.replace("{environment}", segment).replace("{id}", segment);
-            let reply = admin.send(method, &path.replace("{version}", "1"), body);
+            let path = path.replace("{version}", "1").replace("{session}", segment);
+            let reply = admin.send(method, &path, body);
             assert_eq!(reply.status, 404, "{method} {path}: {}", reply.text());
             reply.expect_error(404, "NOT_FOUND");
         }

@@ -25,7 +25,11 @@ use serde_json::{Value, json};
 /// R  403 FORBIDDEN_ROLE
 /// S  403 FORBIDDEN_SCOPE
 /// N  404 NOT_FOUND: the row is in an environment the caller may not see
+/// C  409 CONFLICT: an API token is no session that could be ended
 /// ```
+///
+/// What a user may do to itself is not in the table: that takes a session, and
+/// is tested in `users` and `sessions`.
 type Line = (&'static str, &'static str, &'static str, &'static str);
 
 const ENVIRONMENTS: &str = "/api/environments";
@@ -42,6 +46,19 @@ const VAR: &str = "/api/vars/{id}";
 const AUDIT_LOGS: &str = "/api/audit-logs";
 const VERIFICATION: &str = "/api/audit-logs/verification";
 const EXPORT: &str = "/api/audit-logs/export";
+const LOGIN: &str = "/api/auth/login";
+const REGISTER: &str = "/api/auth/register";
+const LOGOUT: &str = "/api/auth/logout";
+const ME: &str = "/api/auth/me";
+const USERS: &str = "/api/users";
+const USER: &str = "/api/users/{id}";
+const PASSWORD: &str = "/api/users/{id}/change-password";
+const SESSIONS: &str = "/api/users/{id}/sessions";
+const SESSION: &str = "/api/users/{id}/sessions/{session}";
+const ACCOUNTS: &str = "/api/admin/service-accounts";
+const ACCOUNT: &str = "/api/admin/service-accounts/{id}";
+const TOKENS: &str = "/api/admin/tokens";
+const TOKEN: &str = "/api/admin/tokens/{id}";
 
 const TABLE: &[Line] = &[
     //                               none  viewer oper admin
@@ -73,6 +90,28 @@ const TABLE: &[Line] = &[
     ("GET", AUDIT_LOGS, "audit.read", "UUU ++++ ++++ ++++"),
     ("GET", VERIFICATION, "audit.verify", "UUU RSSS RSSS +SSS"),
     ("GET", EXPORT, "audit.export", "UUU RSSS RSSS +SSS"),
+    ("POST", LOGIN, "auth.login", "+++ ++++ ++++ ++++"),
+    // There is a user.
+    ("POST", REGISTER, "auth.register", "RRR RRRR RRRR RRRR"),
+    ("POST", LOGOUT, "auth.logout", "UUU CCCC CCCC CCCC"),
+    ("GET", ME, "auth.read", "UUU ++++ ++++ ++++"),
+    ("GET", USERS, "user.list", "UUU RSSS RSSS +SSS"),
+    ("POST", USERS, "user.create", "UUU RSSS RSSS +SSS"),
+    ("GET", USER, "user.read", "UUU RSSS RSSS +SSS"),
+    ("PATCH", USER, "user.update", "UUU RSSS RSSS +SSS"),
+    ("DELETE", USER, "user.delete", "UUU RSSS RSSS +SSS"),
+    ("POST", PASSWORD, "user.change-password", "UUU RSSS RSSS +SSS"),
+    ("GET", SESSIONS, "session.list", "UUU RSSS RSSS +SSS"),
+    ("DELETE", SESSIONS, "session.delete", "UUU RSSS RSSS +SSS"),
+    ("DELETE", SESSION, "session.delete", "UUU RSSS RSSS +SSS"),
+    ("GET", ACCOUNTS, "service-account.list", "UUU RSSS RSSS +SSS"),
+    ("POST", ACCOUNTS, "service-account.create", "UUU RSSS RSSS +SSS"),
+    ("GET", ACCOUNT, "service-account.read", "UUU RSSS RSSS +SSS"),
+    ("PATCH", ACCOUNT, "service-account.update", "UUU RSSS RSSS +SSS"),
+    ("DELETE", ACCOUNT, "service-account.delete", "UUU RSSS RSSS +SSS"),
+    ("GET", TOKENS, "token.list", "UUU RSSS RSSS +SSS"),
+    ("POST", TOKENS, "token.create", "UUU RSSS RSSS +SSS"),
+    ("DELETE", TOKEN, "token.delete", "UUU RSSS RSSS +SSS"),
 ];
 
 const GARBAGE: &str = "cof_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
@@ -101,7 +140,14 @@ struct World {
     environment: String,
     secret: String,
     var: String,
+    user: String,
+    email: String,
+    session: String,
+    account: String,
+    token: String,
 }
+
+const PASS: &str = "a password for the matrix";
 
 impl World {
     fn new(admin: &Client, number: u32) -> Self {
@@ -116,12 +162,40 @@ impl World {
         let var = id(admin.post(&format!("{below}/vars"), &new).expect(200), "var");
         let settings = json!({ "neverRevealByDefault": true });
         admin.patch(&format!("{below}/settings/configuration"), &settings).expect(200);
-        Self { number, environment, secret, var }
+        let email = format!("user-{number}@example.org");
+        let user = json!({ "email": email, "password": PASS, "allEnvironments": true });
+        let user = id(admin.post(USERS, &user).expect(200), "user");
+        let login = json!({ "email": email, "password": PASS });
+        admin.post(LOGIN, &login).expect(200);
+        let sessions = admin.get(&SESSIONS.replace("{id}", &user)).expect(200);
+        let session = sessions["sessions"][0]["id"].as_str().unwrap().to_owned();
+        let account = json!({ "name": format!("account-{number}"), "allEnvironments": true });
+        let account = id(admin.post(ACCOUNTS, &account).expect(200), "serviceAccount");
+        let token = json!({
+            "name": "of the world",
+            "role": "viewer",
+            "allEnvironments": true,
+            "ownerServiceAccountId": account,
+        });
+        let token = id(admin.post(TOKENS, &token).expect(200), "tokenRecord");
+        Self { number, environment, secret, var, user, email, session, account, token }
+    }
+
+    /// What `{id}` stands for in a path.
+    fn row(&self, path: &str) -> &str {
+        match path {
+            VAR => &self.var,
+            ACCOUNT => &self.account,
+            TOKEN => &self.token,
+            _ if path.starts_with(USERS) => &self.user,
+            _ => &self.secret,
+        }
     }
 
     fn path(&self, path: &str) -> String {
-        let row = if path.starts_with("/api/vars") { &self.var } else { &self.secret };
+        let row = self.row(path);
         let path = path.replace("{environment}", &self.environment);
+        let path = path.replace("{session}", &self.session);
         path.replace("{id}", row).replace("{version}", "1")
     }
 
@@ -133,6 +207,25 @@ impl World {
             ("PATCH", SETTINGS) => json!({ "allowSecretReveal": false }),
             ("POST", SECRETS | VARS) => json!({ "key": "NEW", "value": "new" }),
             ("PATCH", SECRET | VAR) => json!({ "value": "changed", "description": "changed" }),
+            ("POST", LOGIN) => json!({ "email": self.email, "password": PASS }),
+            ("POST", REGISTER) => json!({ "email": "new@example.org", "password": PASS }),
+            ("POST", USERS) => json!({
+                "email": format!("new-{}@example.org", self.number),
+                "password": PASS,
+                "allEnvironments": true,
+            }),
+            ("PATCH", USER) => json!({ "name": "changed", "role": "operator" }),
+            ("POST", PASSWORD) => json!({ "newPassword": "another password" }),
+            ("POST", ACCOUNTS) => {
+                json!({ "name": format!("new-{}", self.number), "allEnvironments": true })
+            }
+            ("PATCH", ACCOUNT) => json!({ "description": "changed" }),
+            ("POST", TOKENS) => json!({
+                "name": "new",
+                "role": "viewer",
+                "environmentIds": [],
+                "ownerServiceAccountId": self.account,
+            }),
             ("DELETE", ENVIRONMENT) => return client.delete(&format!("{at}?force=true")),
             _ => return client.send(method, &at, None),
         };
@@ -141,8 +234,24 @@ impl World {
 
     /// Everything that a request in this table could change.
     fn snapshot(&self, admin: &Client) -> Vec<String> {
-        let paths =
-            [ENVIRONMENTS, ENVIRONMENT, SETTINGS, SECRETS, SECRET, VALUE, VERSIONS, VARS, VAR];
+        let paths = [
+            ENVIRONMENTS,
+            ENVIRONMENT,
+            SETTINGS,
+            SECRETS,
+            SECRET,
+            VALUE,
+            VERSIONS,
+            VARS,
+            VAR,
+            USERS,
+            USER,
+            SESSIONS,
+            ACCOUNTS,
+            ACCOUNT,
+            // Not all of them: those of the principals note when they are used.
+            &format!("{TOKENS}?ownerServiceAccountId={}", self.account),
+        ];
         // One request id, so that refusals in the answers compare as well.
         let admin = admin.with("X-Request-Id", "snapshot");
         paths.iter().map(|path| admin.get(&self.path(path)).text()).collect()
@@ -151,7 +260,10 @@ impl World {
 
 impl Bench {
     fn new() -> Self {
-        let app = TestApp::start_with(Setup::default().with_test_clock());
+        let mut setup = Setup::default().with_test_clock();
+        setup.config.auth.argon2_memory_kib = 8192;
+        setup.config.auth.argon2_passes = 1;
+        let app = TestApp::start_with(setup);
         let clock = app.clock.clone().unwrap();
         let now = coffer::domain::Clock::now(&*clock);
         let end = Timestamp::from_millis(now.millis() + TOKEN_LIFE_MILLIS);
@@ -206,6 +318,7 @@ fn check_answer(reply: &Reply, cell: char, place: &str) {
         'R' => (403, Some("FORBIDDEN_ROLE")),
         'S' => (403, Some("FORBIDDEN_SCOPE")),
         'N' => (404, Some("NOT_FOUND")),
+        'C' => (409, Some("CONFLICT")),
         other => panic!("{other} is no outcome"),
     };
     assert_eq!(reply.status, status, "{place}: {}", reply.text());
@@ -247,10 +360,10 @@ fn every_principal_gets_on_every_route_what_the_contract_says_and_a_refusal_chan
             let changes = cell == '+' && line.0 != "GET";
             assert_eq!(same, !changes, "{place}: what the request left behind");
             let world_environment = bench.world.environment.clone();
-            let row = line.1.contains("{id}").then(|| {
-                let path = bench.world.path("/api/secrets/{id}").replace("/api/secrets/", "");
-                if line.1 == VAR { bench.world.var.clone() } else { path }
-            });
+            // The end of a session is about the session.
+            let ends = line.1 == SESSION && cell == '+';
+            let row =
+                (line.1.contains("{id}") && !ends).then(|| bench.world.row(line.1).to_owned());
             expected.insert(request_id, Expected { line, cell, world_environment, row });
             if changes {
                 bench.renew();
@@ -271,7 +384,7 @@ fn check_audit(app: TestApp, expected: &BTreeMap<String, Expected>) {
         };
         let found: Vec<_> = rows.iter().filter(of_request).collect();
         let error = match cell {
-            'U' => None,
+            'U' | 'C' => None,
             '+' if line.0 == "GET" && line.1 != VALUE => None,
             '+' => Some(None),
             'R' => Some(Some("FORBIDDEN_ROLE")),
@@ -286,11 +399,15 @@ fn check_audit(app: TestApp, expected: &BTreeMap<String, Expected>) {
         let draft = &found[0].draft;
         assert_eq!(draft.action.as_str(), line.2, "{line:?} {cell}");
         assert_eq!(draft.error.as_deref(), error, "{line:?} {cell}");
-        assert!(draft.actor.token.is_some(), "{line:?} {cell}: who it was");
+        // Whoever has not been authenticated is nobody, whatever they show.
+        let nobody = line.1 == LOGIN || (line.1 == REGISTER && draft.actor.token.is_none());
+        assert_eq!(draft.actor.token.is_none(), nobody, "{line:?} {cell}: who it was");
         if let Some(row) = row {
             assert_eq!(draft.resource.id.as_ref(), Some(row), "{line:?} {cell}");
         }
-        if ![ENVIRONMENTS, VERIFICATION, EXPORT].contains(&line.1) {
+        let of_nowhere = ["/api/auth", "/api/users", "/api/admin"];
+        let of_nowhere = of_nowhere.iter().any(|prefix| line.1.starts_with(prefix));
+        if !of_nowhere && ![ENVIRONMENTS, VERIFICATION, EXPORT].contains(&line.1) {
             let label = draft.environment.as_ref().map(|label| label.id.to_string());
             assert_eq!(label.as_ref(), Some(world_environment), "{line:?} {cell}");
         }
@@ -309,6 +426,7 @@ fn head_answers_as_get_does_for_every_principal_but_never_on_a_value() {
                 '+' => 200,
                 'U' => 401,
                 'N' => 404,
+                'C' => 409,
                 _ => 403,
             };
             assert_eq!(reply.status, status, "HEAD {} column {column}", line.1);

@@ -5,7 +5,7 @@
 //! nothing yet to take. See docs/decisions/0005-who-is-asking.md.
 
 use crate::audit::{Action, Actor, Draft};
-use crate::domain::{Email, PersonName, Principal, UserId};
+use crate::domain::{Email, PersonName, Principal, Role, Scope, UserId};
 use crate::store::{ReadError, Secrets, Tx, Users, Vars, View};
 use crate::vault::{self, Random};
 
@@ -80,7 +80,8 @@ impl Access {
 
     async fn refuse_registration(&self, draft: Draft, refusal: Error) -> Result<Error, Error> {
         let code = match &refusal {
-            Error::RegistrationClosed => "FORBIDDEN_ROLE",
+            Error::RegistrationClosed | Error::Vault(vault::Error::Role { .. }) => "FORBIDDEN_ROLE",
+            Error::Vault(vault::Error::Scope) => "FORBIDDEN_SCOPE",
             Error::RegistrationNeedsToken => "UNAUTHORIZED",
             _ => return Ok(refusal),
         };
@@ -96,12 +97,18 @@ fn may_register(view: &impl View, by: &Registrant) -> Result<(), Error> {
         return Err(Error::RegistrationClosed);
     }
     match by {
-        Registrant::Principal(principal) if principal.administers_everything() => Ok(()),
+        Registrant::Principal(principal) if principal.scope != Scope::All => {
+            Err(vault::Error::Scope.into())
+        }
+        Registrant::Principal(principal) if principal.role < Role::Admin => {
+            Err(vault::Error::Role { needed: Role::Admin }.into())
+        }
+        Registrant::Principal(_) => Ok(()),
         Registrant::Local => {
             let secrets = view.keys::<Secrets>(&[]).next().map(|key| key.map(drop));
             let vars = view.keys::<Vars>(&[]).next().map(|key| key.map(drop));
             if any(secrets)? || any(vars)? { Err(Error::RegistrationNeedsToken) } else { Ok(()) }
         }
-        Registrant::Principal(_) | Registrant::Stranger => Err(Error::RegistrationNeedsToken),
+        Registrant::Stranger => Err(Error::RegistrationNeedsToken),
     }
 }

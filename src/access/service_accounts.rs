@@ -11,7 +11,7 @@ use crate::vault::{self, Administer, Permit, Random};
 
 use super::ending::{end_tokens, tokens_of};
 use super::scope::present;
-use super::users::scope_text;
+use super::users::{changed_scope, scope_text};
 use super::{Access, Error, NewScope};
 
 /// A service account to create.
@@ -154,15 +154,17 @@ impl Access {
                 disabled: patch.disabled.unwrap_or(old.disabled),
                 ..old.clone()
             };
-            let changed: Vec<_> = [
+            let mut changed = changed_scope(&old.scope, &new.scope);
+            for (name, differs) in [
                 ("description", new.description != old.description),
                 ("role", new.role != old.role),
-                ("scope", new.scope != old.scope),
                 ("disabled", new.disabled != old.disabled),
-            ]
-            .into_iter()
-            .filter_map(|(name, differs)| differs.then_some(name))
-            .collect();
+            ] {
+                if differs {
+                    changed.push(name);
+                }
+            }
+            changed.sort_unstable();
             let owner = OwnerId::ServiceAccount(id);
             let ended = if new.disabled && !old.disabled {
                 end_tokens(tx, owner, None)?

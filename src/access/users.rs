@@ -341,17 +341,17 @@ fn apply(
     new: UserRow,
     now: Timestamp,
 ) -> Result<Value, Error> {
-    let mut changed = Vec::new();
+    let mut changed = changed_scope(&old.scope, &new.scope);
     for (name, differs) in [
         ("name", new.name != old.name),
         ("role", new.role != old.role),
-        ("scope", new.scope != old.scope),
         ("disabled", new.disabled != old.disabled),
     ] {
         if differs {
             changed.push(name);
         }
     }
+    changed.sort_unstable();
     let (mut sessions, mut tokens) = (0, 0);
     if new.disabled && !old.disabled {
         (sessions, tokens) = Access::end_all(tx, id)?;
@@ -375,6 +375,15 @@ fn apply(
         tx.put::<Users>(&id, &UserRow { updated_at, ..new });
     }
     Ok(details)
+}
+
+/// The members in which two scopes differ.
+pub(super) fn changed_scope(old: &Scope, new: &Scope) -> Vec<&'static str> {
+    match (old, new) {
+        (old, new) if old == new => Vec::new(),
+        (Scope::Environments(_), Scope::Environments(_)) => vec!["environmentIds"],
+        _ => vec!["allEnvironments", "environmentIds"],
+    }
 }
 
 /// A scope in the details of an audit row.

@@ -227,7 +227,7 @@ async fn authorise<L: Level>(
 ) -> Result<Permit<L>, ApiError> {
     let target = match needs.target {
         TargetKind::InScope => Target::InScope,
-        TargetKind::Everything => Target::Everything,
+        TargetKind::Everything => Target::Everything(request.match_info().get("id")),
         TargetKind::Environment => Target::Environment(segment(request, "environment")),
         TargetKind::Row => Target::Row(segment(request, "id")),
         TargetKind::User => Target::User(segment(request, "id")),

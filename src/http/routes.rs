@@ -22,6 +22,7 @@ const REGISTER: &[Code] = &[
     Code::Validation,
     Code::Unauthorized,
     Code::ForbiddenRole,
+    Code::ForbiddenScope,
     Code::ServiceUnavailable,
     Code::Internal,
 ];

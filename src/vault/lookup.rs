@@ -4,7 +4,8 @@ use std::str::FromStr;
 
 use crate::audit::{Action, Draft, ResourceType};
 use crate::domain::{
-    EnvironmentId, Id, KeyName, Kind, SecretId, SecretKind, Timestamp, UserId, VarId, VarKind,
+    EnvironmentId, Id, KeyName, Kind, SecretId, SecretKind, ServiceAccountId, Timestamp, TokenId,
+    UserId, VarId, VarKind,
 };
 use crate::store::{
     Counts, CountsRow, EnvironmentNames, EnvironmentRow, Environments, ReadError, SecretPlace,
@@ -219,10 +220,10 @@ impl Vault {
         };
         let mut draft = caller.draft(action, self.now()).refused(code);
         let mut environment = environment;
-        if let Target::User(text) = target
-            && let Ok(id) = UserId::from_str(text)
+        if let Target::User(text) | Target::Everything(Some(text)) = target
+            && names_an_account(text)
         {
-            draft = draft.on(id, None);
+            draft = draft.on(text, None);
         }
         if let Target::Row(text) = target {
             // Only an id goes into the log; whatever else a path held may be anything.
@@ -284,6 +285,13 @@ impl Vault {
             None => draft,
         })
     }
+}
+
+/// Whether a text is the id of a user, a service account or a token.
+fn names_an_account(text: &str) -> bool {
+    UserId::from_str(text).is_ok()
+        || ServiceAccountId::from_str(text).is_ok()
+        || TokenId::from_str(text).is_ok()
 }
 
 /// The moment to write into rows of a change.

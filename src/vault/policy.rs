@@ -69,8 +69,9 @@ impl Caller {
 pub enum Target<'a> {
     /// Whatever the caller's scope holds; the verb filters.
     InScope,
-    /// Something that belongs to no environment; needs the whole scope.
-    Everything,
+    /// Something that belongs to no environment; needs the whole scope. The id
+    /// in the path, if there is one, is for the audit row only.
+    Everything(Option<&'a str>),
     /// The environment with this id or name.
     Environment(&'a str),
     /// The user with this id; see [`Own`].
@@ -184,7 +185,9 @@ pub(super) fn authorise<L: Level>(
     let (reached, needed) = match (target, found) {
         (Target::InScope | Target::Row(_), _) => (true, L::ROLE),
         (Target::Environment(_), Some(id)) => (scope.covers(id), L::ROLE),
-        (Target::Everything, _) | (Target::Environment(_), None) => (*scope == Scope::All, L::ROLE),
+        (Target::Everything(_), _) | (Target::Environment(_), None) => {
+            (*scope == Scope::All, L::ROLE)
+        }
         (Target::User(id), _) if is_self(id) => (true, L::ROLE),
         (Target::User(_), _) => (*scope == Scope::All, Role::Admin),
     };
