@@ -137,7 +137,11 @@ fn every_row_route_is_asked_for_a_foreign_row() {
         let shape = path.replace("{version}", "1");
         ROW_REQUESTS.iter().any(|request| request.0 == method && request.1 == shape)
     };
-    for route in coffer::http::routes().iter().filter(|route| route.path.contains("{id}")) {
+    // What belongs to no environment is asked for in `attacks_hidden`.
+    let of_rows = |route: &&coffer::http::RouteInfo| {
+        route.path.starts_with("/api/secrets/") || route.path.starts_with("/api/vars/")
+    };
+    for route in coffer::http::routes().iter().filter(of_rows) {
         assert!(asked(route.method.as_str(), route.path), "{} {}", route.method, route.path);
     }
     let asked = |method: &str, path: &str| {

@@ -51,7 +51,7 @@ fn the_case_of_the_address_does_not_count_and_that_of_the_password_does() {
 fn a_wrong_login_is_answered_the_same_whatever_was_wrong_with_it() {
     let app = TestApp::start_with(Setup::default().cheap_hashes().any_logins());
     new_user(&app, "ann@example.com", "viewer", &everywhere());
-    let off = new_user(&app, "off@example.com", "admin", &everywhere());
+    let off = new_user(&app, "off@example.com", "operator", &everywhere());
     let gone = new_user(&app, "gone@example.com", "viewer", &everywhere());
     let path = |user: &Value| format!("{USERS}/{}", text(user, "id"));
     app.admin().patch(&path(&off), &json!({ "disabled": true })).expect(200);
