@@ -43,8 +43,8 @@ fn render(document: &Value) -> Result<String, std::fmt::Error> {
         escaped(&info["version"]),
         escaped(&info["description"]),
     )?;
-    for tag in ["environments", "secrets", "vars", "settings", "audit", "server"] {
-        write!(page, "<h2>{tag}</h2>")?;
+    for (tag, what) in openapi::TAGS {
+        write!(page, "<h2>{tag}</h2><p>{what}</p>")?;
         for (path, item) in members(&document["paths"]) {
             for (method, operation) in members(item) {
                 if operation["tags"][0] == tag {

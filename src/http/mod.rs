@@ -21,6 +21,7 @@ mod json;
 mod list_cache;
 mod once;
 mod openapi;
+mod openapi_rules;
 mod query;
 mod secrets;
 mod settings;
