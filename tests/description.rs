@@ -502,7 +502,15 @@ fn parameters_are_described_as_strictly_as_they_are_read() {
     let activate = operation("POST", "/api/secrets/{id}/versions/{version}/activate");
     assert_eq!(parameter(activate, "version")["type"], "integer");
     assert!(parameter(operation("PATCH", "/api/vars/{id}"), "If-Match")["pattern"].is_string());
-    assert!(parameter(activate, "Idempotency-Key")["pattern"].is_string());
+    let pattern = parameter(activate, "Idempotency-Key")["pattern"].as_str().unwrap();
+    assert_eq!(pattern, r"^[!-~]([\t -~]*[!-~])?$");
+    let keyed = |key: &str| {
+        let created = format!("K_{}", key.len());
+        let body = json!({ "key": created, "value": "v" });
+        admin.with("Idempotency-Key", key).post(VARS, &body)
+    };
+    keyed("a\tb, c").expect(200);
+    keyed("é").expect_error(400, "VALIDATION_ERROR");
 }
 
 #[test]

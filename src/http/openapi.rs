@@ -318,7 +318,10 @@ fn describe(parameter: Parameter) -> ParameterBuilder {
             "Idempotency-Key",
             "Up to 200 characters. The same request again, within 24 hours, gets the same answer with `Idempotent-Replayed: true` and does nothing.",
             // Blanks at the ends of a header are not part of it.
-            text().min_length(Some(1)).max_length(Some(200)).pattern(Some("^[!-~]([ -~]*[!-~])?$")),
+            text()
+                .min_length(Some(1))
+                .max_length(Some(200))
+                .pattern(Some(r"^[!-~]([\t -~]*[!-~])?$")),
         ),
         Parameter::AuditEnvironment => (
             "environmentId",
