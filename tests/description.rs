@@ -471,3 +471,149 @@ fn the_page_for_people_names_every_path_and_fetches_nothing() {
         assert!(!lower.contains(fetching), "{fetching}");
     }
 }
+
+/// A parameter of an operation, by its name.
+fn parameter<'a>(operation: &'a Value, name: &str) -> &'a Value {
+    let mut all = operation["parameters"].as_array().unwrap().iter();
+    &all.find(|one| one["name"] == name).unwrap()["schema"]
+}
+
+#[test]
+fn what_a_body_says_twice_or_not_at_all_is_described() {
+    let app = TestApp::start();
+    let admin = app.admin();
+    let document = admin.get("/openapi.json").expect(200);
+    let schemas = &document["components"]["schemas"];
+    let one = json!([{ "required": ["value"] }, { "required": ["generate"] }]);
+    assert_eq!(schemas["NewSecret"]["oneOf"], one);
+    assert_eq!(schemas["SecretPatch"]["not"], json!({ "required": ["value", "generate"] }));
+    assert_eq!(schemas["SettingsPatch"]["additionalProperties"], json!(false));
+    for body in [json!({ "key": "A" }), json!({ "key": "A", "value": "v", "generate": {} })] {
+        admin.post(SECRETS, &body).expect_error(400, "VALIDATION_ERROR");
+    }
+    let words = json!(["alphanumeric", "hex", "base64url", "ascii"]);
+    assert_eq!(schemas["Generate"]["properties"]["alphabet"]["enum"], words);
+    assert_eq!(schemas["Health"]["properties"]["status"]["enum"], json!(["ok", "unavailable"]));
+}
+
+#[test]
+fn every_error_answer_says_which_codes_it_can_carry() {
+    let document = description();
+    let known = document["components"]["schemas"]["Error"]["properties"]["code"]["enum"].clone();
+    let known = known.as_array().unwrap();
+    for (key, operation) in operations(&document) {
+        for (status, response) in operation["responses"].as_object().unwrap() {
+            let schema = &response["content"]["application/json"]["schema"];
+            if schema["$ref"] != "#/components/schemas/Error" {
+                assert!(status == "200" || key.1 == "/health" && status == "503", "{key:?}");
+                continue;
+            }
+            let codes = schema["properties"]["code"]["enum"].as_array().unwrap();
+            assert!(!codes.is_empty(), "{status} of {key:?}");
+            assert!(codes.iter().all(|code| known.contains(code)), "{status} of {key:?}");
+        }
+    }
+    let create = operations(&document)[&("POST".to_owned(), "/api/environments".to_owned())];
+    let conflict = &create["responses"]["409"]["content"]["application/json"]["schema"];
+    let codes = json!(["CONFLICT", "IDEMPOTENCY_KEY_REUSED"]);
+    assert_eq!(conflict["properties"]["code"]["enum"], codes);
+}
+
+#[test]
+fn the_headers_of_an_answer_are_described() {
+    let document = description();
+    for (key, operation) in operations(&document) {
+        for (status, response) in operation["responses"].as_object().unwrap() {
+            let mut expected = vec!["X-Request-Id"];
+            match status.as_str() {
+                "200" if key.0 == "POST" => expected.push("Idempotent-Replayed"),
+                "401" => expected.push("WWW-Authenticate"),
+                "429" => expected.extend([
+                    "Retry-After",
+                    "X-RateLimit-Limit",
+                    "X-RateLimit-Remaining",
+                    "X-RateLimit-Reset",
+                ]),
+                "503" if key.1 != "/health" => expected.push("Retry-After"),
+                _ => {}
+            }
+            let described: BTreeSet<_> =
+                response["headers"].as_object().unwrap().keys().map(String::as_str).collect();
+            assert_eq!(described, BTreeSet::from_iter(expected), "{status} of {key:?}");
+        }
+    }
+}
+
+#[test]
+fn parameters_are_described_as_strictly_as_they_are_read() {
+    let app = TestApp::start();
+    let admin = app.admin();
+    let document = admin.get("/openapi.json").expect(200);
+    let operations = operations(&document);
+    let operation = |method: &str, path: &str| operations[&(method.to_owned(), path.to_owned())];
+    let audit = operation("GET", "/api/audit-logs");
+    let made = admin.get("/api/environments/development").expect(200);
+    let pattern = parameter(audit, "environmentId")["pattern"].as_str().unwrap();
+    assert_eq!(pattern, "^env_[0-7][0-9A-HJKMNP-TV-Z]{25}$");
+    let id = made["environment"]["id"].as_str().unwrap();
+    admin.get(&format!("/api/audit-logs?environmentId={id}")).expect(200);
+    for name in ["offset", "beforeSeq"] {
+        let most = parameter(audit, name)["maximum"].as_u64().unwrap();
+        admin.get(&format!("/api/audit-logs?{name}={most}")).expect(200);
+        for bad in [(most + 1).to_string(), "05".to_owned(), "%2B5".to_owned(), "-1".to_owned()] {
+            let reply = admin.get(&format!("/api/audit-logs?{name}={bad}"));
+            assert_eq!(reply.expect_error(400, "VALIDATION_ERROR")["field"], name, "{bad}");
+        }
+    }
+    let activate = operation("POST", "/api/secrets/{id}/versions/{version}/activate");
+    assert_eq!(parameter(activate, "version")["type"], "integer");
+    assert!(parameter(operation("PATCH", "/api/vars/{id}"), "If-Match")["pattern"].is_string());
+    let pattern = parameter(activate, "Idempotency-Key")["pattern"].as_str().unwrap();
+    assert_eq!(pattern, r"^[!-~]([\t -~]*[!-~])?$");
+    let keyed = |key: &str| {
+        let created = format!("K_{}", key.len());
+        let body = json!({ "key": created, "value": "v" });
+        admin.with("Idempotency-Key", key).post(VARS, &body)
+    };
+    keyed("a\tb, c").expect(200);
+    keyed("é").expect_error(400, "VALIDATION_ERROR");
+}
+
+#[test]
+fn the_answer_to_a_creation_links_to_what_takes_its_id() {
+    let document = description();
+    let operations = operations(&document);
+    let names: BTreeMap<_, _> = operations
+        .iter()
+        .map(|(key, operation)| (operation["operationId"].as_str().unwrap(), key))
+        .collect();
+    let mut linked = BTreeSet::new();
+    for operation in operations.values() {
+        for link in operation["responses"]["200"]["links"].as_object().into_iter().flatten() {
+            let key = names[link.1["operationId"].as_str().unwrap()];
+            let given = link.1["parameters"].as_object().unwrap().len();
+            assert_eq!(given, key.1.matches('{').count(), "{key:?}");
+            linked.insert(key);
+        }
+    }
+    let missed: Vec<_> =
+        operations.keys().filter(|key| key.1.contains('{') && !linked.contains(key)).collect();
+    assert!(missed.is_empty(), "{missed:?}");
+}
+
+#[test]
+fn every_name_of_an_operation_is_one_word_and_every_tag_is_explained() {
+    let document = description();
+    let tags: BTreeSet<_> = document["tags"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|tag| &tag["name"])
+        .map(Value::to_string)
+        .collect();
+    for (key, operation) in operations(&document) {
+        let name = operation["operationId"].as_str().unwrap();
+        assert!(name.bytes().all(|byte| byte.is_ascii_alphanumeric()), "{name}");
+        assert!(tags.contains(&operation["tags"][0].to_string()), "{key:?}");
+    }
+}

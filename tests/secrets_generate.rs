@@ -63,7 +63,13 @@ fn a_generated_value_has_its_length_and_alphabet_and_is_in_no_answer() {
 fn without_length_and_alphabet_it_is_32_alphanumeric_characters() {
     let app = TestApp::start();
     let admin = app.admin();
-    let bodies = [json!({}), json!({ "length": 32 }), json!({ "alphabet": "alphanumeric" })];
+    let bodies = [
+        json!({}),
+        json!({ "length": 32 }),
+        // A whole number, to JSON Schema and so to the description.
+        json!({ "length": 32.0 }),
+        json!({ "alphabet": "alphanumeric" }),
+    ];
     for (number, generate) in bodies.iter().enumerate() {
         let made = create(&admin, &format!("K{number}"), generate).expect(200);
         let value = reveal(&admin, text(&made["secret"], "id"));

@@ -7,12 +7,13 @@ use crate::domain::{
     Origin, Owner, OwnerId, Principal, Role, Scope, ServiceAccountId, Timestamp, TokenId,
     TokenInfo, TokenName, UserId,
 };
-use crate::store::{LastUses, ReadError, TokenHashes, TokenRow, Tokens, Tx, Used, View};
+use crate::store::{ReadError, TokenHashes, TokenRow, Tokens, Tx, Used, View};
 use crate::vault::{self, Administer, Permit, Random};
 
 use super::ending::end_token;
 use super::scope::present;
 use super::users::scope_text;
+use super::uses::written;
 use super::{Access, Error, NewScope, Token};
 
 const DAY_MILLIS: i64 = 86_400_000;
@@ -101,7 +102,7 @@ fn info(view: &impl View, id: TokenId, row: TokenRow) -> Result<TokenInfo, ReadE
         role: row.role,
         scope: present(view, row.scope)?,
         owner: row.owner,
-        last_used_at: view.get::<LastUses>(&Used::Token(id))?,
+        last_used_at: written(view, Used::Token(id))?,
         expires_at: row.expires_at,
         created_at: row.created_at,
         created_by: row.created_by,

@@ -15,6 +15,7 @@ use crate::vault::{self, Administer, Own, Permit, Random, Read};
 use super::ending::end_tokens;
 use super::password::Verified;
 use super::scope::present;
+use super::uses::written;
 use super::{Access, Error, NewPassword, NewScope, Password};
 
 /// A user to create.
@@ -101,7 +102,7 @@ fn info(view: &impl View, id: UserId, row: UserRow) -> Result<UserInfo, ReadErro
         role: row.role,
         scope: present(view, row.scope)?,
         disabled: row.disabled,
-        last_active_at: view.get::<LastUses>(&Used::User(id))?,
+        last_active_at: written(view, Used::User(id))?,
         created_at: row.created_at,
         updated_at: row.updated_at,
     })

@@ -30,7 +30,7 @@ impl Uses {
         let seen = self.lock().get(&used).map(|seen| seen.at);
         match seen {
             Some(at) => Ok(Some(at)),
-            None => store.get::<LastUses>(&used),
+            None => written(store, used),
         }
     }
 
@@ -71,6 +71,18 @@ fn see(map: &mut HashMap<Used, Seen>, used: Used, now: Timestamp) -> bool {
             map.insert(used, Seen { at: now, written: now });
             true
         }
+    }
+}
+
+/// When something was last used, as far as that was written down. A damaged row
+/// says nothing; nobody is kept out for it.
+pub(super) fn written(view: &impl View, used: Used) -> Result<Option<Timestamp>, ReadError> {
+    match view.get::<LastUses>(&used) {
+        Err(damaged @ ReadError::Damaged { .. }) => {
+            log::error!("a last use: {damaged}");
+            Ok(None)
+        }
+        found => found,
     }
 }
 

@@ -58,6 +58,11 @@ kinds! {
 }
 
 impl<K: Kind> Id<K> {
+    /// What the wire form looks like, as a regular expression.
+    pub fn pattern() -> String {
+        format!("^{}_[0-7][0-9A-HJKMNP-TV-Z]{{25}}$", K::PREFIX)
+    }
+
     /// A new id. `random` must come from a cryptographic source: ids are not
     /// secret, but nobody should be able to guess which ones exist.
     pub fn new(now: Timestamp, random: [u8; 10]) -> Self {

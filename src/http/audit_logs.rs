@@ -9,7 +9,7 @@ use crate::vault::{Administer, AuditQuery, ExportedRow, Read};
 use super::answer::Answer;
 use super::call::{Call, NoBody};
 use super::error::ApiError;
-use super::query::{MAX_LIMIT, Query};
+use super::query::{MAX_COUNT, MAX_LIMIT, Query};
 use super::wire::{AuditLogsAnswer, ExportAnswer, ExportItem, VerificationAnswer};
 
 const DEFAULT_LIMIT: usize = 50;
@@ -39,9 +39,9 @@ fn parse(query: &Query) -> Result<AuditQuery, ApiError> {
             Timestamp::parse,
         )?,
         to: query.parsed("to", "must be a time, such as 2026-01-31T00:00:00Z", Timestamp::parse)?,
-        before_seq: query.parsed("beforeSeq", "must be a whole number", id)?,
-        offset: query.parsed("offset", "must be a whole number", id)?.unwrap_or(0),
-        limit: query.number("limit", MAX_LIMIT)?.unwrap_or(DEFAULT_LIMIT),
+        before_seq: query.number("beforeSeq", 0..=MAX_COUNT)?.map(|number| number as u64),
+        offset: query.number("offset", 0..=MAX_COUNT)?.unwrap_or(0),
+        limit: query.number("limit", 1..=MAX_LIMIT)?.unwrap_or(DEFAULT_LIMIT),
     })
 }
 
@@ -60,11 +60,10 @@ pub(super) async fn verify(call: Call<Administer, NoBody>) -> Result<Answer, Api
 }
 
 pub(super) async fn export(call: Call<Administer, NoBody>) -> Result<Answer, ApiError> {
-    let after =
-        call.query.parsed("afterSeq", "must be a whole number", |text| text.parse().ok())?;
-    let limit = call.query.number("limit", MAX_LIMIT)?.unwrap_or(MAX_LIMIT);
+    let after = call.query.number("afterSeq", 0..=MAX_COUNT)?.unwrap_or(0) as u64;
+    let limit = call.query.number("limit", 1..=MAX_LIMIT)?.unwrap_or(MAX_LIMIT);
     let Call { state, permit, .. } = call;
-    let read = move || state.vault.export_audit_log(&permit, after.unwrap_or(0), limit);
+    let read = move || state.vault.export_audit_log(&permit, after, limit);
     let rows = actix_web::web::block(read).await??;
     Ok(Answer::json(&ExportAnswer { logs: rows.into_iter().map(Into::into).collect() }))
 }

@@ -33,7 +33,7 @@ pub(super) struct LoginBody {
 #[schema(as = Register)]
 #[allow(missing_debug_implementations)]
 pub(super) struct RegisterBody {
-    #[schema(value_type = String, max_length = 254, example = "ada@example.org")]
+    #[schema(value_type = String, min_length = 3, max_length = 254, pattern = r"^[^\s\x00-\x1f\x7f-\x9f]+@[^\s@\x00-\x1f\x7f-\x9f]+$", example = "ada@example.org")]
     email: Email,
     #[schema(value_type = String, format = Password, min_length = 12, max_length = 256)]
     password: NewPassword,

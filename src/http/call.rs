@@ -56,7 +56,7 @@ impl<L, B> Call<L, B> {
     /// The versions that the caller expects: `If-Match` or `?version=`.
     pub fn expected(&self) -> Result<Option<Vec<u32>>, ApiError> {
         let by_header = if_match(self.request.headers())?;
-        let by_query = self.query.number("version", u32::MAX as usize)?;
+        let by_query = self.query.number("version", 1..=u32::MAX as usize)?;
         let by_query = by_query.map(|number| vec![u32::try_from(number).unwrap_or(0)]);
         match (by_header, by_query) {
             (Some(_), Some(_)) => {
@@ -142,6 +142,10 @@ pub(super) struct Visit<B> {
     pub request: HttpRequest,
 }
 
+/// Longest body of such a request: it is kept in memory for somebody who is not
+/// known, and a name and a password are never that long.
+const VISIT_BYTES: usize = 64 << 10;
+
 /// Takes a request of anybody through the steps: form, rate limit, body.
 pub(super) async fn run_visit<B, H, F>(
     handler: H,
@@ -157,9 +161,10 @@ where
     let answer = async {
         let state = state(&request).clone();
         let origin = origin(&request, &id);
+        let limit = state.body_bytes.min(VISIT_BYTES);
         let read = async {
-            let declared = form::check(request.headers(), state.body_bytes)?;
-            form::read(&mut payload, declared, state.body_bytes, true).await
+            let declared = form::check(request.headers(), limit)?;
+            form::read(&mut payload, declared, limit, true).await
         };
         let read: Result<Body, ApiError> = read.await;
         count_stranger(&state, &origin)?;
@@ -301,25 +306,32 @@ fn if_match(headers: &HeaderMap) -> Result<Option<Vec<u32>>, ApiError> {
     let malformed = || {
         ApiError::invalid("If-Match must be \"*\" or a version in double quotes").field("If-Match")
     };
-    let mut versions = Vec::new();
     let mut values = headers.get_all(IF_MATCH).peekable();
-    if values.peek().is_none() {
+    let Some(first) = values.peek() else { return Ok(None) };
+    if first.as_bytes() == b"*" && headers.get_all(IF_MATCH).count() == 1 {
         return Ok(None);
     }
+    let mut versions = Vec::new();
     for value in values {
-        for tag in value.to_str().map_err(|_| malformed())?.split(',').map(str::trim) {
-            if tag == "*" {
-                return Ok(None);
-            }
-            let (weak, quoted) = match tag.strip_prefix("W/") {
+        let mut rest = value.to_str().map_err(|_| malformed())?.trim();
+        loop {
+            let (weak, quoted) = match rest.strip_prefix("W/") {
                 Some(quoted) => (true, quoted),
-                None => (false, tag),
+                None => (false, rest),
             };
-            let inner = quoted.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
-            let inner = inner.filter(|inner| !inner.contains('"')).ok_or_else(malformed)?;
+            // A tag may hold a comma, so the quotes say where it ends.
+            let inner = quoted.strip_prefix('"').and_then(|rest| rest.split_once('"'));
+            let (inner, after) = inner.ok_or_else(malformed)?;
+            if !inner.bytes().all(|byte| byte.is_ascii_graphic()) {
+                return Err(malformed());
+            }
             // A tag of another form is a tag of another server; it names none.
             let version = inner.parse::<u32>().ok().filter(|number| number.to_string() == inner);
             versions.extend(version.filter(|_| !weak));
+            match after.trim_start() {
+                "" => break,
+                more => rest = more.strip_prefix(',').ok_or_else(malformed)?.trim_start(),
+            }
         }
     }
     Ok(Some(versions))
@@ -343,7 +355,9 @@ mod tests {
         assert_eq!(parse("\"3\", \"4\"").unwrap(), Some(vec![3, 4]));
         assert_eq!(parse("W/\"3\"").unwrap(), Some(vec![]));
         assert_eq!(parse("\"abc\"").unwrap(), Some(vec![]));
-        assert!(parse("3").is_err());
-        assert!(parse("").is_err());
+        assert_eq!(parse("\"a,b\",\t\"3\" , W/\",\"").unwrap(), Some(vec![3]));
+        for bad in ["3", "", "\"3\",", "\"3\" \"4\"", "\"3", "\"a b\"", "*, \"3\"", "\"3\", *"] {
+            assert!(parse(bad).is_err(), "{bad}");
+        }
     }
 }

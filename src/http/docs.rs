@@ -20,19 +20,6 @@ pre{overflow:auto;background:#8881;padding:.6rem;border-radius:.3rem}\
 table{border-collapse:collapse}td,th{padding:.15rem .9rem .15rem 0;text-align:left;vertical-align:top}\
 .about{color:#888}";
 
-const TAGS: [&str; 10] = [
-    "environments",
-    "secrets",
-    "vars",
-    "settings",
-    "auth",
-    "users",
-    "service accounts",
-    "tokens",
-    "audit",
-    "server",
-];
-
 /// The page, rendered once.
 pub(super) fn page() -> &'static str {
     static PAGE: OnceLock<String> = OnceLock::new();
@@ -56,8 +43,8 @@ fn render(document: &Value) -> Result<String, std::fmt::Error> {
         escaped(&info["version"]),
         escaped(&info["description"]),
     )?;
-    for tag in TAGS {
-        write!(page, "<h2>{tag}</h2>")?;
+    for (tag, what) in openapi::TAGS {
+        write!(page, "<h2>{tag}</h2><p>{what}</p>")?;
         for (path, item) in members(&document["paths"]) {
             for (method, operation) in members(item) {
                 if operation["tags"][0] == tag {

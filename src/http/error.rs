@@ -15,7 +15,6 @@ macro_rules! codes {
         pub(super) enum Code { $($(#[$doc])* $name,)* }
 
         impl Code {
-            #[cfg(test)]
             pub const ALL: &'static [Code] = &[$(Code::$name),*];
 
             pub fn as_str(self) -> &'static str {

@@ -24,6 +24,7 @@ mod json;
 mod list_cache;
 mod once;
 mod openapi;
+mod openapi_rules;
 mod query;
 mod routes;
 mod scope_body;

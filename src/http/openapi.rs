@@ -1,9 +1,11 @@
 //! `/openapi.json`: the route table as an OpenAPI 3.1 document.
+//! What the builder cannot say is in `openapi_rules`.
 
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
 use actix_web::http::Method;
+use serde_json::json;
 use utoipa::openapi::path::{
     HttpMethod, Operation, OperationBuilder, ParameterBuilder, ParameterIn, PathsBuilder,
 };
@@ -11,6 +13,7 @@ use utoipa::openapi::request_body::RequestBodyBuilder;
 use utoipa::openapi::response::{Response, ResponseBuilder, ResponsesBuilder};
 use utoipa::openapi::schema::{KnownFormat, ObjectBuilder, SchemaFormat, Type};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
+use utoipa::openapi::tag::TagBuilder;
 use utoipa::openapi::{
     ComponentsBuilder, ContentBuilder, HeaderBuilder, InfoBuilder, OpenApi, OpenApiBuilder,
     PathItem, Ref, RefOr, Required, Schema,
@@ -18,11 +21,12 @@ use utoipa::openapi::{
 use utoipa::{PartialSchema, ToSchema};
 
 use crate::audit::{Action, ResourceType};
-use crate::domain::Role;
+use crate::domain::{EnvironmentId, Role, ServiceAccountId, UserId};
 
 use super::answer::ErrorBody;
 use super::error::{Code, Problem};
-use super::query::MAX_LIMIT;
+use super::openapi_rules;
+use super::query::{MAX_COUNT, MAX_LIMIT};
 use super::routes::endpoints;
 use super::table::{Access, Endpoint, Parameter, Success, TargetKind};
 
@@ -37,11 +41,35 @@ a member that stands twice is refused. Lists are complete unless `limit` is give
 begins after the key of the last row. Each path that takes GET takes HEAD as well, except a secret's value. \
 Another method answers 405 with `Allow`.";
 
+/// The tags, in the order in which people should read about them.
+pub(super) const TAGS: [(&str, &str); 10] = [
+    ("environments", "What secrets and vars belong to."),
+    ("secrets", "Values that are sealed, and shown to nobody or to admins only."),
+    ("vars", "Values that are configuration, in every answer."),
+    ("settings", "What an environment allows."),
+    ("auth", "Logging in and out, and who the caller is."),
+    ("users", "People, their passwords and their sessions."),
+    ("service accounts", "Machines, as owners of tokens."),
+    ("tokens", "Credentials of machines, and of people's scripts."),
+    ("audit", "Who did what."),
+    ("server", "The server and its description."),
+];
+
 /// The document, rendered once.
 pub(super) fn document() -> &'static [u8] {
     static DOCUMENT: OnceLock<Vec<u8>> = OnceLock::new();
     DOCUMENT.get_or_init(|| {
-        serde_json::to_vec(&build()).expect("the description has text keys and plain types")
+        let mut document =
+            serde_json::to_value(build()).expect("the description has text keys and plain types");
+        for endpoint in endpoints() {
+            let method = endpoint.info.method.as_str().to_lowercase();
+            let operation = &mut document["paths"][endpoint.info.path][method];
+            for (status, codes) in errors(&endpoint) {
+                openapi_rules::narrow(operation, status, &codes);
+            }
+        }
+        openapi_rules::add(&mut document);
+        document.to_string().into_bytes()
     })
 }
 
@@ -78,6 +106,9 @@ fn build() -> OpenApi {
                 .build(),
         )
         .paths(paths.build())
+        .tags(Some(
+            TAGS.map(|(name, what)| TagBuilder::new().name(name).description(Some(what)).build()),
+        ))
         .components(Some(
             ComponentsBuilder::new()
                 .schemas_from_iter(schemas)
@@ -112,7 +143,10 @@ fn operation(endpoint: &Endpoint) -> Operation {
                 "session" => "A session's id.",
                 _ => "An id.",
             }))
-            .schema(Some(text()));
+            .schema(Some(match name {
+                "version" => number(1, Some(u32::MAX as usize)).build().into(),
+                _ => text(),
+            }));
         operation = operation.parameter(described);
     }
     for parameter in endpoint.parameters {
@@ -140,37 +174,51 @@ fn responses(endpoint: &Endpoint) -> utoipa::openapi::Responses {
         Success::Html => ("text/html", Some(RefOr::T(text()))),
     };
     let success = ContentBuilder::new().schema(content.1).build();
-    let mut all = ResponsesBuilder::new().response(
-        "200",
-        with_request_id(ResponseBuilder::new().description("Done.").content(content.0, success)),
-    );
-    let mut by_status: BTreeMap<u16, Vec<&'static str>> = BTreeMap::new();
-    for code in codes(endpoint) {
-        by_status.entry(code.status().as_u16()).or_default().push(code.as_str());
+    let mut done = ResponseBuilder::new().description("Done.").content(content.0, success);
+    if endpoint.info.method == Method::POST {
+        let replayed = words(["true"]).build();
+        done = header(done, "Idempotent-Replayed", "It was done before, and not again.", replayed);
     }
-    for (status, mut codes) in by_status {
-        codes.dedup();
+    let mut all = ResponsesBuilder::new().response("200", with_request_id(done));
+    for (status, codes) in errors(endpoint) {
         // A health check that fails answers with the shape of one that does not.
-        let name = match (&endpoint.success, endpoint.info.access) {
-            (Success::Json(name, _), Access::Public) if status == 503 => name.clone(),
-            _ => ErrorBody::name().into(),
+        let (name, what) = match (&endpoint.success, endpoint.info.access) {
+            (Success::Json(name, _), Access::Public) if status == 503 => {
+                (name.clone(), "Nothing can be written.".to_owned())
+            }
+            _ => (ErrorBody::name().into(), format!("`{}`", codes.join("`, `"))),
         };
         let content = ContentBuilder::new().schema(Some(reference(&name))).build();
-        let response = ResponseBuilder::new()
-            .description(format!("`{}`", codes.join("`, `")))
-            .content(JSON, content);
+        let mut response = ResponseBuilder::new().description(what).content(JSON, content);
+        if name == ErrorBody::name() {
+            response = with_its_headers(response, status);
+        }
         all = all.response(status.to_string(), with_request_id(response));
     }
     all.build()
+}
+
+/// The codes of a route's errors, by status.
+fn errors(endpoint: &Endpoint) -> BTreeMap<u16, Vec<&'static str>> {
+    let mut by_status: BTreeMap<u16, Vec<&'static str>> = BTreeMap::new();
+    for code in codes(endpoint) {
+        let codes = by_status.entry(code.status().as_u16()).or_default();
+        if !codes.contains(&code.as_str()) {
+            codes.push(code.as_str());
+        }
+    }
+    by_status
 }
 
 /// The errors of a route: those that follow from what it needs, and its own.
 fn codes(endpoint: &Endpoint) -> Vec<Code> {
     let mut codes = endpoint.errors.to_vec();
     let Access::Principal { role, target } = endpoint.info.access else {
-        codes.extend([Code::PayloadTooLarge, Code::UnsupportedMediaType]);
+        // 400: a body that does not arrive, although nothing looks at it.
+        codes.extend([Code::Validation, Code::PayloadTooLarge, Code::UnsupportedMediaType]);
         if endpoint.info.path != "/health" {
-            codes.push(Code::RateLimited);
+            // To count a request is to look whose it is, which can fail.
+            codes.extend([Code::RateLimited, Code::Internal]);
         }
         return codes;
     };
@@ -202,18 +250,51 @@ fn codes(endpoint: &Endpoint) -> Vec<Code> {
 }
 
 fn with_request_id(response: ResponseBuilder) -> Response {
-    let header =
-        HeaderBuilder::new().schema(Some(text())).description(Some("The request's id.")).build();
-    response.header("X-Request-Id", header).build()
+    header(response, "X-Request-Id", "The request's id.", text()).build()
+}
+
+/// The headers that come with a status.
+fn with_its_headers(response: ResponseBuilder, status: u16) -> ResponseBuilder {
+    let wait = "Come back after so many seconds.";
+    let whole = |least| number(least, None).build();
+    match status {
+        401 => header(response, "WWW-Authenticate", "The scheme.", words(["Bearer"]).build()),
+        429 => [
+            ("Retry-After", wait, 1),
+            ("X-RateLimit-Limit", "How many requests a minute there may be.", 1),
+            ("X-RateLimit-Remaining", "How many are left.", 0),
+            ("X-RateLimit-Reset", "When there are more, in seconds since 1970.", 0),
+        ]
+        .into_iter()
+        .fold(response, |response, (name, what, least)| header(response, name, what, whole(least))),
+        503 => header(response, "Retry-After", wait, whole(1)),
+        _ => response,
+    }
+}
+
+fn header(
+    response: ResponseBuilder,
+    name: &str,
+    what: &str,
+    schema: impl Into<Schema>,
+) -> ResponseBuilder {
+    let described = HeaderBuilder::new().schema(Some(schema.into())).description(Some(what));
+    response.header(name, described.build())
+}
+
+fn number(least: usize, most: Option<usize>) -> ObjectBuilder {
+    ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(least)).maximum(most)
+}
+
+/// A text that is one of these.
+pub(super) fn words(words: impl IntoIterator<Item = &'static str>) -> ObjectBuilder {
+    ObjectBuilder::new().schema_type(Type::String).enum_values(Some(words))
 }
 
 fn describe(parameter: Parameter) -> ParameterBuilder {
     let text = || ObjectBuilder::new().schema_type(Type::String);
     let flag = || ObjectBuilder::new().schema_type(Type::Boolean);
     let moment = || text().format(Some(SchemaFormat::KnownFormat(KnownFormat::DateTime)));
-    let number = |least: usize, most: Option<usize>| {
-        ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(least)).maximum(most)
-    };
     let (name, what, schema) = match parameter {
         Parameter::Force => {
             ("force", "Delete it although it holds secrets, and those with it.", flag())
@@ -229,34 +310,53 @@ fn describe(parameter: Parameter) -> ParameterBuilder {
         Parameter::Prefix => ("prefix", "Only rows whose key begins with this.", text()),
         Parameter::Version => (
             "version",
-            "Only if this version is in force; otherwise 409.",
+            "Only if this version is in force; otherwise 409. Not together with `If-Match`.",
             number(1, Some(u32::MAX as usize)),
         ),
         Parameter::IfMatch => {
-            ("If-Match", "Only if this version is in force, as in `\"3\"`; otherwise 409.", text())
+            // RFC 9110, section 13.1.1, with tags of ASCII.
+            let tag = r#"(W/)?"[!#-~]*""#;
+            let tags = format!(r"^(\*|{tag}([ \t]*,[ \t]*{tag})*)$");
+            (
+                "If-Match",
+                "Only if this version is in force, as in `\"3\"`; otherwise 409. Not together with `version`.",
+                text().min_length(Some(1)).pattern(Some(tags)).examples([json!("\"3\"")]),
+            )
         }
         Parameter::IdempotencyKey => (
             "Idempotency-Key",
             "Up to 200 characters. The same request again, within 24 hours, gets the same answer with `Idempotent-Replayed: true` and does nothing.",
-            text().min_length(Some(1)).max_length(Some(200)),
+            // Blanks at the ends of a header are not part of it.
+            text()
+                .min_length(Some(1))
+                .max_length(Some(200))
+                .pattern(Some(r"^[!-~]([\t -~]*[!-~])?$")),
         ),
-        Parameter::OwnerUser => ("ownerUserId", "Tokens of this user.", text()),
-        Parameter::OwnerServiceAccount => {
-            ("ownerServiceAccountId", "Tokens of this service account.", text())
+        Parameter::AuditEnvironment => (
+            "environmentId",
+            "Rows of this environment.",
+            text().pattern(Some(EnvironmentId::pattern())),
+        ),
+        Parameter::OwnerUser => {
+            ("ownerUserId", "Tokens of this user.", text().pattern(Some(UserId::pattern())))
         }
-        Parameter::AuditEnvironment => ("environmentId", "Rows of this environment.", text()),
+        Parameter::OwnerServiceAccount => (
+            "ownerServiceAccountId",
+            "Tokens of this service account.",
+            text().pattern(Some(ServiceAccountId::pattern())),
+        ),
         Parameter::AuditResourceType => (
             "resourceType",
             "Rows about this kind of thing.",
-            text().enum_values(Some(ResourceType::ALL.iter().map(|one| one.as_str()))),
+            words(ResourceType::ALL.iter().map(|one| one.as_str())),
         ),
         Parameter::AuditResource => ("resourceId", "Rows about the thing with this id.", text()),
-        Parameter::AuditAction => (
-            "action",
-            "Rows about this action.",
-            text().enum_values(Some(Action::ALL.iter().map(|one| one.as_str()))),
-        ),
-        Parameter::AuditUser => ("userId", "Rows about what this user did.", text()),
+        Parameter::AuditAction => {
+            ("action", "Rows about this action.", words(Action::ALL.iter().map(|one| one.as_str())))
+        }
+        Parameter::AuditUser => {
+            ("userId", "Rows about what this user did.", text().pattern(Some(UserId::pattern())))
+        }
         Parameter::AuditSuccess => ("success", "What was done, or what was refused.", flag()),
         Parameter::AuditFrom => ("from", "Rows from this moment on.", moment()),
         Parameter::AuditTo => ("to", "Rows from before this moment.", moment()),
@@ -264,17 +364,17 @@ fn describe(parameter: Parameter) -> ParameterBuilder {
             ("limit", "At most so many rows; 50 if it is not given.", number(1, Some(MAX_LIMIT)))
         }
         Parameter::AuditOffset => {
-            ("offset", "Leave out so many of the newest rows.", number(0, None))
+            ("offset", "Leave out so many of the newest rows.", number(0, Some(MAX_COUNT)))
         }
         Parameter::AuditBeforeSeq => (
             "beforeSeq",
             "Only rows with a lower number: the cursor that stays where it is while new rows come.",
-            number(0, None),
+            number(0, Some(MAX_COUNT)),
         ),
         Parameter::ExportAfterSeq => (
             "afterSeq",
             "Only rows with a higher number; from the first one on if it is not given.",
-            number(0, None),
+            number(0, Some(MAX_COUNT)),
         ),
         Parameter::ExportLimit => {
             ("limit", "At most so many rows; 1000 if it is not given.", number(1, Some(MAX_LIMIT)))
@@ -335,7 +435,7 @@ fn tag(path: &str) -> &'static str {
 fn operation_id(endpoint: &Endpoint) -> String {
     let mut id = endpoint.info.method.as_str().to_lowercase();
     let parts =
-        endpoint.info.path.split(['/', '.']).filter(|part| !part.is_empty() && *part != "api");
+        endpoint.info.path.split(['/', '.', '-']).filter(|part| !part.is_empty() && *part != "api");
     for part in parts {
         let by = part.trim_start_matches('{').trim_end_matches('}');
         if part.starts_with('{') {

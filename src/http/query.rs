@@ -1,6 +1,7 @@
 //! Query strings.
 
 use std::borrow::Cow;
+use std::ops::RangeInclusive;
 
 use crate::vault::Page;
 
@@ -8,6 +9,8 @@ use super::error::ApiError;
 
 /// Most rows that one page of a list holds.
 pub(super) const MAX_LIMIT: usize = 1000;
+/// Largest number that counts rows: what every client can hold exactly.
+pub(super) const MAX_COUNT: usize = (1 << 53) - 1;
 
 /// The parameters of a request, percent-decoded. Unknown ones are ignored, as
 /// unknown members of a body are.
@@ -54,21 +57,27 @@ impl Query {
         }
     }
 
-    pub fn number(&self, name: &'static str, most: usize) -> Result<Option<usize>, ApiError> {
+    /// A whole number in one spelling: neither "+5" nor "05".
+    pub fn number(
+        &self,
+        name: &'static str,
+        range: RangeInclusive<usize>,
+    ) -> Result<Option<usize>, ApiError> {
         let Some(text) = self.get(name)? else { return Ok(None) };
-        // One spelling: neither "+5" nor "05".
         let number = text.parse().ok().filter(|number: &usize| number.to_string() == text);
-        let number = number.filter(|number| (1..=most).contains(number));
-        match number {
+        match number.filter(|number| range.contains(number)) {
             Some(number) => Ok(Some(number)),
-            None => Err(refuse(name, format!("must be a whole number from 1 to {most}"))),
+            None => {
+                let (least, most) = range.into_inner();
+                Err(refuse(name, format!("must be a whole number from {least} to {most}")))
+            }
         }
     }
 
     /// `limit`, `after`, `prefix`.
     pub fn page(&self) -> Result<Page, ApiError> {
         Ok(Page {
-            limit: self.number("limit", MAX_LIMIT)?,
+            limit: self.number("limit", 1..=MAX_LIMIT)?,
             after: self.get("after")?.filter(|text| !text.is_empty()).map(str::to_owned),
             prefix: self.get("prefix")?.unwrap_or_default().to_owned(),
         })

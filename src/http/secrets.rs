@@ -1,6 +1,6 @@
 //! `/api/environments/{environment}/secrets` and `/api/secrets/{id}`.
 
-use utoipa::openapi::{RefOr, Schema};
+use utoipa::openapi::{ObjectBuilder, RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
 use crate::domain::{Description, KeyName, Version};
@@ -13,6 +13,7 @@ use super::answer::Answer;
 use super::call::{Call, NoBody, RequestBody};
 use super::error::ApiError;
 use super::json::{Members, Rule, boolean, named, nullable, text, typed};
+use super::openapi::words;
 use super::wire::{Done, SecretAnswer, SecretsAnswer, ValueAnswer, VersionsAnswer};
 
 /// What PATCH cannot set. The names below `version` are what storage might be
@@ -40,6 +41,11 @@ const READ_ONLY: [&str; 20] = [
     "fingerprint",
 ];
 
+fn alphabet_words() -> ObjectBuilder {
+    words(Alphabet::ALL.map(Alphabet::as_str))
+        .description(Some("The characters it is made of; `alphanumeric` if it is not given."))
+}
+
 /// How a value is made in the server. It is in no answer.
 #[derive(Debug, ToSchema)]
 #[schema(as = Generate)]
@@ -47,16 +53,14 @@ pub(super) struct GenerateBody {
     /// How many characters; 32 if it is not given.
     #[schema(required = false, minimum = 1, maximum = 4096)]
     length: u16,
-    /// `alphanumeric` (if it is not given), `hex`, `base64url` or `ascii`.
     #[schema(
-        value_type = String,
         required = false,
-        pattern = "^(alphanumeric|hex|base64url|ascii)$"
+        schema_with = alphabet_words
     )]
     alphabet: Alphabet,
 }
 
-/// A secret to create. One of `value` and `generate` is required.
+/// A secret to create. One of `value` and `generate` is required, not both.
 #[derive(ToSchema)]
 #[schema(as = NewSecret)]
 pub(super) struct CreateSecret {
@@ -74,7 +78,9 @@ pub(super) struct CreateSecret {
     never_reveal: Option<bool>,
 }
 
-/// Changes to a secret.
+/// Changes to a secret. `value` and `generate` do not go together. Read-only
+/// members (`id`, `key`, `environmentId`, `createdAt`, `updatedAt`, `version` and
+/// any name of a stored member) are refused with 422, whatever they say.
 #[derive(ToSchema)]
 #[schema(as = SecretPatch)]
 pub(super) struct PatchSecret {
@@ -86,7 +92,8 @@ pub(super) struct PatchSecret {
     /// `null` or the empty text clears it.
     #[schema(value_type = Option<String>, max_length = 1000)]
     description: Option<Description>,
-    /// `true` makes all versions write-only, for good.
+    /// `true` makes all versions write-only, for good. `false` is refused with 422
+    /// if the secret is write-only.
     #[schema(rename = "neverReveal", nullable = false)]
     never_reveal: Option<bool>,
 }
@@ -104,8 +111,10 @@ impl GenerateBody {
         };
         let most = limit.min(Generate::MAX_LENGTH.into());
         let length = inner.optional("length", |raw| {
-            let length = typed::<u16>(raw, "").ok();
+            // 32.0 is a whole number too (JSON Schema, section 6.1.1).
+            let length = typed::<f64>(raw, "").ok().filter(|length| length.fract() == 0.0);
             length
+                .map(|length| length as u16)
                 .filter(|length| (1..=most).contains(&usize::from(*length)))
                 .ok_or_else(|| Rule::Owned(format!("must be a whole number from 1 to {most}")))
         });

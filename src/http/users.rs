@@ -28,7 +28,7 @@ const READ_ONLY: [&str; 7] =
 #[allow(missing_debug_implementations, dead_code)]
 pub(super) struct CreateUser {
     /// Unique without regard to case.
-    #[schema(value_type = String, max_length = 254, example = "ada@example.org")]
+    #[schema(value_type = String, min_length = 3, max_length = 254, pattern = r"^[^\s\x00-\x1f\x7f-\x9f]+@[^\s@\x00-\x1f\x7f-\x9f]+$", example = "ada@example.org")]
     email: Email,
     #[schema(value_type = String, format = Password, min_length = 12, max_length = 256)]
     password: NewPassword,

@@ -28,7 +28,8 @@ pub(super) struct CreateVar {
     description: Description,
 }
 
-/// Changes to a var.
+/// Changes to a var. Read-only members (`id`, `key`, `environmentId`, `createdAt`,
+/// `updatedAt`, `version`) are refused with 422, whatever they say.
 #[derive(Debug, ToSchema)]
 #[schema(as = VarPatch)]
 pub(super) struct PatchVar {

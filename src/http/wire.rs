@@ -3,14 +3,17 @@
 
 use serde::Serialize;
 use utoipa::ToSchema;
+use utoipa::openapi::ObjectBuilder;
 
-use crate::audit::{Row, Verification};
+use crate::audit::{Action, ResourceType, Row, Verification};
 use crate::domain::{
     EnvironmentId, EnvironmentInfo, EnvironmentName, KeyName, SecretId, SecretInfo,
     ServiceAccountId, Settings, Timestamp, TokenId, UserId, UserLabel, VarId, VarInfo, Version,
     VersionInfo,
 };
 use crate::vault::ExportedRow;
+
+use super::openapi::words;
 
 /// An environment.
 #[derive(Debug, Serialize, ToSchema)]
@@ -193,10 +196,11 @@ impl From<Settings> for SettingsItem {
 pub(super) struct AuditItem {
     id: String,
     /// 1 for the first row, then without gaps.
+    #[schema(minimum = 1)]
     seq: u64,
-    #[schema(example = "secret.reveal")]
+    #[schema(schema_with = action_words)]
     action: &'static str,
-    #[schema(example = "secret")]
+    #[schema(schema_with = resource_words)]
     resource_type: &'static str,
     #[schema(required = true)]
     resource_id: Option<String>,
@@ -230,6 +234,14 @@ pub(super) struct AuditItem {
     user: Option<AuditUser>,
     #[schema(required = true)]
     environment: Option<AuditEnvironment>,
+}
+
+fn action_words() -> ObjectBuilder {
+    words(Action::ALL.iter().map(|one| one.as_str()))
+}
+
+fn resource_words() -> ObjectBuilder {
+    words(ResourceType::ALL.iter().map(|one| one.as_str()))
 }
 
 /// The user of an audit row.
@@ -405,11 +417,15 @@ pub(super) struct ValueAnswer {
     pub value: crate::vault::Revealed,
 }
 
+fn health_words() -> ObjectBuilder {
+    words(["ok", "unavailable"]).description(Some("`unavailable` when nothing can be written."))
+}
+
 /// Whether the server works.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Health {
-    /// `ok`, or `unavailable` when nothing can be written.
+    #[schema(schema_with = health_words)]
     pub status: &'static str,
     #[schema(value_type = String, format = DateTime)]
     pub timestamp: Timestamp,

@@ -1,0 +1,226 @@
+"""What schemathesis cannot know about this server: which rows there are.
+
+A path parameter that was drawn from the description names nothing, and every
+answer would be 404. Before a request goes out, its ids are replaced by those of
+rows that exist: of rows made for that request alone where it changes something,
+so that no request destroys what another one stands on, and of a few rows made
+once where it only reads. One request in four keeps what was drawn. Requests of
+the stateful phase, whose ids come from earlier answers, are left alone, and so
+are path parameters that are wrong on purpose.
+
+When a new kind of row comes, it needs an entry in ROWS; what makes its id known
+is a link in src/http/openapi_rules.rs. When an operation comes that ends the
+credential it is sent with, it needs an entry in ENDS_ITS_CREDENTIAL; one that
+takes a body which must fit what is stored needs one in BODIES.
+"""
+
+import itertools
+import json
+import os
+import re
+import urllib.request
+
+import schemathesis
+from schemathesis.core.parameters import ParameterLocation
+from schemathesis.generation.meta import TestPhase
+
+BASE = os.environ["COFFER_SCHEMATHESIS_URL"]
+TOKEN = os.environ["COFFER_SCHEMATHESIS_TOKEN"]
+
+numbers = itertools.count(1)
+
+
+def send(method, path, body=None):
+    """A request of one's own, beside those of schemathesis; it must succeed."""
+    data = None if body is None else json.dumps(body).encode()
+    request = urllib.request.Request(BASE + path, data=data, method=method)
+    request.add_header("Authorization", f"Bearer {TOKEN}")
+    request.add_header("Content-Type", "application/json")
+    with urllib.request.urlopen(request, timeout=10) as response:
+        return json.load(response)
+
+
+def name():
+    """A name that nothing has yet, and that schemathesis is unlikely to draw."""
+    return f"ROW_OF_SCHEMATHESIS_{next(numbers)}"
+
+
+def environment():
+    made = send("POST", "/api/environments", {"name": name()})["environment"]["id"]
+    # So that lists have something to show, and reset and delete something to do.
+    secret(made)
+    var(made)
+    return made
+
+
+def empty_environment():
+    return send("POST", "/api/environments", {"name": name()})["environment"]["id"]
+
+
+def secret(at="development", **members):
+    body = {"key": name(), "value": "first", **members}
+    made = send("POST", f"/api/environments/{at}/secrets", body)["secret"]["id"]
+    send("PATCH", f"/api/secrets/{made}", {"value": "second"})
+    return made
+
+
+def var(at="development"):
+    body = {"key": name(), "value": "first"}
+    return send("POST", f"/api/environments/{at}/vars", body)["var"]["id"]
+
+
+PASSWORD = "a password for schemathesis"
+
+
+def user(**members):
+    body = {"email": f"{name()}@example.org", "password": PASSWORD, "allEnvironments": True, **members}
+    made = send("POST", "/api/users", body)["user"]
+    # So that there is a session to list and to end.
+    login(made["email"])
+    return made["id"]
+
+
+def login(email):
+    return send("POST", "/api/auth/login", {"email": email, "password": PASSWORD})["token"]
+
+
+def session_of_its_own():
+    email = f"{name()}@example.org"
+    send("POST", "/api/users", {"email": email, "password": PASSWORD, "environmentIds": []})
+    return login(email)
+
+
+def session(of):
+    return send("GET", f"/api/users/{of}/sessions")["sessions"][0]["id"]
+
+
+def service_account():
+    body = {"name": f"row-{next(numbers)}", "role": "operator", "allEnvironments": True}
+    return send("POST", "/api/admin/service-accounts", body)["serviceAccount"]["id"]
+
+
+def token():
+    body = {"name": name(), "role": "viewer", "environmentIds": []}
+    return send("POST", "/api/admin/tokens", body)["tokenRecord"]["id"]
+
+
+def existing_environments():
+    return [one["id"] for one in send("GET", "/api/environments")["environments"]][:2]
+
+
+# The beginning of a path, the parameter in it, and ways to make such a row, one
+# after the other.
+ROWS = [
+    ("/api/environments/{environment}", "environment", [environment, empty_environment]),
+    ("/api/secrets/{id}", "id", [secret, lambda: secret(neverReveal=True)]),
+    ("/api/vars/{id}", "id", [var]),
+    ("/api/users/{id}", "id", [user, lambda: user(role="operator")]),
+    ("/api/admin/service-accounts/{id}", "id", [service_account]),
+    ("/api/admin/tokens/{id}", "id", [token]),
+]
+
+# Operations that end the very credential that they are sent with: method and
+# path, and what makes a credential for one such request, which then goes out
+# with that credential instead of the one that everything else needs. Rows named
+# in a path need nothing here: the hooks give out rows of their own making, never
+# the one behind the main token.
+ENDS_ITS_CREDENTIAL = {("POST", "/api/auth/logout"): session_of_its_own}
+
+
+def login_body():
+    email = f"{name()}@example.org"
+    send("POST", "/api/users", {"email": email, "password": PASSWORD, "allEnvironments": True})
+    return {"email": email, "password": PASSWORD}
+
+
+# Operations that hardly any drawn body gets through, although the description
+# allows it: method and path, and what makes a body that does. Every second right
+# body gives way to such a one.
+BODIES = {
+    ("POST", "/api/auth/login"): login_body,
+    ("POST", "/api/users"): lambda: {
+        "email": f"{name()}@example.org",
+        "password": PASSWORD,
+        "environmentIds": existing_environments(),
+    },
+    ("POST", "/api/admin/service-accounts"): lambda: {
+        "name": f"body-{next(numbers)}",
+        "environmentIds": existing_environments(),
+    },
+    ("POST", "/api/admin/tokens"): lambda: {
+        "name": name(),
+        "role": "viewer",
+        "ownerServiceAccountId": service_account(),
+        "environmentIds": existing_environments(),
+        "expiresInDays": 30,
+    },
+    ("PATCH", "/api/users/{id}"): lambda: {
+        "role": "operator",
+        "environmentIds": existing_environments(),
+    },
+    ("PATCH", "/api/admin/service-accounts/{id}"): lambda: {
+        "role": "viewer",
+        "environmentIds": existing_environments(),
+    },
+}
+
+made_once = {}
+
+
+def row(prefix, makers, changes):
+    turn = next(numbers) % len(makers)
+    if changes:
+        return makers[turn]()
+    if (prefix, turn) not in made_once:
+        made_once[prefix, turn] = makers[turn]()
+    return made_once[prefix, turn]
+
+
+def wrong_on_purpose(case, location):
+    return case.meta is None or case.meta.is_negative_at(location)
+
+
+TAGS = re.compile(r'\*|(W/)?"[!#-~]*"([ \t]*,[ \t]*(W/)?"[!#-~]*")*')
+
+
+def mend_if_match(case):
+    """The coverage phase takes the quotes off the header that all its cases share."""
+    given = (case.headers or {}).get("If-Match")
+    if given is None or case.meta is None or case.meta.phase.name != TestPhase.COVERAGE:
+        return
+    its_own = case.meta.phase.data.parameter == "If-Match" and case.meta.generation.mode.is_negative
+    if not its_own and not TAGS.fullmatch(given):
+        case.headers["If-Match"] = ('"2"', '"1", "2"', "*", 'W/"2"')[next(numbers) % 4]
+
+
+@schemathesis.hook
+def before_call(context, case, kwargs):
+    mend_if_match(case)
+    operation = (case.method.upper(), case.operation.path)
+    if operation in ENDS_ITS_CREDENTIAL and "Authorization" in (case.headers or {}):
+        case.headers["Authorization"] = f"Bearer {ENDS_ITS_CREDENTIAL[operation]()}"
+    if operation in BODIES and not wrong_on_purpose(case, ParameterLocation.BODY):
+        if next(numbers) % 2:
+            case.body = BODIES[operation]()
+    if case.meta is None or case.meta.phase.name == TestPhase.STATEFUL:
+        return
+    if wrong_on_purpose(case, ParameterLocation.PATH) or next(numbers) % 4 == 0:
+        return
+    given_out = False
+    for prefix, parameter, makers in ROWS:
+        if case.operation.path == prefix or case.operation.path.startswith(prefix + "/"):
+            case.path_parameters[parameter] = row(prefix, makers, case.method.upper() != "GET")
+            given_out = True
+    if given_out and "session" in case.path_parameters:
+        case.path_parameters["session"] = session(case.path_parameters["id"])
+    if "version" in case.path_parameters:
+        case.path_parameters["version"] = 1 + next(numbers) % 2
+
+
+@schemathesis.hook
+def map_case(context, case):
+    # `If-Match` and `version` do not go together, and a description has no words
+    # for a rule between two parameters.
+    if "If-Match" in (case.headers or {}) and "version" in (case.query or {}):
+        del case.query["version"]
+    return case
