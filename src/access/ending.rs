@@ -1,6 +1,8 @@
 //! Ending credentials, inside a change: what has ended before the change is
 //! answered lets nobody in after it.
 
+use std::collections::HashMap;
+
 use crate::domain::{OwnerId, Role, SessionId, TokenId, UserId};
 use crate::store::{
     LastUses, ReadError, SessionHashes, Sessions, TokenHashes, TokenRow, Tokens, Tx, Used,
@@ -72,4 +74,17 @@ pub(super) fn tokens_of(
         }
     }
     Ok(found)
+}
+
+/// How many tokens each owner has.
+pub(super) fn tokens_by_owner(view: &impl View) -> Result<HashMap<OwnerId, usize>, ReadError> {
+    let mut counts = HashMap::new();
+    for row in view.scan::<Tokens>(&[], None) {
+        match row {
+            Ok((_, row)) => *counts.entry(row.owner).or_insert(0) += 1,
+            Err(ReadError::Damaged { .. }) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(counts)
 }

@@ -2,7 +2,7 @@
 //!
 //! Counted for each client network and for each account, whether there is such
 //! an account or not. From the configured number of failures on, each further
-//! one doubles the wait, from one second up to a limit. Requests are limited by
+//! one doubles the wait, from one second up to a limit; quiet halves the count. Requests are limited by
 //! `governor` (see `limits`); this counts failures instead, and forgets an
 //! account's when its owner gets in, which a rate limiter cannot.
 //!
@@ -125,6 +125,10 @@ impl<K: Copy + Eq + Hash> Counters<K> {
         if outlived(count, now) {
             *count = fresh;
         }
+        // Slips that come now and then, as from a whole office behind one
+        // address, must not add up.
+        let quiet = now.millis().saturating_sub(count.last.millis()) / (2 * self.longest);
+        count.failures >>= quiet.clamp(0, 31);
         count.failures = count.failures.saturating_add(1);
         count.last = now;
         count.wait = match count.failures.checked_sub(self.limit) {
@@ -170,12 +174,16 @@ mod tests {
         assert_eq!(counters.wait(&"k", at(59_999)), 1);
         assert_eq!(counters.wait(&"k", at(60_000)), 0);
         assert_eq!(counters.wait(&"k", at(-1_000_000)), 60_000);
-        counters.failed("k", at(FORGET_MILLIS));
-        assert_eq!(counters.wait(&"k", at(FORGET_MILLIS)), 0, "long ago is forgotten");
+        counters.failed("k", at(240_000));
+        // Twelve, halved twice, and one more.
+        assert_eq!(counters.wait(&"k", at(240_000)), 2000);
+        counters.failed("k", at(240_000 + FORGET_MILLIS));
+        let now = at(240_000 + FORGET_MILLIS);
+        assert_eq!(counters.wait(&"k", now), 0, "long ago is forgotten");
         for _ in 0..1000 {
-            counters.failed("k", at(FORGET_MILLIS));
+            counters.failed("k", now);
         }
-        assert_eq!(counters.wait(&"k", at(FORGET_MILLIS)), 60_000);
+        assert_eq!(counters.wait(&"k", now), 60_000);
     }
 
     #[test]

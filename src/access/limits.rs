@@ -12,7 +12,7 @@ use std::time::Duration;
 use governor::clock::{Clock, DefaultClock};
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 
-use crate::domain::Credential;
+use crate::domain::PrincipalKey;
 
 /// The limits of the configuration; 0 switches one off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,7 +46,7 @@ pub struct Limited {
 /// The counters.
 #[derive(Debug)]
 pub struct Limits {
-    principals: Option<PerMinute<Credential>>,
+    principals: Option<PerMinute<PrincipalKey>>,
     addresses: Option<PerMinute<IpAddr>>,
 }
 
@@ -60,8 +60,8 @@ impl Limits {
     }
 
     /// Counts a request with a valid credential.
-    pub fn count_principal(&self, credential: &Credential) -> Result<(), Limited> {
-        self.principals.as_ref().map_or(Ok(()), |limit| limit.count(credential))
+    pub fn count_principal(&self, principal: &PrincipalKey) -> Result<(), Limited> {
+        self.principals.as_ref().map_or(Ok(()), |limit| limit.count(principal))
     }
 
     /// Counts a request without one.
@@ -139,6 +139,6 @@ mod tests {
     fn zero_is_no_limit() {
         let limits = Limits::new(Rates { authenticated_per_minute: 0, anonymous_per_minute: 0 });
         assert!((0..1000).all(|_| limits.count_address([192, 0, 2, 1].into()).is_ok()));
-        assert!((0..1000).all(|_| limits.count_principal(&Credential::Host).is_ok()));
+        assert!((0..1000).all(|_| limits.count_principal(&PrincipalKey::Host).is_ok()));
     }
 }

@@ -74,7 +74,7 @@ pub struct Access {
     store: Arc<Store>,
     hasher: Hasher,
     passwords: Passwords,
-    failures: Failures,
+    failures: Arc<Failures>,
     uses: Uses,
     settings: Settings,
     clock: Arc<dyn Clock>,
@@ -88,7 +88,7 @@ impl Access {
             store: Arc::clone(&unlocked.store),
             passwords: Passwords::new(hasher.pepper(), settings.cost),
             hasher,
-            failures: Failures::new(settings.login_failures),
+            failures: Arc::new(Failures::new(settings.login_failures)),
             uses: Uses::default(),
             settings,
             clock,
@@ -148,17 +148,8 @@ impl Access {
         vault::session_principal(&*self.store, id, &row, now)
     }
 
-    /// A change on behalf of a permit's caller.
-    async fn commit<L: Level, T: Send + 'static>(
-        &self,
-        permit: &Permit<L>,
-        change: impl FnOnce(&mut Tx<'_>) -> Result<(T, Draft), Error> + Send + 'static,
-    ) -> Result<T, Error> {
-        let change = vault::guarded(permit, self.clock.now(), change);
-        self.store.commit(change).await.map_err(Error::from)
-    }
-
-    /// Likewise, for what ends something: it must not fail on a full disk.
+    /// A change on behalf of a permit's caller that may end something: that must
+    /// not fail on a full disk.
     async fn commit_from_reserve<L: Level, T: Send + 'static>(
         &self,
         permit: &Permit<L>,
@@ -176,6 +167,16 @@ impl Access {
     ) -> Result<T, Error> {
         let change = vault::guarded_once(permit, self.clock.now(), change);
         self.store.commit(change).await.map_err(Error::from)
+    }
+
+    /// Counts a wrong password, wherever it turns out to be one.
+    fn wrong_password(
+        &self,
+        account: [u8; 32],
+        ip: Option<std::net::IpAddr>,
+    ) -> impl FnOnce() + Send + 'static {
+        let (failures, clock) = (Arc::clone(&self.failures), Arc::clone(&self.clock));
+        move || failures.failed(&account, ip, clock.now())
     }
 
     /// Writes an audit row about something that was refused.

@@ -68,8 +68,9 @@ pub struct Cost {
     pub passes: u32,
 }
 
-/// Most that a stored row may ask for; the configuration's own limits.
-const MOST: Cost = Cost { memory_kib: 1 << 21, passes: 16 };
+/// Most that a stored row may ask for: the configuration's own limits, and not
+/// more memory than this unless the configuration itself says so.
+const MOST: Cost = Cost { memory_kib: 256 << 10, passes: 16 };
 /// How many may wait for a turn; more are refused as overload.
 const QUEUE: usize = 512;
 
@@ -120,12 +121,14 @@ impl Passwords {
     }
 
     /// Whether a password is the one of this row. Without a row it is not, at
-    /// the same cost.
+    /// the same cost. `wrong` is called if it is not, whether anybody still waits
+    /// for the outcome or not.
     pub async fn verify(
         &self,
         given: Password,
         row: Option<PasswordRow>,
         turn: Turn,
+        wrong: impl FnOnce() + Send + 'static,
     ) -> Result<(Verified, Turn), Error> {
         let pepper = Arc::clone(&self.pepper);
         let known = row.is_some();
@@ -135,15 +138,16 @@ impl Passwords {
         let present = self.cost;
         blocking(turn, move || {
             let cost = Cost { memory_kib: row.memory_kib, passes: row.passes };
-            let found = hash(&given, &row.salt, cost, &pepper)?;
+            let found = hash(&given, &row.salt, cost, (&pepper, present))?;
             let same: bool = found.ct_eq(&row.hash).into();
             if !(same && known) {
+                wrong();
                 return Ok(Verified::Wrong);
             }
             if cost == present {
                 return Ok(Verified::Right(None));
             }
-            renewed.hash = *hash(&given, &renewed.salt, present, &pepper)?;
+            renewed.hash = *hash(&given, &renewed.salt, present, (&pepper, present))?;
             Ok(Verified::Right(Some(renewed)))
         })
         .await
@@ -155,7 +159,7 @@ impl Passwords {
         let mut row = self.row(Random.bytes().map_err(Error::from)?, [0; 32]);
         let cost = self.cost;
         blocking(turn, move || {
-            row.hash = *hash(&new.0, &row.salt, cost, &pepper)?;
+            row.hash = *hash(&new.0, &row.salt, cost, (&pepper, cost))?;
             Ok(row)
         })
         .await
@@ -164,7 +168,7 @@ impl Passwords {
     /// The row of a new password, for callers without an async runtime.
     pub fn hash_blocking(&self, new: &NewPassword) -> Result<PasswordRow, Error> {
         let mut row = self.row(Random.bytes().map_err(Error::from)?, [0; 32]);
-        row.hash = *hash(&new.0, &row.salt, self.cost, &self.pepper)?;
+        row.hash = *hash(&new.0, &row.salt, self.cost, (&self.pepper, self.cost))?;
         Ok(row)
     }
 
@@ -189,9 +193,10 @@ fn hash(
     password: &Password,
     salt: &[u8; 16],
     cost: Cost,
-    pepper: &Zeroizing<[u8; 32]>,
+    (pepper, present): (&Zeroizing<[u8; 32]>, Cost),
 ) -> Result<Zeroizing<[u8; 32]>, Error> {
-    if cost.memory_kib > MOST.memory_kib || cost.passes > MOST.passes {
+    let most = MOST.memory_kib.max(present.memory_kib);
+    if cost.memory_kib > most || cost.passes > MOST.passes {
         return Err(Error::BadHash);
     }
     let params = Params::new(cost.memory_kib, cost.passes, 1, Some(32));
@@ -235,7 +240,8 @@ mod tests {
         let verify = |passwords: &Passwords, text: &str, row: Option<PasswordRow>| {
             runtime.block_on(async {
                 let turn = passwords.turn().await.unwrap();
-                let (verified, _) = passwords.verify(password(text), row, turn).await.unwrap();
+                let (verified, _) =
+                    passwords.verify(password(text), row, turn, || ()).await.unwrap();
                 verified == Verified::Right(None)
             })
         };
@@ -256,7 +262,10 @@ mod tests {
         let verify = |row: &PasswordRow| {
             runtime.block_on(async {
                 let turn = now.turn().await.unwrap();
-                now.verify(password("correct horse"), Some(row.clone()), turn).await.unwrap().0
+                now.verify(password("correct horse"), Some(row.clone()), turn, || ())
+                    .await
+                    .unwrap()
+                    .0
             })
         };
         let Verified::Right(Some(renewed)) = verify(&old) else { panic!("it fits") };
@@ -268,6 +277,8 @@ mod tests {
     fn a_tampered_row_cannot_ask_for_all_memory() {
         let row = PasswordRow { memory_kib: u32::MAX, passes: 1, salt: [0; 16], hash: [0; 32] };
         let cost = Cost { memory_kib: row.memory_kib, passes: row.passes };
-        assert!(hash(&password("x"), &row.salt, cost, &Zeroizing::new([0; 32])).is_err());
+        let present = Cost { memory_kib: 64, passes: 1 };
+        let pepper = Zeroizing::new([0; 32]);
+        assert!(hash(&password("x"), &row.salt, cost, (&pepper, present)).is_err());
     }
 }

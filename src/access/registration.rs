@@ -30,7 +30,7 @@ pub enum Registrant {
     Principal(Box<Principal>),
     /// Somebody on this machine.
     Local,
-    /// Somebody else, or somebody whose credential is not valid.
+    /// Somebody else, or somebody whose credential is not good.
     Stranger,
 }
 
@@ -49,8 +49,9 @@ impl Access {
         };
         let draft = Draft::by(actor, Action::AuthRegister, &client.origin, now);
         // Told before the hash is paid for; decided in the writer.
+        let known = matches!(by, Registrant::Principal(_));
         if let Err(refusal) = may_register(&*self.store, &by) {
-            return Err(self.refuse_registration(draft, refusal).await?);
+            return Err(self.refuse_registration(known, draft, refusal).await?);
         }
         let Registration { email, password, name } = new;
         let turn = self.passwords.turn().await?;
@@ -73,16 +74,27 @@ impl Access {
             Ok::<_, Error>((opening.told(id, &row), draft))
         };
         match self.store.commit(change).await.map_err(Error::from) {
-            Ok(session) => Ok(session),
-            Err(refusal) => Err(self.refuse_registration(recorded, refusal).await?),
+            Ok(session) => {
+                // Whoever runs this server should know who took it.
+                log::info!("the first user has registered: {}", session.user);
+                Ok(session)
+            }
+            Err(refusal) => Err(self.refuse_registration(known, recorded, refusal).await?),
         }
     }
 
-    async fn refuse_registration(&self, draft: Draft, refusal: Error) -> Result<Error, Error> {
+    /// A stranger's refusal leaves no row, like any other 401: it costs a
+    /// stranger nothing to bring about, and rows stay.
+    async fn refuse_registration(
+        &self,
+        known: bool,
+        draft: Draft,
+        refusal: Error,
+    ) -> Result<Error, Error> {
         let code = match &refusal {
+            _ if !known => return Ok(refusal),
             Error::RegistrationClosed | Error::Vault(vault::Error::Role { .. }) => "FORBIDDEN_ROLE",
             Error::Vault(vault::Error::Scope) => "FORBIDDEN_SCOPE",
-            Error::RegistrationNeedsToken => "UNAUTHORIZED",
             _ => return Ok(refusal),
         };
         self.record_refused(draft.refused(code)).await?;

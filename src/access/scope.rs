@@ -18,7 +18,7 @@ pub enum NewScope {
 
 impl NewScope {
     /// Most environments in a list, so that rows stay small.
-    pub const MOST: usize = 200;
+    pub const MOST: usize = 100;
 
     /// The scope, if every environment in it exists.
     pub(super) fn check(self, view: &impl View) -> Result<Scope, Error> {

@@ -9,7 +9,7 @@ use crate::domain::{
 use crate::store::{ReadError, ServiceAccountNames, ServiceAccountRow, ServiceAccounts, View};
 use crate::vault::{self, Administer, Permit, Random};
 
-use super::ending::{end_tokens, tokens_of};
+use super::ending::{end_tokens, tokens_by_owner, tokens_of};
 use super::scope::present;
 use super::users::{changed_scope, scope_text};
 use super::{Access, Error, NewScope};
@@ -44,8 +44,8 @@ fn info(
     view: &impl View,
     id: ServiceAccountId,
     row: ServiceAccountRow,
+    tokens: usize,
 ) -> Result<ServiceAccountInfo, ReadError> {
-    let tokens = tokens_of(view, OwnerId::ServiceAccount(id))?.len();
     Ok(ServiceAccountInfo {
         id,
         name: row.name,
@@ -74,10 +74,14 @@ impl Access {
         &self,
         _: &Permit<Administer>,
     ) -> Result<Vec<ServiceAccountInfo>, Error> {
+        let counts = tokens_by_owner(&*self.store)?;
         let mut listed = Vec::new();
         for found in self.store.scan::<ServiceAccounts>(&[], None) {
             match found {
-                Ok((id, row)) => listed.push(info(&*self.store, id, row)?),
+                Ok((id, row)) => {
+                    let tokens = counts.get(&OwnerId::ServiceAccount(id)).copied();
+                    listed.push(info(&*self.store, id, row, tokens.unwrap_or(0))?);
+                }
                 Err(damaged @ ReadError::Damaged { .. }) => {
                     log::error!("left out of a list: {damaged}");
                 }
@@ -96,7 +100,8 @@ impl Access {
     ) -> Result<ServiceAccountInfo, Error> {
         let id = parse(id)?;
         let row = self.store.get::<ServiceAccounts>(&id)?.ok_or_else(is_missing)?;
-        Ok(info(&*self.store, id, row)?)
+        let tokens = tokens_of(&*self.store, OwnerId::ServiceAccount(id))?.len();
+        Ok(info(&*self.store, id, row, tokens)?)
     }
 
     /// Creates a service account.
@@ -128,7 +133,7 @@ impl Access {
             tx.put::<ServiceAccountNames>(&name, &id);
             let details = json!({ "role": row.role, "scope": scope_text(&row.scope) });
             let draft = draft.on(id, Some(&name)).details(&details);
-            Ok((info(tx, id, row)?, draft))
+            Ok((info(tx, id, row, 0)?, draft))
         })
         .await
     }
@@ -144,7 +149,7 @@ impl Access {
         let id = parse(id)?;
         let now = self.clock.now();
         let draft = permit.draft(Action::ServiceAccountUpdate, now);
-        self.commit(permit, move |tx| {
+        self.commit_from_reserve(permit, move |tx| {
             let old = tx.get::<ServiceAccounts>(&id)?.ok_or_else(is_missing)?;
             let scope = patch.scope.map(|scope| scope.check(tx)).transpose()?;
             let mut new = ServiceAccountRow {
@@ -186,7 +191,8 @@ impl Access {
                 tx.put::<ServiceAccounts>(&id, &new);
             }
             let draft = draft.on(id, Some(old.name.as_str())).details(&details);
-            Ok((info(tx, id, new)?, draft))
+            let tokens = tokens_of(tx, owner)?.len();
+            Ok((info(tx, id, new, tokens)?, draft))
         })
         .await
     }

@@ -101,9 +101,11 @@ impl Opening {
 /// Removes a few sessions that have outlived their time, the oldest first.
 fn sweep(tx: &mut Tx<'_>, now: Timestamp) -> Result<(), ReadError> {
     let mut outlived = Vec::new();
-    for found in tx.scan::<Sessions>(&[], None).take(SWEEP) {
+    for found in tx.scan::<Sessions>(&[], None).take(8 * SWEEP) {
         match found {
-            Ok((id, row)) if row.expires_at <= now => outlived.push((row.user, id)),
+            Ok((id, row)) if row.expires_at <= now && outlived.len() < SWEEP => {
+                outlived.push((row.user, id));
+            }
             Ok(_) | Err(ReadError::Damaged { .. }) => {}
             Err(error) => return Err(error),
         }
@@ -147,11 +149,9 @@ impl Access {
         let found = self.user_by_email(&folded)?;
         let enabled = found.as_ref().filter(|(_, row)| !row.disabled);
         let stored = enabled.map(|(_, row)| row.password.clone());
-        let (verified, turn) = self.passwords.verify(password, stored, turn).await?;
+        let wrong = self.wrong_password(account, ip);
+        let (verified, turn) = self.passwords.verify(password, stored, turn, wrong).await?;
         let now = self.clock.now();
-        if verified == Verified::Wrong {
-            self.failures.failed(&account, ip, now);
-        }
         drop(turn);
         let label = found.as_ref().map(|(id, row)| vault::label(*id, row));
         let draft = |actor| Draft::by(actor, Action::AuthLogin, &client.origin, now);
@@ -212,7 +212,14 @@ impl Access {
             return Ok(None);
         }
         let Some(id) = self.store.get::<UserEmails>(&folded.to_owned())? else { return Ok(None) };
-        Ok(self.store.get::<Users>(&id)?.map(|row| (id, row)))
+        match self.store.get::<Users>(&id) {
+            // To whoever asks, it is nobody's.
+            Err(damaged @ ReadError::Damaged { .. }) => {
+                log::error!("{id}: {damaged}");
+                Ok(None)
+            }
+            found => Ok(found?.map(|row| (id, row))),
+        }
     }
 
     /// Ends the caller's own session.
@@ -240,7 +247,15 @@ impl Access {
         let now = self.clock.now();
         let mut listed = Vec::new();
         for id in sessions_of(&*self.store, user)?.into_iter().rev() {
-            let Some(row) = self.store.get::<Sessions>(&id)? else { continue };
+            let row = match self.store.get::<Sessions>(&id) {
+                Ok(Some(row)) => row,
+                Ok(None) => continue,
+                Err(damaged @ ReadError::Damaged { .. }) => {
+                    log::error!("left out of a list: {damaged}");
+                    continue;
+                }
+                Err(error) => return Err(error.into()),
+            };
             let seen = self.uses.last(&self.store, Used::Session(id))?.unwrap_or(row.created_at);
             let idle = now.millis().saturating_sub(seen.millis());
             if row.expires_at <= now || idle >= self.settings.session_idle_millis {

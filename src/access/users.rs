@@ -201,7 +201,7 @@ impl Access {
             self.record_refused(draft.refused("FORBIDDEN_ROLE")).await?;
             return Err(vault::Error::Role { needed: Role::Admin }.into());
         }
-        self.commit(permit, move |tx| {
+        self.commit_from_reserve(permit, move |tx| {
             let old = tx.get::<Users>(&id)?.ok_or_else(is_missing)?;
             let new = patched(tx, &old, patch)?;
             if administers(&old) && !administers(&new) {
@@ -258,9 +258,9 @@ impl Access {
             let own = self.passwords.turn().await?;
             allowed().map_err(Error::Limited)?;
             let stored = Some(row.password.clone());
-            let (found, own) = self.passwords.verify(current, stored, own).await?;
+            let wrong = self.wrong_password(account, ip);
+            let (found, own) = self.passwords.verify(current, stored, own, wrong).await?;
             if found == Verified::Wrong {
-                self.failures.failed(&account, ip, self.clock.now());
                 drop(own);
                 self.record_refused(draft.refused("VALIDATION_ERROR")).await?;
                 return Err(Error::WrongPassword);
@@ -275,7 +275,7 @@ impl Access {
         let (password, turn) = self.passwords.hash(new, turn).await?;
         drop(turn);
         let now = self.clock.now();
-        self.commit_once(permit, move |tx| {
+        let change = vault::guarded_once(permit, now, move |tx: &mut Tx<'_>| {
             let mut row = tx.get::<Users>(&id)?.ok_or_else(is_missing)?;
             // It may have been changed since it was checked.
             if verified.is_some_and(|verified| verified != row.password) {
@@ -286,9 +286,9 @@ impl Access {
             tx.put::<Users>(&id, &row);
             let (sessions, tokens) = Self::end_all(tx, id)?;
             let details = json!({ "endedSessions": sessions, "endedTokens": tokens });
-            Ok(((), draft.details(&details)))
-        })
-        .await?;
+            Ok::<_, Error>(((), draft.details(&details)))
+        });
+        self.store.commit_from_reserve(change).await.map_err(Error::from)?;
         self.failures.forget(&account);
         Ok(())
     }
@@ -387,11 +387,16 @@ pub(super) fn changed_scope(old: &Scope, new: &Scope) -> Vec<&'static str> {
     }
 }
 
+/// Longest list in the details of an audit row; longer ones are counted. Rows
+/// have to stay small: see `store::CHUNK_BYTES`.
+const LISTED: usize = 20;
+
 /// A scope in the details of an audit row.
 pub(super) fn scope_text(scope: &Scope) -> Value {
     match scope {
         Scope::All => json!("all"),
-        Scope::Environments(list) => json!(list),
+        Scope::Environments(list) if list.len() <= LISTED => json!(list),
+        Scope::Environments(list) => json!({ "environments": list.len() }),
     }
 }
 

@@ -9,7 +9,7 @@ use super::{
 };
 
 /// Whose token it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum OwnerId {
     /// The operator of the host: the token of the first start, and those that
     /// were made with it.

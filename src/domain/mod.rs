@@ -28,6 +28,6 @@ pub use name::{
 };
 pub use network::Network;
 pub use origin::{Origin, RequestId};
-pub use principal::{Credential, Owner, Principal, Role, Scope, UserLabel};
+pub use principal::{Credential, Owner, Principal, PrincipalKey, Role, Scope, UserLabel};
 pub use secret::{RevealMode, SecretInfo, VarInfo, Version, VersionInfo};
 pub use time::{Clock, SystemClock, Timestamp};

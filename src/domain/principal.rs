@@ -54,6 +54,11 @@ impl Scope {
         }
     }
 
+    /// Whether it reaches wherever another one does.
+    pub fn contains(&self, other: &Scope) -> bool {
+        self.intersection(other) == *other
+    }
+
     /// Where both of two scopes reach.
     #[must_use]
     pub fn intersection(&self, other: &Scope) -> Scope {
@@ -76,6 +81,31 @@ pub enum Credential {
     Token(TokenId),
     /// A session of a user, by token or by cookie.
     Session(SessionId),
+}
+
+/// Tells principals apart: each API token is one of its own, and all sessions
+/// of a user are that user.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum PrincipalKey {
+    /// The server itself.
+    Host,
+    /// An API token.
+    Token(TokenId),
+    /// A user in person.
+    User(UserId),
+    /// A session that belongs to no user; there is none such.
+    Session(SessionId),
+}
+
+impl fmt::Display for PrincipalKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Host => f.write_str("host"),
+            Self::Token(id) => id.fmt(f),
+            Self::User(id) => id.fmt(f),
+            Self::Session(id) => id.fmt(f),
+        }
+    }
 }
 
 /// A user as audit rows name it: copied, so that the row outlives the user.
@@ -124,6 +154,16 @@ impl Principal {
             name: "coffer".to_owned(),
             role: Role::Admin,
             scope: Scope::All,
+        }
+    }
+
+    /// Tells it from other principals.
+    pub fn key(&self) -> PrincipalKey {
+        match (&self.credential, self.user_id()) {
+            (Credential::Host, _) => PrincipalKey::Host,
+            (Credential::Token(id), _) => PrincipalKey::Token(*id),
+            (Credential::Session(_), Some(user)) => PrincipalKey::User(user),
+            (Credential::Session(id), None) => PrincipalKey::Session(*id),
         }
     }
 

@@ -86,11 +86,9 @@ pub(super) async fn login(visit: Visit<LoginBody>) -> Result<Answer, ApiError> {
 pub(super) async fn register(visit: Visit<RegisterBody>) -> Result<Answer, ApiError> {
     let client = client(&visit);
     let Visit { state, body, request, .. } = visit;
-    let by = match credential::shown(&request) {
-        Some(_) => match authenticated(&request)? {
-            Some(principal) => Registrant::Principal(Box::new(principal)),
-            None => Registrant::Stranger,
-        },
+    let by = match authenticated(&request)? {
+        Some(principal) => Registrant::Principal(Box::new(principal)),
+        None if credential::is_tried(&request) => Registrant::Stranger,
         None if credential::is_local(&request) => Registrant::Local,
         None => Registrant::Stranger,
     };

@@ -162,12 +162,16 @@ where
         let state = state(&request).clone();
         let origin = origin(&request, &id);
         let limit = state.body_bytes.min(VISIT_BYTES);
+        // Counted before anything of the body is kept; told after its form.
+        let counted = count_stranger(&state, &origin);
         let read = async {
             let declared = form::check(request.headers(), limit)?;
-            form::read(&mut payload, declared, limit, true).await
+            form::read(&mut payload, declared, limit, counted.is_ok()).await
         };
         let read: Result<Body, ApiError> = read.await;
-        count_stranger(&state, &origin)?;
+        if read.is_ok() {
+            counted?;
+        }
         let body = match read {
             Ok(body) => body,
             Err(error) => {
@@ -206,7 +210,7 @@ async fn identify(
     let read: Result<_, ApiError> = read.await;
     match read {
         Ok((Some(principal), body)) => {
-            state.limits.count_principal(&principal.credential)?;
+            state.limits.count_principal(&principal.key())?;
             Ok((principal, body))
         }
         Ok((None, _)) => {
@@ -285,7 +289,7 @@ pub(super) fn authenticated(request: &HttpRequest) -> Result<Option<Principal>, 
 pub(super) fn count_anybody(request: &HttpRequest, origin: &Origin) -> Result<(), ApiError> {
     let state = state(request);
     match authenticated(request)? {
-        Some(principal) => state.limits.count_principal(&principal.credential)?,
+        Some(principal) => state.limits.count_principal(&principal.key())?,
         None => count_stranger(state, origin)?,
     }
     Ok(())

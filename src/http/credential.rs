@@ -7,8 +7,8 @@
 //! would leave it open which one counts.
 
 use actix_web::HttpRequest;
-use actix_web::http::Method;
 use actix_web::http::header::{AUTHORIZATION, COOKIE, HOST, HeaderMap, HeaderName, HeaderValue};
+use actix_web::http::{Method, Version};
 
 use super::call::state;
 
@@ -21,6 +21,9 @@ const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto")
 const BY_PROXY: [&str; 6] =
     ["x-forwarded-for", "forwarded", "via", "x-real-ip", "x-forwarded-host", "x-forwarded-proto"];
 
+/// What a browser adds to what a page sends.
+const BY_PAGE: [&str; 2] = ["origin", "sec-fetch-site"];
+
 /// The credential, if the request shows one that counts.
 pub(super) fn shown(request: &HttpRequest) -> Option<&str> {
     let headers = request.headers();
@@ -29,6 +32,11 @@ pub(super) fn shown(request: &HttpRequest) -> Option<&str> {
     }
     let reads = [Method::GET, Method::HEAD].contains(request.method());
     cookie(headers).filter(|_| reads || is_page(headers))
+}
+
+/// Whether the request shows anything at all, good or bad.
+pub(super) fn is_tried(request: &HttpRequest) -> bool {
+    request.headers().contains_key(AUTHORIZATION) || cookie(request.headers()).is_some()
 }
 
 /// What to do about a credential that is missing.
@@ -91,12 +99,18 @@ fn has_trusted_peer(request: &HttpRequest) -> bool {
     peer.is_some_and(|peer| trusted.iter().any(|network| network.contains(peer)))
 }
 
-/// Whether the request was surely made on this machine: it comes from the
-/// loopback interface, no proxy had it in its hands, and it was made for a name
-/// of this machine. The last keeps out pages whose own name was made to lead
-/// here (DNS rebinding).
+/// Whether the request was made on this machine, as far as that can be told: it
+/// comes from the loopback interface, no proxy had it in its hands (one that adds
+/// no header at all mostly speaks HTTP/1.0), no page sent it, and it was made for
+/// a name of this machine. The last keeps out pages whose own name was made to
+/// lead here (DNS rebinding).
 pub(super) fn is_local(request: &HttpRequest) -> bool {
     let headers = request.headers();
+    if request.version() < Version::HTTP_11
+        || BY_PAGE.iter().any(|name| headers.contains_key(*name))
+    {
+        return false;
+    }
     let loopback = request.peer_addr().is_some_and(|peer| peer.ip().to_canonical().is_loopback());
     let forwarded = BY_PROXY.iter().any(|name| headers.contains_key(*name));
     let host = headers.get(HOST).and_then(|value| value.to_str().ok()).unwrap_or_default();

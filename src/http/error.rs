@@ -236,7 +236,9 @@ impl From<access::Error> for ApiError {
             E::WrongPassword => Self::invalid("currentPassword is not the password in force")
                 .field("currentPassword"),
             E::PasswordNeeded => {
-                Self::invalid("currentPassword is required").field("currentPassword")
+                Self::invalid("currentPassword is required").field("currentPassword").hint(
+                    "Only an admin who changes somebody else's password can do without it.",
+                )
             }
             E::RegistrationClosed => {
                 Self::new(Code::ForbiddenRole, "Registration is closed: there is a user already.")

@@ -1,7 +1,8 @@
 //! The form of a request: what can be refused before anybody asks who sent it.
 //!
 //! Owns: reading a body, within its limit and its deadline.
-//! Must never: look at what a body says, or keep one whose sender is unknown.
+//! Must never: look at what a body says; keep one whose sender is unknown, but
+//! for a short one on the few routes that take anybody's.
 
 use std::time::Duration;
 

@@ -131,6 +131,11 @@ impl<'a> Members<'a> {
         Some(taken)
     }
 
+    /// Whether the member is there and is not `null`.
+    pub fn has_more_than_null(&self, name: &str) -> bool {
+        self.find(name).is_some_and(|raw| raw.get() != "null")
+    }
+
     /// Whether the member is there, whatever it is.
     pub fn has(&self, name: &str) -> bool {
         self.find(name).is_some()

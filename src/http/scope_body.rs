@@ -39,7 +39,7 @@ pub(super) fn scope(members: &mut Members<'_>) -> Option<NewScope> {
 
 /// Likewise, for something that is new and has no scope yet.
 pub(super) fn required_scope(members: &mut Members<'_>) -> Option<NewScope> {
-    if !members.has("allEnvironments") && !members.has("environmentIds") {
+    if !members.has("allEnvironments") && !members.has_more_than_null("environmentIds") {
         members.problem("allEnvironments", "is required, or environmentIds");
     }
     scope(members)

@@ -35,7 +35,7 @@ pub(super) struct CreateServiceAccount {
     #[schema(value_type = Option<bool>, nullable = false, rename = "allEnvironments")]
     all_environments: (),
     /// Otherwise these.
-    #[schema(value_type = Option<Vec<String>>, max_items = 200, rename = "environmentIds")]
+    #[schema(value_type = Option<Vec<String>>, max_items = 100, rename = "environmentIds")]
     scope: NewScope,
 }
 
@@ -52,7 +52,7 @@ pub(super) struct PatchServiceAccount {
     role: (),
     #[schema(value_type = Option<bool>, nullable = false, rename = "allEnvironments")]
     all_environments: (),
-    #[schema(value_type = Option<Vec<String>>, max_items = 200, rename = "environmentIds")]
+    #[schema(value_type = Option<Vec<String>>, max_items = 100, rename = "environmentIds")]
     environment_ids: (),
     /// `true` ends its tokens.
     #[schema(value_type = Option<bool>, nullable = false)]

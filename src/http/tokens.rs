@@ -34,7 +34,7 @@ pub(super) struct CreateToken {
     #[schema(value_type = Option<bool>, nullable = false, rename = "allEnvironments")]
     all_environments: (),
     /// Otherwise these.
-    #[schema(value_type = Option<Vec<String>>, max_items = 200, rename = "environmentIds")]
+    #[schema(value_type = Option<Vec<String>>, max_items = 100, rename = "environmentIds")]
     scope: NewScope,
     /// Its owner, if that is a user. Without an owner it is the caller's.
     #[schema(value_type = Option<String>, rename = "ownerUserId")]

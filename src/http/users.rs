@@ -41,7 +41,7 @@ pub(super) struct CreateUser {
     #[schema(value_type = Option<bool>, nullable = false, rename = "allEnvironments")]
     all_environments: (),
     /// Otherwise these.
-    #[schema(value_type = Option<Vec<String>>, max_items = 200, rename = "environmentIds")]
+    #[schema(value_type = Option<Vec<String>>, max_items = 100, rename = "environmentIds")]
     scope: crate::access::NewScope,
 }
 
@@ -58,7 +58,7 @@ pub(super) struct PatchUser {
     role: (),
     #[schema(value_type = Option<bool>, nullable = false, rename = "allEnvironments")]
     all_environments: (),
-    #[schema(value_type = Option<Vec<String>>, max_items = 200, rename = "environmentIds")]
+    #[schema(value_type = Option<Vec<String>>, max_items = 100, rename = "environmentIds")]
     environment_ids: (),
     /// `true` ends its sessions and tokens.
     #[schema(value_type = Option<bool>, nullable = false)]

@@ -9,8 +9,7 @@ use std::marker::PhantomData;
 
 use crate::audit::{Action, Draft};
 use crate::domain::{
-    Credential, EnvironmentId, EnvironmentName, Origin, Owner, Principal, RevealMode, Role, Scope,
-    Settings, Timestamp,
+    EnvironmentId, EnvironmentName, Origin, Principal, RevealMode, Role, Scope, Settings, Timestamp,
 };
 use crate::store::EnvironmentRow;
 
@@ -124,14 +123,9 @@ impl<L> Permit<L> {
         Standing::new(&self.caller.principal, now)
     }
 
-    /// Tells principals apart: all sessions of a user are that user.
+    /// Tells principals apart.
     pub(super) fn principal_key(&self) -> String {
-        match (&self.caller.principal.credential, &self.caller.principal.owner) {
-            (Credential::Token(id), _) => id.to_string(),
-            (Credential::Session(_), Owner::User(label)) => label.id.to_string(),
-            (Credential::Session(id), _) => id.to_string(),
-            (Credential::Host, _) => "host".to_owned(),
-        }
+        self.caller.principal.key().to_string()
     }
 
     /// Who was authorised.

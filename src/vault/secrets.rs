@@ -161,7 +161,9 @@ impl Vault {
         // The permit goes into the change, so the guard is written out here.
         let standing = permit.standing(now);
         let ticket = self.store.commit(move |tx| {
-            standing.check(tx)?;
+            if let Err(ended) = standing.check(tx) {
+                return Ok((Err(ended), draft.on(id, None).refused("UNAUTHORIZED")));
+            }
             let (draft, environment, row, place) = match about_secret(tx, id, draft.clone()) {
                 Ok(about) => about,
                 Err(damaged @ Error::Damaged(_)) => {

@@ -113,10 +113,10 @@ impl Standing {
                 None => None,
             },
         };
-        let same = present.is_some_and(|present| {
-            (present.role, &present.scope) == (self.principal.role, &self.principal.scope)
+        let stands = present.is_some_and(|present| {
+            present.role >= self.principal.role && present.scope.contains(&self.principal.scope)
         });
-        if same { Ok(()) } else { Err(Error::NoLongerValid) }
+        if stands { Ok(()) } else { Err(Error::NoLongerValid) }
     }
 }
 

@@ -75,7 +75,7 @@ impl Client {
             .timeout_recv_body(Some(Duration::from_secs(120)));
         // HTTP_PROXY is for other hosts: one that stood between this host and
         // itself would get the token.
-        let config = if place.is_loopback() { config.proxy(None) } else { config };
+        let config = if place.is_local() { config.proxy(None) } else { config };
         Self { agent: config.build().new_agent(), place }
     }
 

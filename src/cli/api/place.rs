@@ -91,6 +91,7 @@ pub(super) struct Place {
     https: bool,
     token: Zeroizing<String>,
     token_source: String,
+    local: bool,
 }
 
 impl Place {
@@ -116,7 +117,7 @@ impl Place {
         };
         let local = given.is_none() || is_loopback(&host);
         let (token, token_source) = token(local, config, variables)?;
-        Ok(Self { base, host, https, token, token_source })
+        Ok(Self { base, host, https, token, token_source, local })
     }
 
     pub fn base(&self) -> &str {
@@ -129,6 +130,11 @@ impl Place {
 
     pub fn is_loopback(&self) -> bool {
         is_loopback(&self.host)
+    }
+
+    /// Whether it is this host's own server.
+    pub fn is_local(&self) -> bool {
+        self.local
     }
 
     pub fn token(&self) -> &str {
