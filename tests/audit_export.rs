@@ -83,7 +83,7 @@ fn pages_together_are_the_whole_log_in_order_and_reading_them_leaves_no_row() {
     let last = whole.len() as u64;
     assert_eq!(seqs(&page(&app.admin(), &format!("afterSeq={}", last - 1))), [last]);
     assert_eq!(page(&app.admin(), &format!("afterSeq={last}")), [] as [Value; 0]);
-    assert_eq!(page(&app.admin(), &format!("afterSeq={}", u64::MAX)), [] as [Value; 0]);
+    assert_eq!(page(&app.admin(), &format!("afterSeq={}", (1_u64 << 53) - 1)), [] as [Value; 0]);
     // What comes later is behind what was copied.
     act_more(&app.admin());
     assert_eq!(seqs(&page(&app.admin(), &format!("afterSeq={last}"))), [last + 1]);

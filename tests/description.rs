@@ -526,7 +526,9 @@ fn the_headers_of_an_answer_are_described() {
         for (status, response) in operation["responses"].as_object().unwrap() {
             let mut expected = vec!["X-Request-Id"];
             match status.as_str() {
-                "200" if key.0 == "POST" => expected.push("Idempotent-Replayed"),
+                "200" if key.0 == "POST" && operation["security"].is_array() => {
+                    expected.push("Idempotent-Replayed")
+                }
                 "401" => expected.push("WWW-Authenticate"),
                 "429" => expected.extend([
                     "Retry-After",
@@ -598,6 +600,8 @@ fn the_answer_to_a_creation_links_to_what_takes_its_id() {
     }
     let missed: Vec<_> =
         operations.keys().filter(|key| key.1.contains('{') && !linked.contains(key)).collect();
+    // No creation's answer names a session.
+    let missed: Vec<_> = missed.into_iter().filter(|key| !key.1.contains("{session}")).collect();
     assert!(missed.is_empty(), "{missed:?}");
 }
 

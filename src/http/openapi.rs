@@ -32,6 +32,8 @@ use super::table::{Access, Endpoint, Parameter, Success, TargetKind};
 
 const JSON: &str = "application/json";
 const BEARER: &str = "bearer";
+/// Answers with its own shape when it fails, and is not counted.
+const HEALTH: &str = "/health";
 
 const DESCRIPTION: &str = "A secrets server. A secret marked `neverReveal` goes in and never comes out. \
 Every answer carries `X-Request-Id`; a client may send its own (1 to 64 characters `[A-Za-z0-9._-]`). \
@@ -175,15 +177,15 @@ fn responses(endpoint: &Endpoint) -> utoipa::openapi::Responses {
     };
     let success = ContentBuilder::new().schema(content.1).build();
     let mut done = ResponseBuilder::new().description("Done.").content(content.0, success);
-    if endpoint.info.method == Method::POST {
+    if endpoint.info.method == Method::POST && endpoint.info.access != Access::Public {
         let replayed = words(["true"]).build();
         done = header(done, "Idempotent-Replayed", "It was done before, and not again.", replayed);
     }
     let mut all = ResponsesBuilder::new().response("200", with_request_id(done));
     for (status, codes) in errors(endpoint) {
         // A health check that fails answers with the shape of one that does not.
-        let (name, what) = match (&endpoint.success, endpoint.info.access) {
-            (Success::Json(name, _), Access::Public) if status == 503 => {
+        let (name, what) = match &endpoint.success {
+            Success::Json(name, _) if status == 503 && endpoint.info.path == HEALTH => {
                 (name.clone(), "Nothing can be written.".to_owned())
             }
             _ => (ErrorBody::name().into(), format!("`{}`", codes.join("`, `"))),
@@ -216,7 +218,7 @@ fn codes(endpoint: &Endpoint) -> Vec<Code> {
     let Access::Principal { role, target } = endpoint.info.access else {
         // 400: a body that does not arrive, although nothing looks at it.
         codes.extend([Code::Validation, Code::PayloadTooLarge, Code::UnsupportedMediaType]);
-        if endpoint.info.path != "/health" {
+        if endpoint.info.path != HEALTH {
             // To count a request is to look whose it is, which can fail.
             codes.extend([Code::RateLimited, Code::Internal]);
         }

@@ -16,7 +16,12 @@ struct Leads {
     parameters: &'static [(&'static str, &'static str)],
 }
 
-const LEADS: [Leads; 5] = [
+const LEADS: [Leads; 6] = [
+    Leads {
+        from: "/api/admin/tokens",
+        to: "/api/admin/tokens/{id}",
+        parameters: &[("id", "$response.body#/tokenRecord/id")],
+    },
     Leads {
         from: "/api/users",
         to: "/api/users/{id}",
@@ -117,6 +122,10 @@ fn links(paths: &Value, leads: &Leads) -> Value {
     };
     let mut links = Map::new();
     for (path, item) in paths.as_object().into_iter().flatten().filter(|(path, _)| below(path)) {
+        if path.contains("{session}") {
+            // No creation's answer names a session.
+            continue;
+        }
         let taken =
             leads.parameters.iter().filter(|(name, _)| path.contains(&format!("{{{name}}}")));
         let parameters: Map<_, _> =
