@@ -147,8 +147,8 @@ where
     }
 }
 
-/// Likewise, for what a client may ask to have done once; see
-/// [`receipts`](super::receipts).
+/// Likewise, for what a client may ask to have done once; see the module
+/// `receipts`.
 pub fn guarded_once<L, T, E, F>(
     permit: &Permit<L>,
     now: Timestamp,
