@@ -87,8 +87,8 @@ enum Command {
 
 /// What `coffer --help` says below everything else.
 const HELP_ABOUT_SERVERS: &str = "\
-The commands besides serve, recover, key generate and key protect ask a running server: --url or COFFER_URL,
-else the one of this host's configuration. Their token is COFFER_TOKEN, else the
+The commands besides serve, recover, key generate and key protect ask a running
+server: --url or COFFER_URL, else the one of this host's configuration. Their token is COFFER_TOKEN, else the
 first token in the data directory of this host's server.
 
 Exit codes: 0 done; 1 failed; 2 wrong arguments or configuration.";
