@@ -26,6 +26,9 @@ pub(super) enum KeyCommand {
     Protect(ProtectArguments),
     /// The wrapping keys, and how far the last rotation is
     Status {
+        /// Return only when no rotation is under way
+        #[arg(long)]
+        wait: bool,
         #[command(flatten)]
         client: ClientArguments,
     },
@@ -98,7 +101,12 @@ struct Rotation {
 
 #[derive(Deserialize)]
 struct Begun {
-    rotation: Rotation,
+    rotation: BegunRotation,
+}
+
+#[derive(Deserialize)]
+struct BegunRotation {
+    key: u32,
 }
 
 #[derive(Deserialize)]
@@ -130,10 +138,9 @@ impl KeyCommand {
         match self {
             Self::Generate(arguments) => generate(&arguments),
             Self::Protect(arguments) => protect(&arguments),
-            Self::Status { client } => {
+            Self::Status { wait, client } => {
                 let (client, form) = client.connect()?;
-                let answer = client.get(PATH)?;
-                form.show(&answer, || Ok(shown(answer.read()?)))
+                show(&client, form, wait)
             }
             Self::Rotate(arguments) => rotate(arguments),
             Self::Retire { key, client } => {
@@ -209,33 +216,31 @@ fn rotate(arguments: RotateArguments) -> Result<(), Failure> {
     let (client, form) = arguments.client.connect()?;
     let answer = client.send_empty(&format!("{PATH}/rotate"))?;
     if arguments.wait {
-        return wait(&client, form, answer.read::<Begun>()?.rotation.key);
+        return show(&client, form, true);
     }
     form.show(&answer, || {
-        let Rotation { key, left, .. } = answer.read::<Begun>()?.rotation;
+        let BegunRotation { key } = answer.read::<Begun>()?.rotation;
         Ok(format!(
-            "key {key} is in force; {left} keys are being wrapped under it. `coffer key status` shows how far it is"
+            "key {key} is in force, and everything is being wrapped under it: coffer key status"
         ))
     })
 }
 
-/// Asks until the rotation that made `key` is finished.
-fn wait(client: &Client, form: Form, key: u32) -> Result<(), Failure> {
+/// Shows the keys; with `wait` once no rotation is under way, and on a terminal
+/// how far it is until then.
+fn show(client: &Client, form: Form, wait: bool) -> Result<(), Failure> {
     loop {
         let answer = client.get(PATH)?;
         let status: Status = answer.read()?;
-        let of_this = status.rotation.as_ref().filter(|rotation| rotation.key == key);
-        let Some(rotation) = of_this else {
-            return Err(Failure::failed(format!("another rotation took the place of key {key}'s"))
-                .hint("`coffer key status` shows how far it is."));
-        };
-        if rotation.finished_at.is_some() {
-            return form.show(&answer, || Ok(shown(status)));
+        match status.rotation.as_ref().filter(|rotation| rotation.finished_at.is_none()) {
+            Some(Rotation { rewrapped, left, .. }) if wait => {
+                if form == Form::Table {
+                    print(&format!("{rewrapped} done, {left} left"))?;
+                }
+                std::thread::sleep(ASK_AGAIN);
+            }
+            _ => return form.show(&answer, || Ok(shown(status))),
         }
-        if form == Form::Table {
-            print(&format!("{} done, {} left", rotation.rewrapped, rotation.left))?;
-        }
-        std::thread::sleep(ASK_AGAIN);
     }
 }
 

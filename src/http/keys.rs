@@ -6,7 +6,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::domain::{SecretId, Timestamp, Version};
-use crate::vault::{Administer, KeyInfo, KeyStatus, RotationInfo};
+use crate::vault::{Administer, KeyInfo, KeyStatus, RotationBegun, RotationInfo};
 
 use super::answer::Answer;
 use super::call::{Call, NoBody};
@@ -138,10 +138,27 @@ impl From<KeyStatus> for KeysAnswer {
     }
 }
 
-/// A rotation that has begun.
+/// What came of the request.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct RotationAnswer {
-    rotation: RotationItem,
+    pub rotation: BegunItem,
+}
+
+/// A rotation that has begun; `GET /api/admin/keys` shows how far it is.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = RotationBegun)]
+pub(super) struct BegunItem {
+    /// The wrapping key that it made, which is in force.
+    key: u32,
+    #[schema(value_type = String, format = DateTime)]
+    started_at: Timestamp,
+}
+
+impl From<RotationBegun> for BegunItem {
+    fn from(RotationBegun { key, started_at }: RotationBegun) -> Self {
+        Self { key, started_at }
+    }
 }
 
 pub(super) async fn status(call: Call<Administer, NoBody>) -> Result<Answer, ApiError> {

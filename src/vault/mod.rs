@@ -24,6 +24,7 @@ mod policy;
 mod random;
 mod receipts;
 mod retention;
+mod rewrap;
 mod rotation;
 mod secrets;
 mod service_keys;
@@ -45,7 +46,7 @@ pub use policy::{Administer, Caller, InScope, Level, Own, Permit, Read, Reveal, 
 pub use random::Random;
 pub use receipts::{HasOutcome, Known, Outcome, Receipt, Render};
 pub use retention::PruneError;
-pub use rotation::{KeyInfo, KeyStatus, RotationInfo};
+pub use rotation::{KeyInfo, KeyStatus, RotationBegun, RotationInfo};
 pub use secrets::{NewSecret, SecretPatch};
 pub use settings::SettingsPatch;
 pub use standing::{

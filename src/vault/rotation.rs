@@ -18,28 +18,22 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use serde_json::json;
 
 use crate::audit::{Action, Draft, ResourceType};
-use crate::domain::{Clock, Origin, Principal, SecretId, SecretKind, Timestamp, Version};
+use crate::domain::{Origin, Principal, SecretId, Timestamp, Version};
 use crate::store::{
-    Doomed, KeyId, Keys, ReadError, Rotation, RotationRow, SecretPlaces,
-    ServiceKeys as ServiceKeysTable, Store, Table, Tx, Versions, View,
+    KeyId, Keys, ReadError, Rotation, RotationRow, ServiceKeys as ServiceKeysTable, Table, Tx,
+    Versions, View,
 };
 
-use super::cipher::{self, Binding};
-use super::keyring::{Fingerprint, Keychain, Keyring};
-use super::lookup::locate;
-use super::secrets::binding;
+use super::keyring::{Fingerprint, Keyring};
+use super::receipts::{HasOutcome, Outcome};
+use super::rewrap::Sweep;
 use super::service_keys::ServiceKeys;
-use super::{Administer, Error, Permit, Random, Unavailable, Vault, guarded};
+use super::{Administer, Error, Permit, Unavailable, Vault, guarded_once};
 
-/// Versions that one write looks at. Reads wait while a write is applied.
-const GROUP_ROWS: usize = 100;
-/// How long the sweep waits when no write is taken.
-const PAUSE: Duration = Duration::from_millis(250);
 /// Versions that a status names; their number is always whole.
 const NAMED: usize = 20;
 
@@ -71,6 +65,15 @@ pub struct RotationInfo {
     pub rewrapped: u64,
     /// How many keys are wrapped under another key now.
     pub left: u64,
+}
+
+/// A rotation that has begun.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RotationBegun {
+    /// The key that it made, which is in force.
+    pub key: u32,
+    /// When.
+    pub started_at: Timestamp,
 }
 
 /// The wrapping keys, and how far the last rotation is.
@@ -187,38 +190,26 @@ impl Vault {
 
     /// Makes a new wrapping key under the current root key and begins, in the
     /// background, to wrap everything under it.
-    pub async fn rotate_keys(&self, permit: &Permit<Administer>) -> Result<RotationInfo, Error> {
+    pub async fn rotate_keys(&self, permit: &Permit<Administer>) -> Result<RotationBegun, Error> {
         let now = self.now();
         let draft = permit.draft(Action::KeyRotate, now);
         let begin = self.begin(now, draft, false);
-        let change = guarded(permit, now, begin);
+        let change = self.switching(guarded_once(permit, now, begin));
         let (store, sweep) = (Arc::clone(&self.store), self.sweep());
         // In a task of its own from the first write on: a client that goes away
         // must not stop it in between.
         let begun = tokio::spawn(async move {
-            let row = store.commit(change).await.map_err(Error::from)?;
+            let begun = store.commit(change).await.map_err(Error::from)?;
             drop(tokio::spawn(sweep.run()));
-            let counted = tokio::task::spawn_blocking(move || {
-                census(&*store, row.to).map(|census| (row, census))
-            });
-            Ok::<_, Error>(counted.await.map_err(|_| Error::Panicked)??)
+            Ok::<_, Error>(begun)
         });
-        let (row, census) = begun.await.map_err(|_| Error::Panicked)??;
-        let left = census.outside(row.to);
-        Ok(RotationInfo {
-            key: row.to.0,
-            started_at: row.started_at,
-            finished_at: None,
-            rewrapped: row.rewrapped,
-            left,
-        })
+        begun.await.map_err(|_| Error::Panicked)?
     }
 
     /// Destroys a wrapping key that nothing needs any more: without its row the
     /// root key does not give it.
     pub async fn retire_key(&self, permit: &Permit<Administer>, id: &str) -> Result<(), Error> {
-        let missing = Error::NotFound(ResourceType::Key);
-        let id = KeyId(id.parse().map_err(|_| missing)?);
+        let id = key_id(id).ok_or(Error::NotFound(ResourceType::Key))?;
         let draft = permit.draft(Action::KeyRetire, self.now());
         let keychain = Arc::clone(&self.keyring);
         self.commit_from_reserve(permit, move |tx| {
@@ -253,8 +244,9 @@ impl Vault {
         if in_force.is_some_and(|root| root != keyring.root()) {
             let now = self.now();
             let draft = Draft::new(Action::KeyRotate, &Principal::host(), &Origin::host(), now);
-            let begun = self.store.commit_from_reserve(self.begin(now, draft, true)).await;
-            match begun.map_err(Error::from) {
+            let begun =
+                self.store.commit_from_reserve(self.switching(self.begin(now, draft, true)));
+            match begun.await.map_err(Error::from) {
                 Ok(_) => log::info!(
                     "the root key is new: everything is wrapped under {} from here on",
                     keyring.root()
@@ -282,13 +274,13 @@ impl Vault {
         now: Timestamp,
         draft: Draft,
         again: bool,
-    ) -> impl FnOnce(&mut Tx<'_>) -> Result<(RotationRow, Draft), Error> + Send + use<> {
-        let (keychain, random) = (Arc::clone(&self.keyring), self.random);
+    ) -> impl FnOnce(&mut Tx<'_>) -> Result<(Begun, Draft), Error> + Send + use<> {
+        let (old, random) = (Arc::clone(&self.keyring), self.random);
         move |tx| {
             if stored(tx)?.is_some_and(|row| row.finished_at.is_none()) && !again {
                 return Err(Error::RotationUnderWay);
             }
-            let old = keychain.now();
+            let old = old.now();
             let (key, new) = old.with_new(random, now)?;
             let services = tx.get::<ServiceKeysTable>(&())?;
             let services =
@@ -308,8 +300,26 @@ impl Vault {
             let root = new.root().to_string();
             let details = json!({ "previous": old.active().0, "rootFingerprint": root });
             let draft = draft.on(new.active().0, None).details(&details);
-            keychain.change(new);
-            Ok((row, draft))
+            let begun = RotationBegun { key: new.active().0, started_at: now };
+            Ok((Begun { begun, keyring: new }, draft))
+        }
+    }
+
+    /// Puts the keys of a change in force, as the very last thing: a change that
+    /// is refused behind this would leave them in force without their row, and
+    /// what was wrapped under them could never be opened again.
+    fn switching<F>(
+        &self,
+        change: F,
+    ) -> impl FnOnce(&mut Tx<'_>) -> Result<(RotationBegun, Draft), Error> + Send + use<F>
+    where
+        F: FnOnce(&mut Tx<'_>) -> Result<(Begun, Draft), Error> + Send,
+    {
+        let keychain = Arc::clone(&self.keyring);
+        move |tx| {
+            let (Begun { begun, keyring }, draft) = change(tx)?;
+            keychain.change(keyring);
+            Ok((begun, draft))
         }
     }
 
@@ -323,44 +333,20 @@ impl Vault {
     }
 }
 
-/// Wraps everything under the key in force, some at a time. When the server
-/// stops first, its next start goes on.
-struct Sweep {
-    store: Arc<Store>,
-    keychain: Arc<Keychain>,
-    clock: Arc<dyn Clock>,
-    random: Random,
+/// A key's number as it is written in the one way there is.
+pub(super) fn key_id(text: &str) -> Option<KeyId> {
+    text.parse().ok().filter(|id: &u32| id.to_string() == text).map(KeyId)
 }
 
-impl Sweep {
-    async fn run(self) {
-        loop {
-            match self.step().await {
-                Ok(true) => return,
-                Ok(false) => {}
-                Err(Error::Unavailable(Unavailable::Overloaded | Unavailable::DiskNearlyFull)) => {
-                    tokio::time::sleep(PAUSE).await;
-                }
-                Err(Error::Unavailable(_)) => return,
-                Err(error) => {
-                    log::error!("a rotation stands still until the next start: {error}");
-                    return;
-                }
-            }
-        }
-    }
+/// What a rotation begins with, before its keys are in force.
+struct Begun {
+    begun: RotationBegun,
+    keyring: Keyring,
+}
 
-    /// One write; `true` when it was the last one.
-    async fn step(&self) -> Result<bool, Error> {
-        let (keychain, random) = (Arc::clone(&self.keychain), self.random);
-        let change = move |tx: &mut Tx<'_>| rewrap_some(tx, &keychain.now(), random);
-        if !self.store.finish(change).await.map_err(Error::from)? {
-            return Ok(false);
-        }
-        let now = self.clock.now();
-        let change = move |tx: &mut Tx<'_>| finish(tx, now);
-        self.store.commit_from_reserve(change).await.map_err(Error::from)?;
-        Ok(true)
+impl HasOutcome for Begun {
+    fn outcome(&self) -> Outcome<'_> {
+        Outcome::Rotation(&self.begun)
     }
 }
 
@@ -374,86 +360,4 @@ fn stored(view: &impl View) -> Result<Option<RotationRow>, ReadError> {
         }
         found => found,
     }
-}
-
-/// The rotation that is under way.
-fn under_way(tx: &Tx<'_>) -> Result<RotationRow, Error> {
-    let row = tx.get::<Rotation>(&())?.filter(|row| row.finished_at.is_none());
-    Ok(row.ok_or(ReadError::Damaged { table: Rotation::PREFIX })?)
-}
-
-/// Wraps some data keys again; `true` when there are none behind them.
-fn rewrap_some(tx: &mut Tx<'_>, keyring: &Keyring, random: Random) -> Result<bool, Error> {
-    let mut rotation = under_way(tx)?;
-    let cursor = rotation.cursor.map(|at| {
-        let mut bytes = Vec::new();
-        Versions::encode(&at, &mut bytes);
-        bytes
-    });
-    let readable = |found: &Result<_, ReadError>| !matches!(found, Err(ReadError::Damaged { .. }));
-    let found: Vec<_> = tx
-        .keys_after::<Versions>(&[], cursor.as_deref())
-        .filter(readable)
-        .take(GROUP_ROWS)
-        .collect::<Result<_, _>>()?;
-    for at in &found {
-        match rewrap_one(tx, keyring, random, *at) {
-            Ok(Rewrapped::Now) => rotation.rewrapped += 1,
-            Ok(Rewrapped::NotNeeded) => {}
-            Err(Error::Read(ReadError::Sled(error))) => return Err(ReadError::from(error).into()),
-            Err(Error::NoRandomness) => return Err(Error::NoRandomness),
-            Err(error) => {
-                let (id, version) = at;
-                log::error!("version {version} of {id} stays under its old key: {error}");
-                rotation.unopened += 1;
-            }
-        }
-    }
-    rotation.cursor = found.last().copied().or(rotation.cursor);
-    tx.put::<Rotation>(&(), &rotation);
-    Ok(found.len() < GROUP_ROWS)
-}
-
-enum Rewrapped {
-    Now,
-    NotNeeded,
-}
-
-fn rewrap_one(
-    tx: &mut Tx<'_>,
-    keyring: &Keyring,
-    random: Random,
-    (id, version): (SecretId, Version),
-) -> Result<Rewrapped, Error> {
-    let damaged = Error::Damaged(ResourceType::Secret);
-    let Some(mut row) = tx.get::<Versions>(&(id, version))? else { return Err(damaged) };
-    if row.data_key.key == keyring.active() {
-        return Ok(Rewrapped::NotNeeded);
-    }
-    // What is left of a deleted environment is being removed.
-    if let Some(place) = tx.get::<SecretPlaces>(&id)?
-        && tx.has::<Doomed>(&place.environment)?
-    {
-        return Ok(Rewrapped::NotNeeded);
-    }
-    let (place, secret) = locate::<SecretKind>(tx, id)?;
-    let bound = Binding { version, ..binding(&place, &secret) };
-    row.data_key = cipher::rewrap(keyring, random, &bound, &row.data_key)?;
-    tx.put::<Versions>(&(id, version), &row);
-    Ok(Rewrapped::Now)
-}
-
-/// The last write of a rotation.
-fn finish(tx: &mut Tx<'_>, now: Timestamp) -> Result<((), Draft), Error> {
-    let mut rotation = under_way(tx)?;
-    rotation.finished_at = Some(now);
-    tx.put::<Rotation>(&(), &rotation);
-    let RotationRow { to, rewrapped, unopened, .. } = rotation;
-    if unopened > 0 {
-        log::error!("{unopened} data keys do not open and stay under their old key");
-    }
-    log::info!("everything that opens is wrapped under key {} now", to.0);
-    let draft = Draft::new(Action::KeyRewrap, &Principal::host(), &Origin::host(), now);
-    let details = json!({ "rewrapped": rewrapped, "unopened": unopened });
-    Ok(((), draft.on(to.0, None).details(&details)))
 }
