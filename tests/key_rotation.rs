@@ -53,11 +53,11 @@ impl Stock {
 
     fn put(admin: &Client, number: usize) -> (String, Option<String>) {
         let value = format!("value {number}");
-        let never = number % 10 == 0;
+        let never = number.is_multiple_of(10);
         let body = json!({ "key": format!("K_{number}"), "value": value, "neverReveal": never });
         let made = admin.post("/api/environments/development/secrets", &body).expect(200);
         let id = made["secret"]["id"].as_str().unwrap().to_owned();
-        if number % 7 != 0 || never {
+        if !number.is_multiple_of(7) || never {
             return (id, (!never).then_some(value));
         }
         let value = format!("second value {number}");
