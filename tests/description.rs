@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use coffer::domain::Role;
 use coffer::http::{RouteAccess, TargetKind};
-use harness::{Client, Reply, Setup, TestApp, expect_log};
+use harness::{Client, Reply, Setup, TestApp, acts, expect_log};
 use serde_json::{Value, json};
 
 const SECRETS: &str = "/api/environments/development/secrets";
@@ -132,7 +132,7 @@ fn every_operation_has_a_success_schema_a_name_and_its_path_parameters() {
 fn takes_body(method: &str, path: &str) -> bool {
     method == "PATCH"
         || (method == "POST"
-            && ["/reset", "/activate", "/logout"].iter().all(|end| !path.ends_with(end)))
+            && ["/reset", "/activate", "/logout", "/rotate"].iter().all(|end| !path.ends_with(end)))
 }
 
 #[test]
@@ -372,6 +372,12 @@ fn account_answers(app: &TestApp) -> Vec<(&'static str, String, Reply)> {
     let token = made["tokenRecord"]["id"].as_str().unwrap();
     keep("DELETE", "/api/admin/tokens/{id}", admin.delete(&format!("{tokens}/{token}")));
     keep("DELETE", described, admin.delete(&account));
+    let keys = "/api/admin/keys";
+    keep("GET", keys, admin.get(keys));
+    keep("POST", "/api/admin/keys/rotate", admin.send("POST", "/api/admin/keys/rotate", None));
+    acts::rotated(&admin);
+    keep("GET", keys, admin.get(keys));
+    keep("DELETE", "/api/admin/keys/{id}", admin.delete("/api/admin/keys/1"));
     all
 }
 

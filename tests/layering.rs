@@ -20,7 +20,7 @@ fn law() -> BTreeMap<&'static str, &'static [&'static str]> {
 
 /// Crates that only some files may name: what may name them begins with one of these.
 const CRATES: [(&str, &[&str]); 12] = [
-    ("argon2", &["access/password.rs"]),
+    ("argon2", &["access/password.rs", "vault/passphrase.rs"]),
     ("governor", &["access/limits.rs"]),
     ("sled", &["store/"]),
     ("postcard", &["store/", "audit/"]),

@@ -6,7 +6,7 @@ mod harness;
 use std::collections::{BTreeMap, BTreeSet};
 
 use coffer::domain::{Role, Scope, Timestamp};
-use harness::{Client, Reply, Setup, TestApp};
+use harness::{Client, Reply, Setup, TestApp, acts};
 use serde_json::{Value, json};
 
 /// One route: method, path, action in the audit log, and the outcome for each
@@ -60,6 +60,10 @@ const ACCOUNT: &str = "/api/admin/service-accounts/{id}";
 const TOKENS: &str = "/api/admin/tokens";
 const TOKEN: &str = "/api/admin/tokens/{id}";
 
+const KEYS: &str = "/api/admin/keys";
+const ROTATE: &str = "/api/admin/keys/rotate";
+const KEY: &str = "/api/admin/keys/{id}";
+
 const TABLE: &[Line] = &[
     //                               none  viewer oper admin
     ("GET", "/health", "", "+++ ++++ ++++ ++++"),
@@ -112,6 +116,9 @@ const TABLE: &[Line] = &[
     ("GET", TOKENS, "token.list", "UUU RSSS RSSS +SSS"),
     ("POST", TOKENS, "token.create", "UUU RSSS RSSS +SSS"),
     ("DELETE", TOKEN, "token.delete", "UUU RSSS RSSS +SSS"),
+    ("GET", KEYS, "key.list", "UUU RSSS RSSS +SSS"),
+    ("POST", ROTATE, "key.rotate", "UUU RSSS RSSS +SSS"),
+    ("DELETE", KEY, "key.retire", "UUU RSSS RSSS +SSS"),
 ];
 
 const GARBAGE: &str = "cof_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
@@ -145,6 +152,8 @@ struct World {
     session: String,
     account: String,
     token: String,
+    /// A wrapping key that nothing needs.
+    key: String,
 }
 
 const PASS: &str = "a password for the matrix";
@@ -178,7 +187,10 @@ impl World {
             "ownerServiceAccountId": account,
         });
         let token = id(admin.post(TOKENS, &token).expect(200), "tokenRecord");
-        Self { number, environment, secret, var, user, email, session, account, token }
+        // A request may have begun one.
+        acts::rotated(admin);
+        let key = acts::rotate(admin).to_string();
+        Self { number, environment, secret, var, user, email, session, account, token, key }
     }
 
     /// What `{id}` stands for in a path.
@@ -187,6 +199,7 @@ impl World {
             VAR => &self.var,
             ACCOUNT => &self.account,
             TOKEN => &self.token,
+            KEY => &self.key,
             _ if path.starts_with(USERS) => &self.user,
             _ => &self.secret,
         }
@@ -251,6 +264,7 @@ impl World {
             ACCOUNT,
             // Not all of them: those of the principals note when they are used.
             &format!("{TOKENS}?ownerServiceAccountId={}", self.account),
+            KEYS,
         ];
         // One request id, so that refusals in the answers compare as well.
         let admin = admin.with("X-Request-Id", "snapshot");

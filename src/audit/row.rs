@@ -138,6 +138,14 @@ words! {
         AuditExport = "audit.export",
         /// Old rows of the audit log were dropped.
         AuditPrune = "audit.prune",
+        /// The wrapping keys were listed.
+        KeyList = "key.list",
+        /// A new wrapping key was made, and everything is wrapped again.
+        KeyRotate = "key.rotate",
+        /// Everything was wrapped again.
+        KeyRewrap = "key.rewrap",
+        /// A wrapping key was destroyed.
+        KeyRetire = "key.retire",
         /// The server made its data directory.
         ServerInitialize = "server.initialize",
         /// The server started.
@@ -170,6 +178,8 @@ words! {
         Token = "token",
         /// The audit log.
         Audit = "audit",
+        /// A wrapping key.
+        Key = "key",
         /// The server itself.
         Server = "server",
     }

@@ -138,7 +138,7 @@ fn export_stopped(config: &Config, variables: &Variables) -> Result<(), Failure>
 fn verify_stopped(config: &Config, variables: &Variables) -> Result<Verified, Failure> {
     logging::start(config.log_level);
     let stopped = Stopped::open(config, variables, ", or ask it, by --url or COFFER_URL")?;
-    let found = vault::verify_audit(&stopped.opened, &stopped.root_key)
+    let found = vault::verify_audit(&stopped.opened, stopped.given.roots())
         .map_err(|error| Stopped::failure(stopped.source(), &error))?;
     let verification = Verification {
         intact: found.broken.is_none(),

@@ -19,8 +19,10 @@ mod env;
 mod failure;
 mod first_user;
 mod harden;
+mod key;
 mod logging;
 mod offline;
+mod passphrase;
 mod recover;
 mod root_key;
 mod scope;
@@ -75,6 +77,9 @@ enum Command {
     /// The audit log: verify, export
     #[command(subcommand)]
     Audit(audit::AuditCommand),
+    /// Keys: generate, protect, status, rotate, retire
+    #[command(subcommand)]
+    Key(key::KeyCommand),
     /// A way back in, on the host of a stopped server
     #[command(subcommand)]
     Recover(recover::RecoverCommand),
@@ -82,8 +87,8 @@ enum Command {
 
 /// What `coffer --help` says below everything else.
 const HELP_ABOUT_SERVERS: &str = "\
-The commands besides serve and recover ask a running server: --url or COFFER_URL,
-else the one of this host's configuration. Their token is COFFER_TOKEN, else the
+The commands besides serve, recover, key generate and key protect ask a running
+server: --url or COFFER_URL, else the one of this host's configuration. Their token is COFFER_TOKEN, else the
 first token in the data directory of this host's server.
 
 Exit codes: 0 done; 1 failed; 2 wrong arguments or configuration.";
@@ -121,6 +126,7 @@ pub fn main() -> ExitCode {
         Some(Command::ServiceAccount(command)) => command.run(),
         Some(Command::Token(command)) => command.run(),
         Some(Command::Audit(command)) => command.run(),
+        Some(Command::Key(command)) => command.run(),
         Some(Command::Recover(command)) => command.run(),
     };
     match outcome {

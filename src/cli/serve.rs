@@ -33,14 +33,12 @@ pub enum ServeError {
     #[error("{0}")]
     RootKey(#[from] RootKeyError),
     /// The database stays closed.
-    #[error(
-        "{error}. The root key came from {source_name}; give the one that the database was made with."
-    )]
+    #[error("{error}. {remedy}")]
     Unlock {
         /// Why.
         error: UnlockError,
-        /// Where the root key came from.
-        source_name: String,
+        /// What to do.
+        remedy: String,
     },
     /// The token that the operator gave is none.
     #[error("COFFER_BOOTSTRAP_TOKEN: {0}")]
@@ -114,6 +112,10 @@ pub struct Prepared {
     keep_days: u32,
 }
 
+/// What to do about a database that stays closed for another reason than its
+/// root key.
+const STAYS_CLOSED: &str = "Nothing was changed; look at the disk, or restore a backup.";
+
 /// Opens everything. Not for use inside an async runtime.
 pub fn prepare(
     config: &Config,
@@ -132,9 +134,13 @@ pub fn prepare(
     let sealed_under = vault::sealed_under(&opened)?;
     let (root_key, source) = root_key::resolve(config, variables, sealed_under)?;
     let now = parts.clock.now();
-    let mut unlocked = vault::unlock(opened, &root_key, now)
-        .map_err(|error| ServeError::Unlock { error, source_name: source.to_string() })?;
-    drop(root_key);
+    let previous = root_key::previous(config, variables)?;
+    let roots = vault::RootKeys { current: &root_key, previous: previous.as_ref() };
+    let mut unlocked = vault::unlock(opened, roots, now).map_err(|error| {
+        let remedy = error.remedy(&source.to_string());
+        ServeError::Unlock { error, remedy: remedy.unwrap_or_else(|| STAYS_CLOSED.to_owned()) }
+    })?;
+    drop((root_key, previous));
     let credentials = access::Settings {
         cost: Cost { memory_kib: config.auth.argon2_memory_kib, passes: config.auth.argon2_passes },
         session_idle_millis: i64::from(config.auth.session_idle_minutes) * 60_000,
@@ -225,6 +231,7 @@ impl Prepared {
         let vault = &self.state.vault;
         record(vault, Action::ServerStart).await?;
         vault.finish_deletions()?;
+        vault.finish_rotation().await?;
         let more = prune(vault, self.keep_days, FIRST_BATCHES).await;
         let server =
             http::serve(self.listener, Arc::clone(&self.state)).map_err(ServeError::Http)?;

@@ -34,9 +34,13 @@ impl ConfigError {
 }
 
 /// Variables of ours that are no settings.
-const OTHER_VARIABLES: [&str; 9] = [
+const OTHER_VARIABLES: [&str; 13] = [
     "COFFER_ROOT_KEY",
     "COFFER_ROOT_KEY_FILE",
+    "COFFER_ROOT_KEY_PASSPHRASE_FILE",
+    "COFFER_PREVIOUS_ROOT_KEY",
+    "COFFER_PREVIOUS_ROOT_KEY_FILE",
+    "COFFER_PREVIOUS_ROOT_KEY_PASSPHRASE_FILE",
     "COFFER_BOOTSTRAP_TOKEN",
     "COFFER_ADMIN_EMAIL",
     "COFFER_ADMIN_PASSWORD",
@@ -358,6 +362,7 @@ mod tests {
         let mut read = with_file(&uncommented.join("\n")).unwrap();
         read.not_in_force.clear();
         assert!(read.keys.root_key_file.take().is_some());
+        assert!(read.keys.previous_root_key_file.take().is_some());
         assert_eq!(format!("{read:?}"), format!("{:?}", Config::default()));
         let as_it_is = with_file(file).unwrap();
         assert_eq!(format!("{as_it_is:?}"), format!("{:?}", Config::default()));

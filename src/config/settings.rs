@@ -41,6 +41,8 @@ pub struct Server {
 pub struct Keys {
     /// A file with the root key.
     pub root_key_file: Option<PathBuf>,
+    /// A file with the root key before it, while the root key changes.
+    pub previous_root_key_file: Option<PathBuf>,
 }
 
 /// `[bootstrap]`
@@ -187,6 +189,10 @@ pub(super) const SETTINGS: &[Setting] = settings! {
     [keys] {
         root_key_file: |config, raw| {
             config.keys.root_key_file = Some(path(raw)?);
+            Ok(())
+        },
+        previous_root_key_file: |config, raw| {
+            config.keys.previous_root_key_file = Some(path(raw)?);
             Ok(())
         },
     }

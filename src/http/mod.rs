@@ -21,6 +21,7 @@ mod environments;
 mod error;
 mod form;
 mod json;
+mod keys;
 mod list_cache;
 mod once;
 mod openapi;

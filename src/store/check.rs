@@ -2,7 +2,7 @@
 //! row has its index entry, nothing is left over. Reads everything; for
 //! diagnosis, not for requests.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 
 use crate::domain::{EnvironmentId, OwnerId};
@@ -11,10 +11,10 @@ use super::account_row::Used;
 use super::keyspace::Table;
 use super::row::{CountsRow, SecretPlace, VarPlace};
 use super::tables::{
-    AuditHead, AuditRows, AuditStart, Counts, Doomed, EnvironmentNames, Environments, LastUses,
-    SecretPlaces, Secrets, ServiceAccountNames, ServiceAccounts, SessionHashes, Sessions,
-    TokenHashes, Tokens, UserEmails, UserSessions, Users, ValueChunks, VarChunks, VarPlaces, Vars,
-    Versions,
+    AuditHead, AuditRows, AuditStart, Counts, Doomed, EnvironmentNames, Environments, Keys,
+    LastUses, Rotation, SecretPlaces, Secrets, ServiceAccountNames, ServiceAccounts, ServiceKeys,
+    SessionHashes, Sessions, TokenHashes, Tokens, UserEmails, UserSessions, Users, ValueChunks,
+    VarChunks, VarPlaces, Vars, Versions,
 };
 use super::view::{ReadError, View};
 
@@ -22,6 +22,7 @@ use super::view::{ReadError, View};
 /// name ids and keys, never values.
 pub fn check(view: &impl View) -> Result<Vec<String>, ReadError> {
     let mut check = Check { view, findings: Vec::new(), counts: BTreeMap::new() };
+    check.keys()?;
     check.environments()?;
     check.secrets()?;
     check.versions()?;
@@ -67,6 +68,31 @@ impl<V: View> Check<'_, V> {
     fn homeless(&mut self, id: &dyn Display, environment: EnvironmentId) -> Result<(), ReadError> {
         let doomed = self.view.has::<Doomed>(&environment)?;
         self.expect(doomed, || format!("{id} is in {environment}, which does not exist"));
+        Ok(())
+    }
+
+    /// Whatever is wrapped must be wrapped under a key that there is.
+    fn keys(&mut self) -> Result<(), ReadError> {
+        let keys: BTreeSet<_> = self.rows::<Keys>()?.into_iter().map(|(id, _)| id).collect();
+        let mut wrapped = Vec::new();
+        for (_, row) in self.rows::<ServiceKeys>()? {
+            wrapped.push((row.audit.key, "the audit key".to_owned()));
+            wrapped.push((row.token.key, "the token key".to_owned()));
+        }
+        for (_, row) in self.rows::<Rotation>()? {
+            wrapped.push((row.to, "what a rotation wraps".to_owned()));
+        }
+        for ((id, version), row) in self.rows::<Versions>()? {
+            // Nearly all are; the text is for those that are not.
+            if !keys.contains(&row.data_key.key) {
+                wrapped.push((row.data_key.key, format!("version {version} of {id}")));
+            }
+        }
+        for (key, what) in wrapped {
+            self.expect(keys.contains(&key), || {
+                format!("{what} is wrapped under key {}, which does not exist", key.0)
+            });
+        }
         Ok(())
     }
 

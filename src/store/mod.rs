@@ -25,16 +25,17 @@ pub use account_row::{PasswordRow, ServiceAccountRow, SessionRow, TokenRow, Used
 pub use check::check;
 pub use disk::{OpenError, Options};
 pub use keyspace::Table;
-pub use private::write_private;
+pub use private::{write_new_private, write_private};
 pub use row::{
-    Bytes, CHUNK_BYTES, CountsRow, EnvironmentRow, HeadRow, KeyId, KeyRow, ReceiptRow, SecretPlace,
-    SecretRow, ServiceKeysRow, StartRow, StoredAuditRow, VarPlace, VarRow, VersionRow, WrappedKey,
+    Bytes, CHUNK_BYTES, CountsRow, EnvironmentRow, HeadRow, KeyId, KeyRow, ReceiptRow, RotationRow,
+    SecretPlace, SecretRow, ServiceKeysRow, StartRow, StoredAuditRow, VarPlace, VarRow, VersionRow,
+    WrappedKey,
 };
 pub use tables::{
     AuditHead, AuditRows, AuditStart, Counts, Doomed, EnvironmentNames, Environments, Keys,
-    LastUses, ReceiptChunks, ReceiptTimes, Receipts, SecretPlaces, Secrets, ServiceAccountNames,
-    ServiceAccounts, ServiceKeys, SessionHashes, Sessions, TokenHashes, Tokens, UserEmails,
-    UserSessions, Users, ValueChunks, VarChunks, VarPlaces, Vars, Versions,
+    LastUses, ReceiptChunks, ReceiptTimes, Receipts, Rotation, SecretPlaces, Secrets,
+    ServiceAccountNames, ServiceAccounts, ServiceKeys, SessionHashes, Sessions, TokenHashes,
+    Tokens, UserEmails, UserSessions, Users, ValueChunks, VarChunks, VarPlaces, Vars, Versions,
 };
 pub use view::{ReadError, View};
 pub use writer::{CommitError, Tx};

@@ -22,10 +22,23 @@ pub fn write_private(path: &Path, line: &str) -> io::Result<()> {
     file.write_all(b"\n")?;
     file.sync_all()?;
     fs::rename(&half, path)?;
-    match path.parent() {
-        Some(directory) if !directory.as_os_str().is_empty() => {
-            fs::File::open(directory)?.sync_all()
-        }
-        _ => Ok(()),
-    }
+    sync_parent(path)
+}
+
+/// Likewise, to a file that must not be there yet.
+pub fn write_new_private(path: &Path, line: &str) -> io::Result<()> {
+    let mut options = fs::OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let mut file = options.open(path)?;
+    file.write_all(line.as_bytes())?;
+    file.write_all(b"\n")?;
+    file.sync_all()?;
+    sync_parent(path)
+}
+
+fn sync_parent(path: &Path) -> io::Result<()> {
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    fs::File::open(parent.unwrap_or(Path::new(".")))?.sync_all()
 }

@@ -18,12 +18,16 @@ mod environments;
 mod error;
 mod keyring;
 mod lookup;
+mod passphrase;
 mod plaintext;
 mod policy;
 mod random;
 mod receipts;
 mod retention;
+mod rewrap;
+mod rotation;
 mod secrets;
+mod service_keys;
 mod settings;
 mod standing;
 mod unlock;
@@ -34,13 +38,15 @@ mod versions;
 pub use audit_log::{AuditPage, AuditQuery, ExportedRow};
 pub use environments::NewEnvironment;
 pub use error::Error;
-pub use keyring::{BadRootKey, Fingerprint, RootKey, TokenKey};
+pub use keyring::{BadRootKey, Fingerprint, RootKey, RootKeys, TokenKey};
 pub use lookup::Page;
+pub use passphrase::{BadPassphrase, BadSealedKey, Passphrase, SealedRootKey};
 pub use plaintext::{Plaintext, Revealed};
 pub use policy::{Administer, Caller, InScope, Level, Own, Permit, Read, Reveal, Target, Write};
 pub use random::Random;
 pub use receipts::{HasOutcome, Known, Outcome, Receipt, Render};
 pub use retention::PruneError;
+pub use rotation::{KeyInfo, KeyStatus, RotationBegun, RotationInfo};
 pub use secrets::{NewSecret, SecretPatch};
 pub use settings::SettingsPatch;
 pub use standing::{
@@ -63,7 +69,7 @@ use crate::audit::{Action, AuditKey, Draft};
 use crate::domain::{Clock, EnvironmentId, Origin, Principal, Timestamp};
 use crate::store::{Store, Tx};
 
-use keyring::Keyring;
+use keyring::Keychain;
 
 /// What the configuration may limit.
 #[derive(Debug, Clone, Copy)]
@@ -78,7 +84,7 @@ pub struct Limits {
 #[derive(Debug)]
 pub struct Vault {
     store: Arc<Store>,
-    keyring: Arc<Keyring>,
+    keyring: Arc<Keychain>,
     audit_key: AuditKey,
     /// Walks over the whole audit log that may go on at a time.
     walks: Semaphore,

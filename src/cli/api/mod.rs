@@ -91,6 +91,11 @@ impl Client {
         self.send(Method::POST, path, Some(&json(body)))
     }
 
+    /// A POST without a body.
+    pub fn send_empty(&self, path: &str) -> Result<Answer, Failure> {
+        self.send(Method::POST, path, None)
+    }
+
     pub fn patch(&self, path: &str, body: &impl Serialize) -> Result<Answer, Failure> {
         self.send(Method::PATCH, path, Some(&json(body)))
     }
