@@ -138,6 +138,10 @@ words! {
         AuditExport = "audit.export",
         /// Old rows of the audit log were dropped.
         AuditPrune = "audit.prune",
+        /// A backup was made.
+        BackupCreate = "backup.create",
+        /// The database was restored from a backup; the chain goes on behind it.
+        BackupRestore = "backup.restore",
         /// The server made its data directory.
         ServerInitialize = "server.initialize",
         /// The server started.
@@ -170,6 +174,8 @@ words! {
         Token = "token",
         /// The audit log.
         Audit = "audit",
+        /// A backup.
+        Backup = "backup",
         /// The server itself.
         Server = "server",
     }

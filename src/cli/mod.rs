@@ -15,14 +15,17 @@ mod announce;
 mod api;
 mod ask;
 mod audit;
+mod backup;
 mod env;
 mod failure;
 mod first_user;
 mod harden;
 mod logging;
 mod offline;
+mod progress;
 mod recover;
 mod root_key;
+pub mod scheduled;
 mod scope;
 pub mod serve;
 mod service_account;
@@ -75,6 +78,9 @@ enum Command {
     /// The audit log: verify, export
     #[command(subcommand)]
     Audit(audit::AuditCommand),
+    /// Backups: create, verify, restore
+    #[command(subcommand)]
+    Backup(backup::BackupCommand),
     /// A way back in, on the host of a stopped server
     #[command(subcommand)]
     Recover(recover::RecoverCommand),
@@ -82,7 +88,7 @@ enum Command {
 
 /// What `coffer --help` says below everything else.
 const HELP_ABOUT_SERVERS: &str = "\
-The commands besides serve and recover ask a running server: --url or COFFER_URL,
+The commands besides serve, recover, backup verify and backup restore ask a running server: --url or COFFER_URL,
 else the one of this host's configuration. Their token is COFFER_TOKEN, else the
 first token in the data directory of this host's server.
 
@@ -121,6 +127,7 @@ pub fn main() -> ExitCode {
         Some(Command::ServiceAccount(command)) => command.run(),
         Some(Command::Token(command)) => command.run(),
         Some(Command::Audit(command)) => command.run(),
+        Some(Command::Backup(command)) => command.run(),
         Some(Command::Recover(command)) => command.run(),
     };
     match outcome {

@@ -13,6 +13,7 @@
 //! where nothing can change between the check and the write.
 
 mod audit_log;
+pub mod backup;
 mod cipher;
 mod environments;
 mod error;
@@ -34,7 +35,7 @@ mod versions;
 pub use audit_log::{AuditPage, AuditQuery, ExportedRow};
 pub use environments::NewEnvironment;
 pub use error::Error;
-pub use keyring::{BadRootKey, Fingerprint, RootKey, TokenKey};
+pub use keyring::{BackupKey, BadRootKey, Fingerprint, RootKey, TokenKey};
 pub use lookup::Page;
 pub use plaintext::{Plaintext, Revealed};
 pub use policy::{Administer, Caller, InScope, Level, Own, Permit, Read, Reveal, Target, Write};
@@ -82,6 +83,9 @@ pub struct Vault {
     audit_key: AuditKey,
     /// Walks over the whole audit log that may go on at a time.
     walks: Semaphore,
+    /// Backups that may go on at a time: one.
+    backups: Arc<Semaphore>,
+    backup_key: Arc<BackupKey>,
     clock: Arc<dyn Clock>,
     random: Random,
     limits: Limits,
@@ -95,6 +99,8 @@ impl Vault {
             keyring: Arc::clone(&unlocked.keyring),
             audit_key: unlocked.audit_key.clone(),
             walks: Semaphore::new(2),
+            backups: Arc::new(Semaphore::new(1)),
+            backup_key: Arc::clone(&unlocked.backup_key),
             clock,
             random: Random,
             limits,

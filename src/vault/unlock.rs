@@ -11,7 +11,7 @@ use crate::store::{
 
 use super::audit_log::{ExportedRow, export_rows};
 use super::environments::{self, NewEnvironment};
-use super::keyring::{Keyring, ServiceKeys};
+use super::keyring::{BackupKey, Keyring, ServiceKeys};
 use super::{Error, Fingerprint, Random, RootKey, TokenKey};
 
 /// Why the database stays closed.
@@ -53,6 +53,7 @@ pub struct Unlocked {
     pub first_start: Option<FirstStart>,
     pub(super) keyring: Arc<Keyring>,
     pub(super) audit_key: AuditKey,
+    pub(super) backup_key: Arc<BackupKey>,
 }
 
 /// The rows that make an empty database a coffer database. They are written in
@@ -92,7 +93,7 @@ pub fn sealed_under(opened: &Opened) -> Result<Option<Fingerprint>, ReadError> {
 
 /// Walks the audit log of a database that is not being written. A log that
 /// does not hold is an answer, not an error.
-pub fn verify_audit(opened: &Opened, root: &RootKey) -> Result<Verification, UnlockError> {
+pub fn verify_audit(opened: &impl View, root: &RootKey) -> Result<Verification, UnlockError> {
     let rows = opened.scan::<Keys>(&[], None).collect::<Result<Vec<_>, _>>()?;
     let keyring = Keyring::load(root, rows)
         .map_err(|wanted| UnlockError::OtherRootKey { wanted, given: root.fingerprint() })?;
@@ -224,5 +225,6 @@ pub fn unlock(opened: Opened, root: &RootKey, now: Timestamp) -> Result<Unlocked
         first_start,
         keyring: Arc::new(keyring),
         audit_key,
+        backup_key: Arc::new(root.backup_key()),
     })
 }
