@@ -55,9 +55,12 @@ impl Download {
                         Piece::Bytes(bytes.into())
                     }
                     Ok(None) => {
-                        if send.send(Piece::End).await.is_ok() {
+                        // Who sees the end may ask for the next one at once.
+                        drop(next);
+                        if !send.is_closed() {
                             ended(sent);
                         }
+                        let _ = send.send(Piece::End).await;
                         return;
                     }
                     Err(problem) => {
