@@ -237,11 +237,11 @@ impl View for MemoryRows {
 /// Whether a row goes into a backup. Sessions do not: a restored server must
 /// not let in whoever was logged in when the backup was made.
 pub fn is_backed_up(key: &[u8]) -> bool {
-    match key {
-        [Sessions::PREFIX | SessionHashes::PREFIX | UserSessions::PREFIX, ..] => false,
-        [LastUses::PREFIX, b's', ..] => false,
-        _ => true,
-    }
+    !matches!(
+        key,
+        [Sessions::PREFIX | SessionHashes::PREFIX | UserSessions::PREFIX, ..]
+            | [LastUses::PREFIX, b's', ..]
+    )
 }
 
 /// What a row counts as, for people.
