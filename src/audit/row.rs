@@ -146,6 +146,10 @@ words! {
         KeyRewrap = "key.rewrap",
         /// A wrapping key was destroyed.
         KeyRetire = "key.retire",
+        /// A backup was made.
+        BackupCreate = "backup.create",
+        /// The database was restored from a backup; the chain goes on behind it.
+        BackupRestore = "backup.restore",
         /// The server made its data directory.
         ServerInitialize = "server.initialize",
         /// The server started.
@@ -180,6 +184,8 @@ words! {
         Audit = "audit",
         /// A wrapping key.
         Key = "key",
+        /// A backup.
+        Backup = "backup",
         /// The server itself.
         Server = "server",
     }

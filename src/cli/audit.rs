@@ -115,7 +115,8 @@ fn verify(arguments: VerifyArguments) -> Result<(), Failure> {
     )))
 }
 
-fn is_offline(told: bool, place: &PlaceArguments, variables: &Variables) -> bool {
+/// Whether a command that can do either works on the data directory.
+pub(super) fn is_offline(told: bool, place: &PlaceArguments, variables: &Variables) -> bool {
     let asked = place.url.is_some() || variables.get("COFFER_URL").is_some();
     told || (place.data_dir.is_some() && !asked)
 }

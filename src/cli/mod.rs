@@ -15,6 +15,7 @@ mod announce;
 mod api;
 mod ask;
 mod audit;
+mod backup;
 mod env;
 mod failure;
 mod first_user;
@@ -23,8 +24,10 @@ mod key;
 mod logging;
 mod offline;
 mod passphrase;
+mod progress;
 mod recover;
 mod root_key;
+pub mod scheduled;
 mod scope;
 pub mod serve;
 mod service_account;
@@ -80,6 +83,9 @@ enum Command {
     /// Keys: generate, protect, status, rotate, retire
     #[command(subcommand)]
     Key(key::KeyCommand),
+    /// Backups: create, verify, restore
+    #[command(subcommand)]
+    Backup(backup::BackupCommand),
     /// A way back in, on the host of a stopped server
     #[command(subcommand)]
     Recover(recover::RecoverCommand),
@@ -87,8 +93,9 @@ enum Command {
 
 /// What `coffer --help` says below everything else.
 const HELP_ABOUT_SERVERS: &str = "\
-The commands besides serve, recover, key generate and key protect ask a running
-server: --url or COFFER_URL, else the one of this host's configuration. Their token is COFFER_TOKEN, else the
+The commands besides serve, recover, key generate, key protect, backup verify and
+backup restore ask a running server: --url or COFFER_URL, else the one of this
+host's configuration. Their token is COFFER_TOKEN, else the
 first token in the data directory of this host's server.
 
 Exit codes: 0 done; 1 failed; 2 wrong arguments or configuration.";
@@ -127,6 +134,7 @@ pub fn main() -> ExitCode {
         Some(Command::Token(command)) => command.run(),
         Some(Command::Audit(command)) => command.run(),
         Some(Command::Key(command)) => command.run(),
+        Some(Command::Backup(command)) => command.run(),
         Some(Command::Recover(command)) => command.run(),
     };
     match outcome {

@@ -19,6 +19,7 @@ use crate::vault::{self, PruneError, Unavailable, UnlockError, Vault};
 use super::announce::{self, FirstStartMade};
 use super::first_user::{self, FirstUserError};
 use super::root_key::{self, RootKeyError};
+use super::scheduled::{Schedule, keep_backing_up};
 
 /// Why the server did not start, or did not go on.
 #[derive(Debug, thiserror::Error)]
@@ -46,6 +47,9 @@ pub enum ServeError {
     /// The first user that the operator gave is none.
     #[error("{0}")]
     FirstUser(#[from] FirstUserError),
+    /// A recipient of the scheduled backups is none.
+    #[error("[backup] recipients: {0}")]
+    Recipient(#[from] vault::backup::BadRecipient),
     /// The token's file could not be written.
     #[error("{path}: {cause}. Check the directory and its permissions.")]
     TokenFile {
@@ -81,7 +85,10 @@ pub enum ServeError {
 impl ServeError {
     pub(super) fn exit_code(&self) -> u8 {
         match self {
-            Self::BootstrapToken(_) | Self::RootKey(_) | Self::FirstUser(_) => 2,
+            Self::BootstrapToken(_)
+            | Self::RootKey(_)
+            | Self::FirstUser(_)
+            | Self::Recipient(_) => 2,
             _ => 1,
         }
     }
@@ -110,6 +117,7 @@ pub struct Prepared {
     state: Arc<State>,
     first_start: Option<FirstStartMade>,
     keep_days: u32,
+    schedule: Option<Schedule>,
 }
 
 /// What to do about a database that stays closed for another reason than its
@@ -125,6 +133,7 @@ pub fn prepare(
     let given = variables.get("COFFER_BOOTSTRAP_TOKEN").map(Token::parse);
     let given = given.transpose().map_err(ServeError::BootstrapToken)?;
     let first_user = first_user::given(variables)?;
+    let schedule = Schedule::of(config)?;
     let opened = Opened::open(&config.server.data_dir, parts.store)?;
     // Before anything is made: what the first start prints is printed once.
     let address = config.server.listen;
@@ -182,7 +191,7 @@ pub fn prepare(
     };
     let state = Arc::new(State::new(vault, access, settings));
     let keep_days = config.audit.keep_days;
-    Ok(Prepared { listener, address, state, first_start, keep_days })
+    Ok(Prepared { listener, address, state, first_start, keep_days, schedule })
 }
 
 fn first_token(
@@ -244,6 +253,7 @@ impl Prepared {
                 Err(panicked) => Err(ServeError::Http(panicked.into())),
             },
             never = keep_pruning(vault, self.keep_days, more) => match never {},
+            never = keep_backing_up(&self.state, self.schedule.as_ref()) => match never {},
             () = vault.failed() => {
                 handle.stop(false).await;
                 Err(ServeError::Failed)

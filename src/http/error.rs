@@ -108,7 +108,7 @@ impl ApiError {
         self
     }
 
-    fn internal(cause: impl ToString) -> Self {
+    pub fn internal(cause: impl ToString) -> Self {
         Self {
             cause: Some(cause.to_string().into()),
             ..Self::new(Code::Internal, "Internal Server Error")
@@ -129,6 +129,7 @@ fn title(resource: ResourceType) -> &'static str {
         ResourceType::Token => "Token",
         ResourceType::Audit => "Audit row",
         ResourceType::Key => "Key",
+        ResourceType::Backup => "Backup",
         ResourceType::Server => "Server",
     }
 }

@@ -9,8 +9,8 @@ use super::call::Needs;
 use super::error::Code;
 use super::table::{Endpoint, Parameter, TargetKind};
 use super::{
-    about, audit_logs, auth, environments, keys as key_routes, secrets, service_accounts, settings,
-    tokens, users, vars, wire,
+    about, audit_logs, auth, backup, environments, keys as key_routes, secrets, service_accounts,
+    settings, tokens, users, vars, wire,
 };
 
 const CONFLICT: &[Code] = &[Code::Conflict];
@@ -274,6 +274,16 @@ fn resources() -> Vec<Endpoint> {
         )
         .answers::<wire::ExportAnswer>()
         .takes(&[Parameter::ExportAfterSeq, Parameter::ExportLimit]),
+        // No HEAD: it would leave the row of a backup that nobody has.
+        Endpoint::new(
+            get(),
+            "/api/admin/backup",
+            needs(A::BackupCreate, Everything),
+            "Take a backup of everything, sealed under the root key",
+            backup::create,
+        )
+        .octets()
+        .without_head(),
     ]
 }
 

@@ -3,6 +3,7 @@
 //! ```text
 //! <data dir>/lock       held (flock) while a server runs
 //! <data dir>/in-use     there is a database to lose
+//! <data dir>/restoring  a restore that is not finished; see `load`
 //! <data dir>/db/db      sled's log: all rows
 //! <data dir>/db/conf    sled's settings
 //! <data dir>/db/snap.*  sled's cache of its page table
@@ -83,6 +84,14 @@ pub enum OpenError {
         /// How far it had been read before.
         reached: u64,
     },
+    /// A restore was cut off, and nothing was in its place yet.
+    #[error(
+        "a restore into {} was cut off. Run it again, or remove {path}.", parent(path).display()
+    )]
+    Restoring {
+        /// What it left.
+        path: PathBuf,
+    },
     /// There is none, and none may be made.
     #[error("there is no database in {path}")]
     None {
@@ -121,6 +130,11 @@ pub(super) fn must_exist(data_dir: &Path) -> Result<(), OpenError> {
     Err(OpenError::None { path: data_dir.to_owned() })
 }
 
+/// See [`Disk::mark_in_use`].
+pub(super) fn mark_in_use(data_dir: &Path) -> io::Result<()> {
+    super::write_private(&data_dir.join(IN_USE), "")
+}
+
 /// The open files. Whoever owns this is the writer.
 #[derive(Debug)]
 pub(super) struct Disk {
@@ -145,6 +159,7 @@ impl Disk {
             TryLockError::Error(cause) => at(&lock_path)(cause),
         })?;
 
+        super::load::none_is_under_way(data_dir)?;
         let dir = data_dir.join("db");
         remove_unfinished_snapshots(&dir).map_err(at(&dir))?;
         remove_unfinished_settings(&dir).map_err(at(&dir))?;
@@ -188,10 +203,14 @@ impl Disk {
         Arc::clone(&self.lock)
     }
 
+    /// The data directory.
+    pub fn data_dir(&self) -> &Path {
+        parent(&self.space.dir)
+    }
+
     /// Says, on disk, that there is something to lose from now on.
     pub fn mark_in_use(&self) -> io::Result<()> {
-        let Some(data_dir) = self.space.dir.parent() else { return Ok(()) };
-        super::write_private(&data_dir.join(IN_USE), "")
+        mark_in_use(self.data_dir())
     }
 
     /// Applies everything at once and returns when it would survive a power cut.
@@ -334,7 +353,7 @@ fn unused_name(dir: &Path) -> PathBuf {
 }
 
 /// Makes a directory with all that lead to it, each of them durable.
-fn make_directory(dir: &Path) -> io::Result<()> {
+pub(super) fn make_directory(dir: &Path) -> io::Result<()> {
     if dir.is_dir() {
         return Ok(());
     }
@@ -380,7 +399,7 @@ fn remove_unfinished_settings(dir: &Path) -> io::Result<()> {
     }
 }
 
-fn parent(dir: &Path) -> &Path {
+pub(super) fn parent(dir: &Path) -> &Path {
     match dir.parent() {
         Some(parent) if parent.as_os_str().is_empty() => Path::new("."),
         Some(parent) => parent,
@@ -388,6 +407,6 @@ fn parent(dir: &Path) -> &Path {
     }
 }
 
-fn sync_directory(dir: &Path) -> io::Result<()> {
+pub(super) fn sync_directory(dir: &Path) -> io::Result<()> {
     File::open(dir)?.sync_all()
 }

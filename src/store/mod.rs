@@ -13,7 +13,9 @@
 mod account_row;
 mod check;
 mod disk;
+mod frozen;
 mod keyspace;
+mod load;
 mod overlay;
 mod private;
 mod row;
@@ -24,8 +26,12 @@ mod writer;
 pub use account_row::{PasswordRow, ServiceAccountRow, SessionRow, TokenRow, Used, UserRow};
 pub use check::check;
 pub use disk::{OpenError, Options};
+pub use frozen::{Frozen, FrozenError, RawRow};
 pub use keyspace::Table;
-pub use private::{write_new_private, write_private};
+pub use load::{
+    LoadError, Loading, MemoryRows, Place, RESTORING, can_be_loaded, counted_as, is_backed_up,
+};
+pub use private::{PrivateFile, write_new_private, write_private};
 pub use row::{
     Bytes, CHUNK_BYTES, CountsRow, EnvironmentRow, HeadRow, KeyId, KeyRow, ReceiptRow, RotationRow,
     SecretPlace, SecretRow, ServiceKeysRow, StartRow, StoredAuditRow, VarPlace, VarRow, VersionRow,
@@ -41,7 +47,7 @@ pub use view::{ReadError, View};
 pub use writer::{CommitError, Tx};
 
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, RwLock};
 
 use crate::audit::{Chain, Draft};
@@ -72,9 +78,10 @@ impl Opened {
     pub fn start(self, chain: Chain) -> Result<Store, std::io::Error> {
         let tree = self.disk.tree().clone();
         let lock = self.disk.lock();
+        let data_dir = self.disk.data_dir().to_owned();
         let revisions = Arc::new(Revisions::default());
         let writer = writer::Writer::start(self.disk, chain, Arc::clone(&revisions))?;
-        Ok(Store { tree, revisions, writer, _lock: lock })
+        Ok(Store { tree, revisions, writer, data_dir, _lock: lock })
     }
 }
 
@@ -102,6 +109,7 @@ pub struct Store {
     tree: sled::Tree,
     revisions: Arc<Revisions>,
     writer: writer::Writer,
+    data_dir: PathBuf,
     /// sled stays open as long as its tree is held, and so does the lock.
     _lock: Arc<std::fs::File>,
 }
@@ -186,6 +194,33 @@ impl Store {
         answer: Result<Result<T, CommitError<E>>, N>,
     ) -> Result<T, CommitError<E>> {
         answer.unwrap_or_else(|_| Err(self.writer.unanswered()))
+    }
+
+    /// The database as it is at one moment, to be read while it goes on being
+    /// written; see [`Frozen`]. One view at a time: `Overloaded` says that there
+    /// is another.
+    pub async fn freeze(&self) -> Result<Frozen, Unavailable> {
+        self.frozen(self.writer.freeze()?.await)
+    }
+
+    /// Like [`Store::freeze`], for callers without an async runtime.
+    pub fn freeze_blocking(&self) -> Result<Frozen, Unavailable> {
+        self.frozen(self.writer.freeze()?.blocking_recv())
+    }
+
+    fn frozen<N>(&self, answer: Result<Option<Frozen>, N>) -> Result<Frozen, Unavailable> {
+        match answer {
+            Ok(frozen) => frozen.ok_or(Unavailable::Overloaded),
+            Err(_) => match self.writer.unanswered::<()>() {
+                CommitError::Unavailable(why) => Err(why),
+                _ => Err(Unavailable::Failed),
+            },
+        }
+    }
+
+    /// Where everything is stored.
+    pub fn data_dir(&self) -> &Path {
+        &self.data_dir
     }
 
     /// The rows of a table from its last one back.

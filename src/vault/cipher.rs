@@ -130,6 +130,16 @@ pub(super) fn check(keyring: &Keyring, ticket: &Revealable) -> Result<(), Error>
     Ok(())
 }
 
+/// Whether a value opens where it is stored. Nobody sees it: what was opened for
+/// that is erased here and now.
+pub(super) fn opens(
+    keyring: &Keyring,
+    binding: &Binding,
+    sealed: SealedValue,
+) -> Result<(), Unopened> {
+    open(keyring, binding, sealed).map(drop)
+}
+
 /// Gives an old version's value to a new version; nobody sees it.
 pub(super) fn reseal(
     keyring: &Keyring,

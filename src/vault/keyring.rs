@@ -5,6 +5,7 @@
 //! fingerprint     HKDF(root, salt "coffer fingerprint v1", info "root key")[0..8]
 //! wrapping key    HKDF(root, salt from KeyRow (random 32), info "coffer wrapping key v1")
 //! service keys    32 random bytes each (audit, token), wrapped
+//! backup key      HKDF(root, salt "coffer backup v1", info "backup key")
 //! receipt key     HKDF(token key, salt "coffer receipts v1", info "mac key")
 //! data key        32 random bytes for one version of one secret, wrapped
 //! wrapped key     AES-256-GCM(wrapping key, random nonce, aad, key)
@@ -41,6 +42,20 @@ pub(super) type KeyBytes = Zeroizing<[u8; KEY_BYTES]>;
 /// Tells keys apart without giving them away.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Fingerprint(pub [u8; 8]);
+
+impl Fingerprint {
+    /// From the 16 hexadecimal digits that it is shown as.
+    pub fn parse(text: &str) -> Option<Self> {
+        let mut bytes = [0; 8];
+        if text.len() != 16 || !text.is_ascii() {
+            return None;
+        }
+        for (n, byte) in bytes.iter_mut().enumerate() {
+            *byte = u8::from_str_radix(&text[2 * n..2 * n + 2], 16).ok()?;
+        }
+        Some(Self(bytes))
+    }
+}
 
 impl fmt::Display for Fingerprint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -107,11 +122,48 @@ impl RootKey {
         &self.0
     }
 
+    /// The key that backups are sealed under. A server keeps this one and not
+    /// the root key; neither can be worked out from a file's keys.
+    pub fn backup_key(&self) -> BackupKey {
+        let key = derive(&self.0, b"coffer backup v1", b"backup key");
+        BackupKey { key, root: self.fingerprint() }
+    }
+
     /// Its fingerprint.
     pub fn fingerprint(&self) -> Fingerprint {
         let key = derive(&self.0, b"coffer fingerprint v1", b"root key");
         let (head, _) = key.split_first_chunk().expect("32 bytes begin with 8");
         Fingerprint(*head)
+    }
+}
+
+/// Makes the keys of backup files, two for each.
+pub struct BackupKey {
+    key: KeyBytes,
+    root: Fingerprint,
+}
+
+impl fmt::Debug for BackupKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "BackupKey(of {})", self.root)
+    }
+}
+
+impl BackupKey {
+    /// The fingerprint of the root key that it was made from.
+    pub fn root(&self) -> Fingerprint {
+        self.root
+    }
+
+    /// file key = HKDF(backup key, the file's random salt, "file key")
+    pub(super) fn file_key(&self, salt: &[u8; 32]) -> LessSafeKey {
+        aead(&derive(&self.key, salt, b"file key"))
+    }
+
+    /// origin key = HKDF(backup key, the rows' random salt, "origin key")
+    pub(super) fn origin_key(&self, salt: &[u8; 32]) -> hmac::Key {
+        let key = derive(&self.key, salt, b"origin key");
+        hmac::Key::new(hmac::HMAC_SHA256, key.as_slice())
     }
 }
 

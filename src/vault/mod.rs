@@ -13,6 +13,7 @@
 //! where nothing can change between the check and the write.
 
 mod audit_log;
+pub mod backup;
 mod cipher;
 mod environments;
 mod error;
@@ -38,7 +39,7 @@ mod versions;
 pub use audit_log::{AuditPage, AuditQuery, ExportedRow};
 pub use environments::NewEnvironment;
 pub use error::Error;
-pub use keyring::{BadRootKey, Fingerprint, RootKey, RootKeys, TokenKey};
+pub use keyring::{BackupKey, BadRootKey, Fingerprint, RootKey, RootKeys, TokenKey};
 pub use lookup::Page;
 pub use passphrase::{BadPassphrase, BadSealedKey, Passphrase, SealedRootKey};
 pub use plaintext::{Plaintext, Revealed};
@@ -88,6 +89,9 @@ pub struct Vault {
     audit_key: AuditKey,
     /// Walks over the whole audit log that may go on at a time.
     walks: Semaphore,
+    /// Backups that may go on at a time: one.
+    backups: Arc<Semaphore>,
+    backup_key: Arc<BackupKey>,
     clock: Arc<dyn Clock>,
     random: Random,
     limits: Limits,
@@ -101,6 +105,8 @@ impl Vault {
             keyring: Arc::clone(&unlocked.keyring),
             audit_key: unlocked.audit_key.clone(),
             walks: Semaphore::new(2),
+            backups: Arc::new(Semaphore::new(1)),
+            backup_key: Arc::clone(&unlocked.backup_key),
             clock,
             random: Random,
             limits,

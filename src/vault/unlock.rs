@@ -11,7 +11,7 @@ use crate::store::{
 
 use super::audit_log::{ExportedRow, export_rows};
 use super::environments::{self, NewEnvironment};
-use super::keyring::{Keychain, Keyring, RootKeys, Unrooted};
+use super::keyring::{BackupKey, Keychain, Keyring, RootKeys, Unrooted};
 use super::service_keys::ServiceKeys;
 use super::{Error, Fingerprint, Random, TokenKey};
 
@@ -54,7 +54,7 @@ pub enum UnlockError {
 }
 
 impl UnlockError {
-    fn unrooted(Unrooted { wanted, partly }: Unrooted, roots: RootKeys<'_>) -> Self {
+    pub(super) fn unrooted(Unrooted { wanted, partly }: Unrooted, roots: RootKeys<'_>) -> Self {
         let given = roots.current.fingerprint();
         if partly {
             Self::UnfinishedChange { wanted, given }
@@ -91,6 +91,7 @@ pub struct Unlocked {
     pub first_start: Option<FirstStart>,
     pub(super) keyring: Arc<Keychain>,
     pub(super) audit_key: AuditKey,
+    pub(super) backup_key: Arc<BackupKey>,
 }
 
 /// The rows that make an empty database a coffer database. They are written in
@@ -131,7 +132,7 @@ pub fn sealed_under(opened: &Opened) -> Result<Option<Fingerprint>, ReadError> {
 /// Walks the audit log of a database that is not being written. A log that
 /// does not hold is an answer, not an error.
 pub fn verify_audit<'a>(
-    opened: &Opened,
+    opened: &impl View,
     roots: impl Into<RootKeys<'a>>,
 ) -> Result<Verification, UnlockError> {
     let roots = roots.into();
@@ -271,5 +272,6 @@ pub fn unlock<'a>(
         first_start,
         keyring: Arc::new(keychain),
         audit_key,
+        backup_key: Arc::new(roots.current.backup_key()),
     })
 }
