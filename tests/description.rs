@@ -310,6 +310,7 @@ fn answers(admin: &Client) -> Vec<(&'static str, String, Reply)> {
     for path in ["/api/audit-logs", "/api/audit-logs/verification", "/api/audit-logs/export"] {
         all.push(("GET", path.to_owned(), admin.get(path)));
     }
+    all.push(("GET", "/api/admin/doctor".to_owned(), admin.get("/api/admin/doctor")));
     all
 }
 

@@ -46,6 +46,7 @@ const VAR: &str = "/api/vars/{id}";
 const AUDIT_LOGS: &str = "/api/audit-logs";
 const VERIFICATION: &str = "/api/audit-logs/verification";
 const EXPORT: &str = "/api/audit-logs/export";
+const DOCTOR: &str = "/api/admin/doctor";
 const LOGIN: &str = "/api/auth/login";
 const REGISTER: &str = "/api/auth/register";
 const LOGOUT: &str = "/api/auth/logout";
@@ -90,6 +91,7 @@ const TABLE: &[Line] = &[
     ("GET", AUDIT_LOGS, "audit.read", "UUU ++++ ++++ ++++"),
     ("GET", VERIFICATION, "audit.verify", "UUU RSSS RSSS +SSS"),
     ("GET", EXPORT, "audit.export", "UUU RSSS RSSS +SSS"),
+    ("GET", DOCTOR, "server.doctor", "UUU RSSS RSSS +SSS"),
     ("POST", LOGIN, "auth.login", "+++ ++++ ++++ ++++"),
     // There is a user.
     ("POST", REGISTER, "auth.register", "RRR RRRR RRRR RRRR"),

@@ -112,6 +112,7 @@ pub struct Prepared {
     state: Arc<State>,
     first_start: Option<FirstStartMade>,
     keep_days: u32,
+    compacted: Option<store::Compacted>,
 }
 
 /// Opens everything. Not for use inside an async runtime.
@@ -132,9 +133,13 @@ pub fn prepare(
     let sealed_under = vault::sealed_under(&opened)?;
     let (root_key, source) = root_key::resolve(config, variables, sealed_under)?;
     let now = parts.clock.now();
+    let (opened, compacted) = opened.compact_if_wasteful()?;
     let mut unlocked = vault::unlock(opened, &root_key, now)
         .map_err(|error| ServeError::Unlock { error, source_name: source.to_string() })?;
     drop(root_key);
+    if unlocked.first_start.is_none() {
+        repair_index(&unlocked, now);
+    }
     let credentials = access::Settings {
         cost: Cost { memory_kib: config.auth.argon2_memory_kib, passes: config.auth.argon2_passes },
         session_idle_millis: i64::from(config.auth.session_idle_minutes) * 60_000,
@@ -176,7 +181,17 @@ pub fn prepare(
     };
     let state = Arc::new(State::new(vault, access, settings));
     let keep_days = config.audit.keep_days;
-    Ok(Prepared { listener, address, state, first_start, keep_days })
+    Ok(Prepared { listener, address, state, first_start, keep_days, compacted })
+}
+
+/// Makes the index rows fit that can be worked out from others; see
+/// `store::repair`. What it does it says; what it cannot do, `coffer doctor` says.
+/// That is no reason not to serve: each row that does not fit is refused alone.
+fn repair_index(unlocked: &vault::Unlocked, now: crate::domain::Timestamp) {
+    match vault::repair_index(unlocked, now) {
+        Ok(repaired) => repaired.lines.iter().for_each(|line| log::warn!("repaired: {line}")),
+        Err(error) => log::error!("the index rows are not looked at: {error}"),
+    }
 }
 
 fn first_token(
@@ -224,6 +239,13 @@ impl Prepared {
     ) -> Result<(), ServeError> {
         let vault = &self.state.vault;
         record(vault, Action::ServerStart).await?;
+        if let Some(compacted) = self.compacted {
+            let store::Compacted { before_bytes, after_bytes, .. } = compacted;
+            log::info!("the database was compacted from {before_bytes} to {after_bytes} bytes");
+            if let Err(error) = vault.record_compacted(compacted).await {
+                log::error!("that the database was compacted is not in the audit log: {error}");
+            }
+        }
         vault.finish_deletions()?;
         let more = prune(vault, self.keep_days, FIRST_BATCHES).await;
         let server =

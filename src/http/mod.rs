@@ -16,6 +16,7 @@ mod call;
 mod client_address;
 mod credential;
 mod docs;
+mod doctor;
 mod envelope;
 mod environments;
 mod error;

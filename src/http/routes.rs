@@ -9,8 +9,8 @@ use super::call::Needs;
 use super::error::Code;
 use super::table::{Endpoint, Parameter, TargetKind};
 use super::{
-    about, audit_logs, auth, environments, secrets, service_accounts, settings, tokens, users,
-    vars, wire,
+    about, audit_logs, auth, doctor, environments, secrets, service_accounts, settings, tokens,
+    users, vars, wire,
 };
 
 const CONFLICT: &[Code] = &[Code::Conflict];
@@ -274,6 +274,14 @@ fn resources() -> Vec<Endpoint> {
         )
         .answers::<wire::ExportAnswer>()
         .takes(&[Parameter::ExportAfterSeq, Parameter::ExportLimit]),
+        Endpoint::new(
+            get(),
+            "/api/admin/doctor",
+            needs(A::ServerDoctor, Everything),
+            "Examine the database: whether every record opens and the rows fit each other",
+            doctor::examine,
+        )
+        .answers::<doctor::DoctorAnswer>(),
     ]
 }
 

@@ -130,6 +130,12 @@ pub(super) fn check(keyring: &Keyring, ticket: &Revealable) -> Result<(), Error>
     Ok(())
 }
 
+/// Whether a stored value opens. What was opened for that is erased here and
+/// now; the answer is all that comes out.
+pub(super) fn opens(keyring: &Keyring, binding: &Binding, sealed: SealedValue) -> bool {
+    open(keyring, binding, sealed).is_ok()
+}
+
 /// Gives an old version's value to a new version; nobody sees it.
 pub(super) fn reseal(
     keyring: &Keyring,

@@ -14,6 +14,7 @@
 
 mod audit_log;
 mod cipher;
+mod doctor;
 mod environments;
 mod error;
 mod keyring;
@@ -32,6 +33,9 @@ mod vars;
 mod versions;
 
 pub use audit_log::{AuditPage, AuditQuery, ExportedRow};
+pub use doctor::{
+    Examined, examine_stopped, examine_unlocked, record_compaction, repair, repair_index,
+};
 pub use environments::NewEnvironment;
 pub use error::Error;
 pub use keyring::{BadRootKey, Fingerprint, RootKey, TokenKey};

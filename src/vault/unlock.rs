@@ -93,14 +93,23 @@ pub fn sealed_under(opened: &Opened) -> Result<Option<Fingerprint>, ReadError> {
 /// Walks the audit log of a database that is not being written. A log that
 /// does not hold is an answer, not an error.
 pub fn verify_audit(opened: &Opened, root: &RootKey) -> Result<Verification, UnlockError> {
+    let (_, services) = services(opened, root)?;
+    let (start, head) = (stored_start(opened)?, stored_head(opened)?);
+    Ok(verify_rows(opened, &services.audit, start.as_ref(), head.as_ref(), u64::MAX)?)
+}
+
+/// The keys of a database that has some.
+pub(super) fn services(
+    opened: &Opened,
+    root: &RootKey,
+) -> Result<(Keyring, ServiceKeys), UnlockError> {
     let rows = opened.scan::<Keys>(&[], None).collect::<Result<Vec<_>, _>>()?;
     let keyring = Keyring::load(root, rows)
         .map_err(|wanted| UnlockError::OtherRootKey { wanted, given: root.fingerprint() })?;
     let keyring = keyring.ok_or(UnlockError::DamagedKeys)?;
     let row = opened.get::<ServiceKeysTable>(&())?.ok_or(UnlockError::DamagedKeys)?;
     let services = ServiceKeys::load(&keyring, &row).map_err(|_| UnlockError::DamagedKeys)?;
-    let (start, head) = (stored_start(opened)?, stored_head(opened)?);
-    Ok(verify_rows(opened, &services.audit, start.as_ref(), head.as_ref(), u64::MAX)?)
+    Ok((keyring, services))
 }
 
 /// The rows of a database that is not being written, with a number above
