@@ -96,11 +96,13 @@ pub struct Parts {
     pub store: store::Options,
     /// What time it is.
     pub clock: Arc<dyn Clock>,
+    /// Whether index rows that do not fit are repaired before anybody is served.
+    pub repair_index: bool,
 }
 
 impl Default for Parts {
     fn default() -> Self {
-        Self { store: store::Options::default(), clock: Arc::new(SystemClock) }
+        Self { store: store::Options::default(), clock: Arc::new(SystemClock), repair_index: true }
     }
 }
 
@@ -137,7 +139,7 @@ pub fn prepare(
     let mut unlocked = vault::unlock(opened, &root_key, now)
         .map_err(|error| ServeError::Unlock { error, source_name: source.to_string() })?;
     drop(root_key);
-    if unlocked.first_start.is_none() {
+    if parts.repair_index && unlocked.first_start.is_none() {
         repair_index(&unlocked, now);
     }
     let credentials = access::Settings {

@@ -34,7 +34,7 @@ use super::view::ReadError;
 /// A log that is shorter than this is never wasteful.
 const SMALL_BYTES: u64 = 64 << 20;
 /// Nor is one that is not so many times as long as what is in it. Overwriting
-/// rows for ever settles at six to seven times; see docs/decisions/0009.
+/// rows for ever settles at about eight times; see docs/decisions/0009.
 const WASTEFUL_TIMES: u64 = 12;
 /// The copy is written in batches of about so many bytes.
 const BATCH_BYTES: usize = 1 << 20;

@@ -180,6 +180,11 @@ impl Running {
         Ok(Server { address, data_dir: data_dir.to_owned(), running: self })
     }
 
+    /// The server's process id.
+    pub fn pid(&self) -> u32 {
+        self.pid
+    }
+
     /// Sends a signal to the server itself.
     pub fn signal(&self, signal: Signal) {
         let pid = Pid::from_raw(i32::try_from(self.pid).unwrap()).unwrap();
