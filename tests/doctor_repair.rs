@@ -17,7 +17,7 @@ use coffer::store::{
     TokenHashes, Tokens, Used, ValueChunks, VarChunks, Versions,
 };
 use harness::process::Launch;
-use harness::{Setup, TestApp, data_dir, expect_log};
+use harness::{Setup, TestApp, data_dir, expect_log, skip};
 use patient::Patient;
 
 /// What is broken, what the doctor says then, and what it says when it mends it.
@@ -317,4 +317,59 @@ fn a_start_repairs_the_index_and_says_so() {
     assert_eq!(left.len(), 1, "{left:#?}");
     assert!(left[0].starts_with("piece 7 of"), "{left:#?}");
     TestApp::start_in(dir, Setup::default()).stop();
+}
+
+/// A directory on a disk that is nearly full: neither the copy nor a compaction
+/// is begun, and the doctor says why no write is taken.
+#[test]
+fn where_there_is_no_room_nothing_is_begun() {
+    const MOUNT: &str = "mount -t tmpfs -o size=60m,mode=700 tmpfs \"$1\" && cp -r \"$2\" \"$1/data\" \
+         && shift 2 && \"$@\"; code=$?; ls -d \"$DIR\"/data*; ls -d \"$DIR\"/data/db*; exit $code";
+    let bench = Bench::new();
+    let patient = Patient::new(&bench.data_dir());
+    let disk = tempfile::tempdir().unwrap();
+    let data_dir = disk.path().join("data");
+    let run = |words: &[&str]| {
+        let launch = words.iter().fold(Launch::bare(disk.path()), |all, word| all.argument(word));
+        let wrapper = ["unshare", "--mount", "--map-root-user", "sh", "-c", MOUNT, "sh"];
+        let wrapper = wrapper.iter().map(Path::new).chain([disk.path(), &patient.data_dir]);
+        launch
+            .argument("--data-dir")
+            .argument(&data_dir)
+            .variable("COFFER_ROOT_KEY_FILE", &patient.key)
+            .variable("DIR", disk.path())
+            .under(wrapper)
+            .run("")
+    };
+    let found = run(&["doctor"]);
+    if found.stderr.contains("unshare:") || found.stderr.contains("mount:") {
+        return skip(format!("no file system can be mounted here: {}", found.stderr.trim()));
+    }
+    assert!(found.stdout.contains("of the disk are free; below 64 MiB no write"), "{found:#?}");
+    let repair = run(&["doctor", "--repair"]);
+    assert_eq!(repair.code, Some(2), "{repair:#?}");
+    assert!(repair.stderr.contains("needs") && repair.stderr.contains("make room"), "{repair:#?}");
+    let compact = run(&["compact"]);
+    assert_eq!(compact.code, Some(1), "{compact:#?}");
+    assert!(compact.stderr.contains("compacting needs"), "{compact:#?}");
+    for ended in [repair, compact] {
+        let left = format!("{0}\n{0}/db\n", data_dir.display());
+        assert!(ended.stdout.ends_with(&left), "{ended:#?}");
+    }
+}
+
+/// Files made by another user would keep the server out of its own database.
+#[test]
+fn another_users_database_is_not_opened() {
+    let bench = Bench::new();
+    let patient = Patient::new(&bench.data_dir());
+    if let Err(error) = std::os::unix::fs::chown(&patient.data_dir, Some(12_345), None) {
+        return skip(format!("files cannot be given to others here: {error}"));
+    }
+    let found = patient.doctor();
+    found.is(2).says("error", ["belongs to user 12345", "Run this as the user"]);
+    found.says("warn", ["belong to another user than the data directory"]);
+    let repair = patient.launch(["doctor", "--repair"]).run("");
+    repair.refuses(2, ["belongs to user 12345"]);
+    assert_eq!(patient.copies().len(), 0);
 }

@@ -133,9 +133,22 @@ pub(super) fn log_bytes(dir: &Path) -> u64 {
     fs::metadata(dir.join("db")).map_or(0, |metadata| metadata.len())
 }
 
-/// Whether the log is long enough for [`Usage::is_wasteful`] to be asked.
-pub(super) fn may_be_wasteful(dir: &Path) -> bool {
-    log_bytes(dir) > SMALL_BYTES
+/// Whether compacting is worth while. Reads no more rows than it takes to know:
+/// a start waits for it.
+pub(super) fn is_wasteful(disk: &Disk) -> Result<bool, ReadError> {
+    let file_bytes = log_bytes(&disk.space().dir);
+    if file_bytes <= SMALL_BYTES {
+        return Ok(false);
+    }
+    let mut live_bytes = 0;
+    for row in disk.tree().iter() {
+        let (key, row) = row?;
+        live_bytes += (key.len() + row.len()) as u64;
+        if live_bytes >= file_bytes / WASTEFUL_TIMES {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// Compacts a database that nobody else reads. An `Err` is one of the switch:

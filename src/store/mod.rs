@@ -86,13 +86,9 @@ impl Opened {
 
     /// Likewise, if the log is wasteful.
     pub fn compact_if_wasteful(self) -> Result<(Self, Option<Compacted>), OpenError> {
-        if !compact::may_be_wasteful(&self.disk.space().dir) {
+        // One that cannot be read has other troubles.
+        if !compact::is_wasteful(&self.disk).unwrap_or(false) {
             return Ok((self, None));
-        }
-        match self.usage() {
-            Ok(usage) if usage.is_wasteful() => {}
-            // One that cannot be read has other troubles.
-            _ => return Ok((self, None)),
         }
         let (opened, outcome) = self.compact()?;
         if let Err(error) = &outcome {

@@ -2,7 +2,7 @@
 //! each other, whether the audit log holds, and how much room all of it takes.
 //!
 //! Must never: let anything of a value out but whether it opens; change anything
-//! outside [`repair`].
+//! outside `repair`.
 
 use serde_json::json;
 
