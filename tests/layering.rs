@@ -28,6 +28,7 @@ const CRATES: [(&str, &[&str]); 14] = [
         "ring",
         &[
             "vault/cipher.rs",
+            "vault/backup_key.rs",
             "vault/keyring.rs",
             "vault/random.rs",
             "vault/backup/rows.rs",

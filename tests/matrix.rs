@@ -47,6 +47,7 @@ const AUDIT_LOGS: &str = "/api/audit-logs";
 const VERIFICATION: &str = "/api/audit-logs/verification";
 const EXPORT: &str = "/api/audit-logs/export";
 const BACKUP: &str = "/api/admin/backup";
+const DOCTOR: &str = "/api/admin/doctor";
 const LOGIN: &str = "/api/auth/login";
 const REGISTER: &str = "/api/auth/register";
 const LOGOUT: &str = "/api/auth/logout";
@@ -96,6 +97,7 @@ const TABLE: &[Line] = &[
     ("GET", VERIFICATION, "audit.verify", "UUU RSSS RSSS +SSS"),
     ("GET", EXPORT, "audit.export", "UUU RSSS RSSS +SSS"),
     ("GET", BACKUP, "backup.create", "UUU RSSS RSSS +SSS"),
+    ("GET", DOCTOR, "server.doctor", "UUU RSSS RSSS +SSS"),
     ("POST", LOGIN, "auth.login", "+++ ++++ ++++ ++++"),
     // There is a user.
     ("POST", REGISTER, "auth.register", "RRR RRRR RRRR RRRR"),

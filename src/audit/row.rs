@@ -156,6 +156,12 @@ words! {
         ServerStart = "server.start",
         /// The server stopped.
         ServerStop = "server.stop",
+        /// The server and its database were examined.
+        ServerDoctor = "server.doctor",
+        /// Rows that did not fit the others were made to.
+        ServerRepair = "server.repair",
+        /// The database's log was written anew, with what is live.
+        ServerCompact = "server.compact",
     }
 }
 

@@ -27,10 +27,9 @@ impl Stopped {
         if sealed_under.is_none() {
             return Err(no_database(data_dir.clone()));
         }
-        let (root_key, source) =
-            root_key::resolve(config, variables, sealed_under).map_err(Failure::wrong)?;
-        let previous = root_key::previous(config, variables).map_err(Failure::wrong)?;
-        Ok(Self { opened, given: Given { root_key, previous }, source })
+        let (given, source) =
+            Given::find(config, variables, sealed_under).map_err(Failure::wrong)?;
+        Ok(Self { opened, given, source })
     }
 
     /// Where the root key came from, for what does not open with it.
@@ -54,6 +53,17 @@ pub(super) struct Given {
 }
 
 impl Given {
+    /// From the usual places.
+    pub fn find(
+        config: &Config,
+        variables: &Variables,
+        sealed_under: Option<vault::Fingerprint>,
+    ) -> Result<(Self, root_key::Source), root_key::RootKeyError> {
+        let (root_key, source) = root_key::resolve(config, variables, sealed_under)?;
+        let previous = root_key::previous(config, variables)?;
+        Ok((Self { root_key, previous }, source))
+    }
+
     /// As the vault takes them.
     pub fn roots(&self) -> RootKeys<'_> {
         RootKeys { current: &self.root_key, previous: self.previous.as_ref() }

@@ -101,11 +101,13 @@ pub struct Parts {
     pub store: store::Options,
     /// What time it is.
     pub clock: Arc<dyn Clock>,
+    /// Whether index rows that do not fit are repaired before anybody is served.
+    pub repair_index: bool,
 }
 
 impl Default for Parts {
     fn default() -> Self {
-        Self { store: store::Options::default(), clock: Arc::new(SystemClock) }
+        Self { store: store::Options::default(), clock: Arc::new(SystemClock), repair_index: true }
     }
 }
 
@@ -118,6 +120,7 @@ pub struct Prepared {
     first_start: Option<FirstStartMade>,
     keep_days: u32,
     schedule: Option<Schedule>,
+    compacted: Option<store::Compacted>,
 }
 
 /// What to do about a database that stays closed for another reason than its
@@ -143,6 +146,7 @@ pub fn prepare(
     let sealed_under = vault::sealed_under(&opened)?;
     let (root_key, source) = root_key::resolve(config, variables, sealed_under)?;
     let now = parts.clock.now();
+    let (opened, compacted) = opened.compact_if_wasteful()?;
     let previous = root_key::previous(config, variables)?;
     let roots = vault::RootKeys { current: &root_key, previous: previous.as_ref() };
     let mut unlocked = vault::unlock(opened, roots, now).map_err(|error| {
@@ -150,6 +154,9 @@ pub fn prepare(
         ServeError::Unlock { error, remedy: remedy.unwrap_or_else(|| STAYS_CLOSED.to_owned()) }
     })?;
     drop((root_key, previous));
+    if parts.repair_index && unlocked.first_start.is_none() {
+        repair_index(&unlocked, now);
+    }
     let credentials = access::Settings {
         cost: Cost { memory_kib: config.auth.argon2_memory_kib, passes: config.auth.argon2_passes },
         session_idle_millis: i64::from(config.auth.session_idle_minutes) * 60_000,
@@ -191,7 +198,17 @@ pub fn prepare(
     };
     let state = Arc::new(State::new(vault, access, settings));
     let keep_days = config.audit.keep_days;
-    Ok(Prepared { listener, address, state, first_start, keep_days, schedule })
+    Ok(Prepared { listener, address, state, first_start, keep_days, schedule, compacted })
+}
+
+/// Makes the index rows fit that can be worked out from others; see
+/// `store::repair`. What it does it says; what it cannot do, `coffer doctor` says.
+/// That is no reason not to serve: each row that does not fit is refused alone.
+fn repair_index(unlocked: &vault::Unlocked, now: crate::domain::Timestamp) {
+    match vault::repair_index(unlocked, now) {
+        Ok(repaired) => repaired.lines.iter().for_each(|line| log::warn!("repaired: {line}")),
+        Err(error) => log::error!("the index rows are not looked at: {error}"),
+    }
 }
 
 fn first_token(
@@ -239,6 +256,13 @@ impl Prepared {
     ) -> Result<(), ServeError> {
         let vault = &self.state.vault;
         record(vault, Action::ServerStart).await?;
+        if let Some(compacted) = self.compacted {
+            let store::Compacted { before_bytes, after_bytes, .. } = compacted;
+            log::info!("the database was compacted from {before_bytes} to {after_bytes} bytes");
+            if let Err(error) = vault.record_compacted(compacted).await {
+                log::error!("that the database was compacted is not in the audit log: {error}");
+            }
+        }
         vault.finish_deletions()?;
         vault.finish_rotation().await?;
         let more = prune(vault, self.keep_days, FIRST_BATCHES).await;

@@ -17,6 +17,7 @@ mod call;
 mod client_address;
 mod credential;
 mod docs;
+mod doctor;
 mod download;
 mod envelope;
 mod environments;

@@ -9,8 +9,8 @@ use super::call::Needs;
 use super::error::Code;
 use super::table::{Endpoint, Parameter, TargetKind};
 use super::{
-    about, audit_logs, auth, backup, environments, keys as key_routes, secrets, service_accounts,
-    settings, tokens, users, vars, wire,
+    about, audit_logs, auth, backup, doctor, environments, keys as key_routes, secrets,
+    service_accounts, settings, tokens, users, vars, wire,
 };
 
 const CONFLICT: &[Code] = &[Code::Conflict];
@@ -284,6 +284,14 @@ fn resources() -> Vec<Endpoint> {
         )
         .octets()
         .without_head(),
+        Endpoint::new(
+            get(),
+            "/api/admin/doctor",
+            needs(A::ServerDoctor, Everything),
+            "Examine the database: whether every record opens and the rows fit each other",
+            doctor::examine,
+        )
+        .answers::<doctor::DoctorAnswer>(),
     ]
 }
 

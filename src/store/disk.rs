@@ -7,6 +7,8 @@
 //! <data dir>/db/db      sled's log: all rows
 //! <data dir>/db/conf    sled's settings
 //! <data dir>/db/snap.*  sled's cache of its page table
+//! <data dir>/db.new     a compaction that is not finished; see `compact`
+//! <data dir>/db.old     what a compaction has replaced
 //! ```
 //!
 //! Facts about sled 0.34.7 that the code below answers to, each found by
@@ -30,8 +32,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::Unavailable;
 use super::overlay::Overlay;
+use super::{Unavailable, compact};
 
 /// Stands in the data directory as soon as there is something to lose. An empty
 /// database beside it is one whose files are gone, not a new one.
@@ -121,7 +123,7 @@ pub enum OpenError {
 }
 
 /// That there is, or was, a database: opening one makes it.
-pub(super) fn must_exist(data_dir: &Path) -> Result<(), OpenError> {
+fn must_exist(data_dir: &Path) -> Result<(), OpenError> {
     for path in [data_dir.join("db"), data_dir.join(IN_USE)] {
         if path.try_exists().map_err(|cause| OpenError::Io { path, cause })? {
             return Ok(());
@@ -143,43 +145,73 @@ pub(super) struct Disk {
     log: File,
     space: FreeSpace,
     lock: Arc<File>,
+    options: Options,
+}
+
+/// A data directory that no other process works on as long as this is kept.
+#[derive(Debug)]
+pub struct Held {
+    lock: Arc<File>,
+    data_dir: PathBuf,
+}
+
+impl Held {
+    /// Makes the directory if need be, and locks it.
+    pub fn take(data_dir: &Path) -> Result<Self, OpenError> {
+        make_directory(data_dir).map_err(at(data_dir))?;
+        let path = data_dir.join("lock");
+        let lock = File::create(&path).map_err(at(&path))?;
+        lock.try_lock().map_err(|error| match error {
+            TryLockError::WouldBlock => OpenError::InUse { path: data_dir.to_owned() },
+            TryLockError::Error(cause) => at(&path)(cause),
+        })?;
+        Ok(Self { lock: Arc::new(lock), data_dir: data_dir.to_owned() })
+    }
+
+    /// Likewise, but only where there is a database.
+    pub fn take_existing(data_dir: &Path) -> Result<Self, OpenError> {
+        must_exist(data_dir)?;
+        Self::take(data_dir)
+    }
+}
+
+/// What the file system refused, and about which path.
+fn at(path: &Path) -> impl FnOnce(io::Error) -> OpenError + use<> {
+    let path = path.to_owned();
+    move |cause| OpenError::Io { path, cause }
+}
+
+/// How sled is to work.
+pub(super) fn settings(dir: &Path, options: Options) -> sled::Config {
+    sled::Config::new()
+        .path(dir)
+        .cache_capacity(options.cache_bytes)
+        .flush_every_ms(None)
+        .mode(sled::Mode::HighThroughput)
 }
 
 impl Disk {
-    pub fn open(data_dir: &Path, options: Options) -> Result<Self, OpenError> {
-        let at = |path: &Path| {
-            let path = path.to_owned();
-            move |cause| OpenError::Io { path, cause }
-        };
-        make_directory(data_dir).map_err(at(data_dir))?;
-        let lock_path = data_dir.join("lock");
-        let lock = File::create(&lock_path).map_err(at(&lock_path))?;
-        lock.try_lock().map_err(|error| match error {
-            TryLockError::WouldBlock => OpenError::InUse { path: data_dir.to_owned() },
-            TryLockError::Error(cause) => at(&lock_path)(cause),
-        })?;
-
+    /// Opens (or makes) the database of a directory that is held.
+    pub fn open(held: Held, options: Options) -> Result<Self, OpenError> {
+        let Held { lock, data_dir } = held;
+        let data_dir = data_dir.as_path();
         super::load::none_is_under_way(data_dir)?;
         let dir = data_dir.join("db");
+        compact::settle(&dir).map_err(at(data_dir))?;
         remove_unfinished_snapshots(&dir).map_err(at(&dir))?;
         remove_unfinished_settings(&dir).map_err(at(&dir))?;
-        let config = |dir: &Path| {
-            sled::Config::new()
-                .path(dir)
-                .cache_capacity(options.cache_bytes)
-                .flush_every_ms(None)
-                .mode(sled::Mode::HighThroughput)
-        };
-        let db = open_sled(config, &dir)?;
+        let db = open_sled(|dir| settings(dir, options), &dir)?;
         let in_use = data_dir.join(IN_USE);
         let was_used = in_use.try_exists().map_err(at(&in_use))?;
         if was_used && db.is_empty() {
             return Err(OpenError::Gone { path: dir, marker: in_use });
         }
+        // Not before: it is the way back if the new one does not open.
+        compact::remove_old(&dir).map_err(at(data_dir))?;
         let log_path = dir.join("db");
         let log = File::open(&log_path).map_err(at(&log_path))?;
-        let settings = dir.join("conf");
-        File::open(&settings).and_then(|file| file.sync_all()).map_err(at(&settings))?;
+        let conf = dir.join("conf");
+        File::open(&conf).and_then(|file| file.sync_all()).map_err(at(&conf))?;
         for made in [dir.as_path(), data_dir, parent(data_dir)] {
             sync_directory(made).map_err(at(made))?;
         }
@@ -187,7 +219,18 @@ impl Disk {
             super::write_private(&in_use, "").map_err(at(&in_use))?;
         }
         let space = FreeSpace { dir, floor_bytes: options.min_free_bytes };
-        Ok(Self { tree: (*db).clone(), db, log, space, lock: Arc::new(lock) })
+        Ok(Self { tree: (*db).clone(), db, log, space, lock, options })
+    }
+
+    /// Closes everything but the lock, and returns when sled has let go of its
+    /// files: its threads may still be writing a snapshot, by name, into what
+    /// would then be another directory.
+    pub fn release(self) -> io::Result<(Held, Options)> {
+        let Self { db, tree, log, space, lock, options } = self;
+        drop((db, tree));
+        log.lock()?;
+        let data_dir = parent(&space.dir).to_owned();
+        Ok((Held { lock, data_dir }, options))
     }
 
     pub fn tree(&self) -> &sled::Tree {
@@ -196,6 +239,10 @@ impl Disk {
 
     pub fn space(&self) -> &FreeSpace {
         &self.space
+    }
+
+    pub fn options(&self) -> Options {
+        self.options
     }
 
     /// The lock on the directory. Whoever keeps sled open keeps this, too.
@@ -228,8 +275,8 @@ impl Disk {
 /// Watches how much room is left.
 #[derive(Debug, Clone)]
 pub(super) struct FreeSpace {
-    dir: PathBuf,
-    floor_bytes: u64,
+    pub dir: PathBuf,
+    pub floor_bytes: u64,
 }
 
 /// How much a change may take of what is left.
@@ -320,7 +367,7 @@ fn try_without_snapshots(
     }
 }
 
-fn ignore_missing(error: io::Error) -> io::Result<()> {
+pub(super) fn ignore_missing(error: io::Error) -> io::Result<()> {
     if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) }
 }
 

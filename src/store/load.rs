@@ -21,7 +21,7 @@ use std::io;
 use std::ops::Bound;
 use std::path::{Path, PathBuf};
 
-use super::disk::{Disk, OpenError, Options, Share, make_directory, sync_directory};
+use super::disk::{Disk, Held, OpenError, Options, Share, make_directory, sync_directory};
 use super::keyspace::Table;
 use super::overlay::Overlay;
 use super::tables::{
@@ -141,7 +141,7 @@ impl Loading {
         let stage = data_dir.join(RESTORING);
         let place = Place { data_dir: data_dir.to_owned(), stage, _lock: lock };
         place.clear().map_err(at(&place.stage))?;
-        let disk = Disk::open(&place.stage, options)?;
+        let disk = Disk::open(Held::take(&place.stage)?, options)?;
         Ok(Self { disk, batch: Overlay::default(), keys: Overlay::default(), place })
     }
 

@@ -12,12 +12,15 @@
 
 mod account_row;
 mod check;
+mod compact;
 mod disk;
 mod frozen;
 mod keyspace;
+mod leftovers;
 mod load;
 mod overlay;
 mod private;
+mod repair;
 mod row;
 mod tables;
 mod view;
@@ -25,13 +28,16 @@ mod writer;
 
 pub use account_row::{PasswordRow, ServiceAccountRow, SessionRow, TokenRow, Used, UserRow};
 pub use check::check;
-pub use disk::{OpenError, Options};
+pub use compact::{CompactError, Compacted, Usage};
+pub use disk::{Held, OpenError, Options};
 pub use frozen::{Frozen, FrozenError, RawRow};
 pub use keyspace::Table;
+pub use leftovers::{Leftover, leftovers, remove_leftover};
 pub use load::{
     LoadError, Loading, MemoryRows, Place, RESTORING, can_be_loaded, counted_as, is_backed_up,
 };
 pub use private::{PrivateFile, write_new_private, write_private};
+pub use repair::{Depth, Repaired, repair};
 pub use row::{
     Bytes, CHUNK_BYTES, CountsRow, EnvironmentRow, HeadRow, KeyId, KeyRow, ReceiptRow, RotationRow,
     SecretPlace, SecretRow, ServiceKeysRow, StartRow, StoredAuditRow, VarPlace, VarRow, VersionRow,
@@ -65,13 +71,42 @@ pub struct Opened {
 impl Opened {
     /// Opens (or makes) the database below `data_dir` and locks it.
     pub fn open(data_dir: &Path, options: Options) -> Result<Self, OpenError> {
-        disk::Disk::open(data_dir, options).map(|disk| Self { disk })
+        Self::open_held(Held::take(data_dir)?, options)
     }
 
     /// Opens a database that must be there already.
     pub fn open_existing(data_dir: &Path, options: Options) -> Result<Self, OpenError> {
-        disk::must_exist(data_dir)?;
-        Self::open(data_dir, options)
+        Self::open_held(Held::take_existing(data_dir)?, options)
+    }
+
+    /// Opens the database of a directory that is locked already.
+    pub fn open_held(held: Held, options: Options) -> Result<Self, OpenError> {
+        disk::Disk::open(held, options).map(|disk| Self { disk })
+    }
+
+    /// Writes the log anew with what is live, and what came of that; see
+    /// `compact`. When it could not be done, the database is as it was.
+    pub fn compact(self) -> Result<(Self, Result<Compacted, CompactError>), OpenError> {
+        let tried = compact::compact(self.disk)?;
+        Ok((Self { disk: tried.disk }, tried.outcome))
+    }
+
+    /// Likewise, if the log is wasteful.
+    pub fn compact_if_wasteful(self) -> Result<(Self, Option<Compacted>), OpenError> {
+        // One that cannot be read has other troubles.
+        if !compact::is_wasteful(&self.disk).unwrap_or(false) {
+            return Ok((self, None));
+        }
+        let (opened, outcome) = self.compact()?;
+        if let Err(error) = &outcome {
+            log::error!("the database is not compacted: {error}");
+        }
+        Ok((opened, outcome.ok()))
+    }
+
+    /// How much room it takes. Reads every row.
+    pub fn usage(&self) -> Result<Usage, ReadError> {
+        compact::usage(self.disk.tree(), self.disk.space())
     }
 
     /// Starts the writer; from here on there are changes.
@@ -221,6 +256,11 @@ impl Store {
     /// Where everything is stored.
     pub fn data_dir(&self) -> &Path {
         &self.data_dir
+    }
+
+    /// How much room it takes. Reads every row.
+    pub fn usage(&self) -> Result<Usage, ReadError> {
+        compact::usage(&self.tree, self.writer.space())
     }
 
     /// The rows of a table from its last one back.

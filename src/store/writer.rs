@@ -238,6 +238,10 @@ impl Writer {
         self.space.check(self.space.left(), Share::Common)
     }
 
+    pub fn space(&self) -> &FreeSpace {
+        &self.space
+    }
+
     pub async fn failed(&self) {
         let mut failed = self.failed.clone();
         if failed.wait_for(|failed| *failed).await.is_err() {

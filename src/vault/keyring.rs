@@ -32,6 +32,7 @@ use zeroize::Zeroizing;
 
 use crate::store::{KeyId, KeyRow, WrappedKey};
 
+use super::backup_key::BackupKey;
 use super::{Error, Random};
 
 const KEY_BYTES: usize = 32;
@@ -126,7 +127,7 @@ impl RootKey {
     /// the root key; neither can be worked out from a file's keys.
     pub fn backup_key(&self) -> BackupKey {
         let key = derive(&self.0, b"coffer backup v1", b"backup key");
-        BackupKey { key, root: self.fingerprint() }
+        BackupKey::new(key, self.fingerprint())
     }
 
     /// Its fingerprint.
@@ -134,36 +135,6 @@ impl RootKey {
         let key = derive(&self.0, b"coffer fingerprint v1", b"root key");
         let (head, _) = key.split_first_chunk().expect("32 bytes begin with 8");
         Fingerprint(*head)
-    }
-}
-
-/// Makes the keys of backup files, two for each.
-pub struct BackupKey {
-    key: KeyBytes,
-    root: Fingerprint,
-}
-
-impl fmt::Debug for BackupKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "BackupKey(of {})", self.root)
-    }
-}
-
-impl BackupKey {
-    /// The fingerprint of the root key that it was made from.
-    pub fn root(&self) -> Fingerprint {
-        self.root
-    }
-
-    /// file key = HKDF(backup key, the file's random salt, "file key")
-    pub(super) fn file_key(&self, salt: &[u8; 32]) -> LessSafeKey {
-        aead(&derive(&self.key, salt, b"file key"))
-    }
-
-    /// origin key = HKDF(backup key, the rows' random salt, "origin key")
-    pub(super) fn origin_key(&self, salt: &[u8; 32]) -> hmac::Key {
-        let key = derive(&self.key, salt, b"origin key");
-        hmac::Key::new(hmac::HMAC_SHA256, key.as_slice())
     }
 }
 
@@ -175,7 +146,7 @@ impl KeyType for ThirtyTwo {
     }
 }
 
-fn derive(secret: &KeyBytes, salt: &[u8], info: &[u8]) -> KeyBytes {
+pub(super) fn derive(secret: &KeyBytes, salt: &[u8], info: &[u8]) -> KeyBytes {
     let mut out = Zeroizing::new([0; KEY_BYTES]);
     Salt::new(HKDF_SHA256, salt)
         .extract(secret.as_slice())

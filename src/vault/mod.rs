@@ -14,7 +14,9 @@
 
 mod audit_log;
 pub mod backup;
+mod backup_key;
 mod cipher;
+mod doctor;
 mod environments;
 mod error;
 mod keyring;
@@ -37,9 +39,13 @@ mod vars;
 mod versions;
 
 pub use audit_log::{AuditPage, AuditQuery, ExportedRow};
+pub use backup_key::BackupKey;
+pub use doctor::{
+    Examined, examine_stopped, examine_unlocked, record_compaction, repair, repair_index,
+};
 pub use environments::NewEnvironment;
 pub use error::Error;
-pub use keyring::{BackupKey, BadRootKey, Fingerprint, RootKey, RootKeys, TokenKey};
+pub use keyring::{BadRootKey, Fingerprint, RootKey, RootKeys, TokenKey};
 pub use lookup::Page;
 pub use passphrase::{BadPassphrase, BadSealedKey, Passphrase, SealedRootKey};
 pub use plaintext::{Plaintext, Revealed};

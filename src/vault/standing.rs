@@ -148,7 +148,7 @@ where
 }
 
 /// Likewise, for what a client may ask to have done once; see
-/// [`receipts`](super::receipts).
+/// `receipts`.
 pub fn guarded_once<L, T, E, F>(
     permit: &Permit<L>,
     now: Timestamp,

@@ -10,8 +10,9 @@ use crate::store::{
 };
 
 use super::audit_log::{ExportedRow, export_rows};
+use super::backup_key::BackupKey;
 use super::environments::{self, NewEnvironment};
-use super::keyring::{BackupKey, Keychain, Keyring, RootKeys, Unrooted};
+use super::keyring::{Keychain, Keyring, RootKeys, Unrooted};
 use super::service_keys::ServiceKeys;
 use super::{Error, Fingerprint, Random, TokenKey};
 
@@ -136,14 +137,23 @@ pub fn verify_audit<'a>(
     roots: impl Into<RootKeys<'a>>,
 ) -> Result<Verification, UnlockError> {
     let roots = roots.into();
+    let (_, services) = services(opened, roots)?;
+    let (start, head) = (stored_start(opened)?, stored_head(opened)?);
+    Ok(verify_rows(opened, &services.audit, start.as_ref(), head.as_ref(), u64::MAX)?)
+}
+
+/// The keys of a database that has some.
+pub(super) fn services(
+    opened: &impl View,
+    roots: RootKeys<'_>,
+) -> Result<(Keyring, ServiceKeys), UnlockError> {
     let rows = opened.scan::<Keys>(&[], None).collect::<Result<Vec<_>, _>>()?;
     let keyring =
         Keyring::load(roots, rows).map_err(|unrooted| UnlockError::unrooted(unrooted, roots))?;
     let keyring = keyring.ok_or(UnlockError::DamagedKeys)?;
     let row = opened.get::<ServiceKeysTable>(&())?.ok_or(UnlockError::DamagedKeys)?;
     let services = ServiceKeys::load(&keyring, &row).map_err(|_| UnlockError::DamagedKeys)?;
-    let (start, head) = (stored_start(opened)?, stored_head(opened)?);
-    Ok(verify_rows(opened, &services.audit, start.as_ref(), head.as_ref(), u64::MAX)?)
+    Ok((keyring, services))
 }
 
 /// The rows of a database that is not being written, with a number above

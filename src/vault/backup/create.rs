@@ -14,7 +14,7 @@ use crate::audit::{Action, Draft};
 use crate::domain::{Origin, Principal, Timestamp};
 use crate::store::{CommitError, Frozen, Tx, is_backed_up, write_private};
 
-use super::super::keyring::BackupKey;
+use super::super::backup_key::BackupKey;
 use super::super::{Administer, Error, Permit, Random, Unavailable, Unlocked, Vault};
 use super::rows::{RowsWriter, Summary};
 use super::seal::SealWriter;

@@ -24,7 +24,7 @@ use serde::{Deserialize, Serialize};
 use crate::domain::Timestamp;
 use crate::store::{AuditHead, Keys, MemoryRows, Table, View, counted_as};
 
-use super::super::keyring::BackupKey;
+use super::super::backup_key::BackupKey;
 use super::super::{Error, Fingerprint, Random};
 use super::BackupError;
 

@@ -18,7 +18,7 @@ use std::io::{self, Read, Write};
 use ring::aead::{Aad, LessSafeKey, Nonce};
 use zeroize::Zeroizing;
 
-use super::super::keyring::BackupKey;
+use super::super::backup_key::BackupKey;
 use super::super::{Error, Fingerprint, Random};
 use super::BackupError;
 
