@@ -6,6 +6,7 @@
 pub mod acts;
 pub mod cli;
 pub mod client;
+pub mod dice;
 mod log_ear;
 pub mod people;
 pub mod process;
