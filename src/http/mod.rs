@@ -20,6 +20,9 @@ mod envelope;
 mod environments;
 mod error;
 mod form;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
 mod json;
 mod list_cache;
 mod once;

@@ -196,8 +196,12 @@ impl Disk {
 
     /// Applies everything at once and returns when it would survive a power cut.
     pub fn apply(&self, writes: Overlay) -> io::Result<()> {
-        self.tree.apply_batch(writes.into_batch())?;
-        self.sync()
+        let applied = self.tree.apply_batch(writes.into_batch()).map_err(io::Error::from);
+        applied.and_then(|_| self.sync()).inspect_err(|_| {
+            // Closing it, sled would write and sync once more, and panic or wait
+            // for ever when it cannot. So it stays open until the process ends.
+            std::mem::forget(self.db.clone());
+        })
     }
 
     fn sync(&self) -> io::Result<()> {

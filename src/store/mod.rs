@@ -13,6 +13,9 @@
 mod account_row;
 mod check;
 mod disk;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
 mod keyspace;
 mod overlay;
 mod private;
