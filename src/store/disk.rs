@@ -3,6 +3,7 @@
 //! ```text
 //! <data dir>/lock       held (flock) while a server runs
 //! <data dir>/in-use     there is a database to lose
+//! <data dir>/unsynced   a write or sync has failed; the next start takes care of it
 //! <data dir>/db/db      sled's log: all rows
 //! <data dir>/db/conf    sled's settings
 //! <data dir>/db/snap.*  sled's cache of its page table
@@ -23,18 +24,28 @@
 //! * A snapshot that is damaged keeps it from opening, although it is only a
 //!   cache; and without it a damaged log opens in an older state. See [`open_sled`].
 //! * Its background flusher logs errors instead of returning them: switched off.
+//! * A write that fails in one of its threads is told to nobody; `watch` asks.
+//! * Closing it writes and syncs, and panics when that fails. After a failure it
+//!   stays open until the process ends.
+//!
+//! And a fact about the system: after a sync that failed, it takes the pages for
+//! clean. Whoever reads the file sees what never reached the disk, and no later
+//! sync takes it there. See [`rewrite_log`].
 
 use std::fs::{self, File, TryLockError};
-use std::io;
+use std::io::{self, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::Unavailable;
 use super::overlay::Overlay;
+use super::watch::Watch;
 
 /// Stands in the data directory as soon as there is something to lose. An empty
 /// database beside it is one whose files are gone, not a new one.
 const IN_USE: &str = "in-use";
+/// Stands there after a write or sync has failed.
+const UNSYNCED: &str = "unsynced";
 
 /// What a caller may choose about the database.
 #[derive(Debug, Clone, Copy)]
@@ -128,6 +139,7 @@ pub(super) struct Disk {
     tree: sled::Tree,
     log: File,
     space: FreeSpace,
+    watch: Watch,
     lock: Arc<File>,
 }
 
@@ -148,6 +160,7 @@ impl Disk {
         let dir = data_dir.join("db");
         remove_unfinished_snapshots(&dir).map_err(at(&dir))?;
         remove_unfinished_settings(&dir).map_err(at(&dir))?;
+        rewrite_log(data_dir).map_err(at(&dir.join("db")))?;
         let config = |dir: &Path| {
             sled::Config::new()
                 .path(dir)
@@ -171,8 +184,9 @@ impl Disk {
         if !was_used && !db.is_empty() {
             super::write_private(&in_use, "").map_err(at(&in_use))?;
         }
+        let watch = Watch::over(&db).map_err(at(&dir))?;
         let space = FreeSpace { dir, floor_bytes: options.min_free_bytes };
-        Ok(Self { tree: (*db).clone(), db, log, space, lock: Arc::new(lock) })
+        Ok(Self { tree: (*db).clone(), db, log, space, watch, lock: Arc::new(lock) })
     }
 
     pub fn tree(&self) -> &sled::Tree {
@@ -196,11 +210,21 @@ impl Disk {
 
     /// Applies everything at once and returns when it would survive a power cut.
     pub fn apply(&self, writes: Overlay) -> io::Result<()> {
-        let applied = self.tree.apply_batch(writes.into_batch()).map_err(io::Error::from);
-        applied.and_then(|_| self.sync()).inspect_err(|_| {
+        let write = || {
+            self.tree.apply_batch(writes.into_batch())?;
+            self.sync()
+        };
+        self.watch.during(write).inspect_err(|_| {
             // Closing it, sled would write and sync once more, and panic or wait
             // for ever when it cannot. So it stays open until the process ends.
             std::mem::forget(self.db.clone());
+            // Read by the next start on this machine, or by none: after a power
+            // cut the file says what is on the disk.
+            if let Some(data_dir) = self.space.dir.parent()
+                && let Err(error) = File::create(data_dir.join(UNSYNCED))
+            {
+                log::error!("start the machine anew before the server: {UNSYNCED}: {error}");
+            }
         })
     }
 
@@ -245,6 +269,32 @@ impl FreeSpace {
         };
         if left >= floor { Ok(()) } else { Err(Unavailable::DiskNearlyFull) }
     }
+}
+
+/// After a failure: writes the log once more as it reads, and syncs it, so that
+/// what is read from now on is on the disk. Otherwise a power cut could take away
+/// what a later, acknowledged write stands on.
+fn rewrite_log(data_dir: &Path) -> io::Result<()> {
+    let marker = data_dir.join(UNSYNCED);
+    if !marker.try_exists()? {
+        return Ok(());
+    }
+    log::warn!("a write or sync has failed before; writing the log once more");
+    let mut file = match File::options().read(true).write(true).open(data_dir.join("db/db")) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return fs::remove_file(marker),
+        file => file?,
+    };
+    let mut block = vec![0; 1 << 20];
+    loop {
+        let read = file.read(&mut block)?;
+        if read == 0 {
+            break;
+        }
+        file.seek_relative(-i64::try_from(read).expect("a block is small"))?;
+        file.write_all(&block[..read])?;
+    }
+    file.sync_all()?;
+    fs::remove_file(marker)
 }
 
 /// Opens sled. Its snapshots are a cache of what its log says, so one that is

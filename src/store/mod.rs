@@ -22,6 +22,7 @@ mod private;
 mod row;
 mod tables;
 mod view;
+mod watch;
 mod writer;
 
 pub use account_row::{PasswordRow, ServiceAccountRow, SessionRow, TokenRow, Used, UserRow};

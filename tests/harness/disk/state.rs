@@ -235,9 +235,11 @@ impl State {
 
     /// A sync that fails has lost what it was to save: the system takes the
     /// pages for clean from then on, and no later sync brings them to the disk.
+    /// Directories are spared: a journal that fails makes the disk read-only.
     pub fn sync(&mut self, number: u64) -> Result<(), Fault> {
+        let is_file = self.file(number).is_ok();
         self.step()?;
-        let fails = self.good_syncs == Some(0);
+        let fails = is_file && self.good_syncs == Some(0);
         self.good_syncs = self.good_syncs.map(|left| left.saturating_sub(1));
         for change in std::mem::take(&mut self.unsynced) {
             if !change.concerns(number) {
