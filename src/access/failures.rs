@@ -2,9 +2,10 @@
 //!
 //! Counted for each client network and for each account, whether there is such
 //! an account or not. From the configured number of failures on, each further
-//! one doubles the wait, from one second up to a limit; quiet halves the count. Requests are limited by
-//! `governor` (see `limits`); this counts failures instead, and forgets an
-//! account's when its owner gets in, which a rate limiter cannot.
+//! one doubles the wait, from one second up to a limit; quiet halves the count.
+//! Requests are limited by `governor` (see `limits`); this counts failures
+//! instead, and forgets an account's when its owner gets in, which a rate
+//! limiter cannot.
 //!
 //! Must never: keep an address that was typed (it may be a password), grow
 //! without bound, or lock anybody out for good.
@@ -108,11 +109,13 @@ impl<K: Copy + Eq + Hash> Counters<K> {
     }
 
     /// How long to wait from now on, in milliseconds.
-    fn wait(&self, key: &K, now: Timestamp) -> u64 {
-        let Some(count) = self.counted.get(key) else { return 0 };
+    fn wait(&mut self, key: &K, now: Timestamp) -> u64 {
+        let Some(count) = self.counted.get_mut(key) else { return 0 };
+        // When the clock was set back, the wait begins anew: else it would last
+        // until the clock is where it was.
+        count.last = count.last.min(now);
         let since = now.millis().saturating_sub(count.last.millis());
-        // A clock that was set back must not make anybody wait for longer.
-        let left = count.wait.saturating_sub(since.max(0));
+        let left = count.wait.saturating_sub(since);
         u64::try_from(left).unwrap_or(0)
     }
 
@@ -173,7 +176,6 @@ mod tests {
         assert_eq!(waits, [0, 0, 1, 2, 4, 8, 16, 32, 60, 60, 60, 60]);
         assert_eq!(counters.wait(&"k", at(59_999)), 1);
         assert_eq!(counters.wait(&"k", at(60_000)), 0);
-        assert_eq!(counters.wait(&"k", at(-1_000_000)), 60_000);
         counters.failed("k", at(240_000));
         // Twelve, halved twice, and one more.
         assert_eq!(counters.wait(&"k", at(240_000)), 2000);
@@ -184,6 +186,17 @@ mod tests {
             counters.failed("k", now);
         }
         assert_eq!(counters.wait(&"k", now), 60_000);
+    }
+
+    #[test]
+    fn a_clock_that_was_set_back_lets_nobody_wait_longer_than_the_longest_wait() {
+        let mut counters = Counters::new(1, 60_000);
+        for _ in 0..20 {
+            counters.failed("k", at(86_400_000));
+        }
+        assert_eq!(counters.wait(&"k", at(0)), 60_000);
+        assert_eq!(counters.wait(&"k", at(59_999)), 1);
+        assert_eq!(counters.wait(&"k", at(60_000)), 0);
     }
 
     #[test]
