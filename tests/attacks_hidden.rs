@@ -51,7 +51,8 @@ impl Ids {
                 (true, "sessions") => &self.session,
                 (true, "service-accounts") => &self.account,
                 (true, "tokens") => &self.token,
-                (true, "versions") => "1",
+                // Keys of the whole server, which nobody with a list may know of.
+                (true, "versions" | "keys") => "1",
                 (true, other) => panic!("{route}: which row is it that comes behind {other:?}?"),
             });
             before = part;

@@ -32,7 +32,7 @@ fn two_hundred_logins_at_once_do_not_exhaust_memory() {
     anonymous.post("/api/auth/register", &body).expect(200);
     let statuses = parallel(LOGINS, |_| anonymous.post("/api/auth/login", &body).status);
     assert_eq!(statuses, [200; LOGINS]);
-    match peak_kib(server.running.id()) {
+    match peak_kib(server.running.pid()) {
         // All at once they would need 6400 MiB.
         Some(peak) => assert!(peak < 20 * HASH_KIB, "{} MiB", peak >> 10),
         None => harness::skip("nobody tells how much memory a process has"),

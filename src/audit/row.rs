@@ -138,12 +138,30 @@ words! {
         AuditExport = "audit.export",
         /// Old rows of the audit log were dropped.
         AuditPrune = "audit.prune",
+        /// The wrapping keys were listed.
+        KeyList = "key.list",
+        /// A new wrapping key was made, and everything is wrapped again.
+        KeyRotate = "key.rotate",
+        /// Everything was wrapped again.
+        KeyRewrap = "key.rewrap",
+        /// A wrapping key was destroyed.
+        KeyRetire = "key.retire",
+        /// A backup was made.
+        BackupCreate = "backup.create",
+        /// The database was restored from a backup; the chain goes on behind it.
+        BackupRestore = "backup.restore",
         /// The server made its data directory.
         ServerInitialize = "server.initialize",
         /// The server started.
         ServerStart = "server.start",
         /// The server stopped.
         ServerStop = "server.stop",
+        /// The server and its database were examined.
+        ServerDoctor = "server.doctor",
+        /// Rows that did not fit the others were made to.
+        ServerRepair = "server.repair",
+        /// The database's log was written anew, with what is live.
+        ServerCompact = "server.compact",
     }
 }
 
@@ -170,6 +188,10 @@ words! {
         Token = "token",
         /// The audit log.
         Audit = "audit",
+        /// A wrapping key.
+        Key = "key",
+        /// A backup.
+        Backup = "backup",
         /// The server itself.
         Server = "server",
     }

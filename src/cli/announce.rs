@@ -103,7 +103,7 @@ mod tests {
         FirstStartMade {
             token,
             token_file: None,
-            root_key: Source::Variable,
+            root_key: Source::Variable("COFFER_ROOT_KEY"),
             data_dir: "./data".into(),
             environments: vec![EnvironmentName::parse("development").unwrap()],
             email: None,

@@ -35,6 +35,32 @@ pub(super) fn new_password(from_stdin: bool) -> Result<Zeroizing<String>, Failur
     }
 }
 
+/// Whether there is somebody to ask.
+pub(super) fn is_possible() -> bool {
+    stdin().is_terminal()
+}
+
+/// A passphrase that opens something.
+pub(super) fn passphrase(prompt: &str) -> std::io::Result<Zeroizing<String>> {
+    rpassword::prompt_password(prompt).map(Zeroizing::new)
+}
+
+/// A new passphrase, typed twice without being shown.
+pub(super) fn new_passphrase() -> Result<Zeroizing<String>, Failure> {
+    if !is_possible() {
+        return Err(Failure::wrong("nobody can be asked for a passphrase: stdin is no terminal")
+            .hint("Name a file that it is in, by COFFER_ROOT_KEY_PASSPHRASE_FILE or --new-passphrase-file."));
+    }
+    let cannot = |error| Failure::failed(format!("cannot ask for the passphrase: {error}"));
+    let first = passphrase("New passphrase: ").map_err(cannot)?;
+    let second = passphrase("The same again: ").map_err(cannot)?;
+    if *first == *second {
+        Ok(first)
+    } else {
+        Err(Failure::failed("the two passphrases differ; nothing was changed"))
+    }
+}
+
 fn hidden(prompt: &str) -> Result<Zeroizing<String>, Failure> {
     let typed = rpassword::prompt_password(prompt).map(Zeroizing::new);
     typed.map_err(|error| {

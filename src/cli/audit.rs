@@ -115,7 +115,8 @@ fn verify(arguments: VerifyArguments) -> Result<(), Failure> {
     )))
 }
 
-fn is_offline(told: bool, place: &PlaceArguments, variables: &Variables) -> bool {
+/// Whether a command that can do either works on the data directory.
+pub(super) fn is_offline(told: bool, place: &PlaceArguments, variables: &Variables) -> bool {
     let asked = place.url.is_some() || variables.get("COFFER_URL").is_some();
     told || (place.data_dir.is_some() && !asked)
 }
@@ -138,7 +139,7 @@ fn export_stopped(config: &Config, variables: &Variables) -> Result<(), Failure>
 fn verify_stopped(config: &Config, variables: &Variables) -> Result<Verified, Failure> {
     logging::start(config.log_level);
     let stopped = Stopped::open(config, variables, ", or ask it, by --url or COFFER_URL")?;
-    let found = vault::verify_audit(&stopped.opened, &stopped.root_key)
+    let found = vault::verify_audit(&stopped.opened, stopped.given.roots())
         .map_err(|error| Stopped::failure(stopped.source(), &error))?;
     let verification = Verification {
         intact: found.broken.is_none(),

@@ -41,6 +41,12 @@ impl Failure {
         ExitCode::from(self.code)
     }
 
+    /// What failed, and what to do about it.
+    pub fn parts(&self) -> (String, String) {
+        let (what, remedy) = self.lines.split_first().expect("a failure begins with a line");
+        (what.clone(), remedy.join(" "))
+    }
+
     #[cfg(test)]
     pub fn text(&self) -> String {
         format!("{} {}", self.code, self.lines.join("\n"))

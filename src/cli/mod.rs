@@ -9,20 +9,27 @@
 //! its API (`api`), or work on the data directory of a stopped one (`offline`).
 //!
 //! Exit codes: 0 done; 1 failed, refused, not found, or the audit log is broken;
-//! 2 the arguments or the configuration are wrong.
+//! 2 the arguments or the configuration are wrong. Those of `doctor` are its own.
 
 mod announce;
 mod api;
 mod ask;
 mod audit;
+mod backup;
+mod compact;
+mod doctor;
 mod env;
 mod failure;
 mod first_user;
 mod harden;
+mod key;
 mod logging;
 mod offline;
+mod passphrase;
+mod progress;
 mod recover;
 mod root_key;
+pub mod scheduled;
 mod scope;
 pub mod serve;
 mod service_account;
@@ -75,6 +82,16 @@ enum Command {
     /// The audit log: verify, export
     #[command(subcommand)]
     Audit(audit::AuditCommand),
+    /// Keys: generate, protect, status, rotate, retire
+    #[command(subcommand)]
+    Key(key::KeyCommand),
+    /// Backups: create, verify, restore
+    #[command(subcommand)]
+    Backup(backup::BackupCommand),
+    /// Look for everything that may be wrong with a server, and say what to do
+    Doctor(doctor::DoctorArguments),
+    /// Write a stopped server's database anew, without what is no longer live
+    Compact(compact::CompactArguments),
     /// A way back in, on the host of a stopped server
     #[command(subcommand)]
     Recover(recover::RecoverCommand),
@@ -82,11 +99,13 @@ enum Command {
 
 /// What `coffer --help` says below everything else.
 const HELP_ABOUT_SERVERS: &str = "\
-The commands besides serve and recover ask a running server: --url or COFFER_URL,
-else the one of this host's configuration. Their token is COFFER_TOKEN, else the
+The commands besides serve, compact, recover, key generate, key protect, backup
+verify and backup restore ask a running server: --url or COFFER_URL, else the one
+of this host's configuration. Their token is COFFER_TOKEN, else the
 first token in the data directory of this host's server.
 
-Exit codes: 0 done; 1 failed; 2 wrong arguments or configuration.";
+Exit codes: 0 done; 1 failed; 2 wrong arguments or configuration. Those of doctor:
+0 all is well; 1 there are warnings; 2 something is broken.";
 
 #[derive(Debug, Args)]
 struct ServeArguments {
@@ -121,6 +140,14 @@ pub fn main() -> ExitCode {
         Some(Command::ServiceAccount(command)) => command.run(),
         Some(Command::Token(command)) => command.run(),
         Some(Command::Audit(command)) => command.run(),
+        Some(Command::Key(command)) => command.run(),
+        Some(Command::Backup(command)) => command.run(),
+        // Its exit code says how bad it is, and is no failure of its own.
+        Some(Command::Doctor(command)) => match command.run() {
+            Ok(code) => return code,
+            Err(failure) => Err(failure),
+        },
+        Some(Command::Compact(command)) => command.run(),
         Some(Command::Recover(command)) => command.run(),
     };
     match outcome {

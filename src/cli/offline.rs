@@ -8,12 +8,12 @@ use super::failure::Failure;
 use super::root_key;
 use crate::config::{Config, Variables};
 use crate::store::{OpenError, Opened, Options};
-use crate::vault::{self, RootKey, UnlockError};
+use crate::vault::{self, RootKey, RootKeys, UnlockError};
 
 /// A database whose keys are at hand.
 pub(super) struct Stopped {
     pub opened: Opened,
-    pub root_key: RootKey,
+    pub given: Given,
     source: root_key::Source,
 }
 
@@ -27,24 +27,46 @@ impl Stopped {
         if sealed_under.is_none() {
             return Err(no_database(data_dir.clone()));
         }
-        let (root_key, source) =
-            root_key::resolve(config, variables, sealed_under).map_err(Failure::wrong)?;
-        Ok(Self { opened, root_key, source })
+        let (given, source) =
+            Given::find(config, variables, sealed_under).map_err(Failure::wrong)?;
+        Ok(Self { opened, given, source })
     }
 
     /// Where the root key came from, for what does not open with it.
     pub fn failure(source: &root_key::Source, error: &UnlockError) -> Failure {
         let failure = Failure::failed(error);
-        match error {
-            UnlockError::OtherRootKey { .. } => failure.hint(format!(
-                "The root key came from {source}; give the one that the database was made with."
-            )),
-            _ => failure,
+        match error.remedy(&source.to_string()) {
+            Some(remedy) => failure.hint(remedy),
+            None => failure,
         }
     }
 
     pub fn source(&self) -> &root_key::Source {
         &self.source
+    }
+}
+
+/// The root keys of a database: two of them while the root key changes.
+pub(super) struct Given {
+    root_key: RootKey,
+    previous: Option<RootKey>,
+}
+
+impl Given {
+    /// From the usual places.
+    pub fn find(
+        config: &Config,
+        variables: &Variables,
+        sealed_under: Option<vault::Fingerprint>,
+    ) -> Result<(Self, root_key::Source), root_key::RootKeyError> {
+        let (root_key, source) = root_key::resolve(config, variables, sealed_under)?;
+        let previous = root_key::previous(config, variables)?;
+        Ok((Self { root_key, previous }, source))
+    }
+
+    /// As the vault takes them.
+    pub fn roots(&self) -> RootKeys<'_> {
+        RootKeys { current: &self.root_key, previous: self.previous.as_ref() }
     }
 }
 

@@ -51,7 +51,7 @@ impl RecoverCommand {
         let stopped = Stopped::open(&config, &variables, "")?;
         let source = stopped.source().clone();
         let now = SystemClock.now();
-        let unlocked = vault::unlock(stopped.opened, &stopped.root_key, now)
+        let unlocked = vault::unlock(stopped.opened, stopped.given.roots(), now)
             .map_err(|error| Stopped::failure(&source, &error))?;
         let expires_at = arguments
             .expires_in_days

@@ -5,6 +5,13 @@
 //! directory. The last one is made when the database is empty. The first source
 //! that is there is the one that is used; a bad key in it is never passed over.
 //! A variable that is set to nothing is there: it was meant to hold a key.
+//!
+//! While the root key changes, the one before it comes from the same places under
+//! names of their own: `COFFER_PREVIOUS_ROOT_KEY`, `COFFER_PREVIOUS_ROOT_KEY_FILE`,
+//! the credential `coffer-previous-root-key`, `[keys] previous_root_key_file`,
+//! `root.key.previous` in the data directory.
+//!
+//! Any of them may be protected by a passphrase; see `passphrase`.
 
 use std::fmt;
 use std::io;
@@ -14,15 +21,39 @@ use zeroize::Zeroizing;
 
 use crate::config::{Config, Variables};
 use crate::store::write_private;
-use crate::vault::{BadRootKey, Fingerprint, Random, RootKey};
+use crate::vault::{BadRootKey, Fingerprint, Random, RootKey, SealedRootKey};
+
+use super::passphrase::{self, PassphraseError};
 
 const GENERATED: &str = "root.key";
-const CREDENTIAL: &str = "coffer-root-key";
+const PREVIOUS: &str = "root.key.previous";
+
+/// The names under which a root key is given.
+struct Names {
+    variable: &'static str,
+    file_variable: &'static str,
+    credential: &'static str,
+    passphrase: &'static passphrase::Names,
+}
+
+const CURRENT_NAMES: Names = Names {
+    variable: "COFFER_ROOT_KEY",
+    file_variable: "COFFER_ROOT_KEY_FILE",
+    credential: "coffer-root-key",
+    passphrase: &passphrase::CURRENT,
+};
+
+const PREVIOUS_NAMES: Names = Names {
+    variable: "COFFER_PREVIOUS_ROOT_KEY",
+    file_variable: "COFFER_PREVIOUS_ROOT_KEY_FILE",
+    credential: "coffer-previous-root-key",
+    passphrase: &passphrase::PREVIOUS,
+};
 
 /// Which source gave the root key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Source {
-    Variable,
+    Variable(&'static str),
     File(PathBuf),
     /// The file in the data directory, which this start made.
     Generated(PathBuf),
@@ -31,7 +62,7 @@ pub(super) enum Source {
 impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Source::Variable => f.write_str("COFFER_ROOT_KEY"),
+            Source::Variable(name) => f.write_str(name),
             Source::File(path) | Source::Generated(path) => write!(f, "{}", path.display()),
         }
     }
@@ -68,6 +99,14 @@ pub enum RootKeyError {
         /// The key's fingerprint.
         wanted: Fingerprint,
     },
+    /// It is protected by a passphrase.
+    #[error("{place}: {problem}")]
+    Protected {
+        /// Where it is.
+        place: String,
+        /// Why it stays closed, and what to do.
+        problem: PassphraseError,
+    },
     /// There are no random bytes.
     #[error("{0}")]
     Random(crate::vault::Error),
@@ -82,34 +121,15 @@ pub(super) fn resolve(
     // A new key opens nothing that was sealed under another.
     let remedy = match sealed_under {
         Some(wanted) => format!("Give root key {wanted}, which the database is sealed under."),
-        None => "Make one with: openssl rand -base64 32".to_owned(),
+        None => "Make one with `coffer key generate`, or: openssl rand -base64 32".to_owned(),
     };
-    let read = |path: &Path| read(path, &remedy);
-    if let Some(text) = variables.get("COFFER_ROOT_KEY") {
-        let place = "COFFER_ROOT_KEY".to_owned();
-        let key = RootKey::parse(text).map_err(|bad| RootKeyError::Bad {
-            place,
-            bad,
-            remedy: remedy.clone(),
-        })?;
-        return Ok((key, Source::Variable));
-    }
-    let credential =
-        variables.get("CREDENTIALS_DIRECTORY").map(|dir| Path::new(dir).join(CREDENTIAL));
-    if let Some(path) = variables.get("COFFER_ROOT_KEY_FILE").map(PathBuf::from) {
-        return Ok((read(&path)?, Source::File(path)));
-    }
-    if let Some(path) = credential
-        && exists(&path)?
-    {
-        return Ok((read(&path)?, Source::File(path)));
-    }
-    if let Some(path) = config.keys.root_key_file.clone() {
-        return Ok((read(&path)?, Source::File(path)));
+    let reader = Reader { variables, names: &CURRENT_NAMES, remedy };
+    if let Some(found) = reader.find(config.keys.root_key_file.as_deref())? {
+        return Ok(found);
     }
     let path = config.server.data_dir.join(GENERATED);
     match (exists(&path)?, sealed_under) {
-        (true, _) => Ok((read(&path)?, Source::File(path))),
+        (true, _) => Ok((reader.file(&path)?, Source::File(path))),
         (false, Some(wanted)) => Err(RootKeyError::Missing { path, wanted }),
         (false, None) => {
             let key = RootKey::generate(Random).map_err(RootKeyError::Random)?;
@@ -131,17 +151,84 @@ fn exists(path: &Path) -> Result<bool, RootKeyError> {
     }
 }
 
-fn read(path: &Path, remedy: &str) -> Result<RootKey, RootKeyError> {
-    let text = std::fs::read_to_string(path)
+/// Reads root keys that are given under some names.
+struct Reader<'a> {
+    variables: &'a Variables,
+    names: &'a Names,
+    /// What to do about a text that is no key.
+    remedy: String,
+}
+
+impl Reader<'_> {
+    /// The key of the first source, down to the setting, that is there.
+    fn find(&self, setting: Option<&Path>) -> Result<Option<(RootKey, Source)>, RootKeyError> {
+        if let Some(text) = self.variables.get(self.names.variable) {
+            let key = self.key(text, self.names.variable)?;
+            return Ok(Some((key, Source::Variable(self.names.variable))));
+        }
+        let found = |path: PathBuf| Ok(Some((self.file(&path)?, Source::File(path))));
+        if let Some(path) = self.variables.get(self.names.file_variable) {
+            return found(path.into());
+        }
+        let directory = self.variables.get("CREDENTIALS_DIRECTORY");
+        if let Some(path) = directory.map(|dir| Path::new(dir).join(self.names.credential))
+            && exists(&path)?
+        {
+            return found(path);
+        }
+        match setting {
+            Some(path) => found(path.to_owned()),
+            None => Ok(None),
+        }
+    }
+
+    fn file(&self, path: &Path) -> Result<RootKey, RootKeyError> {
+        let key = self.key(&read_text(path)?, &path.display().to_string())?;
+        warn_if_shared(path);
+        Ok(key)
+    }
+
+    fn key(&self, text: &str, place: &str) -> Result<RootKey, RootKeyError> {
+        if SealedRootKey::is_meant(text) {
+            let opened = passphrase::open(text, place, self.names.passphrase, self.variables);
+            return opened
+                .map_err(|problem| RootKeyError::Protected { place: place.to_owned(), problem });
+        }
+        RootKey::parse(text).map_err(|bad| RootKeyError::Bad {
+            place: place.to_owned(),
+            bad,
+            remedy: self.remedy.clone(),
+        })
+    }
+}
+
+/// The root key before the one that [`resolve`] finds, if one is given.
+pub(super) fn previous(
+    config: &Config,
+    variables: &Variables,
+) -> Result<Option<RootKey>, RootKeyError> {
+    let remedy = "Give the root key before this one, or nothing once the change is finished.";
+    let reader = Reader { variables, names: &PREVIOUS_NAMES, remedy: remedy.to_owned() };
+    if let Some((key, _)) = reader.find(config.keys.previous_root_key_file.as_deref())? {
+        return Ok(Some(key));
+    }
+    let path = config.server.data_dir.join(PREVIOUS);
+    if exists(&path)? { reader.file(&path).map(Some) } else { Ok(None) }
+}
+
+/// The root key in a file, and whether a passphrase protects it.
+pub(super) fn in_file(path: &Path, variables: &Variables) -> Result<(RootKey, bool), RootKeyError> {
+    let remedy = "Make one with `coffer key generate`.".to_owned();
+    let reader = Reader { variables, names: &CURRENT_NAMES, remedy };
+    let text = read_text(path)?;
+    let key = reader.key(&text, &path.display().to_string())?;
+    Ok((key, SealedRootKey::is_meant(&text)))
+}
+
+fn read_text(path: &Path) -> Result<Zeroizing<String>, RootKeyError> {
+    std::fs::read_to_string(path)
         .map(Zeroizing::new)
-        .map_err(|cause| RootKeyError::Io { path: path.to_owned(), cause })?;
-    let bad = |bad| {
-        let (place, remedy) = (path.display().to_string(), remedy.to_owned());
-        RootKeyError::Bad { place, bad, remedy }
-    };
-    let key = RootKey::parse(&text).map_err(bad)?;
-    warn_if_shared(path);
-    Ok(key)
+        .map_err(|cause| RootKeyError::Io { path: path.to_owned(), cause })
 }
 
 /// A key that others can read still works: containers mount files the way they

@@ -19,6 +19,7 @@ use crate::vault::{self, PruneError, Unavailable, UnlockError, Vault};
 use super::announce::{self, FirstStartMade};
 use super::first_user::{self, FirstUserError};
 use super::root_key::{self, RootKeyError};
+use super::scheduled::{Schedule, keep_backing_up};
 
 /// Why the server did not start, or did not go on.
 #[derive(Debug, thiserror::Error)]
@@ -33,14 +34,12 @@ pub enum ServeError {
     #[error("{0}")]
     RootKey(#[from] RootKeyError),
     /// The database stays closed.
-    #[error(
-        "{error}. The root key came from {source_name}; give the one that the database was made with."
-    )]
+    #[error("{error}. {remedy}")]
     Unlock {
         /// Why.
         error: UnlockError,
-        /// Where the root key came from.
-        source_name: String,
+        /// What to do.
+        remedy: String,
     },
     /// The token that the operator gave is none.
     #[error("COFFER_BOOTSTRAP_TOKEN: {0}")]
@@ -48,6 +47,9 @@ pub enum ServeError {
     /// The first user that the operator gave is none.
     #[error("{0}")]
     FirstUser(#[from] FirstUserError),
+    /// A recipient of the scheduled backups is none.
+    #[error("[backup] recipients: {0}")]
+    Recipient(#[from] vault::backup::BadRecipient),
     /// The token's file could not be written.
     #[error("{path}: {cause}. Check the directory and its permissions.")]
     TokenFile {
@@ -83,7 +85,10 @@ pub enum ServeError {
 impl ServeError {
     pub(super) fn exit_code(&self) -> u8 {
         match self {
-            Self::BootstrapToken(_) | Self::RootKey(_) | Self::FirstUser(_) => 2,
+            Self::BootstrapToken(_)
+            | Self::RootKey(_)
+            | Self::FirstUser(_)
+            | Self::Recipient(_) => 2,
             _ => 1,
         }
     }
@@ -96,11 +101,13 @@ pub struct Parts {
     pub store: store::Options,
     /// What time it is.
     pub clock: Arc<dyn Clock>,
+    /// Whether index rows that do not fit are repaired before anybody is served.
+    pub repair_index: bool,
 }
 
 impl Default for Parts {
     fn default() -> Self {
-        Self { store: store::Options::default(), clock: Arc::new(SystemClock) }
+        Self { store: store::Options::default(), clock: Arc::new(SystemClock), repair_index: true }
     }
 }
 
@@ -112,7 +119,13 @@ pub struct Prepared {
     state: Arc<State>,
     first_start: Option<FirstStartMade>,
     keep_days: u32,
+    schedule: Option<Schedule>,
+    compacted: Option<store::Compacted>,
 }
+
+/// What to do about a database that stays closed for another reason than its
+/// root key.
+const STAYS_CLOSED: &str = "Nothing was changed; look at the disk, or restore a backup.";
 
 /// Opens everything. Not for use inside an async runtime.
 pub fn prepare(
@@ -123,6 +136,7 @@ pub fn prepare(
     let given = variables.get("COFFER_BOOTSTRAP_TOKEN").map(Token::parse);
     let given = given.transpose().map_err(ServeError::BootstrapToken)?;
     let first_user = first_user::given(variables)?;
+    let schedule = Schedule::of(config)?;
     let opened = Opened::open(&config.server.data_dir, parts.store)?;
     // Before anything is made: what the first start prints is printed once.
     let address = config.server.listen;
@@ -132,9 +146,17 @@ pub fn prepare(
     let sealed_under = vault::sealed_under(&opened)?;
     let (root_key, source) = root_key::resolve(config, variables, sealed_under)?;
     let now = parts.clock.now();
-    let mut unlocked = vault::unlock(opened, &root_key, now)
-        .map_err(|error| ServeError::Unlock { error, source_name: source.to_string() })?;
-    drop(root_key);
+    let (opened, compacted) = opened.compact_if_wasteful()?;
+    let previous = root_key::previous(config, variables)?;
+    let roots = vault::RootKeys { current: &root_key, previous: previous.as_ref() };
+    let mut unlocked = vault::unlock(opened, roots, now).map_err(|error| {
+        let remedy = error.remedy(&source.to_string());
+        ServeError::Unlock { error, remedy: remedy.unwrap_or_else(|| STAYS_CLOSED.to_owned()) }
+    })?;
+    drop((root_key, previous));
+    if parts.repair_index && unlocked.first_start.is_none() {
+        repair_index(&unlocked, now);
+    }
     let credentials = access::Settings {
         cost: Cost { memory_kib: config.auth.argon2_memory_kib, passes: config.auth.argon2_passes },
         session_idle_millis: i64::from(config.auth.session_idle_minutes) * 60_000,
@@ -176,7 +198,17 @@ pub fn prepare(
     };
     let state = Arc::new(State::new(vault, access, settings));
     let keep_days = config.audit.keep_days;
-    Ok(Prepared { listener, address, state, first_start, keep_days })
+    Ok(Prepared { listener, address, state, first_start, keep_days, schedule, compacted })
+}
+
+/// Makes the index rows fit that can be worked out from others; see
+/// `store::repair`. What it does it says; what it cannot do, `coffer doctor` says.
+/// That is no reason not to serve: each row that does not fit is refused alone.
+fn repair_index(unlocked: &vault::Unlocked, now: crate::domain::Timestamp) {
+    match vault::repair_index(unlocked, now) {
+        Ok(repaired) => repaired.lines.iter().for_each(|line| log::warn!("repaired: {line}")),
+        Err(error) => log::error!("the index rows are not looked at: {error}"),
+    }
 }
 
 fn first_token(
@@ -224,7 +256,15 @@ impl Prepared {
     ) -> Result<(), ServeError> {
         let vault = &self.state.vault;
         record(vault, Action::ServerStart).await?;
+        if let Some(compacted) = self.compacted {
+            let store::Compacted { before_bytes, after_bytes, .. } = compacted;
+            log::info!("the database was compacted from {before_bytes} to {after_bytes} bytes");
+            if let Err(error) = vault.record_compacted(compacted).await {
+                log::error!("that the database was compacted is not in the audit log: {error}");
+            }
+        }
         vault.finish_deletions()?;
+        vault.finish_rotation().await?;
         let more = prune(vault, self.keep_days, FIRST_BATCHES).await;
         let server =
             http::serve(self.listener, Arc::clone(&self.state)).map_err(ServeError::Http)?;
@@ -237,6 +277,7 @@ impl Prepared {
                 Err(panicked) => Err(ServeError::Http(panicked.into())),
             },
             never = keep_pruning(vault, self.keep_days, more) => match never {},
+            never = keep_backing_up(&self.state, self.schedule.as_ref()) => match never {},
             () = vault.failed() => {
                 handle.stop(false).await;
                 Err(ServeError::Failed)

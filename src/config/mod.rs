@@ -9,7 +9,7 @@ mod raw;
 mod settings;
 
 pub use raw::Variables;
-pub use settings::{Audit, Auth, Bootstrap, Config, Keys, Limits, RateLimit, Server};
+pub use settings::{Audit, Auth, Backup, Bootstrap, Config, Keys, Limits, RateLimit, Server};
 
 use std::path::{Path, PathBuf};
 
@@ -34,9 +34,13 @@ impl ConfigError {
 }
 
 /// Variables of ours that are no settings.
-const OTHER_VARIABLES: [&str; 9] = [
+const OTHER_VARIABLES: [&str; 13] = [
     "COFFER_ROOT_KEY",
     "COFFER_ROOT_KEY_FILE",
+    "COFFER_ROOT_KEY_PASSPHRASE_FILE",
+    "COFFER_PREVIOUS_ROOT_KEY",
+    "COFFER_PREVIOUS_ROOT_KEY_FILE",
+    "COFFER_PREVIOUS_ROOT_KEY_PASSPHRASE_FILE",
     "COFFER_BOOTSTRAP_TOKEN",
     "COFFER_ADMIN_EMAIL",
     "COFFER_ADMIN_PASSWORD",
@@ -268,7 +272,10 @@ mod tests {
             [[deliver]]
             path = "x"
             [backup]
-            every = "1d"
+            directory = "b"
+            every = "2d"
+            keep = 3
+            recipients = ["age1x"]
             [tls]
             certificate = "c"
             [log]
@@ -280,7 +287,8 @@ mod tests {
         .unwrap();
         assert_eq!(config.limits.versions_kept, 3);
         assert_eq!(config.audit.keep_days, 400);
-        for name in ["[backup]", "[deliver]", "[metrics]", "[tls]", "[workload]"] {
+        assert_eq!((config.backup.every_minutes, config.backup.keep), (2880, 3));
+        for name in ["[deliver]", "[metrics]", "[tls]", "[workload]"] {
             assert!(config.not_in_force.iter().any(|found| found == name), "{name}");
         }
     }
@@ -309,6 +317,11 @@ mod tests {
                 line,
                 "config.toml: [audit] keep_days: must be a whole number from 0 to 36500."
             );
+        }
+        for every in ["1", "''", "'h'", "'-1h'", "'0m'", "'1w'", "'367d'", "'99999999999d'", "'1ä'"]
+        {
+            let line = complaint(&format!("[backup]\nevery = {every}"));
+            assert!(line.contains("such as \"30m\""), "{line}");
         }
         assert!(complaint("a = ").contains("line 1 is not TOML"));
         assert!(
@@ -358,6 +371,8 @@ mod tests {
         let mut read = with_file(&uncommented.join("\n")).unwrap();
         read.not_in_force.clear();
         assert!(read.keys.root_key_file.take().is_some());
+        assert!(read.keys.previous_root_key_file.take().is_some());
+        assert!(read.backup.directory.take().is_some());
         assert_eq!(format!("{read:?}"), format!("{:?}", Config::default()));
         let as_it_is = with_file(file).unwrap();
         assert_eq!(format!("{as_it_is:?}"), format!("{:?}", Config::default()));

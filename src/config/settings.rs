@@ -19,6 +19,7 @@ pub struct Config {
     pub rate_limit: RateLimit,
     pub auth: Auth,
     pub audit: Audit,
+    pub backup: Backup,
     /// `[log] level`: what goes to stderr.
     pub log_level: log::LevelFilter,
     /// What was set and is accepted, but that this version does nothing with.
@@ -41,6 +42,8 @@ pub struct Server {
 pub struct Keys {
     /// A file with the root key.
     pub root_key_file: Option<PathBuf>,
+    /// A file with the root key before it, while the root key changes.
+    pub previous_root_key_file: Option<PathBuf>,
 }
 
 /// `[bootstrap]`
@@ -93,6 +96,19 @@ pub struct Audit {
     pub keep_days: u32,
 }
 
+/// `[backup]`
+#[derive(Debug, Clone)]
+pub struct Backup {
+    /// Where the server puts backups by itself; none are made without it.
+    pub directory: Option<PathBuf>,
+    /// How often, in minutes.
+    pub every_minutes: u32,
+    /// How many are kept.
+    pub keep: u32,
+    /// Whom they are sealed to, as text; under the root key if it is empty.
+    pub recipients: Vec<String>,
+}
+
 impl Default for Config {
     fn default() -> Self {
         let development =
@@ -118,6 +134,12 @@ impl Default for Config {
                 session_hours: 24,
             },
             audit: Audit { keep_days: 0 },
+            backup: Backup {
+                directory: None,
+                every_minutes: 24 * 60,
+                keep: 7,
+                recipients: Vec::new(),
+            },
             log_level: log::LevelFilter::Info,
             not_in_force: Vec::new(),
         }
@@ -141,7 +163,7 @@ impl Config {
 }
 
 /// Sections whose names are reserved for features to come.
-pub(super) const LATER_SECTIONS: [&str; 5] = ["workload", "deliver", "backup", "tls", "metrics"];
+pub(super) const LATER_SECTIONS: [&str; 4] = ["workload", "deliver", "tls", "metrics"];
 
 pub(super) struct Setting {
     pub section: &'static str,
@@ -189,6 +211,10 @@ pub(super) const SETTINGS: &[Setting] = settings! {
             config.keys.root_key_file = Some(path(raw)?);
             Ok(())
         },
+        previous_root_key_file: |config, raw| {
+            config.keys.previous_root_key_file = Some(path(raw)?);
+            Ok(())
+        },
     }
     [bootstrap] {
         environments: |config, raw| {
@@ -222,6 +248,24 @@ pub(super) const SETTINGS: &[Setting] = settings! {
     [audit] {
         keep_days: number!(audit.keep_days, 0..=36_500),
     }
+    [backup] {
+        directory: |config, raw| {
+            config.backup.directory = Some(path(raw)?);
+            Ok(())
+        },
+        every: |config, raw| {
+            let minutes = raw.text().and_then(|text| minutes(&text));
+            config.backup.every_minutes = minutes
+                .filter(|minutes| (1..=366 * 24 * 60).contains(minutes))
+                .ok_or("must be minutes, hours or days, such as \"30m\", \"24h\" or \"7d\".")?;
+            Ok(())
+        },
+        keep: number!(backup.keep, 1..=10_000),
+        recipients: |config, raw| {
+            config.backup.recipients = raw.list()?;
+            Ok(())
+        },
+    }
     [log] {
         level: |config, raw| {
             let level = raw.text().and_then(|text| text.parse().ok());
@@ -230,6 +274,18 @@ pub(super) const SETTINGS: &[Setting] = settings! {
         },
     }
 };
+
+/// `30m`, `24h`, `7d`.
+fn minutes(text: &str) -> Option<u32> {
+    let text = text.trim();
+    let unit = match text.chars().last()? {
+        'm' => 1,
+        'h' => 60,
+        'd' => 24 * 60,
+        _ => return None,
+    };
+    text[..text.len() - 1].parse::<u32>().ok()?.checked_mul(unit)
+}
 
 fn path(raw: Raw) -> Result<PathBuf, String> {
     match raw.text().filter(|text| !text.is_empty()) {

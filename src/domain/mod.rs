@@ -8,6 +8,7 @@
 
 mod account;
 mod environment;
+mod finding;
 mod id;
 mod name;
 mod network;
@@ -18,6 +19,7 @@ mod time;
 
 pub use account::{OwnerId, ServiceAccountInfo, SessionInfo, TokenInfo, UserInfo};
 pub use environment::{EnvironmentInfo, Settings};
+pub use finding::{Finding, Severity};
 pub use id::{
     EnvironmentId, Id, Kind, SecretId, SecretKind, ServiceAccountId, SessionId, TokenId, UserId,
     VarId, VarKind,

@@ -13,6 +13,7 @@ use utoipa::ToSchema;
 use crate::access::Limited;
 use crate::domain::RequestId;
 
+use super::download::Download;
 use super::error::{ApiError, Code, Problem};
 
 pub(super) const JSON: HeaderValue = HeaderValue::from_static("application/json; charset=utf-8");
@@ -27,6 +28,8 @@ pub(super) struct Answer {
     pub replayed: bool,
     /// A session's cookie to set or to take away.
     pub cookie: Option<HeaderValue>,
+    /// What is sent instead of `body`, as it comes.
+    pub download: Option<Download>,
 }
 
 impl Answer {
@@ -37,11 +40,19 @@ impl Answer {
     }
 
     pub fn rendered(body: impl Into<Bytes>) -> Self {
-        Self { body: body.into(), replayed: false, cookie: None }
+        Self { body: body.into(), replayed: false, cookie: None, download: None }
+    }
+
+    /// Bytes that come piece by piece.
+    pub fn download(download: Download) -> Self {
+        Self { download: Some(download), ..Self::rendered(Bytes::new()) }
     }
 
     pub fn into_response(self) -> HttpResponse {
         let mut response = HttpResponse::Ok();
+        if let Some(download) = self.download {
+            return download.into_response(&mut response);
+        }
         response.insert_header((CONTENT_TYPE, JSON));
         if self.replayed {
             response.insert_header(("idempotent-replayed", "true"));

@@ -108,7 +108,7 @@ impl ApiError {
         self
     }
 
-    fn internal(cause: impl ToString) -> Self {
+    pub fn internal(cause: impl ToString) -> Self {
         Self {
             cause: Some(cause.to_string().into()),
             ..Self::new(Code::Internal, "Internal Server Error")
@@ -128,6 +128,8 @@ fn title(resource: ResourceType) -> &'static str {
         ResourceType::ServiceAccount => "Service account",
         ResourceType::Token => "Token",
         ResourceType::Audit => "Audit row",
+        ResourceType::Key => "Key",
+        ResourceType::Backup => "Backup",
         ResourceType::Server => "Server",
     }
 }
@@ -206,6 +208,16 @@ impl From<vault::Error> for ApiError {
                 "The credential ended, or may do less, while the request was under way.",
             )
             .hint("Log in again, or ask for another token."),
+            E::RotationUnderWay => Self::new(Code::Conflict, "A rotation is under way")
+                .hint("GET /api/admin/keys shows how far it is; repeat the request when it is finished."),
+            E::KeyInForce => Self::new(Code::Conflict, "The key is in force")
+                .hint("Rotate first: POST /api/admin/keys/rotate makes a new one."),
+            E::KeyNeeded { wrapped } => {
+                let plural = if wrapped == 1 { "key is" } else { "keys are" };
+                Self::new(Code::Conflict, format!("{wrapped} {plural} still wrapped under it"))
+                    .hint("GET /api/admin/keys shows which do not open. A secret with one of them has to be deleted or restored from a backup first.")
+            }
+            E::KeysExhausted => Self::new(Code::Conflict, "No key number is left"),
             E::NoSuchVersion => Self::new(Code::NotFound, "Version not found"),
             E::Damaged(_) | E::Read(_) | E::NoRandomness | E::Panicked => Self::internal(error),
         }

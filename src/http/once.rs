@@ -16,6 +16,7 @@ use super::State;
 use super::account_wire::{ServiceAccountAnswer, UserAnswer};
 use super::answer::Answer;
 use super::error::{ApiError, Code};
+use super::keys::RotationAnswer;
 use super::wire::{Done, EnvironmentAnswer, SecretAnswer, SettingsAnswer, VarAnswer};
 
 const HEADER: &str = "Idempotency-Key";
@@ -115,6 +116,9 @@ fn render(outcome: Outcome<'_>) -> Vec<u8> {
         Outcome::User(info) => Answer::json(&UserAnswer { user: info.clone().into() }),
         Outcome::ServiceAccount(info) => {
             Answer::json(&ServiceAccountAnswer { service_account: info.clone().into() })
+        }
+        Outcome::Rotation(begun) => {
+            Answer::json(&RotationAnswer { rotation: begun.clone().into() })
         }
         Outcome::Done => Answer::json(&Done { success: true }),
         Outcome::Credential => Answer::rendered(Vec::new()),

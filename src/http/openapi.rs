@@ -174,6 +174,7 @@ fn responses(endpoint: &Endpoint) -> utoipa::openapi::Responses {
         Success::Json(name, _) => (JSON, Some(reference(name))),
         Success::AnyJson => (JSON, Some(object())),
         Success::Html => ("text/html", Some(RefOr::T(text()))),
+        Success::Octets => (super::download::OCTETS, Some(RefOr::T(text()))),
     };
     let success = ContentBuilder::new().schema(content.1).build();
     let mut done = ResponseBuilder::new().description("Done.").content(content.0, success);

@@ -9,8 +9,8 @@ use super::call::Needs;
 use super::error::Code;
 use super::table::{Endpoint, Parameter, TargetKind};
 use super::{
-    about, audit_logs, auth, environments, secrets, service_accounts, settings, tokens, users,
-    vars, wire,
+    about, audit_logs, auth, backup, doctor, environments, keys as key_routes, secrets,
+    service_accounts, settings, tokens, users, vars, wire,
 };
 
 const CONFLICT: &[Code] = &[Code::Conflict];
@@ -63,7 +63,7 @@ fn needs(action: Action, target: TargetKind) -> Needs {
 
 /// The table itself.
 pub(super) fn endpoints() -> Vec<Endpoint> {
-    [resources(), accounts()].into_iter().flatten().collect()
+    [resources(), accounts(), keys()].into_iter().flatten().collect()
 }
 
 /// Environments and what is in them; the audit log; the server itself.
@@ -274,6 +274,24 @@ fn resources() -> Vec<Endpoint> {
         )
         .answers::<wire::ExportAnswer>()
         .takes(&[Parameter::ExportAfterSeq, Parameter::ExportLimit]),
+        // No HEAD: it would leave the row of a backup that nobody has.
+        Endpoint::new(
+            get(),
+            "/api/admin/backup",
+            needs(A::BackupCreate, Everything),
+            "Take a backup of everything, sealed under the root key",
+            backup::create,
+        )
+        .octets()
+        .without_head(),
+        Endpoint::new(
+            get(),
+            "/api/admin/doctor",
+            needs(A::ServerDoctor, Everything),
+            "Examine the database: whether every record opens and the rows fit each other",
+            doctor::examine,
+        )
+        .answers::<doctor::DoctorAnswer>(),
     ]
 }
 
@@ -440,5 +458,44 @@ fn accounts() -> Vec<Endpoint> {
         )
         .answers::<wire::Done>()
         .fails(MISSING),
+    ]
+}
+
+/// The wrapping keys.
+fn keys() -> Vec<Endpoint> {
+    use Action as A;
+    use TargetKind::Everything;
+
+    const KEYS: &str = "/api/admin/keys";
+    const ROTATE: &str = "/api/admin/keys/rotate";
+    const KEY: &str = "/api/admin/keys/{id}";
+
+    vec![
+        Endpoint::new(
+            get(),
+            KEYS,
+            needs(A::KeyList, Everything),
+            "List the wrapping keys, and how far the last rotation is",
+            key_routes::status,
+        )
+        .answers::<key_routes::KeysAnswer>(),
+        Endpoint::new(
+            post(),
+            ROTATE,
+            needs(A::KeyRotate, Everything),
+            "Make a new wrapping key and wrap everything under it, in the background",
+            key_routes::rotate,
+        )
+        .answers::<key_routes::RotationAnswer>()
+        .fails(CONFLICT),
+        Endpoint::new(
+            delete(),
+            KEY,
+            needs(A::KeyRetire, Everything),
+            "Destroy a wrapping key that nothing needs any more",
+            key_routes::retire,
+        )
+        .answers::<wire::Done>()
+        .fails(&[Code::Conflict, Code::NotFound]),
     ]
 }

@@ -102,6 +102,8 @@ pub(super) enum Success {
     /// The OpenAPI document itself.
     AnyJson,
     Html,
+    /// Bytes that are no text.
+    Octets,
 }
 
 /// One row of the table.
@@ -200,6 +202,11 @@ impl Endpoint {
         let mut schemas = vec![(T::name().into(), T::schema())];
         T::schemas(&mut schemas);
         self.success = Success::Json(T::name().into(), schemas);
+        self
+    }
+
+    pub fn octets(mut self) -> Self {
+        self.success = Success::Octets;
         self
     }
 

@@ -3,9 +3,12 @@
 //! ```text
 //! <data dir>/lock       held (flock) while a server runs
 //! <data dir>/in-use     there is a database to lose
+//! <data dir>/restoring  a restore that is not finished; see `load`
 //! <data dir>/db/db      sled's log: all rows
 //! <data dir>/db/conf    sled's settings
 //! <data dir>/db/snap.*  sled's cache of its page table
+//! <data dir>/db.new     a compaction that is not finished; see `compact`
+//! <data dir>/db.old     what a compaction has replaced
 //! ```
 //!
 //! Facts about sled 0.34.7 that the code below answers to, each found by
@@ -29,8 +32,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::Unavailable;
 use super::overlay::Overlay;
+use super::{Unavailable, compact};
 
 /// Stands in the data directory as soon as there is something to lose. An empty
 /// database beside it is one whose files are gone, not a new one.
@@ -83,6 +86,14 @@ pub enum OpenError {
         /// How far it had been read before.
         reached: u64,
     },
+    /// A restore was cut off, and nothing was in its place yet.
+    #[error(
+        "a restore into {} was cut off. Run it again, or remove {path}.", parent(path).display()
+    )]
+    Restoring {
+        /// What it left.
+        path: PathBuf,
+    },
     /// There is none, and none may be made.
     #[error("there is no database in {path}")]
     None {
@@ -112,13 +123,18 @@ pub enum OpenError {
 }
 
 /// That there is, or was, a database: opening one makes it.
-pub(super) fn must_exist(data_dir: &Path) -> Result<(), OpenError> {
+fn must_exist(data_dir: &Path) -> Result<(), OpenError> {
     for path in [data_dir.join("db"), data_dir.join(IN_USE)] {
         if path.try_exists().map_err(|cause| OpenError::Io { path, cause })? {
             return Ok(());
         }
     }
     Err(OpenError::None { path: data_dir.to_owned() })
+}
+
+/// See [`Disk::mark_in_use`].
+pub(super) fn mark_in_use(data_dir: &Path) -> io::Result<()> {
+    super::write_private(&data_dir.join(IN_USE), "")
 }
 
 /// The open files. Whoever owns this is the writer.
@@ -129,42 +145,73 @@ pub(super) struct Disk {
     log: File,
     space: FreeSpace,
     lock: Arc<File>,
+    options: Options,
+}
+
+/// A data directory that no other process works on as long as this is kept.
+#[derive(Debug)]
+pub struct Held {
+    lock: Arc<File>,
+    data_dir: PathBuf,
+}
+
+impl Held {
+    /// Makes the directory if need be, and locks it.
+    pub fn take(data_dir: &Path) -> Result<Self, OpenError> {
+        make_directory(data_dir).map_err(at(data_dir))?;
+        let path = data_dir.join("lock");
+        let lock = File::create(&path).map_err(at(&path))?;
+        lock.try_lock().map_err(|error| match error {
+            TryLockError::WouldBlock => OpenError::InUse { path: data_dir.to_owned() },
+            TryLockError::Error(cause) => at(&path)(cause),
+        })?;
+        Ok(Self { lock: Arc::new(lock), data_dir: data_dir.to_owned() })
+    }
+
+    /// Likewise, but only where there is a database.
+    pub fn take_existing(data_dir: &Path) -> Result<Self, OpenError> {
+        must_exist(data_dir)?;
+        Self::take(data_dir)
+    }
+}
+
+/// What the file system refused, and about which path.
+fn at(path: &Path) -> impl FnOnce(io::Error) -> OpenError + use<> {
+    let path = path.to_owned();
+    move |cause| OpenError::Io { path, cause }
+}
+
+/// How sled is to work.
+pub(super) fn settings(dir: &Path, options: Options) -> sled::Config {
+    sled::Config::new()
+        .path(dir)
+        .cache_capacity(options.cache_bytes)
+        .flush_every_ms(None)
+        .mode(sled::Mode::HighThroughput)
 }
 
 impl Disk {
-    pub fn open(data_dir: &Path, options: Options) -> Result<Self, OpenError> {
-        let at = |path: &Path| {
-            let path = path.to_owned();
-            move |cause| OpenError::Io { path, cause }
-        };
-        make_directory(data_dir).map_err(at(data_dir))?;
-        let lock_path = data_dir.join("lock");
-        let lock = File::create(&lock_path).map_err(at(&lock_path))?;
-        lock.try_lock().map_err(|error| match error {
-            TryLockError::WouldBlock => OpenError::InUse { path: data_dir.to_owned() },
-            TryLockError::Error(cause) => at(&lock_path)(cause),
-        })?;
-
+    /// Opens (or makes) the database of a directory that is held.
+    pub fn open(held: Held, options: Options) -> Result<Self, OpenError> {
+        let Held { lock, data_dir } = held;
+        let data_dir = data_dir.as_path();
+        super::load::none_is_under_way(data_dir)?;
         let dir = data_dir.join("db");
+        compact::settle(&dir).map_err(at(data_dir))?;
         remove_unfinished_snapshots(&dir).map_err(at(&dir))?;
         remove_unfinished_settings(&dir).map_err(at(&dir))?;
-        let config = |dir: &Path| {
-            sled::Config::new()
-                .path(dir)
-                .cache_capacity(options.cache_bytes)
-                .flush_every_ms(None)
-                .mode(sled::Mode::HighThroughput)
-        };
-        let db = open_sled(config, &dir)?;
+        let db = open_sled(|dir| settings(dir, options), &dir)?;
         let in_use = data_dir.join(IN_USE);
         let was_used = in_use.try_exists().map_err(at(&in_use))?;
         if was_used && db.is_empty() {
             return Err(OpenError::Gone { path: dir, marker: in_use });
         }
+        // Not before: it is the way back if the new one does not open.
+        compact::remove_old(&dir).map_err(at(data_dir))?;
         let log_path = dir.join("db");
         let log = File::open(&log_path).map_err(at(&log_path))?;
-        let settings = dir.join("conf");
-        File::open(&settings).and_then(|file| file.sync_all()).map_err(at(&settings))?;
+        let conf = dir.join("conf");
+        File::open(&conf).and_then(|file| file.sync_all()).map_err(at(&conf))?;
         for made in [dir.as_path(), data_dir, parent(data_dir)] {
             sync_directory(made).map_err(at(made))?;
         }
@@ -172,7 +219,18 @@ impl Disk {
             super::write_private(&in_use, "").map_err(at(&in_use))?;
         }
         let space = FreeSpace { dir, floor_bytes: options.min_free_bytes };
-        Ok(Self { tree: (*db).clone(), db, log, space, lock: Arc::new(lock) })
+        Ok(Self { tree: (*db).clone(), db, log, space, lock, options })
+    }
+
+    /// Closes everything but the lock, and returns when sled has let go of its
+    /// files: its threads may still be writing a snapshot, by name, into what
+    /// would then be another directory.
+    pub fn release(self) -> io::Result<(Held, Options)> {
+        let Self { db, tree, log, space, lock, options } = self;
+        drop((db, tree));
+        log.lock()?;
+        let data_dir = parent(&space.dir).to_owned();
+        Ok((Held { lock, data_dir }, options))
     }
 
     pub fn tree(&self) -> &sled::Tree {
@@ -183,15 +241,23 @@ impl Disk {
         &self.space
     }
 
+    pub fn options(&self) -> Options {
+        self.options
+    }
+
     /// The lock on the directory. Whoever keeps sled open keeps this, too.
     pub fn lock(&self) -> Arc<File> {
         Arc::clone(&self.lock)
     }
 
+    /// The data directory.
+    pub fn data_dir(&self) -> &Path {
+        parent(&self.space.dir)
+    }
+
     /// Says, on disk, that there is something to lose from now on.
     pub fn mark_in_use(&self) -> io::Result<()> {
-        let Some(data_dir) = self.space.dir.parent() else { return Ok(()) };
-        super::write_private(&data_dir.join(IN_USE), "")
+        mark_in_use(self.data_dir())
     }
 
     /// Applies everything at once and returns when it would survive a power cut.
@@ -209,8 +275,8 @@ impl Disk {
 /// Watches how much room is left.
 #[derive(Debug, Clone)]
 pub(super) struct FreeSpace {
-    dir: PathBuf,
-    floor_bytes: u64,
+    pub dir: PathBuf,
+    pub floor_bytes: u64,
 }
 
 /// How much a change may take of what is left.
@@ -301,7 +367,7 @@ fn try_without_snapshots(
     }
 }
 
-fn ignore_missing(error: io::Error) -> io::Result<()> {
+pub(super) fn ignore_missing(error: io::Error) -> io::Result<()> {
     if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) }
 }
 
@@ -334,7 +400,7 @@ fn unused_name(dir: &Path) -> PathBuf {
 }
 
 /// Makes a directory with all that lead to it, each of them durable.
-fn make_directory(dir: &Path) -> io::Result<()> {
+pub(super) fn make_directory(dir: &Path) -> io::Result<()> {
     if dir.is_dir() {
         return Ok(());
     }
@@ -380,7 +446,7 @@ fn remove_unfinished_settings(dir: &Path) -> io::Result<()> {
     }
 }
 
-fn parent(dir: &Path) -> &Path {
+pub(super) fn parent(dir: &Path) -> &Path {
     match dir.parent() {
         Some(parent) if parent.as_os_str().is_empty() => Path::new("."),
         Some(parent) => parent,
@@ -388,6 +454,6 @@ fn parent(dir: &Path) -> &Path {
     }
 }
 
-fn sync_directory(dir: &Path) -> io::Result<()> {
+pub(super) fn sync_directory(dir: &Path) -> io::Result<()> {
     File::open(dir)?.sync_all()
 }

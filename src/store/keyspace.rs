@@ -4,6 +4,7 @@
 //! byte  table             rest of the key                              row
 //! 'K'   Keys              key id u32                                   KeyRow
 //! 'k'   ServiceKeys       (empty)                                      ServiceKeysRow
+//! 'r'   Rotation          (empty)                                      RotationRow
 //! 'E'   Environments      environment 16                               EnvironmentRow
 //! 'e'   EnvironmentNames  folded name                                  EnvironmentId
 //! 'N'   Counts            environment 16                               CountsRow

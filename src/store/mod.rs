@@ -12,10 +12,15 @@
 
 mod account_row;
 mod check;
+mod compact;
 mod disk;
+mod frozen;
 mod keyspace;
+mod leftovers;
+mod load;
 mod overlay;
 mod private;
+mod repair;
 mod row;
 mod tables;
 mod view;
@@ -23,24 +28,32 @@ mod writer;
 
 pub use account_row::{PasswordRow, ServiceAccountRow, SessionRow, TokenRow, Used, UserRow};
 pub use check::check;
-pub use disk::{OpenError, Options};
+pub use compact::{CompactError, Compacted, Usage};
+pub use disk::{Held, OpenError, Options};
+pub use frozen::{Frozen, FrozenError, RawRow};
 pub use keyspace::Table;
-pub use private::write_private;
+pub use leftovers::{Leftover, leftovers, remove_leftover};
+pub use load::{
+    LoadError, Loading, MemoryRows, Place, RESTORING, can_be_loaded, counted_as, is_backed_up,
+};
+pub use private::{PrivateFile, write_new_private, write_private};
+pub use repair::{Depth, Repaired, repair};
 pub use row::{
-    Bytes, CHUNK_BYTES, CountsRow, EnvironmentRow, HeadRow, KeyId, KeyRow, ReceiptRow, SecretPlace,
-    SecretRow, ServiceKeysRow, StartRow, StoredAuditRow, VarPlace, VarRow, VersionRow, WrappedKey,
+    Bytes, CHUNK_BYTES, CountsRow, EnvironmentRow, HeadRow, KeyId, KeyRow, ReceiptRow, RotationRow,
+    SecretPlace, SecretRow, ServiceKeysRow, StartRow, StoredAuditRow, VarPlace, VarRow, VersionRow,
+    WrappedKey,
 };
 pub use tables::{
     AuditHead, AuditRows, AuditStart, Counts, Doomed, EnvironmentNames, Environments, Keys,
-    LastUses, ReceiptChunks, ReceiptTimes, Receipts, SecretPlaces, Secrets, ServiceAccountNames,
-    ServiceAccounts, ServiceKeys, SessionHashes, Sessions, TokenHashes, Tokens, UserEmails,
-    UserSessions, Users, ValueChunks, VarChunks, VarPlaces, Vars, Versions,
+    LastUses, ReceiptChunks, ReceiptTimes, Receipts, Rotation, SecretPlaces, Secrets,
+    ServiceAccountNames, ServiceAccounts, ServiceKeys, SessionHashes, Sessions, TokenHashes,
+    Tokens, UserEmails, UserSessions, Users, ValueChunks, VarChunks, VarPlaces, Vars, Versions,
 };
 pub use view::{ReadError, View};
 pub use writer::{CommitError, Tx};
 
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, RwLock};
 
 use crate::audit::{Chain, Draft};
@@ -58,22 +71,52 @@ pub struct Opened {
 impl Opened {
     /// Opens (or makes) the database below `data_dir` and locks it.
     pub fn open(data_dir: &Path, options: Options) -> Result<Self, OpenError> {
-        disk::Disk::open(data_dir, options).map(|disk| Self { disk })
+        Self::open_held(Held::take(data_dir)?, options)
     }
 
     /// Opens a database that must be there already.
     pub fn open_existing(data_dir: &Path, options: Options) -> Result<Self, OpenError> {
-        disk::must_exist(data_dir)?;
-        Self::open(data_dir, options)
+        Self::open_held(Held::take_existing(data_dir)?, options)
+    }
+
+    /// Opens the database of a directory that is locked already.
+    pub fn open_held(held: Held, options: Options) -> Result<Self, OpenError> {
+        disk::Disk::open(held, options).map(|disk| Self { disk })
+    }
+
+    /// Writes the log anew with what is live, and what came of that; see
+    /// `compact`. When it could not be done, the database is as it was.
+    pub fn compact(self) -> Result<(Self, Result<Compacted, CompactError>), OpenError> {
+        let tried = compact::compact(self.disk)?;
+        Ok((Self { disk: tried.disk }, tried.outcome))
+    }
+
+    /// Likewise, if the log is wasteful.
+    pub fn compact_if_wasteful(self) -> Result<(Self, Option<Compacted>), OpenError> {
+        // One that cannot be read has other troubles.
+        if !compact::is_wasteful(&self.disk).unwrap_or(false) {
+            return Ok((self, None));
+        }
+        let (opened, outcome) = self.compact()?;
+        if let Err(error) = &outcome {
+            log::error!("the database is not compacted: {error}");
+        }
+        Ok((opened, outcome.ok()))
+    }
+
+    /// How much room it takes. Reads every row.
+    pub fn usage(&self) -> Result<Usage, ReadError> {
+        compact::usage(self.disk.tree(), self.disk.space())
     }
 
     /// Starts the writer; from here on there are changes.
     pub fn start(self, chain: Chain) -> Result<Store, std::io::Error> {
         let tree = self.disk.tree().clone();
         let lock = self.disk.lock();
+        let data_dir = self.disk.data_dir().to_owned();
         let revisions = Arc::new(Revisions::default());
         let writer = writer::Writer::start(self.disk, chain, Arc::clone(&revisions))?;
-        Ok(Store { tree, revisions, writer, _lock: lock })
+        Ok(Store { tree, revisions, writer, data_dir, _lock: lock })
     }
 }
 
@@ -101,6 +144,7 @@ pub struct Store {
     tree: sled::Tree,
     revisions: Arc<Revisions>,
     writer: writer::Writer,
+    data_dir: PathBuf,
     /// sled stays open as long as its tree is held, and so does the lock.
     _lock: Arc<std::fs::File>,
 }
@@ -185,6 +229,38 @@ impl Store {
         answer: Result<Result<T, CommitError<E>>, N>,
     ) -> Result<T, CommitError<E>> {
         answer.unwrap_or_else(|_| Err(self.writer.unanswered()))
+    }
+
+    /// The database as it is at one moment, to be read while it goes on being
+    /// written; see [`Frozen`]. One view at a time: `Overloaded` says that there
+    /// is another.
+    pub async fn freeze(&self) -> Result<Frozen, Unavailable> {
+        self.frozen(self.writer.freeze()?.await)
+    }
+
+    /// Like [`Store::freeze`], for callers without an async runtime.
+    pub fn freeze_blocking(&self) -> Result<Frozen, Unavailable> {
+        self.frozen(self.writer.freeze()?.blocking_recv())
+    }
+
+    fn frozen<N>(&self, answer: Result<Option<Frozen>, N>) -> Result<Frozen, Unavailable> {
+        match answer {
+            Ok(frozen) => frozen.ok_or(Unavailable::Overloaded),
+            Err(_) => match self.writer.unanswered::<()>() {
+                CommitError::Unavailable(why) => Err(why),
+                _ => Err(Unavailable::Failed),
+            },
+        }
+    }
+
+    /// Where everything is stored.
+    pub fn data_dir(&self) -> &Path {
+        &self.data_dir
+    }
+
+    /// How much room it takes. Reads every row.
+    pub fn usage(&self) -> Result<Usage, ReadError> {
+        compact::usage(&self.tree, self.writer.space())
     }
 
     /// The rows of a table from its last one back.

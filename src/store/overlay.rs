@@ -28,6 +28,11 @@ impl Overlay {
         self.writes.is_empty()
     }
 
+    /// The keys that are set or removed.
+    pub fn keys(&self) -> impl Iterator<Item = &[u8]> {
+        self.writes.keys().map(Vec::as_slice)
+    }
+
     /// About how many bytes it holds, and not less.
     pub fn size(&self) -> usize {
         self.size

@@ -60,6 +60,23 @@ pub struct ServiceKeysRow {
     pub token: WrappedKey,
 }
 
+/// The last rotation: under which key every data key is being wrapped again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RotationRow {
+    /// The new wrapping key.
+    pub to: KeyId,
+    /// When it was made.
+    pub started_at: Timestamp,
+    /// When the last data key had been looked at.
+    pub finished_at: Option<Timestamp>,
+    /// The version that was looked at last; the sweep goes on behind it.
+    pub cursor: Option<(SecretId, Version)>,
+    /// Data keys that were wrapped again.
+    pub rewrapped: u64,
+    /// Data keys that do not open and stay as they are.
+    pub unopened: u64,
+}
+
 /// An environment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[allow(missing_docs)]

@@ -8,8 +8,8 @@ use crate::domain::{
 use super::account_row::{self, ServiceAccountRow, SessionRow, TokenRow, Used, UserRow};
 use super::keyspace::{Pieces, Table};
 use super::row::{
-    Bytes, CountsRow, EnvironmentRow, HeadRow, KeyId, KeyRow, ReceiptRow, SecretPlace, SecretRow,
-    ServiceKeysRow, StartRow, StoredAuditRow, VarPlace, VarRow, VersionRow,
+    Bytes, CountsRow, EnvironmentRow, HeadRow, KeyId, KeyRow, ReceiptRow, RotationRow, SecretPlace,
+    SecretRow, ServiceKeysRow, StartRow, StoredAuditRow, VarPlace, VarRow, VersionRow,
 };
 
 macro_rules! tables {
@@ -64,6 +64,13 @@ tables! {
     /// The audit and token keys, wrapped. One row.
     ServiceKeys b'k' {
         () => ServiceKeysRow,
+        encode(_k, _out) {},
+        decode(p) { p.end(()) }
+    }
+    /// The last rotation of the wrapping key, and how far it has come. One row,
+    /// once there was one.
+    Rotation b'r' {
+        () => RotationRow,
         encode(_k, _out) {},
         decode(p) { p.end(()) }
     }

@@ -24,6 +24,7 @@ use crate::audit::{Chain, Draft};
 use crate::domain::EnvironmentId;
 
 use super::disk::{Disk, FreeSpace, Share};
+use super::frozen::{Freezer, Frozen, MAX_IMAGE_BYTES};
 use super::keyspace::{Table, full_key};
 use super::overlay::Overlay;
 use super::row::{HeadRow, StoredAuditRow};
@@ -111,8 +112,18 @@ struct Change {
     share: Share,
 }
 
+type Freeze = oneshot::Sender<Option<Frozen>>;
+
 enum Message {
     Change(Change),
+    Freeze(Freeze),
+    Stop,
+}
+
+/// What a group was ended by.
+enum After {
+    GoOn,
+    Freeze(Freeze),
     Stop,
 }
 
@@ -140,7 +151,8 @@ impl Writer {
         let (fail, failed) = watch::channel(false);
         let space = disk.space().clone();
         let is_new = disk.tree().is_empty();
-        let work = Work { is_new, fail: fail.clone(), disk, chain, revisions };
+        let freezer = Freezer::default();
+        let work = Work { is_new, fail: fail.clone(), disk, chain, revisions, freezer };
         let thread =
             std::thread::Builder::new().name("coffer-writer".to_owned()).spawn(move || {
                 // A panic in here leaves the chain in a state that nobody knows, so
@@ -189,6 +201,20 @@ impl Writer {
         Ok(answer)
     }
 
+    /// Asks for the database as it will be between two groups; the receiver gets
+    /// nothing while another such view is read.
+    pub fn freeze(&self) -> Result<oneshot::Receiver<Option<Frozen>>, Unavailable> {
+        if self.closing.load(Ordering::Acquire) {
+            return Err(Unavailable::ShuttingDown);
+        }
+        let (reply, answer) = oneshot::channel();
+        self.queue.try_send(Message::Freeze(reply)).map_err(|error| match error {
+            TrySendError::Full(_) => Unavailable::Overloaded,
+            TrySendError::Disconnected(_) => self.gone(),
+        })?;
+        Ok(answer)
+    }
+
     /// What it means that an answer will never come.
     pub fn unanswered<E>(&self) -> CommitError<E> {
         if self.closing.load(Ordering::Acquire) || *self.failed.borrow() {
@@ -210,6 +236,10 @@ impl Writer {
             return Err(Unavailable::ShuttingDown);
         }
         self.space.check(self.space.left(), Share::Common)
+    }
+
+    pub fn space(&self) -> &FreeSpace {
+        &self.space
     }
 
     pub async fn failed(&self) {
@@ -250,21 +280,37 @@ struct Work {
     disk: Disk,
     chain: Chain,
     revisions: Arc<Revisions>,
+    freezer: Freezer,
 }
 
 impl Work {
     fn run(mut self, queue: &Receiver<Message>) -> std::io::Result<()> {
-        while let Ok(Message::Change(first)) = queue.recv() {
-            if !self.group(first, queue)? {
-                break;
+        while let Ok(message) = queue.recv() {
+            let after = match message {
+                Message::Change(first) => self.group(first, queue)?,
+                Message::Freeze(reply) => After::Freeze(reply),
+                Message::Stop => After::Stop,
+            };
+            match after {
+                After::GoOn => {}
+                After::Freeze(reply) => self.freeze(reply),
+                After::Stop => break,
             }
         }
         // What came behind the stop is told so.
-        while let Ok(Message::Change(late)) = queue.try_recv() {
-            let (_, finish) = (late.run)(Err(Unavailable::ShuttingDown));
-            finish(Ok(()));
+        while let Ok(late) = queue.try_recv() {
+            if let Message::Change(late) = late {
+                let (_, finish) = (late.run)(Err(Unavailable::ShuttingDown));
+                finish(Ok(()));
+            }
         }
         Ok(())
+    }
+
+    fn freeze(&mut self, reply: Freeze) {
+        let frozen = self.freezer.freeze(self.disk.tree(), self.disk.lock(), MAX_IMAGE_BYTES);
+        // Whoever asked may have gone away; then the view goes, too.
+        let _ = reply.send(frozen);
     }
 
     /// After the first group that a new database takes.
@@ -272,19 +318,21 @@ impl Work {
         if std::mem::take(&mut self.is_new) { self.disk.mark_in_use() } else { Ok(()) }
     }
 
-    /// Runs a group; `false` when the queue said stop.
-    fn group(&mut self, first: Change, queue: &Receiver<Message>) -> std::io::Result<bool> {
+    /// Runs a group; says what ended it.
+    fn group(&mut self, first: Change, queue: &Receiver<Message>) -> std::io::Result<After> {
         let mut group = Group { left: self.disk.space().left(), ..Group::default() };
         // Goes before the group does: whoever then sees no answer come must not
         // believe that nothing was written.
         let _panic = FailOnPanic(self.fail.clone());
         let mut next = Some(Message::Change(first));
-        let mut go_on = true;
+        let mut after = After::GoOn;
         while let Some(message) = next.take() {
             match message {
                 Message::Change(change) => group.run(change, self),
-                Message::Stop => go_on = false,
+                Message::Freeze(reply) => after = After::Freeze(reply),
+                Message::Stop => after = After::Stop,
             }
+            let go_on = matches!(after, After::GoOn);
             if go_on && group.changes < GROUP_CHANGES && group.writes.size() < GROUP_BYTES {
                 next = queue.try_recv().ok();
             }
@@ -296,6 +344,7 @@ impl Work {
                 full_key::<AuditHead>(&()),
                 Some(encode_row::<AuditHead>(&HeadRow::new(&self.chain.head()))),
             );
+            self.freezer.keep(self.disk.tree(), &group.writes);
             self.disk.apply(group.writes).and_then(|()| self.mark_in_use())
         };
         // Before anybody is answered, so that no answer is older than a list
@@ -305,7 +354,7 @@ impl Work {
         for finish in group.finishes {
             finish(outcome);
         }
-        durable.map(|()| go_on)
+        durable.map(|()| after)
     }
 }
 

@@ -130,6 +130,16 @@ pub(super) fn check(keyring: &Keyring, ticket: &Revealable) -> Result<(), Error>
     Ok(())
 }
 
+/// Whether a value opens where it is stored. Nobody sees it: what was opened for
+/// that is erased here and now.
+pub(super) fn opens(
+    keyring: &Keyring,
+    binding: &Binding,
+    sealed: SealedValue,
+) -> Result<(), Unopened> {
+    open(keyring, binding, sealed).map(drop)
+}
+
 /// Gives an old version's value to a new version; nobody sees it.
 pub(super) fn reseal(
     keyring: &Keyring,
@@ -152,6 +162,18 @@ pub(super) fn latch(
     let to = Binding { mode: RevealMode::NeverReveal, ..from.clone() };
     let key = keyring.unwrap(data_key, &from.key_aad())?;
     keyring.wrap(random, &key, &to.key_aad())
+}
+
+/// Wraps a data key again, under the key in force, for exactly what it was
+/// wrapped for. What does not open for `binding` is not wrapped again: else a
+/// row that was moved, or whose flag was flipped, would open afterwards.
+pub(super) fn rewrap(
+    keyring: &Keyring,
+    random: Random,
+    binding: &Binding,
+    data_key: &WrappedKey,
+) -> Result<WrappedKey, Error> {
+    keyring.rewrap(random, data_key, &binding.key_aad())
 }
 
 /// The mode that a data key was wrapped for, whatever the secret's row says
@@ -203,7 +225,7 @@ mod tests {
         let text = base64::engine::general_purpose::STANDARD.encode([7; 32]);
         let root = RootKey::parse(&text).unwrap();
         let row = Keyring::new_row(&root, Random, Timestamp::from_millis(0)).unwrap();
-        Keyring::load(&root, [(KeyId(1), row)]).unwrap().unwrap()
+        Keyring::load((&root).into(), [(KeyId(1), row)]).unwrap().unwrap()
     }
 
     fn plaintext(bytes: &[u8]) -> Plaintext {
@@ -244,6 +266,29 @@ mod tests {
             let sealed = seal(&keyring, Random, &a, plaintext(&value)).unwrap();
             prop_assert_eq!(&*open(&keyring, &a, sealed.clone()).unwrap(), &value);
             prop_assert_eq!(open(&keyring, &b, sealed).is_ok(), a == b);
+        }
+
+        /// A rewrap changes the wrapping key and nothing else: what opened opens,
+        /// for that binding only, and what did not open is refused.
+        #[test]
+        fn rewrapping_keeps_what_a_data_key_is_for(
+            a in binding(), b in binding(), value in prop::collection::vec(any::<u8>(), 1..64),
+        ) {
+            let old = keyring();
+            let sealed = seal(&old, Random, &a, plaintext(&value)).unwrap();
+            let new = old.with_new(Random, Timestamp::from_millis(0)).unwrap().1;
+            let moved = rewrap(&new, Random, &b, &sealed.data_key);
+            prop_assert_eq!(moved.is_ok(), a == b);
+            let rewrapped = rewrap(&new, Random, &a, &sealed.data_key).unwrap();
+            prop_assert_eq!(rewrapped.key, KeyId(2));
+            let rewrapped = SealedValue { data_key: rewrapped, ..sealed.clone() };
+            prop_assert_eq!(&*open(&new, &a, rewrapped.clone()).unwrap(), &value);
+            prop_assert_eq!(open(&new, &b, rewrapped.clone()).is_ok(), a == b);
+            // The old key is not needed any more, and the old wrapping opens
+            // nothing without it.
+            let alone = new.without(KeyId(1));
+            prop_assert!(open(&alone, &a, rewrapped).is_ok());
+            prop_assert!(open(&alone, &a, sealed).is_err());
         }
 
         /// No byte of what is stored can be changed.

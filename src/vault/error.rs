@@ -79,6 +79,21 @@ pub enum Error {
     /// The request that wanted to be done once was done a moment ago.
     #[error("the request was done a moment ago")]
     JustDone,
+    /// A rotation is under way; there is one at a time.
+    #[error("a rotation is under way")]
+    RotationUnderWay,
+    /// The wrapping key is the one that new keys are wrapped under.
+    #[error("the key is in force")]
+    KeyInForce,
+    /// Something is still wrapped under the wrapping key.
+    #[error("{wrapped} keys are still wrapped under it")]
+    KeyNeeded {
+        /// How many.
+        wrapped: u64,
+    },
+    /// There is no higher key number.
+    #[error("no key number is left")]
+    KeysExhausted,
     /// A change panicked. That is a bug; nothing was written.
     #[error("a change panicked")]
     Panicked,

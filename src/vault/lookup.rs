@@ -12,7 +12,7 @@ use crate::store::{
     SecretPlaces, SecretRow, Secrets, Table, Tx, VarPlace, VarPlaces, VarRow, Vars, View,
 };
 
-use super::{Caller, Error, Level, Permit, Target, Vault, policy};
+use super::{Caller, Error, Level, Permit, Target, Vault, policy, rotation};
 
 /// Which part of a list is wanted.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
@@ -221,7 +221,7 @@ impl Vault {
         let mut draft = caller.draft(action, self.now()).refused(code);
         let mut environment = environment;
         if let Target::User(text) | Target::Everything(Some(text)) = target
-            && names_an_account(text)
+            && (names_an_account(text) || rotation::key_id(text).is_some())
         {
             draft = draft.on(text, None);
         }

@@ -13,17 +13,24 @@
 //! where nothing can change between the check and the write.
 
 mod audit_log;
+pub mod backup;
+mod backup_key;
 mod cipher;
+mod doctor;
 mod environments;
 mod error;
 mod keyring;
 mod lookup;
+mod passphrase;
 mod plaintext;
 mod policy;
 mod random;
 mod receipts;
 mod retention;
+mod rewrap;
+mod rotation;
 mod secrets;
+mod service_keys;
 mod settings;
 mod standing;
 mod unlock;
@@ -32,15 +39,21 @@ mod vars;
 mod versions;
 
 pub use audit_log::{AuditPage, AuditQuery, ExportedRow};
+pub use backup_key::BackupKey;
+pub use doctor::{
+    Examined, examine_stopped, examine_unlocked, record_compaction, repair, repair_index,
+};
 pub use environments::NewEnvironment;
 pub use error::Error;
-pub use keyring::{BadRootKey, Fingerprint, RootKey, TokenKey};
+pub use keyring::{BadRootKey, Fingerprint, RootKey, RootKeys, TokenKey};
 pub use lookup::Page;
+pub use passphrase::{BadPassphrase, BadSealedKey, Passphrase, SealedRootKey};
 pub use plaintext::{Plaintext, Revealed};
 pub use policy::{Administer, Caller, InScope, Level, Own, Permit, Read, Reveal, Target, Write};
 pub use random::Random;
 pub use receipts::{HasOutcome, Known, Outcome, Receipt, Render};
 pub use retention::PruneError;
+pub use rotation::{KeyInfo, KeyStatus, RotationBegun, RotationInfo};
 pub use secrets::{NewSecret, SecretPatch};
 pub use settings::SettingsPatch;
 pub use standing::{
@@ -63,7 +76,7 @@ use crate::audit::{Action, AuditKey, Draft};
 use crate::domain::{Clock, EnvironmentId, Origin, Principal, Timestamp};
 use crate::store::{Store, Tx};
 
-use keyring::Keyring;
+use keyring::Keychain;
 
 /// What the configuration may limit.
 #[derive(Debug, Clone, Copy)]
@@ -78,10 +91,13 @@ pub struct Limits {
 #[derive(Debug)]
 pub struct Vault {
     store: Arc<Store>,
-    keyring: Arc<Keyring>,
+    keyring: Arc<Keychain>,
     audit_key: AuditKey,
     /// Walks over the whole audit log that may go on at a time.
     walks: Semaphore,
+    /// Backups that may go on at a time: one.
+    backups: Arc<Semaphore>,
+    backup_key: Arc<BackupKey>,
     clock: Arc<dyn Clock>,
     random: Random,
     limits: Limits,
@@ -95,6 +111,8 @@ impl Vault {
             keyring: Arc::clone(&unlocked.keyring),
             audit_key: unlocked.audit_key.clone(),
             walks: Semaphore::new(2),
+            backups: Arc::new(Semaphore::new(1)),
+            backup_key: Arc::clone(&unlocked.backup_key),
             clock,
             random: Random,
             limits,

@@ -19,7 +19,7 @@ use crate::store::{
     Bytes, CHUNK_BYTES, ReadError, ReceiptChunks, ReceiptRow, ReceiptTimes, Receipts, Tx, View,
 };
 
-use super::{Error, Permit, Vault};
+use super::{Error, Permit, RotationBegun, Vault};
 
 /// How long a receipt is kept, in milliseconds: 24 hours.
 const KEPT_MILLIS: i64 = 24 * 60 * 60 * 1000;
@@ -41,6 +41,8 @@ pub enum Outcome<'a> {
     User(&'a UserInfo),
     /// A service account.
     ServiceAccount(&'a ServiceAccountInfo),
+    /// A rotation that has begun.
+    Rotation(&'a RotationBegun),
     /// It is done; there is no more to say.
     Done,
     /// The answer showed a credential, so it is not kept.
@@ -57,6 +59,7 @@ impl Outcome<'_> {
             Outcome::Settings(_)
             | Outcome::User(_)
             | Outcome::ServiceAccount(_)
+            | Outcome::Rotation(_)
             | Outcome::Done
             | Outcome::Credential => None,
         }

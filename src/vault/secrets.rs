@@ -113,7 +113,7 @@ impl Vault {
                 updated_at: now,
             };
             let place = SecretPlace { environment: environment_id, key: at.1.clone() };
-            let sealed = cipher::seal(&keyring, random, &binding(&place, &row), plaintext)?;
+            let sealed = cipher::seal(&keyring.now(), random, &binding(&place, &row), plaintext)?;
             put_version(tx, (id, Version::FIRST), sealed, Put { by, at: now }, keep)?;
             tx.put::<Secrets>(&at, &row);
             tx.put::<SecretPlaces>(&id, &place);
@@ -164,6 +164,9 @@ impl Vault {
             if let Err(ended) = standing.check(tx) {
                 return Ok((Err(ended), draft.on(id, None).refused("UNAUTHORIZED")));
             }
+            // The keys of this moment go along with the ticket: what it holds may
+            // have been wrapped again, and the old key retired, when it is opened.
+            let keyring = keyring.now();
             let (draft, environment, row, place) = match about_secret(tx, id, draft.clone()) {
                 Ok(about) => about,
                 Err(damaged @ Error::Damaged(_)) => {
@@ -173,11 +176,12 @@ impl Vault {
             };
             let decided = reveal_ticket(tx, &permit, &keyring, &environment, binding(&place, &row));
             Ok(match decided {
-                Ok(ticket) => (Ok(ticket), draft),
+                Ok(ticket) => (Ok((ticket, keyring)), draft),
                 Err((refusal, code)) => (Err(refusal), draft.refused(code)),
             })
         });
-        cipher::reveal(&self.keyring, ticket.await.map_err(Error::from)??)
+        let (ticket, keyring) = ticket.await.map_err(Error::from)??;
+        cipher::reveal(&keyring, ticket)
     }
 
     /// Changes a secret.
@@ -205,7 +209,7 @@ impl Vault {
         };
         let draft = permit.draft(Action::SecretUpdate, update.now);
         let (keyring, random) = (self.keyring.clone(), self.random);
-        self.commit(permit, move |tx| update.apply(tx, id, draft, &keyring, random)).await
+        self.commit(permit, move |tx| update.apply(tx, id, draft, &keyring.now(), random)).await
     }
 
     /// Deletes a secret; its key is free at once, and no request can reach its

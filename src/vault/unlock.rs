@@ -10,9 +10,11 @@ use crate::store::{
 };
 
 use super::audit_log::{ExportedRow, export_rows};
+use super::backup_key::BackupKey;
 use super::environments::{self, NewEnvironment};
-use super::keyring::{Keyring, ServiceKeys};
-use super::{Error, Fingerprint, Random, RootKey, TokenKey};
+use super::keyring::{Keychain, Keyring, RootKeys, Unrooted};
+use super::service_keys::ServiceKeys;
+use super::{Error, Fingerprint, Random, TokenKey};
 
 /// Why the database stays closed.
 #[derive(Debug, thiserror::Error)]
@@ -21,6 +23,16 @@ pub enum UnlockError {
     #[error("the database is sealed under root key {wanted}, but the root key given is {given}")]
     OtherRootKey {
         /// The fingerprint that the database names.
+        wanted: Fingerprint,
+        /// The fingerprint of the key that was given.
+        given: Fingerprint,
+    },
+    /// The root key is being changed, and one of the two is missing.
+    #[error(
+        "the root key is being changed and the database still needs root key {wanted} beside {given}, which was given"
+    )]
+    UnfinishedChange {
+        /// The fingerprint of the key that is missing.
         wanted: Fingerprint,
         /// The fingerprint of the key that was given.
         given: Fingerprint,
@@ -42,6 +54,33 @@ pub enum UnlockError {
     Other(Error),
 }
 
+impl UnlockError {
+    pub(super) fn unrooted(Unrooted { wanted, partly }: Unrooted, roots: RootKeys<'_>) -> Self {
+        let given = roots.current.fingerprint();
+        if partly {
+            Self::UnfinishedChange { wanted, given }
+        } else {
+            Self::OtherRootKey { wanted, given }
+        }
+    }
+
+    /// What to do about a root key that came from `source`, if that is what is
+    /// wrong.
+    pub fn remedy(&self, source: &str) -> Option<String> {
+        match self {
+            Self::OtherRootKey { wanted, .. } => Some(format!(
+                "The root key came from {source}; give the one that the database was made with. \
+                 To change the root key, give {wanted} beside the new one, by COFFER_PREVIOUS_ROOT_KEY_FILE."
+            )),
+            Self::UnfinishedChange { .. } => Some(format!(
+                "The root key came from {source}; give the other one by COFFER_PREVIOUS_ROOT_KEY_FILE \
+                 until `coffer key status` says that it is no longer needed."
+            )),
+            _ => None,
+        }
+    }
+}
+
 /// An unlocked database.
 #[derive(Debug)]
 pub struct Unlocked {
@@ -51,8 +90,9 @@ pub struct Unlocked {
     pub token_key: TokenKey,
     /// Set when the database is empty and has to be initialised.
     pub first_start: Option<FirstStart>,
-    pub(super) keyring: Arc<Keyring>,
+    pub(super) keyring: Arc<Keychain>,
     pub(super) audit_key: AuditKey,
+    pub(super) backup_key: Arc<BackupKey>,
 }
 
 /// The rows that make an empty database a coffer database. They are written in
@@ -83,8 +123,8 @@ impl FirstStart {
     }
 }
 
-/// The fingerprint of the root key that a database is sealed under; `None` for
-/// an empty one.
+/// The fingerprint of the root key that a database is sealed under, of the new
+/// one while it changes; `None` for an empty one.
 pub fn sealed_under(opened: &Opened) -> Result<Option<Fingerprint>, ReadError> {
     let newest = opened.scan::<Keys>(&[], None).last().transpose()?;
     Ok(newest.map(|(_, row)| Fingerprint(row.root_fingerprint)))
@@ -92,15 +132,28 @@ pub fn sealed_under(opened: &Opened) -> Result<Option<Fingerprint>, ReadError> {
 
 /// Walks the audit log of a database that is not being written. A log that
 /// does not hold is an answer, not an error.
-pub fn verify_audit(opened: &Opened, root: &RootKey) -> Result<Verification, UnlockError> {
+pub fn verify_audit<'a>(
+    opened: &impl View,
+    roots: impl Into<RootKeys<'a>>,
+) -> Result<Verification, UnlockError> {
+    let roots = roots.into();
+    let (_, services) = services(opened, roots)?;
+    let (start, head) = (stored_start(opened)?, stored_head(opened)?);
+    Ok(verify_rows(opened, &services.audit, start.as_ref(), head.as_ref(), u64::MAX)?)
+}
+
+/// The keys of a database that has some.
+pub(super) fn services(
+    opened: &impl View,
+    roots: RootKeys<'_>,
+) -> Result<(Keyring, ServiceKeys), UnlockError> {
     let rows = opened.scan::<Keys>(&[], None).collect::<Result<Vec<_>, _>>()?;
-    let keyring = Keyring::load(root, rows)
-        .map_err(|wanted| UnlockError::OtherRootKey { wanted, given: root.fingerprint() })?;
+    let keyring =
+        Keyring::load(roots, rows).map_err(|unrooted| UnlockError::unrooted(unrooted, roots))?;
     let keyring = keyring.ok_or(UnlockError::DamagedKeys)?;
     let row = opened.get::<ServiceKeysTable>(&())?.ok_or(UnlockError::DamagedKeys)?;
     let services = ServiceKeys::load(&keyring, &row).map_err(|_| UnlockError::DamagedKeys)?;
-    let (start, head) = (stored_start(opened)?, stored_head(opened)?);
-    Ok(verify_rows(opened, &services.audit, start.as_ref(), head.as_ref(), u64::MAX)?)
+    Ok((keyring, services))
 }
 
 /// The rows of a database that is not being written, with a number above
@@ -185,10 +238,15 @@ fn check_end(opened: &Opened, head: Option<&Head>) -> Result<(), UnlockError> {
 }
 
 /// Loads the keys (or makes them, for an empty database) and starts the writer.
-pub fn unlock(opened: Opened, root: &RootKey, now: Timestamp) -> Result<Unlocked, UnlockError> {
+pub fn unlock<'a>(
+    opened: Opened,
+    roots: impl Into<RootKeys<'a>>,
+    now: Timestamp,
+) -> Result<Unlocked, UnlockError> {
+    let roots = roots.into();
     let rows = opened.scan::<Keys>(&[], None).collect::<Result<Vec<_>, _>>()?;
-    let loaded = Keyring::load(root, rows)
-        .map_err(|wanted| UnlockError::OtherRootKey { wanted, given: root.fingerprint() })?;
+    let loaded =
+        Keyring::load(roots, rows).map_err(|unrooted| UnlockError::unrooted(unrooted, roots))?;
     let (keyring, service_keys, first_start) = match loaded {
         Some(keyring) => {
             let row = opened.get::<ServiceKeysTable>(&())?.ok_or(UnlockError::DamagedKeys)?;
@@ -197,8 +255,8 @@ pub fn unlock(opened: Opened, root: &RootKey, now: Timestamp) -> Result<Unlocked
         // Without keys there must be nothing at all; else the keys were removed.
         None if !opened.is_empty() => return Err(UnlockError::DamagedKeys),
         None => {
-            let key = Keyring::new_row(root, Random, now).map_err(UnlockError::Other)?;
-            let keyring = Keyring::load(root, [(FIRST_KEY, key.clone())])
+            let key = Keyring::new_row(roots.current, Random, now).map_err(UnlockError::Other)?;
+            let keyring = Keyring::load(roots, [(FIRST_KEY, key.clone())])
                 .ok()
                 .flatten()
                 .expect("a key row made from this root key loads under it");
@@ -208,7 +266,7 @@ pub fn unlock(opened: Opened, root: &RootKey, now: Timestamp) -> Result<Unlocked
     };
     let services =
         ServiceKeys::load(&keyring, &service_keys).map_err(|_| UnlockError::DamagedKeys)?;
-    keyring.set_receipt_key(&services.token);
+    let keychain = Keychain::new(keyring, roots, &services.token);
     let audit_key = services.audit.clone();
     let chain = if first_start.is_some() {
         Chain::start(services.audit)
@@ -222,7 +280,8 @@ pub fn unlock(opened: Opened, root: &RootKey, now: Timestamp) -> Result<Unlocked
         store: Arc::new(store),
         token_key: services.token,
         first_start,
-        keyring: Arc::new(keyring),
+        keyring: Arc::new(keychain),
         audit_key,
+        backup_key: Arc::new(roots.current.backup_key()),
     })
 }

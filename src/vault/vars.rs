@@ -77,6 +77,19 @@ fn info(view: &impl View, place: &VarPlace, row: VarRow) -> Result<Option<VarInf
     }))
 }
 
+/// Whether the value that a row names is there, and is one.
+pub(super) fn value_is_whole(view: &impl View, row: &VarRow) -> Result<bool, ReadError> {
+    let mut value = Vec::new();
+    for chunk in 0..row.chunks {
+        match view.get::<VarChunks>(&(row.id, row.version, chunk)) {
+            Ok(Some(piece)) => value.extend(piece.0),
+            Ok(None) | Err(ReadError::Damaged { .. }) => return Ok(false),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(std::str::from_utf8(&value).is_ok())
+}
+
 fn damaged(error: ReadError) -> Error {
     match error {
         ReadError::Damaged { .. } => Error::Damaged(ResourceType::Var),

@@ -177,7 +177,7 @@ impl Vault {
             let from = Binding { version: number, ..binding(&place, &row) };
             let version = row.version.next().ok_or(Error::VersionsExhausted)?;
             let to = Binding { version, ..from.clone() };
-            let sealed = cipher::reseal(&keyring, random, &from, old, &to)?;
+            let sealed = cipher::reseal(&keyring.now(), random, &from, old, &to)?;
             let updated_at = not_before(now, row.updated_at);
             put_version(tx, (id, version), sealed, Put { by, at: updated_at }, keep)?;
             let row = SecretRow { version, updated_at, ..row };

@@ -77,3 +77,26 @@ pub fn parallel<T: Send>(threads: usize, act: impl Fn(usize) -> T + Sync) -> Vec
         handles.into_iter().map(|handle| handle.join().unwrap()).collect()
     })
 }
+
+/// The wrapping keys, once no rotation is under way.
+#[track_caller]
+pub fn rotated(admin: &Client) -> Value {
+    let until = std::time::Instant::now() + std::time::Duration::from_secs(60);
+    loop {
+        let keys = admin.get("/api/admin/keys").expect(200);
+        if keys["rotation"].is_null() || !keys["rotation"]["finishedAt"].is_null() {
+            return keys;
+        }
+        assert!(std::time::Instant::now() < until, "it does not end: {keys}");
+        std::thread::yield_now();
+    }
+}
+
+/// Rotates to the end; the number of the key that was in force before.
+#[track_caller]
+pub fn rotate(admin: &Client) -> u64 {
+    let begun = admin.send("POST", "/api/admin/keys/rotate", None).expect(200);
+    let key = begun["rotation"]["key"].as_u64().unwrap();
+    rotated(admin);
+    key - 1
+}

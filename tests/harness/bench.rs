@@ -61,6 +61,21 @@ impl Table {
         assert!(self.0.remove(Self::key::<T>(key)).unwrap().is_some(), "the row is there");
     }
 
+    pub fn remove_raw<T: coffer::store::Table>(&self, key: &[u8]) {
+        self.0.remove([&[T::PREFIX], key].concat()).unwrap();
+    }
+
+    pub fn flush(&self) {
+        self.0.flush().unwrap();
+    }
+
+    /// Every row but those of the audit log.
+    pub fn dump(&self) -> std::collections::BTreeMap<Vec<u8>, Vec<u8>> {
+        let rows = self.0.iter().map(|row| row.unwrap());
+        let rows = rows.map(|(key, row)| (key.to_vec(), row.to_vec()));
+        rows.filter(|(key, _)| !b"Aab".contains(&key[0])).collect()
+    }
+
     pub fn close(self) {
         self.0.flush().unwrap();
     }
@@ -143,7 +158,21 @@ impl Bench {
         table.close();
     }
 
+    /// The stopped server's data directory.
+    pub fn data_dir(&self) -> std::path::PathBuf {
+        harness::data_dir(self.dir.borrow().as_ref().expect("stopped").path())
+    }
+
+    /// With the damage as it is, as if it had come while the server runs: a start
+    /// would repair some of it.
     pub fn restart(&self) -> TestApp {
+        let mut setup = Setup::default();
+        setup.parts.repair_index = false;
+        TestApp::start_in(self.dir.take().expect("stopped"), setup)
+    }
+
+    /// As production starts.
+    pub fn restart_repairing(&self) -> TestApp {
         TestApp::start_in(self.dir.take().expect("stopped"), Setup::default())
     }
 

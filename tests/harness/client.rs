@@ -121,6 +121,10 @@ impl Reply {
         if is_head {
             return Ok(reply);
         }
+        if reply.header("transfer-encoding") == Some("chunked") {
+            reply.body = chunked(reader)?;
+            return Ok(reply);
+        }
         match reply.header("content-length").and_then(|length| length.parse().ok()) {
             Some(length) => {
                 reply.body = vec![0; length];
@@ -163,6 +167,23 @@ impl Reply {
         assert!(body.get("error").is_none(), "{body}");
         assert_eq!(body["requestId"].as_str(), self.header("x-request-id"), "{body}");
         body
+    }
+}
+
+/// A body in chunks (RFC 9112, section 7.1); one without its end is an error.
+fn chunked(reader: &mut impl BufRead) -> std::io::Result<Vec<u8>> {
+    let mut body = Vec::new();
+    loop {
+        let length = line(reader)?;
+        let length = usize::from_str_radix(&length, 16)
+            .map_err(|_| std::io::Error::new(std::io::ErrorKind::InvalidData, "no chunk"))?;
+        let start = body.len();
+        body.resize(start + length, 0);
+        reader.read_exact(&mut body[start..])?;
+        line(reader)?;
+        if length == 0 {
+            return Ok(body);
+        }
     }
 }
 

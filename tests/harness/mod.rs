@@ -4,6 +4,7 @@
 #![allow(dead_code, unused_imports)]
 
 pub mod acts;
+pub mod backups;
 pub mod cli;
 pub mod client;
 mod log_ear;

@@ -180,8 +180,8 @@ impl Running {
         Ok(Server { address, data_dir: data_dir.to_owned(), running: self })
     }
 
-    /// The server's own process.
-    pub fn id(&self) -> u32 {
+    /// The server's process id.
+    pub fn pid(&self) -> u32 {
         self.pid
     }
 

@@ -11,6 +11,7 @@ mod problem;
 pub(super) use place::{ClientArguments, PlaceArguments, reachable};
 pub(super) use problem::not_coffer;
 
+use std::io::Read;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -91,8 +92,38 @@ impl Client {
         self.send(Method::POST, path, Some(&json(body)))
     }
 
+    /// A POST without a body.
+    pub fn send_empty(&self, path: &str) -> Result<Answer, Failure> {
+        self.send(Method::POST, path, None)
+    }
+
     pub fn patch(&self, path: &str, body: &impl Serialize) -> Result<Answer, Failure> {
         self.send(Method::PATCH, path, Some(&json(body)))
+    }
+
+    /// What a path sends that is no JSON, as it comes. It may take as long as it
+    /// takes; whether it came whole shows at its end.
+    pub fn download(&self, path: &str) -> Result<impl Read + use<>, Failure> {
+        let lost = |error| problem::no_answer(&self.place, false, &error);
+        let request = Request::builder()
+            .method(Method::GET)
+            .uri(format!("{}{path}", self.place.base()))
+            .header(header::AUTHORIZATION, self.authorization())
+            .header(header::ACCEPT, "application/octet-stream, application/json")
+            .body(())
+            .map_err(|error| lost(error.into()))?;
+        let request = self.agent.configure_request(request).timeout_recv_body(None).build();
+        let mut response = self.agent.run(request).map_err(lost)?;
+        if !response.status().is_success() {
+            let body = response.body_mut().with_config().limit(LARGEST_ANSWER_BYTES);
+            let body = body.read_to_vec().map_err(lost)?;
+            return Err(problem::refusal(&self.place, &response, &body));
+        }
+        let kind = response.headers().get(header::CONTENT_TYPE);
+        if kind.is_none_or(|kind| kind != "application/octet-stream") {
+            return Err(problem::not_coffer("it is of another type"));
+        }
+        Ok(response.into_body().into_reader())
     }
 
     fn send(&self, method: Method, path: &str, body: Option<&[u8]>) -> Result<Answer, Failure> {

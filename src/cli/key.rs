@@ -1,0 +1,282 @@
+//! `coffer key`: root keys in files, and the wrapping keys of a running server.
+//!
+//! Must never: write over a file that holds a key, unless it writes the same key;
+//! print a root key that it was not asked to print.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::{Args, Subcommand};
+use serde::Deserialize;
+use zeroize::Zeroizing;
+
+use super::api::{Client, ClientArguments};
+use super::failure::Failure;
+use super::show::{Form, clean, moment, print, table};
+use super::{ask, passphrase, root_key};
+use crate::config::Variables;
+use crate::store::{write_new_private, write_private};
+use crate::vault::{Passphrase, Random, RootKey, SealedRootKey};
+
+#[derive(Debug, Subcommand)]
+pub(super) enum KeyCommand {
+    /// Make a root key and print it, or write it to a new file
+    Generate(GenerateArguments),
+    /// Protect a root key file by a passphrase, or by another one
+    Protect(ProtectArguments),
+    /// The wrapping keys, and how far the last rotation is
+    Status {
+        /// Return only when no rotation is under way
+        #[arg(long)]
+        wait: bool,
+        #[command(flatten)]
+        client: ClientArguments,
+    },
+    /// Make a new wrapping key and wrap everything under it
+    Rotate(RotateArguments),
+    /// Destroy a wrapping key that nothing needs any more
+    Retire {
+        /// Its number in `coffer key status`
+        #[arg(value_name = "ID")]
+        key: u32,
+        #[command(flatten)]
+        client: ClientArguments,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(super) struct GenerateArguments {
+    /// Write it here, for its owner only; the file must not exist yet
+    #[arg(long, value_name = "FILE")]
+    file: Option<PathBuf>,
+    /// Protect it by a passphrase: the one in the file that
+    /// COFFER_ROOT_KEY_PASSPHRASE_FILE names, else it is asked for
+    #[arg(long)]
+    passphrase: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ProtectArguments {
+    /// The root key file; the key in it stays the same
+    file: PathBuf,
+    /// The new passphrase is in this file [default: it is asked for]
+    #[arg(long, value_name = "FILE")]
+    new_passphrase_file: Option<PathBuf>,
+    /// Take the passphrase off
+    #[arg(long, conflicts_with = "new_passphrase_file")]
+    remove: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct RotateArguments {
+    /// Return only when everything is wrapped under the new key
+    #[arg(long)]
+    wait: bool,
+    #[command(flatten)]
+    client: ClientArguments,
+}
+
+const PATH: &str = "/api/admin/keys";
+/// How long --wait waits before it asks again: nothing tells a client.
+const ASK_AGAIN: Duration = Duration::from_millis(200);
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Key {
+    id: u32,
+    state: String,
+    root_fingerprint: String,
+    created_at: String,
+    wrapped: u64,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Rotation {
+    key: u32,
+    finished_at: Option<String>,
+    rewrapped: u64,
+    left: u64,
+}
+
+#[derive(Deserialize)]
+struct Begun {
+    rotation: BegunRotation,
+}
+
+#[derive(Deserialize)]
+struct BegunRotation {
+    key: u32,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct RootKeys {
+    fingerprint: String,
+    previous_fingerprint: Option<String>,
+    previous_needed: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Unopened {
+    secret_id: String,
+    version: u32,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Status {
+    keys: Vec<Key>,
+    rotation: Option<Rotation>,
+    root_key: RootKeys,
+    unopened: Vec<Unopened>,
+}
+
+impl KeyCommand {
+    pub fn run(self) -> Result<(), Failure> {
+        match self {
+            Self::Generate(arguments) => generate(&arguments),
+            Self::Protect(arguments) => protect(&arguments),
+            Self::Status { wait, client } => {
+                let (client, form) = client.connect()?;
+                show(&client, form, wait)
+            }
+            Self::Rotate(arguments) => rotate(arguments),
+            Self::Retire { key, client } => {
+                let (client, form) = client.connect()?;
+                let answer = client.delete(&format!("{PATH}/{key}"))?;
+                form.show(&answer, || Ok(format!("retired key {key}; nobody can use it again")))
+            }
+        }
+    }
+}
+
+fn generate(arguments: &GenerateArguments) -> Result<(), Failure> {
+    let variables = Variables::of_process()?;
+    let key = RootKey::generate(Random).map_err(Failure::failed)?;
+    let text = if arguments.passphrase {
+        let given = match passphrase::file(&passphrase::CURRENT, &variables) {
+            Some(path) => passphrase::read(&path).map_err(Failure::wrong)?,
+            None => ask::new_passphrase()?,
+        };
+        Zeroizing::new(sealed(&key, given)?)
+    } else {
+        key.to_text()
+    };
+    let Some(path) = &arguments.file else { return print(&text) };
+    write_new_private(path, &text).map_err(|error| match error.kind() {
+        std::io::ErrorKind::AlreadyExists => {
+            Failure::failed(format!("{} is there already; nothing was written", path.display()))
+                .hint("A key that something is sealed under must not be lost; choose another name.")
+        }
+        _ => cannot_write(path, &error),
+    })?;
+    print(&format!("root key {} is in {}", key.fingerprint(), path.display()))
+}
+
+fn protect(arguments: &ProtectArguments) -> Result<(), Failure> {
+    let variables = Variables::of_process()?;
+    let path = &arguments.file;
+    let (key, was_protected) = root_key::in_file(path, &variables).map_err(Failure::wrong)?;
+    let text = if arguments.remove {
+        if !was_protected {
+            return Err(Failure::failed(format!("{} has no passphrase", path.display())));
+        }
+        key.to_text()
+    } else {
+        // A protected key was opened with the passphrase that is given; the new
+        // one has to come from elsewhere.
+        let named = passphrase::file(&passphrase::CURRENT, &variables);
+        let given = match arguments.new_passphrase_file.clone().or(named.filter(|_| !was_protected))
+        {
+            Some(path) => passphrase::read(&path).map_err(Failure::wrong)?,
+            None => ask::new_passphrase()?,
+        };
+        Zeroizing::new(sealed(&key, given)?)
+    };
+    write_private(path, &text).map_err(|error| cannot_write(path, &error))?;
+    let state =
+        if arguments.remove { "has no passphrase any more" } else { "has a new passphrase" };
+    print(&format!("root key {} in {} {state}", key.fingerprint(), path.display()))
+}
+
+fn sealed(key: &RootKey, given: Zeroizing<String>) -> Result<String, Failure> {
+    let passphrase = Passphrase::new(given).map_err(Failure::wrong)?;
+    let sealed = SealedRootKey::seal(key, &passphrase, Random).map_err(Failure::failed)?;
+    Ok(sealed.to_text())
+}
+
+fn cannot_write(path: &Path, error: &std::io::Error) -> Failure {
+    Failure::failed(format!("{}: {error}", path.display()))
+        .hint("Check the directory and its permissions.")
+}
+
+fn rotate(arguments: RotateArguments) -> Result<(), Failure> {
+    let (client, form) = arguments.client.connect()?;
+    let answer = client.send_empty(&format!("{PATH}/rotate"))?;
+    if arguments.wait {
+        return show(&client, form, true);
+    }
+    form.show(&answer, || {
+        let BegunRotation { key } = answer.read::<Begun>()?.rotation;
+        Ok(format!(
+            "key {key} is in force, and everything is being wrapped under it: coffer key status"
+        ))
+    })
+}
+
+/// Shows the keys; with `wait` once no rotation is under way, and on a terminal
+/// how far it is until then.
+fn show(client: &Client, form: Form, wait: bool) -> Result<(), Failure> {
+    loop {
+        let answer = client.get(PATH)?;
+        let status: Status = answer.read()?;
+        match status.rotation.as_ref().filter(|rotation| rotation.finished_at.is_none()) {
+            Some(Rotation { rewrapped, left, .. }) if wait => {
+                if form == Form::Table {
+                    print(&format!("{rewrapped} done, {left} left"))?;
+                }
+                std::thread::sleep(ASK_AGAIN);
+            }
+            _ => return form.show(&answer, || Ok(shown(status))),
+        }
+    }
+}
+
+fn shown(status: Status) -> String {
+    let Status { keys, rotation, root_key, unopened } = status;
+    let retiring: Vec<_> = keys.iter().filter(|key| key.state == "retiring").collect();
+    let free: Vec<_> =
+        retiring.iter().filter(|key| key.wrapped == 0).map(|key| key.id.to_string()).collect();
+    let under_way = rotation.as_ref().is_some_and(|rotation| rotation.finished_at.is_none());
+    let mut lines = Vec::new();
+    match &rotation {
+        Some(Rotation { key, rewrapped, left, .. }) if under_way => {
+            lines.push(format!("Wrapping under key {key}: {rewrapped} done, {left} left."));
+        }
+        _ if !free.is_empty() => {
+            let ids = free.join(", ");
+            lines.push(format!("Nothing needs key {ids} any more: coffer key retire {}", free[0]));
+        }
+        _ => {}
+    }
+    for Unopened { secret_id, version } in &unopened {
+        lines.push(format!("Version {version} of {} does not open.", clean(secret_id)));
+    }
+    lines.push(format!("The root key is {}.", clean(&root_key.fingerprint)));
+    if let Some(previous) = root_key.previous_fingerprint {
+        let state = if root_key.previous_needed {
+            "is still needed: retire its wrapping keys first"
+        } else {
+            "is no longer needed"
+        };
+        lines.push(format!("The previous root key, {}, {state}.", clean(&previous)));
+    }
+    let row = |key: Key| {
+        let created = moment(&key.created_at);
+        [key.id.to_string(), key.state, key.wrapped.to_string(), key.root_fingerprint, created]
+    };
+    let rows = table(["ID", "STATE", "WRAPPED", "ROOT KEY", "CREATED"], keys.into_iter().map(row));
+    format!("{rows}\n\n{}", lines.join("\n"))
+}

@@ -1,0 +1,23 @@
+//! `/api/admin/backup`.
+
+use crate::vault::Administer;
+
+use super::answer::Answer;
+use super::call::{Call, NoBody};
+use super::download::Download;
+use super::error::ApiError;
+
+pub(super) async fn create(call: Call<Administer, NoBody>) -> Result<Answer, ApiError> {
+    let Call { state, permit, .. } = call;
+    let backup = state.vault.create_backup(&permit).await?;
+    let at = backup.at();
+    let made = actix_web::web::block(move || backup.pieces()).await?;
+    let mut pieces = made.map_err(ApiError::internal)?;
+    let next = move || pieces.next_piece().map_err(|error| error.to_string());
+    let ended = move |bytes| {
+        if let Err(error) = state.vault.note_last_backup(at, None, bytes) {
+            log::error!("the last backup is not noted in the data directory: {error}");
+        }
+    };
+    Ok(Answer::download(Download::start(next, ended)))
+}

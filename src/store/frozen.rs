@@ -1,0 +1,340 @@
+//! The database as it was at one moment, while it goes on being written.
+//!
+//! sled 0.34 has no snapshots. So the writer, before it applies a group, hands
+//! over what the keys of that group hold (their *images*), and a reader that
+//! comes to such a key later takes the image instead of what it finds.
+//!
+//! ```text
+//! keys      ───────────passed───────────┤────────── to come ──────────
+//! reader    handed out, done with       │ tree, with the images over it
+//! writer    changes are of no interest  │ changes leave an image, once
+//! ```
+//!
+//! What holds, with `F(k)` for the row under `k` at the moment of freezing:
+//!
+//! 1. Freezing happens in the writer's thread, between two groups.
+//! 2. For every key `k` to come: the tree holds `F(k)`, or there is an image of
+//!    `k` and it is `F(k)`. A group is applied only after its images are taken,
+//!    and an image is taken only if there is none, so the first one stays.
+//! 3. Keys that are passed have no image; the images hold nothing that the
+//!    reader will not need.
+//!
+//! A step of the reader first reads a stretch of the tree, then takes that
+//! stretch's images and moves the border, under one lock. What it read may be
+//! older or newer than a group that is applied meanwhile; either way the group's
+//! images were there before the group was, so by (2) the step ends in `F`.
+//!
+//! Must never: make the writer wait for a reader, or grow without bound. Images
+//! above the limit, or one that cannot be read, end the view; never the write.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::ops::Bound;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use super::overlay::Overlay;
+use super::view::ReadError;
+
+/// Images of at most so many bytes are kept for one view.
+pub const MAX_IMAGE_BYTES: usize = 256 << 20;
+/// A step reads at most so many rows.
+const STEP_ROWS: usize = 512;
+/// A step ends with the row that takes it over so many bytes.
+const STEP_BYTES: usize = 512 << 10;
+
+/// A row as it is stored: key bytes and row bytes.
+pub type RawRow = (Vec<u8>, Vec<u8>);
+
+/// Why a view came to an end before its last row.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum FrozenError {
+    /// More was written meanwhile than can be remembered.
+    #[error(
+        "more than {} MiB of rows were changed while the backup ran; take it when less is written, or onto a faster disk",
+        limit >> 20
+    )]
+    TooManyChanges {
+        /// The limit, in bytes.
+        limit: usize,
+    },
+    /// The database could not be read.
+    #[error("{0}")]
+    Read(#[from] ReadError),
+}
+
+/// Up to where the reader has come.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum Passed {
+    Nothing,
+    UpTo(Vec<u8>),
+    Everything,
+}
+
+impl Passed {
+    fn covers(&self, key: &[u8]) -> bool {
+        match self {
+            Passed::Nothing => false,
+            Passed::UpTo(last) => key <= last.as_slice(),
+            Passed::Everything => true,
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Images {
+    passed: Passed,
+    rows: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
+    bytes: usize,
+    failed: Option<FrozenError>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    images: Mutex<Images>,
+    limit: usize,
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Images> {
+        // Nothing in here panics half-way through a change.
+        self.images.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn size(key: &[u8], row: Option<&Vec<u8>>) -> usize {
+    // The tree's own nodes cost about as much as a short key.
+    64 + key.len() + row.map_or(0, Vec::len)
+}
+
+/// The writer's side: the view that is being read, if there is one.
+#[derive(Debug, Default)]
+pub(super) struct Freezer(Weak<Shared>);
+
+impl Freezer {
+    /// Freezes what the tree holds now; `None` while another view is read.
+    /// Called where the tree is written, and between two writes.
+    pub fn freeze(&mut self, tree: &sled::Tree, lock: Arc<File>, limit: usize) -> Option<Frozen> {
+        if self.0.strong_count() > 0 {
+            return None;
+        }
+        let frozen = Frozen::new(tree.clone(), lock, limit);
+        self.0 = Arc::downgrade(&frozen.shared);
+        Some(frozen)
+    }
+
+    /// Takes the images that `writes` is about to change. Called before they
+    /// are applied.
+    pub fn keep(&self, tree: &sled::Tree, writes: &Overlay) {
+        let Some(shared) = self.0.upgrade() else { return };
+        let mut images = shared.lock();
+        for key in writes.keys() {
+            if images.failed.is_some() {
+                return;
+            }
+            if images.passed.covers(key) || images.rows.contains_key(key) {
+                continue;
+            }
+            match tree.get(key) {
+                Ok(row) => {
+                    let row = row.map(|row| row.to_vec());
+                    images.bytes += size(key, row.as_ref());
+                    images.rows.insert(key.to_vec(), row);
+                }
+                Err(error) => images.fail(ReadError::from(error).into()),
+            }
+            if images.bytes > shared.limit {
+                images.fail(FrozenError::TooManyChanges { limit: shared.limit });
+            }
+        }
+    }
+}
+
+impl Images {
+    fn fail(&mut self, error: FrozenError) {
+        self.failed = Some(error);
+        self.rows.clear();
+        self.bytes = 0;
+    }
+
+    /// Takes out the images up to `end` and moves the border there.
+    fn pass(&mut self, end: Passed) -> BTreeMap<Vec<u8>, Option<Vec<u8>>> {
+        let mut taken = std::mem::take(&mut self.rows);
+        if let Passed::UpTo(last) = &end {
+            let mut rest = taken.split_off(last);
+            // `split_off` leaves the border itself on the far side.
+            if let Some(row) = rest.remove(last) {
+                taken.insert(last.clone(), row);
+            }
+            self.rows = rest;
+        }
+        self.bytes -= taken.iter().map(|(key, row)| size(key, row.as_ref())).sum::<usize>();
+        self.passed = end;
+        taken
+    }
+}
+
+/// The reader's side.
+#[derive(Debug)]
+pub struct Frozen {
+    tree: sled::Tree,
+    shared: Arc<Shared>,
+    step_rows: usize,
+    /// sled stays open as long as its tree is held, and so does the lock.
+    _lock: Arc<File>,
+}
+
+impl Frozen {
+    pub(super) fn new(tree: sled::Tree, lock: Arc<File>, limit: usize) -> Self {
+        let images =
+            Images { passed: Passed::Nothing, rows: BTreeMap::new(), bytes: 0, failed: None };
+        let shared = Arc::new(Shared { images: Mutex::new(images), limit });
+        Self { tree, shared, step_rows: STEP_ROWS, _lock: lock }
+    }
+
+    /// The next rows in key order; none when there are no more.
+    pub fn step(&mut self) -> Result<Vec<RawRow>, FrozenError> {
+        loop {
+            let passed = self.shared.lock().passed.clone();
+            if passed == Passed::Everything {
+                return Ok(Vec::new());
+            }
+            let (found, end) = self.stretch(&passed)?;
+            let mut images = self.shared.lock();
+            if let Some(error) = &images.failed {
+                return Err(error.clone());
+            }
+            let taken = images.pass(end);
+            drop(images);
+            let mut rows: BTreeMap<_, _> = found.into_iter().collect();
+            for (key, row) in taken {
+                match row {
+                    Some(row) => rows.insert(key, row),
+                    None => rows.remove(&key),
+                };
+            }
+            // A stretch can be all new rows, which were not there.
+            if !rows.is_empty() {
+                return Ok(rows.into_iter().collect());
+            }
+        }
+    }
+
+    /// What the tree holds behind the border, and how far that goes.
+    fn stretch(&self, passed: &Passed) -> Result<(Vec<RawRow>, Passed), FrozenError> {
+        let start = match passed {
+            Passed::UpTo(last) => Bound::Excluded(last.clone()),
+            _ => Bound::Unbounded,
+        };
+        let (mut rows, mut bytes) = (Vec::new(), 0);
+        for found in self.tree.range::<Vec<u8>, _>((start, Bound::Unbounded)) {
+            let (key, row) = found.map_err(ReadError::from)?;
+            bytes += key.len() + row.len();
+            rows.push((key.to_vec(), row.to_vec()));
+            if rows.len() >= self.step_rows || bytes >= STEP_BYTES {
+                let end = Passed::UpTo(key.to_vec());
+                return Ok((rows, end));
+            }
+        }
+        Ok((rows, Passed::Everything))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn tree() -> (sled::Db, Arc<File>) {
+        let db = sled::Config::new().temporary(true).open().unwrap();
+        (db, Arc::new(tempfile::tempfile().unwrap()))
+    }
+
+    fn apply(freezer: &Freezer, tree: &sled::Tree, writes: &[(Vec<u8>, Option<Vec<u8>>)]) {
+        let mut overlay = Overlay::default();
+        for (key, row) in writes {
+            overlay.set(key.clone(), row.clone());
+        }
+        freezer.keep(tree, &overlay);
+        tree.apply_batch(overlay.into_batch()).unwrap();
+    }
+
+    type Write = (Vec<u8>, Option<Vec<u8>>);
+
+    fn write() -> impl Strategy<Value = Write> {
+        let key = prop::collection::vec(0u8..6, 1..4);
+        (key, prop::option::of(prop::collection::vec(any::<u8>(), 0..3)))
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(96))]
+
+        /// Whatever is written between its steps, a view shows what there was
+        /// when it was made, in order, and nothing else.
+        #[test]
+        fn a_view_is_the_state_at_its_first_moment(
+            before in prop::collection::vec(write(), 0..60),
+            meanwhile in prop::collection::vec(
+                prop::option::weighted(0.7, prop::collection::vec(write(), 1..8)), 0..40),
+            step_rows in 1usize..6,
+        ) {
+            let (db, lock) = tree();
+            let mut freezer = Freezer::default();
+            apply(&freezer, &db, &before);
+            let expected: Vec<RawRow> = db.iter()
+                .map(|row| row.map(|(key, row)| (key.to_vec(), row.to_vec())).unwrap()).collect();
+            let mut frozen = freezer.freeze(&db, lock, MAX_IMAGE_BYTES).unwrap();
+            frozen.step_rows = step_rows;
+            let (mut seen, mut ended) = (Vec::new(), false);
+            for event in meanwhile {
+                match event {
+                    Some(writes) => apply(&freezer, &db, &writes),
+                    None if !ended => {
+                        let rows = frozen.step().unwrap();
+                        ended = rows.is_empty();
+                        seen.extend(rows);
+                    }
+                    None => {}
+                }
+            }
+            loop {
+                let rows = frozen.step().unwrap();
+                if rows.is_empty() {
+                    break;
+                }
+                seen.extend(rows);
+            }
+            prop_assert_eq!(seen, expected);
+            // Nothing is remembered that nobody will need.
+            prop_assert!(frozen.shared.lock().rows.is_empty());
+            prop_assert_eq!(frozen.shared.lock().bytes, 0);
+        }
+    }
+
+    #[test]
+    fn a_view_ends_when_more_is_changed_than_it_may_remember() {
+        let (db, lock) = tree();
+        let mut freezer = Freezer::default();
+        for n in 0..100u8 {
+            apply(&freezer, &db, &[(vec![n], Some(vec![0; 100]))]);
+        }
+        let mut frozen = freezer.freeze(&db, lock, 4096).unwrap();
+        for n in 0..100u8 {
+            apply(&freezer, &db, &[(vec![n], None)]);
+        }
+        assert!(frozen.shared.lock().rows.is_empty(), "the memory is given back");
+        assert!(matches!(frozen.step(), Err(FrozenError::TooManyChanges { limit: 4096 })));
+        // The writes themselves went through.
+        assert!(db.is_empty());
+    }
+
+    #[test]
+    fn there_is_one_view_at_a_time_and_a_dropped_one_makes_room() {
+        let (db, lock) = tree();
+        let mut freezer = Freezer::default();
+        let first = freezer.freeze(&db, Arc::clone(&lock), MAX_IMAGE_BYTES).unwrap();
+        assert!(freezer.freeze(&db, Arc::clone(&lock), MAX_IMAGE_BYTES).is_none());
+        drop(first);
+        assert!(freezer.freeze(&db, lock, MAX_IMAGE_BYTES).is_some());
+    }
+}

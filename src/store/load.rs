@@ -1,0 +1,262 @@
+//! Rows from a backup: into a new database, or only into memory.
+//!
+//! ```text
+//! <data dir>/lock          held while rows are loaded
+//! <data dir>/restoring/    a data directory of its own, until it is complete
+//!                  db/     renamed to <data dir>/db in one step
+//! ```
+//!
+//! The directory is inside the data directory and not beside it, so that the
+//! rename works where the data directory is a mount, and `root.key` may be there
+//! already. While `restoring/db` exists no server opens the data directory: a
+//! restore that was cut off is run again, it does not turn into a new database.
+//! Even `restoring` itself does not open before it is complete: the wrapping
+//! keys are written last.
+//!
+//! Must never: touch a data directory that holds a database.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File, TryLockError};
+use std::io;
+use std::ops::Bound;
+use std::path::{Path, PathBuf};
+
+use super::disk::{Disk, Held, OpenError, Options, Share, make_directory, sync_directory};
+use super::keyspace::Table;
+use super::overlay::Overlay;
+use super::tables::{
+    AuditRows, Environments, Keys, LastUses, Secrets, ServiceAccounts, SessionHashes, Sessions,
+    Tokens, UserSessions, Users, ValueChunks, VarChunks, Vars, Versions,
+};
+use super::view::{ReadError, Scan, View};
+use super::{Opened, Unavailable};
+
+/// The directory that a restore works in, inside the data directory.
+pub const RESTORING: &str = "restoring";
+/// What may be in a data directory that counts as empty: the key that the
+/// operator has put there, what an earlier restore left, what a file system has
+/// at its root.
+const MAY_BE_THERE: [&str; 4] = ["root.key", "lock", RESTORING, "lost+found"];
+/// Rows are applied and synced in batches of about so many bytes.
+const BATCH_BYTES: usize = 4 << 20;
+
+/// Why rows could not be loaded.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// There is something in the directory.
+    #[error(
+        "{} is not empty: it holds {found}. Name another directory, or an empty one; nothing is overwritten.",
+        path.display()
+    )]
+    NotEmpty {
+        /// The data directory.
+        path: PathBuf,
+        /// What is in it.
+        found: String,
+    },
+    /// The new database could not be opened.
+    #[error("{0}")]
+    Open(#[from] OpenError),
+    /// The disk is nearly full.
+    #[error("{0}; make room, then restore again")]
+    Unavailable(#[from] Unavailable),
+    /// The file system refused.
+    #[error("{}: {cause}", path.display())]
+    Io {
+        /// The file or directory.
+        path: PathBuf,
+        /// What it said.
+        cause: io::Error,
+    },
+}
+
+fn at(path: &Path) -> impl FnOnce(io::Error) -> LoadError {
+    let path = path.to_owned();
+    move |cause| LoadError::Io { path, cause }
+}
+
+/// That no restore into this directory was cut off. What a finished one left is
+/// removed.
+pub(super) fn none_is_under_way(data_dir: &Path) -> Result<(), OpenError> {
+    let path = data_dir.join(RESTORING);
+    let io = |cause| OpenError::Io { path: path.clone(), cause };
+    if path.join("db").try_exists().map_err(io)? {
+        return Err(OpenError::Restoring { path });
+    }
+    match fs::remove_dir_all(&path) {
+        Err(cause) if cause.kind() != io::ErrorKind::NotFound => Err(io(cause)),
+        _ => Ok(()),
+    }
+}
+
+/// That a directory can be restored into: it is missing, or as good as empty.
+pub fn can_be_loaded(data_dir: &Path) -> Result<(), LoadError> {
+    let entries = match fs::read_dir(data_dir) {
+        Err(cause) if cause.kind() == io::ErrorKind::NotFound => return Ok(()),
+        entries => entries.map_err(at(data_dir))?,
+    };
+    for entry in entries {
+        let name = entry.map_err(at(data_dir))?.file_name();
+        let name = name.to_string_lossy();
+        if !MAY_BE_THERE.contains(&name.as_ref()) {
+            let (path, found) = (data_dir.to_owned(), name.into_owned());
+            return Err(LoadError::NotEmpty { path, found });
+        }
+    }
+    Ok(())
+}
+
+/// A new database that is being filled. Dropped before its end, it leaves
+/// nothing but an empty directory.
+#[derive(Debug)]
+pub struct Loading {
+    disk: Disk,
+    batch: Overlay,
+    /// Rows without which nothing opens; they go in last.
+    keys: Overlay,
+    place: Place,
+}
+
+/// Where a loaded database waits, and where it belongs.
+#[derive(Debug)]
+pub struct Place {
+    data_dir: PathBuf,
+    stage: PathBuf,
+    _lock: File,
+}
+
+impl Loading {
+    /// Makes the directory, and an empty database in it.
+    pub fn begin(data_dir: &Path, options: Options) -> Result<Self, LoadError> {
+        can_be_loaded(data_dir)?;
+        make_directory(data_dir).map_err(at(data_dir))?;
+        let lock_path = data_dir.join("lock");
+        let lock = File::create(&lock_path).map_err(at(&lock_path))?;
+        lock.try_lock().map_err(|error| match error {
+            TryLockError::WouldBlock => OpenError::InUse { path: data_dir.to_owned() }.into(),
+            TryLockError::Error(cause) => at(&lock_path)(cause),
+        })?;
+        // A server may have been faster.
+        can_be_loaded(data_dir)?;
+        let stage = data_dir.join(RESTORING);
+        let place = Place { data_dir: data_dir.to_owned(), stage, _lock: lock };
+        place.clear().map_err(at(&place.stage))?;
+        let disk = Disk::open(Held::take(&place.stage)?, options)?;
+        Ok(Self { disk, batch: Overlay::default(), keys: Overlay::default(), place })
+    }
+
+    /// Adds a row.
+    pub fn row(&mut self, key: Vec<u8>, row: Vec<u8>) -> Result<(), LoadError> {
+        if key.first() == Some(&Keys::PREFIX) {
+            self.keys.set(key, Some(row));
+            return Ok(());
+        }
+        self.batch.set(key, Some(row));
+        if self.batch.size() < BATCH_BYTES { Ok(()) } else { self.apply() }
+    }
+
+    fn apply(&mut self) -> Result<(), LoadError> {
+        let batch = std::mem::take(&mut self.batch);
+        if batch.is_empty() {
+            return Ok(());
+        }
+        let space = self.disk.space();
+        space.check(space.left(), Share::Common)?;
+        self.disk.apply(batch).map_err(at(&self.place.stage))
+    }
+
+    /// All rows are there. The database can be opened, and then put in place.
+    pub fn finish(mut self) -> Result<(Opened, Place), LoadError> {
+        self.apply()?;
+        self.batch = std::mem::take(&mut self.keys);
+        self.apply()?;
+        Ok((Opened { disk: self.disk }, self.place))
+    }
+}
+
+impl Place {
+    /// Puts the database where a server looks for it. Nothing may have it open
+    /// any more.
+    pub fn put(self) -> Result<(), LoadError> {
+        let made = self.stage.join("db");
+        let log_path = made.join("db");
+        // sled's own threads may keep its files a moment longer than its handle.
+        File::open(&log_path).and_then(|log| log.lock()).map_err(at(&log_path))?;
+        sync_directory(&made).map_err(at(&made))?;
+        let db = self.data_dir.join("db");
+        fs::rename(&made, &db).map_err(at(&db))?;
+        sync_directory(&self.data_dir).map_err(at(&self.data_dir))?;
+        super::disk::mark_in_use(&self.data_dir).map_err(at(&self.data_dir))
+        // What is left of the stage goes when this is dropped.
+    }
+
+    fn clear(&self) -> io::Result<()> {
+        match fs::remove_dir_all(&self.stage) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if let Err(error) = self.clear() {
+            log::error!("{} could not be removed: {error}", self.stage.display());
+        }
+    }
+}
+
+/// Rows that are only in memory: what is looked at and not kept.
+#[derive(Debug, Default)]
+pub struct MemoryRows(BTreeMap<Vec<u8>, Vec<u8>>);
+
+impl MemoryRows {
+    /// Adds a row.
+    pub fn row(&mut self, key: Vec<u8>, row: Vec<u8>) {
+        self.0.insert(key, row);
+    }
+}
+
+impl View for MemoryRows {
+    fn get_bytes(&self, key: &[u8]) -> Result<Option<Vec<u8>>, ReadError> {
+        Ok(self.0.get(key).cloned())
+    }
+
+    fn scan_bytes(&self, prefix: &[u8], after: Option<&[u8]>) -> Scan<'_> {
+        let prefix = prefix.to_vec();
+        let start = match after {
+            Some(after) if after >= prefix.as_slice() => Bound::Excluded(after.to_vec()),
+            _ => Bound::Included(prefix.clone()),
+        };
+        let rows = self.0.range((start, Bound::Unbounded));
+        let rows = rows.take_while(move |(key, _)| key.starts_with(&prefix));
+        Box::new(rows.map(|(key, row)| Ok((key.clone(), row.clone()))))
+    }
+}
+
+/// Whether a row goes into a backup. Sessions do not: a restored server must
+/// not let in whoever was logged in when the backup was made.
+pub fn is_backed_up(key: &[u8]) -> bool {
+    !matches!(
+        key,
+        [Sessions::PREFIX | SessionHashes::PREFIX | UserSessions::PREFIX, ..]
+            | [LastUses::PREFIX, b's', ..]
+    )
+}
+
+/// What a row counts as, for people.
+pub fn counted_as(key: &[u8]) -> &'static str {
+    match key.first() {
+        Some(&Keys::PREFIX) => "wrappingKeys",
+        Some(&Environments::PREFIX) => "environments",
+        Some(&Secrets::PREFIX) => "secrets",
+        Some(&Versions::PREFIX) => "versions",
+        Some(&ValueChunks::PREFIX | &VarChunks::PREFIX) => "pieces",
+        Some(&Vars::PREFIX) => "vars",
+        Some(&Users::PREFIX) => "users",
+        Some(&ServiceAccounts::PREFIX) => "serviceAccounts",
+        Some(&Tokens::PREFIX) => "tokens",
+        Some(&AuditRows::PREFIX) => "auditRows",
+        _ => "other",
+    }
+}

@@ -1,0 +1,187 @@
+//! Making a backup.
+//!
+//! First the audit row, durable; then the database is frozen; then its rows go
+//! out as fast as they are taken. So the row that tells of a backup is in it.
+
+use std::io::Write;
+use std::path::Path;
+use std::sync::Arc;
+
+use serde_json::json;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::audit::{Action, Draft};
+use crate::domain::{Origin, Principal, Timestamp};
+use crate::store::{CommitError, Frozen, Tx, is_backed_up, write_private};
+
+use super::super::backup_key::BackupKey;
+use super::super::{Administer, Error, Permit, Random, Unavailable, Unlocked, Vault};
+use super::rows::{RowsWriter, Summary};
+use super::seal::SealWriter;
+use super::{BackupError, Recipient, recipients};
+
+/// The file in the data directory that tells of the last backup.
+pub const LAST_BACKUP: &str = "last-backup";
+
+/// The database as of one moment, about to be written out.
+#[derive(Debug)]
+pub struct Backup {
+    frozen: Frozen,
+    key: Arc<BackupKey>,
+    at: Timestamp,
+    _place: Option<OwnedSemaphorePermit>,
+}
+
+impl Backup {
+    /// When it was frozen.
+    pub fn at(&self) -> Timestamp {
+        self.at
+    }
+
+    /// Writes it out whole: to these recipients, or under the root key when
+    /// there are none. Blocks.
+    pub fn write_to(
+        self,
+        out: &mut impl Write,
+        recipients: &[Recipient],
+    ) -> Result<Summary, BackupError> {
+        if recipients.is_empty() {
+            let seal = SealWriter::begin(out, &self.key, Random)?;
+            let (seal, summary) = self.rows_into(seal)?;
+            seal.finish()?.flush()?;
+            return Ok(summary);
+        }
+        let (seal, summary) = self.rows_into(recipients::seal(out, recipients)?)?;
+        seal.finish()?.flush()?;
+        Ok(summary)
+    }
+
+    fn rows_into<W: Write>(mut self, out: W) -> Result<(W, Summary), BackupError> {
+        let mut rows = RowsWriter::begin(out, &self.key, Random, self.at)?;
+        while put_step(&mut self.frozen, &mut rows)? {}
+        rows.finish()
+    }
+
+    /// It under the root key, piece by piece, for who takes it when they can.
+    pub fn pieces(self) -> Result<Pieces, BackupError> {
+        let seal = SealWriter::begin(Vec::new(), &self.key, Random)?;
+        let rows = RowsWriter::begin(seal, &self.key, Random, self.at)?;
+        Ok(Pieces { rows: Some(rows), backup: self })
+    }
+}
+
+/// Writes the rows of one step; `false` when there are no more.
+fn put_step<W: Write>(frozen: &mut Frozen, rows: &mut RowsWriter<W>) -> Result<bool, BackupError> {
+    let step = frozen.step()?;
+    for (key, row) in &step {
+        if is_backed_up(key) {
+            rows.row(key, row)?;
+        }
+    }
+    Ok(!step.is_empty())
+}
+
+/// A backup that is taken piece by piece.
+#[allow(missing_debug_implementations)]
+pub struct Pieces {
+    rows: Option<RowsWriter<SealWriter<Vec<u8>>>>,
+    backup: Backup,
+}
+
+impl Pieces {
+    /// The next bytes of the file; `None` behind its end. Blocks on the disk.
+    pub fn next_piece(&mut self) -> Result<Option<Vec<u8>>, BackupError> {
+        loop {
+            let Some(mut rows) = self.rows.take() else { return Ok(None) };
+            if !put_step(&mut self.backup.frozen, &mut rows)? {
+                let (seal, _) = rows.finish()?;
+                return Ok(Some(seal.finish()?));
+            }
+            let piece = std::mem::take(rows.get_mut().get_mut());
+            self.rows = Some(rows);
+            if !piece.is_empty() {
+                return Ok(Some(piece));
+            }
+        }
+    }
+}
+
+impl Vault {
+    /// Freezes the database for a backup that goes out through the API. It is
+    /// always sealed under the root key, which no caller of the API has.
+    pub async fn create_backup(&self, permit: &Permit<Administer>) -> Result<Backup, Error> {
+        let place = self.place()?;
+        let draft = permit.draft(Action::BackupCreate, self.now());
+        let draft = draft.details(&json!({ "to": "api", "sealing": "root key" }));
+        self.commit_from_reserve(permit, move |_: &mut Tx<'_>| Ok(((), draft))).await?;
+        self.freeze(place).await
+    }
+
+    /// Freezes the database for a backup that the server makes by itself, into
+    /// this file.
+    pub async fn create_own_backup(
+        &self,
+        file: &str,
+        recipients: &[Recipient],
+    ) -> Result<Backup, Error> {
+        let place = self.place()?;
+        self.record_host(Action::BackupCreate, &own_details(file, recipients)).await?;
+        self.freeze(place).await
+    }
+
+    fn place(&self) -> Result<OwnedSemaphorePermit, Error> {
+        let backups: Arc<Semaphore> = Arc::clone(&self.backups);
+        Ok(backups.try_acquire_owned().map_err(|_| Unavailable::Overloaded)?)
+    }
+
+    async fn freeze(&self, place: OwnedSemaphorePermit) -> Result<Backup, Error> {
+        let at = self.now();
+        let frozen = self.store.freeze().await?;
+        Ok(Backup { frozen, key: Arc::clone(&self.backup_key), at, _place: Some(place) })
+    }
+
+    /// See [`note_last_backup`].
+    pub fn note_last_backup(
+        &self,
+        at: Timestamp,
+        path: Option<&Path>,
+        bytes: u64,
+    ) -> std::io::Result<()> {
+        note_last_backup(self.store.data_dir(), at, path, bytes)
+    }
+}
+
+fn own_details(file: &str, recipients: &[Recipient]) -> serde_json::Value {
+    let sealing = if recipients.is_empty() { "root key" } else { "recipients" };
+    json!({ "to": file, "sealing": sealing, "recipients": recipients.len() })
+}
+
+/// Freezes a database that no server has open.
+pub fn back_up_stopped(
+    unlocked: &Unlocked,
+    file: &str,
+    recipients: &[Recipient],
+    now: Timestamp,
+) -> Result<Backup, Error> {
+    let draft = Draft::new(Action::BackupCreate, &Principal::host(), &Origin::host(), now);
+    let draft = draft.details(&own_details(file, recipients));
+    let written: Result<(), CommitError<Error>> =
+        unlocked.store.commit_blocking(move |_| Ok(((), draft)));
+    written.map_err(Error::from)?;
+    let frozen = unlocked.store.freeze_blocking()?;
+    Ok(Backup { frozen, key: Arc::clone(&unlocked.backup_key), at: now, _place: None })
+}
+
+/// Leaves a line of JSON in the data directory: when the last backup that
+/// reached its end was made, where it is (`null`: somebody took it through the
+/// API), how long it is.
+pub fn note_last_backup(
+    data_dir: &Path,
+    at: Timestamp,
+    path: Option<&Path>,
+    bytes: u64,
+) -> std::io::Result<()> {
+    let path = path.map(|path| path.to_string_lossy().into_owned());
+    let line = json!({ "time": at.to_string(), "path": path, "bytes": bytes });
+    write_private(&data_dir.join(LAST_BACKUP), &line.to_string())
+}

@@ -1,0 +1,85 @@
+//! Whether every record of a backup opens, and whether they fit each other.
+
+use crate::audit::Verification;
+use crate::domain::SecretId;
+use crate::store::{self, Keys, ReadError, SecretPlaces, Secrets, Versions, View};
+
+use super::super::cipher::{self, Binding};
+use super::super::keyring::Keyring;
+use super::super::secrets::binding;
+use super::super::unlock::verify_audit;
+use super::super::versions::sealed_value;
+use super::super::{Error, RootKeys, UnlockError};
+use super::BackupError;
+
+/// What was found.
+#[derive(Debug)]
+pub struct Examined {
+    /// Versions of secrets that open.
+    pub opened: u64,
+    /// One line for each thing that does not open or does not fit. Lines name
+    /// ids, never values.
+    pub findings: Vec<String>,
+    /// What the walk over the audit log has found.
+    pub audit: Verification,
+}
+
+/// Opens every version of every secret, and drops what was in it at once; walks
+/// the audit log; compares the indexes with the rows.
+pub(super) fn examine(view: &impl View, roots: RootKeys<'_>) -> Result<Examined, BackupError> {
+    let rows = view.scan::<Keys>(&[], None).collect::<Result<Vec<_>, _>>()?;
+    let keyring = Keyring::load(roots, rows)
+        .map_err(|unrooted| UnlockError::unrooted(unrooted, roots))?
+        .ok_or(UnlockError::DamagedKeys)?;
+    let audit = verify_audit(view, roots)?;
+    let mut findings = store::check(view)?;
+    if let Some(broken) = &audit.broken {
+        findings.push(format!("the audit log does not hold: {broken}"));
+    }
+    let (mut opened, mut of) = (0, None);
+    for key in view.keys::<Versions>(&[]) {
+        let (id, version) = match key {
+            Ok(key) => key,
+            Err(damaged @ ReadError::Damaged { .. }) => {
+                findings.push(damaged.to_string());
+                continue;
+            }
+            Err(error) => return Err(error.into()),
+        };
+        // Versions of one secret stand together.
+        if of.as_ref().is_none_or(|(known, _)| *known != id) {
+            of = Some((id, place(view, id)?));
+        }
+        let Some((_, Some(at))) = &of else {
+            findings.push(format!("version {version} of {id} belongs to no secret"));
+            continue;
+        };
+        let at = Binding { version, ..at.clone() };
+        let opens = match sealed_value(view, (id, version)) {
+            Ok(Some(sealed)) => cipher::opens(&keyring, &at, sealed).map_err(Error::from),
+            Ok(None) => continue,
+            Err(error) => Err(error),
+        };
+        match opens {
+            Ok(()) => opened += 1,
+            Err(Error::Read(error @ ReadError::Sled(_))) => return Err(error.into()),
+            Err(error) => findings.push(format!("version {version} of {id}: {error}")),
+        }
+    }
+    Ok(Examined { opened, findings, audit })
+}
+
+/// What a secret's versions are bound to; `None` when its rows do not say.
+fn place(view: &impl View, id: SecretId) -> Result<Option<Binding>, ReadError> {
+    let found = view.get::<SecretPlaces>(&id).and_then(|place| match place {
+        Some(place) => {
+            let row = view.get::<Secrets>(&(place.environment, place.key.clone()))?;
+            Ok(row.filter(|row| row.id == id).map(|row| binding(&place, &row)))
+        }
+        None => Ok(None),
+    });
+    match found {
+        Err(ReadError::Damaged { .. }) => Ok(None),
+        found => found,
+    }
+}

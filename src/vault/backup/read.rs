@@ -1,0 +1,169 @@
+//! Opening a backup: to look at it, to restore it, to seal it to others.
+//!
+//! Looking at one keeps its rows in memory, about as much of it as the file is
+//! long: its vars and its audit log are readable once the seal is off, and a
+//! process that is killed leaves nothing of its memory on a disk.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::path::Path;
+
+use serde_json::json;
+
+use crate::audit::{Action, Draft};
+use crate::domain::{Origin, Principal, Timestamp};
+use crate::store::{CommitError, Loading, MemoryRows, Options, is_backed_up};
+
+use super::super::unlock::unlock;
+use super::super::{Error, Fingerprint, RootKey, RootKeys};
+use super::BackupError;
+use super::examine::{Examined, examine};
+use super::recipients::{self, Identities, Recipient};
+use super::rows::{self, Summary};
+use super::seal::{self, SealReader};
+
+/// What a backup is opened with.
+#[derive(Debug, Clone, Copy)]
+pub struct Opening<'a> {
+    /// The root key: for every backup, because what is in it is sealed, too.
+    pub root: &'a RootKey,
+    /// The root key before it, for a backup made while the root key changed.
+    pub previous: Option<&'a RootKey>,
+    /// For one that is sealed to recipients.
+    pub identities: Option<&'a Identities>,
+}
+
+impl<'a> Opening<'a> {
+    fn roots(&self) -> RootKeys<'a> {
+        RootKeys { current: self.root, previous: self.previous }
+    }
+}
+
+fn is_age(input: &mut impl BufRead) -> Result<bool, BackupError> {
+    Ok(input.fill_buf()?.starts_with(recipients::MAGIC))
+}
+
+fn buffered(input: impl Read) -> impl BufRead {
+    BufReader::with_capacity(128 << 10, input)
+}
+
+/// The fingerprint of the root key that a backup needs, from its beginning.
+pub fn wanted_root_key(
+    input: impl Read,
+    identities: Option<&Identities>,
+) -> Result<Fingerprint, BackupError> {
+    let mut input = buffered(input);
+    if is_age(&mut input)? {
+        let identities = identities.ok_or(BackupError::NeedsIdentity)?;
+        rows::root_key(recipients::open(input, identities)?)
+    } else {
+        Ok(seal::Header::read(&mut input)?.root)
+    }
+}
+
+fn read_rows(
+    input: impl Read,
+    opening: Opening<'_>,
+    take: impl FnMut(Vec<u8>, Vec<u8>) -> Result<(), BackupError>,
+) -> Result<Summary, BackupError> {
+    let mut input = buffered(input);
+    let key = opening.root.backup_key();
+    if is_age(&mut input)? {
+        let identities = opening.identities.ok_or(BackupError::NeedsIdentity)?;
+        rows::read(recipients::open(input, identities)?, Some(&key), take)
+    } else {
+        rows::read(SealReader::begin(input, &key)?, Some(&key), take)
+    }
+}
+
+/// Opens a backup and every record in it. Findings are no error: they tell what
+/// the server itself had.
+pub fn verify(input: impl Read, opening: Opening<'_>) -> Result<(Summary, Examined), BackupError> {
+    let mut rows = MemoryRows::default();
+    let summary = read_rows(input, opening, |key, row| {
+        rows.row(key, row);
+        Ok(())
+    })?;
+    let examined = examine(&rows, opening.roots())?;
+    Ok((summary, examined))
+}
+
+/// What a restore has done.
+#[derive(Debug)]
+pub struct Restored {
+    /// What the backup said about itself.
+    pub summary: Summary,
+    /// What was found in it.
+    pub examined: Examined,
+}
+
+/// Makes a data directory out of a backup. The directory holds a database when
+/// this has returned well, and none otherwise, whatever happens on the way.
+pub fn restore(
+    input: impl Read,
+    opening: Opening<'_>,
+    data_dir: &Path,
+    options: Options,
+    now: Timestamp,
+) -> Result<Restored, BackupError> {
+    let mut loading = Loading::begin(data_dir, options)?;
+    let summary = read_rows(input, opening, |key, row| {
+        if is_backed_up(&key) { Ok(loading.row(key, row)?) } else { Ok(()) }
+    })?;
+    let (opened, place) = loading.finish()?;
+    let examined = examine(&opened, opening.roots())?;
+    let unlocked = unlock(opened, opening.roots(), now)?;
+    let draft = Draft::new(Action::BackupRestore, &Principal::host(), &Origin::host(), now);
+    let draft = draft.details(&json!({
+        "backupCreatedAt": summary.created_at,
+        "headSeq": summary.audit_head_seq,
+        "rows": summary.rows,
+        "program": summary.program,
+    }));
+    let marked: Result<(), CommitError<Error>> =
+        unlocked.store.commit_blocking(move |_| Ok(((), draft)));
+    unlocked.store.close();
+    drop(unlocked);
+    marked.map_err(Error::from)?;
+    place.put()?;
+    Ok(Restored { summary, examined })
+}
+
+/// Opens a backup that is sealed under the root key and seals it to recipients.
+/// Needs the root key, so it is for the host only. What was written counts only
+/// once this has returned well.
+pub fn reseal(
+    input: impl Read,
+    root: &RootKey,
+    out: &mut impl Write,
+    recipients: &[Recipient],
+) -> Result<Summary, BackupError> {
+    let key = root.backup_key();
+    let seal = recipients::seal(out, recipients)?;
+    let mut tee = Tee { input: SealReader::begin(buffered(input), &key)?, out: seal };
+    let summary = rows::read(&mut tee, Some(&key), |_, _| Ok(()))?;
+    tee.out.finish()?.flush()?;
+    Ok(summary)
+}
+
+/// Passes on what it reads.
+struct Tee<R, W> {
+    input: R,
+    out: W,
+}
+
+impl<R: Read, W: Write> Read for Tee<R, W> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let count = self.input.read(buffer)?;
+        self.out.write_all(&buffer[..count])?;
+        Ok(count)
+    }
+}
+
+/// Reads bytes as a backup, for tests that feed it anything: a sealed file up to
+/// its header, and what is inside a seal to its end.
+pub fn read_backup(bytes: &[u8]) -> Result<Option<Summary>, BackupError> {
+    if bytes.starts_with(&seal::MAGIC[..15]) {
+        return seal::Header::read(&mut &bytes[..]).map(|_| None);
+    }
+    rows::read(bytes, None, |_, _| Ok(())).map(Some)
+}

@@ -1,0 +1,150 @@
+//! The seal to age recipients: an ordinary age file (age-encryption.org/v1), so
+//! that the public `age` program opens it, too.
+//!
+//! Recipients are X25519 (`age1…`) and `ssh-ed25519` keys. No RSA: the crate
+//! behind it has a timing leak (RUSTSEC-2023-0071), and nobody needs it here. No
+//! passphrases: a key has more entropy than any of them.
+//!
+//! Must never: be given a recipient by a request. Whoever names one can read the
+//! vars and the audit log of every environment.
+
+use std::fmt;
+use std::io::{BufRead, Write};
+
+use age::stream::{StreamReader, StreamWriter};
+use age::{DecryptError, Decryptor, Encryptor, IdentityFile, ssh, x25519};
+
+use super::BackupError;
+
+/// Why a text is no recipient, or a file holds no identity. It does not repeat
+/// the text.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct BadRecipient(&'static str);
+
+/// Whom a backup is sealed to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Recipient(String);
+
+impl fmt::Display for Recipient {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl Recipient {
+    /// From `age1…` or `ssh-ed25519 …`.
+    pub fn parse(text: &str) -> Result<Self, BadRecipient> {
+        let text = text.trim();
+        Self::key(text).map(|_| Self(text.to_owned()))
+    }
+
+    fn key(text: &str) -> Result<Box<dyn age::Recipient + Send>, BadRecipient> {
+        const RULE: BadRecipient =
+            BadRecipient("a recipient is an age key (age1…) or an SSH key (ssh-ed25519 …)");
+        if text.starts_with("AGE-SECRET-KEY-") {
+            return Err(BadRecipient(
+                "that is an identity, which is secret; the recipient is its public half (age-keygen -y)",
+            ));
+        }
+        if text.starts_with("ssh-") {
+            return match text.parse::<ssh::Recipient>() {
+                Ok(key @ ssh::Recipient::SshEd25519(..)) => Ok(Box::new(key)),
+                _ => Err(RULE),
+            };
+        }
+        let key: x25519::Recipient = text.parse().map_err(|_| RULE)?;
+        Ok(Box::new(key))
+    }
+}
+
+/// Seals what is written into it, for each of the recipients.
+pub(super) fn seal<W: Write>(
+    out: W,
+    recipients: &[Recipient],
+) -> Result<StreamWriter<W>, BackupError> {
+    let keys: Vec<_> = recipients
+        .iter()
+        .map(|recipient| Recipient::key(&recipient.0).expect("it was parsed before"))
+        .collect();
+    let encryptor = Encryptor::with_recipients(keys.iter().map(|key| &**key as _))
+        .map_err(|error| BackupError::from(std::io::Error::other(error.to_string())))?;
+    Ok(encryptor.wrap_output(out)?)
+}
+
+/// What opens a file that is sealed to recipients.
+pub struct Identities(Vec<Box<dyn age::Identity + Send + Sync>>);
+
+impl fmt::Debug for Identities {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Identities({})", self.0.len())
+    }
+}
+
+impl Identities {
+    /// From an identity file of age, or an SSH private key without a passphrase.
+    pub fn parse(text: &str) -> Result<Self, BadRecipient> {
+        if text.trim_start().starts_with("-----BEGIN") {
+            return match ssh::Identity::from_buffer(text.as_bytes(), None) {
+                // Its kind shows in its public half.
+                Ok(key @ ssh::Identity::Unencrypted(_))
+                    if matches!(key.clone().try_into(), Ok(ssh::Recipient::SshEd25519(..))) =>
+                {
+                    Ok(Self(vec![Box::new(key)]))
+                }
+                Ok(ssh::Identity::Encrypted(_)) => Err(BadRecipient(
+                    "the key is protected by a passphrase; open the backup with: age -d -i KEY FILE > rows, or give the key without its passphrase",
+                )),
+                _ => Err(BadRecipient("the file holds no ssh-ed25519 private key")),
+            };
+        }
+        const RULE: BadRecipient =
+            BadRecipient("the file holds no identity; one begins with AGE-SECRET-KEY-1");
+        let file = IdentityFile::from_buffer(text.as_bytes()).map_err(|_| RULE)?;
+        let identities = file.into_identities().map_err(|_| RULE)?;
+        if identities.is_empty() { Err(RULE) } else { Ok(Self(identities)) }
+    }
+}
+
+/// What the first bytes of an age file are.
+pub(super) const MAGIC: &[u8] = b"age-encryption.org/";
+
+/// Opens what [`seal`] or another program of age's sealed.
+pub(super) fn open<R: BufRead>(
+    input: R,
+    identities: &Identities,
+) -> Result<StreamReader<R>, BackupError> {
+    let wrong = |error| match error {
+        DecryptError::Io(cause) => cause.into(),
+        DecryptError::NoMatchingKeys
+        | DecryptError::DecryptionFailed
+        | DecryptError::KeyDecryptionFailed => BackupError::NoIdentityFits,
+        DecryptError::UnknownFormat => BackupError::OtherForm,
+        _ => BackupError::Damaged { what: "its age header does not hold" },
+    };
+    let decryptor = Decryptor::new_buffered(input).map_err(wrong)?;
+    decryptor.decrypt(identities.0.iter().map(|identity| &**identity as _)).map_err(wrong)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn recipients_that_are_taken_and_refused() {
+        for good in [
+            "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p",
+            " ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIHsKLqeplhpW+uObz5dvMgjz1OxfM/XXUB+VHtZ6isGN me\n",
+        ] {
+            assert!(Recipient::parse(good).is_ok(), "{good}");
+        }
+        for bad in ["", "age1", "age1xyz", "ssh-rsa AAAA", "ssh-ed25519 AAAA", "me@example.org"] {
+            assert!(Recipient::parse(bad).is_err(), "{bad}");
+        }
+        let secret = "AGE-SECRET-KEY-1GFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPQ4EGAEX";
+        let error = Recipient::parse(secret).unwrap_err().to_string();
+        assert!(error.contains("age-keygen -y") && !error.contains("GFPYY"), "{error}");
+        assert!(Identities::parse(secret).is_ok());
+        assert!(Identities::parse("").is_err());
+    }
+}

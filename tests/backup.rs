@@ -1,0 +1,189 @@
+//! Backups of a running server: what is in them, and that they are of one
+//! moment whatever is written meanwhile.
+
+mod harness;
+#[path = "harness/search.rs"]
+mod search;
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use coffer::cli::scheduled::{self, Schedule};
+use coffer::vault::backup::{Identities, Opening, Recipient};
+use harness::acts::{new_environment, new_secret, new_var, text};
+use harness::backups::{BACKUP, root_key, sound, take};
+use harness::{Setup, TestApp};
+use serde_json::{Value, json};
+
+#[test]
+fn a_backup_opens_and_says_what_is_in_it() {
+    let app = TestApp::start();
+    let admin = app.admin();
+    let id = text(&new_secret(&admin, "development", "A", "one"), "id").to_owned();
+    admin.patch(&format!("/api/secrets/{id}"), &json!({ "value": "two" })).expect(200);
+    new_var(&admin, "development", "B", "three");
+    let file = take(&admin);
+    let root = root_key(&app.data_dir());
+    let (summary, examined) = sound(&file, &root);
+    assert_eq!(examined.opened, 2);
+    assert!(examined.audit.broken.is_none());
+    for (kind, count) in [("environments", 1), ("secrets", 1), ("versions", 2), ("vars", 1)] {
+        assert_eq!(summary.counts.get(kind), Some(&count), "{kind}");
+    }
+    assert_eq!(summary.root_key, root.fingerprint().to_string());
+    assert_eq!(summary.program, concat!("coffer ", env!("CARGO_PKG_VERSION")));
+    harness::acts::is_time(&summary.created_at);
+    // The row that tells of the backup is in it.
+    assert_eq!(examined.audit.rows, summary.audit_head_seq);
+    let rows = admin.get("/api/audit-logs?action=backup.create").expect(200);
+    assert_eq!(rows["logs"][0]["seq"], summary.audit_head_seq);
+    let noted = std::fs::read_to_string(app.data_dir().join("last-backup")).unwrap();
+    let noted: Value = serde_json::from_str(&noted).unwrap();
+    assert_eq!((&noted["path"], &noted["bytes"]), (&Value::Null, &json!(file.len())));
+    assert_eq!(noted["time"], summary.created_at);
+}
+
+/// Each of a writer's changes moves one of its secrets to another environment,
+/// so a backup of more than one moment would hold it twice or not at all.
+#[test]
+fn a_backup_is_of_one_moment_while_others_write() {
+    let app = TestApp::start();
+    let admin = app.admin();
+    for name in ["left", "right"] {
+        new_environment(&admin, name);
+    }
+    for n in 0..200 {
+        new_secret(&admin, "development", &format!("FILLER_{n}"), &"x".repeat(2000));
+    }
+    let done = AtomicBool::new(false);
+    let root = root_key(&app.data_dir());
+    std::thread::scope(|scope| {
+        for writer in 0..3 {
+            let (admin, done) = (admin.clone(), &done);
+            scope.spawn(move || {
+                for round in 0.. {
+                    if done.load(Ordering::Relaxed) {
+                        return;
+                    }
+                    let at = if round % 2 == 0 { "left" } else { "right" };
+                    let key = format!("MOVED_{writer}");
+                    let made = new_secret(&admin, at, &key, &"y".repeat(5000));
+                    new_var(&admin, at, &format!("VAR_{writer}_{round}"), &"z".repeat(5000));
+                    admin.delete(&format!("/api/secrets/{}", text(&made, "id"))).expect(200);
+                }
+            });
+        }
+        for _ in 0..15 {
+            // Indexes, counts and chain agree only in a state that there was.
+            let (summary, examined) = sound(&take(&admin), &root);
+            assert_eq!(examined.audit.rows, summary.audit_head_seq);
+        }
+        done.store(true, Ordering::Relaxed);
+    });
+}
+
+#[test]
+fn a_backup_shows_nothing_and_holds_no_session() {
+    let app = harness::people::start();
+    let admin = app.admin();
+    let (secret, var) = ("a value that nobody may see 5f1c", "a var that is sealed too 77ab");
+    let path = "/api/environments/development/secrets";
+    let new = json!({ "key": "NEVER", "value": secret, "neverReveal": true });
+    admin.post(path, &new).expect(200);
+    new_var(&admin, "development", "V", var);
+    let user = json!({ "email": "ada@example.org", "password": "a long password" });
+    admin.post("/api/auth/register", &user).expect(200);
+    app.anonymous().post("/api/auth/login", &user).expect(200);
+    let file = take(&admin);
+    let mut needles = search::needles("secret", secret.as_bytes());
+    needles.extend(search::needles("var", var.as_bytes()));
+    needles.extend(search::needles("address", b"ada@example.org"));
+    needles.extend(search::needles("token", app.admin_token().as_bytes()));
+    search::Searcher::new(needles).assert_clean("the backup", &file);
+
+    // Inside an age file the var can be read, by whom it is sealed to; the
+    // secret cannot.
+    let identity = "AGE-SECRET-KEY-1GFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPQ4EGAEX";
+    let identities = Identities::parse(identity).unwrap();
+    let recipient = recipient_of(identity);
+    let mut sealed = Vec::new();
+    let root = root_key(&app.data_dir());
+    coffer::vault::backup::reseal(&file[..], &root, &mut sealed, &[recipient]).unwrap();
+    search::Searcher::new(search::needles("var", var.as_bytes())).assert_clean("age", &sealed);
+    let opening = Opening { root: &root, previous: None, identities: Some(&identities) };
+    let (summary, examined) = coffer::vault::backup::verify(&sealed[..], opening).unwrap();
+    assert!(examined.findings.is_empty());
+    assert_eq!(summary.counts.get("users"), Some(&1));
+    let inner = opened_by_age(identity, &sealed);
+    assert!(inner.windows(var.len()).any(|piece| piece == var.as_bytes()));
+    let needles = search::needles("secret", secret.as_bytes());
+    search::Searcher::new(needles).assert_clean("the rows", &inner);
+}
+
+/// With the crate that the server uses; `cli_backup` does it with the program.
+fn recipient_of(identity: &str) -> Recipient {
+    let identity: age::x25519::Identity = identity.parse().unwrap();
+    Recipient::parse(&identity.to_public().to_string()).unwrap()
+}
+
+fn opened_by_age(identity: &str, sealed: &[u8]) -> Vec<u8> {
+    let identity: age::x25519::Identity = identity.parse().unwrap();
+    age::decrypt(&identity, sealed).unwrap()
+}
+
+#[test]
+fn one_backup_goes_on_at_a_time_and_one_that_nobody_takes_makes_room() {
+    harness::expect_log("Try again");
+    harness::expect_log("too many writes");
+    let app = TestApp::start();
+    let admin = app.admin();
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let held = runtime.block_on(app.state.vault.create_own_backup("held", &[])).unwrap();
+    admin.get(BACKUP).expect_error(503, "SERVICE_UNAVAILABLE");
+    drop(held);
+    take(&admin);
+}
+
+#[test]
+fn scheduled_backups_are_kept_in_number_and_noted() {
+    let app = TestApp::start_with(Setup::default().with_test_clock());
+    let clock = app.clock.clone().unwrap();
+    let directory = app.data_dir().join("../backups");
+    let schedule = Schedule {
+        directory: directory.clone(),
+        every: Duration::from_secs(3600),
+        keep: 2,
+        recipients: Vec::new(),
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    std::fs::create_dir(&directory).unwrap();
+    std::fs::write(directory.join("coffer-20200101T000000Z.backup.1.part"), "half").unwrap();
+    std::fs::write(directory.join("notes.txt"), "of the operator").unwrap();
+    let mut made = Vec::new();
+    for _ in 0..4 {
+        made.push(runtime.block_on(scheduled::back_up(&app.state, &schedule)).unwrap());
+        clock.advance_millis(3_600_000);
+    }
+    let mut names: Vec<_> = std::fs::read_dir(&directory)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    let name = |path: &std::path::Path| path.file_name().unwrap().to_str().unwrap().to_owned();
+    assert_eq!(names, [name(&made[2]), name(&made[3]), "notes.txt".to_owned()]);
+    let noted = std::fs::read_to_string(app.data_dir().join("last-backup")).unwrap();
+    let noted: Value = serde_json::from_str(&noted).unwrap();
+    assert_eq!(noted["path"], made[3].to_str().unwrap());
+    let file = std::fs::read(&made[3]).unwrap();
+    assert_eq!(noted["bytes"], file.len());
+    sound(&file, &root_key(&app.data_dir()));
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+
+        let mode = std::fs::metadata(&made[3]).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+    }
+    let rows = app.admin().get("/api/audit-logs?action=backup.create").expect(200);
+    assert_eq!(rows["total"], 4);
+}

@@ -1,0 +1,195 @@
+//! `coffer backup`, as the operator runs it.
+
+mod harness;
+
+use std::path::Path;
+use std::process::Command;
+
+use harness::acts::{new_secret, new_var};
+use harness::cli::Cli;
+use harness::process::{Launch, has_program};
+use harness::{await_release, skip};
+use serde_json::Value;
+use tempfile::TempDir;
+
+struct Place {
+    dir: TempDir,
+}
+
+impl Place {
+    /// A directory with the data of a server that has something in it.
+    fn new() -> (Self, harness::process::Server) {
+        let dir = tempfile::tempdir().unwrap();
+        let server = Launch::on(&dir.path().join("data")).start();
+        new_secret(&server.admin(), "development", "A", "a value");
+        new_var(&server.admin(), "development", "V", "a var in the clear");
+        (Self { dir }, server)
+    }
+
+    fn path(&self, name: &str) -> std::path::PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// A command in this directory, where `data` is the default.
+    fn offline(&self, words: &[&str]) -> Launch {
+        words.iter().fold(Launch::bare(self.dir.path()), Launch::argument)
+    }
+}
+
+#[track_caller]
+fn private(path: &Path) {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+
+        assert_eq!(std::fs::metadata(path).unwrap().permissions().mode() & 0o777, 0o600);
+    }
+}
+
+#[test]
+fn from_a_running_server_to_another_directory() {
+    let (place, server) = Place::new();
+    let cli = Cli::of(&server);
+    let file = place.path("a.backup");
+    let made = cli.launch(["backup", "create"]).argument(&file).run("").json();
+    private(&file);
+    assert_eq!(made["backup"]["bytes"], std::fs::metadata(&file).unwrap().len());
+    let again = cli.launch(["backup", "create"]).argument(&file).run("");
+    again.refuses(2, ["exists already", "never written over"]);
+
+    let verified = place.offline(&["backup", "verify", "a.backup"]).run("").json();
+    let backup = &verified["backup"];
+    assert_eq!((&backup["counts"]["secrets"], &backup["versionsOpened"]), (&1.into(), &1.into()));
+    assert_eq!(backup["findings"], Value::Array(vec![]));
+
+    let restore = ["backup", "restore", "a.backup", "--data-dir", "new"];
+    let key = place.path("data/root.key");
+    // The root key is looked for in the new directory; it is not in the backup.
+    place.offline(&restore).run("").refuses(2, ["root.key is missing", "does not hold"]);
+    let with_key = |words: &[&str]| place.offline(words).variable("COFFER_ROOT_KEY_FILE", &key);
+    let told = with_key(&[&restore[..], &["--dry-run"]].concat()).run("").json();
+    assert_eq!(told["backup"]["counts"], backup["counts"]);
+    assert!(!place.path("new").exists(), "a dry run leaves nothing");
+    let restored = with_key(&restore).run("").json();
+    assert_eq!(restored["backup"]["counts"], backup["counts"]);
+    with_key(&restore).run("").refuses(2, ["is not empty"]);
+
+    let token = server.token();
+    server.stop();
+    let second = Launch::on(&place.path("new")).variable("COFFER_ROOT_KEY_FILE", &key).start();
+    let admin = harness::Client::new(second.address, Some(token));
+    let vars = admin.get("/api/environments/development/vars").expect(200);
+    assert_eq!(vars["vars"][0]["value"], "a var in the clear");
+    second.stop();
+}
+
+#[test]
+fn a_stopped_servers_directory_is_backed_up_and_noted() {
+    let (place, server) = Place::new();
+    let running = place.offline(&["backup", "create", "a.backup", "--offline"]).run("");
+    running.refuses(1, ["in use", "Stop the server first"]);
+    server.stop();
+    await_release(&place.path("data"));
+    let made = place.offline(&["backup", "create", "a.backup", "--offline"]).run("").json();
+    assert_eq!(made["backup"]["counts"]["vars"], 1);
+    private(&place.path("a.backup"));
+    let noted = std::fs::read_to_string(place.path("data/last-backup")).unwrap();
+    let noted: Value = serde_json::from_str(&noted).unwrap();
+    assert_eq!((&noted["path"], &noted["bytes"]), (&"a.backup".into(), &made["backup"]["bytes"]));
+    place.offline(&["backup", "verify", "a.backup"]).run("").json();
+    harness::rows_fit(&place.path("data"));
+}
+
+#[test]
+fn a_person_at_a_terminal_reads_lines() {
+    if !has_program("script") {
+        return skip("there is no script");
+    }
+    let (place, server) = Place::new();
+    let cli = Cli::of(&server);
+    let file = place.path("a.backup");
+    let (text, code) = cli.launch(["backup", "create"]).argument(&file).in_terminal().ends();
+    assert_eq!(code, Some(0), "{text}");
+    assert!(text.contains("a.backup: "), "{text}");
+    let (text, code) = place.offline(&["backup", "verify", "a.backup"]).in_terminal().ends();
+    assert_eq!(code, Some(0), "{text}");
+    assert!(text.contains("the backup opens") && text.contains("1 of 1 open"), "{text}");
+    server.stop();
+}
+
+#[test]
+fn the_public_age_program_opens_what_is_sealed_to_a_recipient() {
+    if !has_program("age") || !has_program("age-keygen") {
+        return skip("there is no age");
+    }
+    let (place, server) = Place::new();
+    let identity = place.path("identity.txt");
+    let made = Command::new("age-keygen").arg("-o").arg(&identity).output().unwrap();
+    let text = String::from_utf8(made.stderr).unwrap();
+    let recipient = text.trim().strip_prefix("Public key: ").unwrap().to_owned();
+    let cli = Cli::of(&server);
+    let online = place.path("online.age");
+    let launch = cli.launch(["backup", "create", "--recipient", &recipient]).argument(&online);
+    // A request cannot choose a recipient: the command needs the root key itself.
+    launch.run("").refuses(2, ["root.key is missing"]);
+    assert!(!online.exists());
+    launch.variable("COFFER_ROOT_KEY_FILE", place.path("data/root.key")).run("").json();
+    server.stop();
+    await_release(&place.path("data"));
+    let words = ["backup", "create", "offline.age", "--offline", "--recipient", &recipient];
+    place.offline(&words).run("").json();
+    for name in ["online.age", "offline.age"] {
+        let file = place.path(name);
+        private(&file);
+        let opened = Command::new("age").arg("-d").arg("-i").arg(&identity).arg(&file).output();
+        let opened = opened.unwrap();
+        assert!(opened.status.success(), "{opened:?}");
+        assert!(opened.stdout.starts_with(b"coffer rows v1\n"));
+        place.offline(&["backup", "verify", name]).run("").refuses(1, ["--identity"]);
+        let words = ["backup", "verify", name, "--identity", "identity.txt"];
+        let verified = place.offline(&words).run("").json();
+        assert_eq!(verified["backup"]["counts"]["secrets"], 1);
+        let to = format!("from-{name}");
+        let words = ["backup", "restore", name, "--identity", "identity.txt", "--data-dir", &to];
+        let restore = place.offline(&words);
+        restore.variable("COFFER_ROOT_KEY_FILE", place.path("data/root.key")).run("").json();
+        harness::rows_fit(&place.path(&to));
+    }
+}
+
+#[test]
+fn an_ssh_key_is_a_recipient_too() {
+    if !has_program("ssh-keygen") {
+        return skip("there is no ssh-keygen");
+    }
+    let (place, server) = Place::new();
+    server.stop();
+    await_release(&place.path("data"));
+    let key = place.path("id");
+    let words = ["-q", "-t", "ed25519", "-N", "", "-f"];
+    assert!(Command::new("ssh-keygen").args(words).arg(&key).status().unwrap().success());
+    let recipient = std::fs::read_to_string(place.path("id.pub")).unwrap();
+    let words = ["backup", "create", "a.age", "--offline", "--recipient", &recipient];
+    place.offline(&words).run("").json();
+    let words = ["backup", "verify", "a.age", "--identity", "id"];
+    place.offline(&words).run("").json();
+}
+
+#[test]
+fn wrong_words_are_refused_with_a_remedy() {
+    let dir = tempfile::tempdir().unwrap();
+    let run =
+        |words: &[&str]| words.iter().fold(Launch::bare(dir.path()), Launch::argument).run("");
+    let secret = "AGE-SECRET-KEY-1GFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPQ4EGAEX";
+    run(&["backup", "create", "f", "--offline", "--recipient", "me@example.org"])
+        .refuses(2, ["age1"]);
+    run(&["backup", "create", "f", "--offline", "--recipient", secret]).refuses(2, ["age-keygen"]);
+    run(&["backup", "create", "f", "--offline"]).refuses(1, ["no database"]);
+    run(&["backup", "verify", "none"]).refuses(1, ["none", "No such file"]);
+    run(&["backup", "restore", "f"]).refuses(2, ["--data-dir"]);
+    std::fs::write(dir.path().join("text"), "hello").unwrap();
+    run(&["backup", "verify", "text"]).refuses(1, ["not a coffer backup"]);
+    let bad = dir.path().join("config.toml");
+    std::fs::write(&bad, "[backup]\nrecipients = [\"nobody\"]\ndirectory = \"b\"\n").unwrap();
+    run(&["serve"]).refuses(2, ["[backup] recipients", "age1"]);
+}

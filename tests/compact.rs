@@ -1,0 +1,248 @@
+//! Compaction: the log gets shorter, nothing else changes, and whatever cuts it
+//! off, the next start finds a whole database.
+#[path = "harness/bench.rs"]
+mod bench;
+mod harness;
+#[path = "harness/patient.rs"]
+mod patient;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use bench::{Bench, Table};
+use coffer::audit::Action;
+use harness::process::{Launch, strace};
+use harness::{Setup, TestApp, data_dir, expect_log, skip};
+use serde_json::Value;
+
+fn dump(data_dir: &Path) -> BTreeMap<Vec<u8>, Vec<u8>> {
+    let table = Table::open(data_dir);
+    let rows = table.dump();
+    table.close();
+    rows
+}
+
+fn compact(data_dir: &Path) -> Launch {
+    let launch = Launch::bare(data_dir.parent().unwrap());
+    launch.arguments(["compact", "--data-dir"]).argument(data_dir)
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in from.read_dir().unwrap() {
+        let entry = entry.unwrap();
+        let to = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy(&entry.path(), &to);
+        } else {
+            fs::copy(entry.path(), &to).unwrap();
+        }
+    }
+}
+
+/// What there is beside the other files of a data directory.
+fn databases(data_dir: &Path) -> Vec<String> {
+    let names = data_dir.read_dir().unwrap().map(|entry| entry.unwrap().file_name());
+    let names = names.map(|name| name.into_string().unwrap());
+    let mut names: Vec<_> = names.filter(|name| name.starts_with("db")).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn the_log_gets_shorter_and_every_row_is_there() {
+    let bench = Bench::new();
+    let data_dir = bench.data_dir();
+    bench.edit(|table| churn(table, 30_000));
+    let before = dump(&data_dir);
+    harness::await_release(&data_dir);
+    let answer: Value = compact(&data_dir).run("").json();
+    assert_eq!(dump(&data_dir), before);
+    let number = |name: &str| answer[name].as_u64().unwrap();
+    assert!(number("afterBytes") * 4 < number("beforeBytes"), "{answer}");
+    assert!(number("rows") as usize > before.len(), "with those of the audit log: {answer}");
+    assert_eq!(databases(&data_dir), ["db"]);
+    let app = bench.restart();
+    bench.assert_others_work(&app, &[]);
+    let dir = app.stop();
+    harness::rows_fit(&harness::data_dir(dir.path()));
+    let rows = harness::audit_rows(dir.path());
+    let about = rows.iter().find(|row| row.draft.action == Action::ServerCompact).unwrap();
+    let details: Value = serde_json::from_str(about.draft.details.as_ref().unwrap()).unwrap();
+    assert_eq!(details, answer);
+}
+
+/// Rows that come and go, so that the log is long and little of it is live.
+fn churn(table: &Table, rows: u32) {
+    for n in 0..rows {
+        let value = vec![n as u8; 1000];
+        table.put_raw::<coffer::store::LastUses>(&(n % 64).to_be_bytes(), &value);
+    }
+    (0..64u32).for_each(|n| table.remove_raw::<coffer::store::LastUses>(&n.to_be_bytes()));
+}
+
+#[test]
+fn only_a_stopped_database_with_its_own_key_is_compacted() {
+    let dir = tempfile::tempdir().unwrap();
+    let data_dir = data_dir(dir.path());
+    compact(&data_dir).run("").refuses(1, ["no database in"]);
+    assert!(!data_dir.exists());
+    let server = Launch::on(&data_dir).start();
+    compact(&data_dir).run("").refuses(1, ["in use by a running server", "Stop the server"]);
+    server.stop();
+    let before = dump(&data_dir);
+    harness::await_release(&data_dir);
+    let wrong = compact(&data_dir).variable("COFFER_ROOT_KEY", "BwcH".repeat(10) + "Bwc=");
+    wrong.run("").refuses(1, ["sealed under root key"]);
+    assert_eq!(dump(&data_dir), before);
+    harness::await_release(&data_dir);
+    let table = Launch::bare(dir.path()).arguments(["compact", "--json"]);
+    assert!(table.run("").json()["rows"].as_u64().unwrap() > 0);
+}
+
+/// The states of `src/store/compact.rs`, each made by hand, and what the next
+/// start makes of it.
+#[test]
+fn a_start_finishes_or_undoes_a_switch_wherever_it_was_cut_off() {
+    let bench = Bench::new();
+    let old = bench.data_dir();
+    harness::await_release(&old);
+    let apart = tempfile::tempdir().unwrap();
+    let compacted = apart.path().join("compacted/data");
+    copy(&old, &compacted);
+    compact(&compacted).run("").json();
+    let (old_db, new_db) = (old.join("db"), compacted.join("db"));
+    let half = apart.path().join("half");
+    fs::create_dir(&half).unwrap();
+    let log = fs::read(new_db.join("db")).unwrap();
+    fs::write(half.join("db"), &log[..log.len() / 2]).unwrap();
+    let conf_only = apart.path().join("conf-only");
+    fs::create_dir(&conf_only).unwrap();
+    fs::copy(old_db.join("conf"), conf_only.join("conf")).unwrap();
+    let empty = apart.path().join("empty");
+    fs::create_dir(&empty).unwrap();
+
+    type State<'a> = (&'a str, [(&'a str, &'a Path); 2], &'a Path);
+    let states: [State; 8] = [
+        ("1, nothing yet", [("db", &old_db), ("db.new", &empty)], &old_db),
+        ("1, half a copy", [("db", &old_db), ("db.new", &half)], &old_db),
+        ("2, a whole copy", [("db", &old_db), ("db.new", &new_db)], &old_db),
+        ("3, nothing in place", [("db.old", &old_db), ("db.new", &new_db)], &new_db),
+        ("4, in place", [("db", &new_db), ("db.old", &old_db)], &new_db),
+        ("5, half removed", [("db", &new_db), ("db.old", &conf_only)], &new_db),
+        ("5, nearly removed", [("db", &new_db), ("db.old", &empty)], &new_db),
+        ("no state of ours", [("db.old", &old_db), ("other", &empty)], &old_db),
+    ];
+    for (name, parts, wanted) in states {
+        let dir = tempfile::tempdir().unwrap();
+        let data_dir = data_dir(dir.path());
+        copy(&old, &data_dir);
+        fs::remove_dir_all(data_dir.join("db")).unwrap();
+        for (place, from) in parts {
+            copy(from, &data_dir.join(place));
+        }
+        let wanted_parent = wanted.parent().unwrap();
+        let wanted = dump(wanted_parent);
+        let server = Launch::on(&data_dir).start();
+        assert_eq!(databases(&data_dir), ["db"], "{name}");
+        for secret in bench.secrets.iter().filter(|secret| !secret.never) {
+            let value = harness::acts::reveal(&server.admin(), &secret.id.to_string());
+            assert_eq!(value, secret.value, "{name}");
+        }
+        server.stop();
+        harness::rows_fit(&data_dir);
+        harness::audit_rows(dir.path());
+        // When a token was last used is noted by the look itself.
+        let mut found = dump(&data_dir);
+        let mut wanted = wanted.clone();
+        found.retain(|key, _| key[0] != b'L');
+        wanted.retain(|key, _| key[0] != b'L');
+        assert_eq!(found, wanted, "{name}");
+    }
+}
+
+/// SIGKILL at every rename, sync and removal of a compaction, one after the
+/// other, until one run is not hit any more.
+#[test]
+fn a_kill_at_any_step_loses_nothing() {
+    let words = match strace::words() {
+        Ok(words) => words,
+        Err(why) => return skip(why),
+    };
+    let bench = Bench::new();
+    let old = bench.data_dir();
+    harness::await_release(&old);
+    let wanted = dump(&old);
+    harness::await_release(&old);
+    let mut killed = 0;
+    let calls =
+        ["rename", "fsync", "fdatasync", "unlink", "unlinkat", "rmdir", "mkdir", "ftruncate"];
+    for call in calls {
+        // More than any of these is called.
+        for when in 1..40 {
+            let dir = tempfile::tempdir().unwrap();
+            let data_dir = data_dir(dir.path());
+            copy(&old, &data_dir);
+            let inject = format!("inject={call}:signal=KILL:when={when}");
+            let mut wrapper = words.clone();
+            let trace = format!("trace={call}");
+            wrapper
+                .extend(["-f", "-o", "/dev/null", "-e", &trace, "-e", &inject].map(str::to_owned));
+            let ended = compact(&data_dir).under(wrapper).run("");
+            if ended.code == Some(0) {
+                assert_eq!(databases(&data_dir), ["db"]);
+                assert_eq!(dump(&data_dir), wanted);
+                break;
+            }
+            assert!(
+                ended.signal == Some(9) || ended.code == Some(137),
+                "{call} {when}: {ended:#?}"
+            );
+            killed += 1;
+            harness::await_release(&data_dir);
+            let server = Launch::on(&data_dir).start();
+            assert_eq!(databases(&data_dir), ["db"], "{call} {when}");
+            server.stop();
+            assert_eq!(dump(&data_dir), wanted, "{call} {when}");
+            harness::audit_rows(dir.path());
+        }
+    }
+    assert!(killed >= 12, "only {killed} kills");
+}
+
+/// A database that has held much more than it does now.
+#[test]
+fn a_wasteful_log_is_compacted_at_the_start() {
+    expect_log("nothing else");
+    let app = TestApp::start();
+    let secret = harness::acts::new_secret(&app.admin(), "development", "KEY", "the value");
+    let dir = app.stop();
+    let data_dir = data_dir(dir.path());
+    let table = Table::open(&data_dir);
+    // Enough live rows between the others that sled cannot cut the log by itself.
+    for n in 0..150_000u32 {
+        let kept = n % 40 == 0;
+        let value = vec![n as u8; if kept { 8 } else { 900 }];
+        table.put_raw::<coffer::store::Receipts>(&n.to_be_bytes(), &value);
+    }
+    table.flush();
+    for n in (0..150_000u32).filter(|n| n % 40 != 0) {
+        table.remove_raw::<coffer::store::Receipts>(&n.to_be_bytes());
+    }
+    let length = |data_dir: &PathBuf| fs::metadata(data_dir.join("db/db")).unwrap().len();
+    table.close();
+    harness::await_release(&data_dir);
+    let usage = harness::open_stopped(&data_dir).usage().unwrap();
+    assert!(usage.is_wasteful(), "{usage:?}");
+    let before = length(&data_dir);
+    let app = TestApp::start_in(dir, Setup::default());
+    let id = secret["id"].as_str().unwrap();
+    assert_eq!(harness::acts::reveal(&app.admin(), id), "the value");
+    let dir = app.stop();
+    assert!(length(&data_dir) * 10 < before, "{before} bytes before, {} now", length(&data_dir));
+    assert_eq!(databases(&data_dir), ["db"]);
+    let rows = harness::audit_rows(dir.path());
+    let about = rows.iter().filter(|row| row.draft.action == Action::ServerCompact);
+    assert_eq!(about.count(), 1);
+}

@@ -1,0 +1,259 @@
+//! `coffer doctor`: what it looks at, what it says, and its exit codes. What
+//! `--repair` repairs is in `doctor_repair.rs`.
+#[path = "harness/bench.rs"]
+mod bench;
+mod harness;
+#[path = "harness/patient.rs"]
+mod patient;
+
+use bench::Bench;
+use coffer::store::SecretPlaces;
+use harness::cli::Cli;
+use harness::process::Launch;
+use harness::{Setup, TestApp, data_dir};
+use patient::{Diagnosis, Patient, json};
+use serde_json::json;
+
+#[test]
+fn a_healthy_server_is_exit_code_0_and_every_line_says_ok() {
+    let bench = Bench::new();
+    let patient = Patient::new(&bench.data_dir());
+    let found = patient.doctor();
+    found.healthy();
+    for text in [
+        "the configuration",
+        "the files are for their owner only",
+        "the root key is not in the data directory",
+        "the last backup is of",
+        "nothing lies about",
+        "12 secrets with 13 versions and 0 vars: every record opens",
+        "the rows fit each other",
+        "the audit log holds:",
+        "the clock is not behind",
+        "the database's log has",
+        "of the disk are free",
+    ] {
+        found.says("ok", [text]);
+    }
+    for secret in &bench.secrets {
+        found.ended.keeps_quiet_about(&secret.value);
+    }
+    let key = std::fs::read_to_string(&patient.key).unwrap();
+    found.ended.keeps_quiet_about(key.trim());
+    let token = std::fs::read_to_string(patient.data_dir.join("bootstrap-token")).unwrap();
+    found.ended.keeps_quiet_about(token.trim());
+    // Looking changes nothing.
+    assert_eq!(patient.copies().len(), 0);
+    patient.doctor().healthy();
+}
+
+#[test]
+fn a_new_server_has_its_key_beside_its_data_and_no_backup() {
+    let dir = tempfile::tempdir().unwrap();
+    Launch::on(&data_dir(dir.path())).start().stop();
+    let launch = Launch::bare(dir.path()).argument("doctor");
+    let found = Diagnosis::of(launch.run(""));
+    found.is(1).says("warn", ["the root key is in the data directory", "apart"]);
+    found.says("warn", ["there was never a backup", "coffer backup create"]);
+    assert_eq!((found.lines("warn").len(), found.lines("error").len()), (2, 0), "{found:#?}");
+}
+
+#[test]
+fn json_is_one_object_on_one_line() {
+    let bench = Bench::new();
+    let patient = Patient::new(&bench.data_dir());
+    std::fs::remove_file(patient.data_dir.join("last-backup")).unwrap();
+    let ended = patient.launch(["doctor", "--json"]).run("");
+    assert_eq!((ended.code, ended.stdout.lines().count()), (Some(1), 1), "{ended:#?}");
+    let report = json(&ended);
+    assert_eq!(report["worst"], "warn");
+    let findings = report["findings"].as_array().unwrap();
+    let warned: Vec<_> = findings.iter().filter(|one| one["severity"] == "warn").collect();
+    assert_eq!(
+        warned,
+        [&json!({
+            "severity": "warn",
+            "what": "there was never a backup",
+            "remedy": "Make one with: coffer backup create",
+        })]
+    );
+    assert!(findings.iter().all(|one| one["what"].is_string()), "{report}");
+}
+
+#[test]
+fn an_old_or_unreadable_note_of_the_last_backup_is_a_warning() {
+    let bench = Bench::new();
+    let patient = Patient::new(&bench.data_dir());
+    let note = patient.data_dir.join("last-backup");
+    std::fs::write(&note, r#"{"time":"2020-01-02T03:04:05.000Z","path":"x","bytes":1}"#).unwrap();
+    patient.doctor().is(1).one("warn", ["days old, of 2020-01-02T03:04:05.000Z"]);
+    std::fs::write(&note, "garbage").unwrap();
+    patient.doctor().is(1).one("warn", ["last-backup does not say when"]);
+}
+
+#[test]
+fn settings_that_are_risky_or_do_nothing_are_warnings() {
+    let bench = Bench::new();
+    let patient = Patient::new(&bench.data_dir());
+    let file = patient.outside().join("other.toml");
+    std::fs::write(&file, "[server]\nlisten = \"0.0.0.0:1\"\n[metrics]\nx = 1\n").unwrap();
+    let launch = patient.launch(["doctor"]).argument("--config").argument(&file);
+    let found = Diagnosis::of(launch.run(""));
+    found.is(1).says("warn", ["0.0.0.0:1 can be reached", "TLS proxy"]);
+    found.says("warn", ["[metrics]", "does nothing"]);
+}
+
+#[test]
+fn a_clock_behind_the_audit_log_is_a_warning() {
+    let setup = Setup::default().with_test_clock();
+    setup.clock.as_ref().unwrap().advance_millis(50 * 365 * 86_400_000);
+    let app = TestApp::start_with(setup);
+    let dir = app.stop();
+    let patient = Patient::new(&data_dir(dir.path()));
+    patient.doctor().is(1).one("warn", ["the newest audit row is of 20", "Set the host's clock"]);
+}
+
+#[test]
+fn unfinished_snapshots_and_compactions_are_named_and_opening_settles_them() {
+    let bench = Bench::new();
+    let patient = Patient::new(&bench.data_dir());
+    std::fs::write(patient.data_dir.join("db/snap.00AB.generating"), "half").unwrap();
+    std::fs::create_dir(patient.data_dir.join("db.new")).unwrap();
+    patient::owner_only(&patient.data_dir);
+    let found = patient.doctor();
+    found.is(1).says("warn", ["generating is a snapshot that was not finished"]);
+    found.says("warn", ["db.new is a compaction that was not finished"]);
+    patient.doctor().healthy();
+}
+
+#[test]
+fn rows_in_files_that_are_not_synced_are_an_error() {
+    let bench = Bench::new();
+    let patient = Patient::new(&bench.data_dir());
+    let blobs = patient.data_dir.join("db/blobs");
+    std::fs::create_dir_all(&blobs).unwrap();
+    std::fs::write(blobs.join("1"), "x").unwrap();
+    patient::owner_only(&patient.data_dir);
+    patient.doctor().is(2).one("error", ["rows in files that are never synced", "backup"]);
+}
+
+#[test]
+fn another_root_key_or_none_is_an_error_and_everything_else_is_still_said() {
+    let bench = Bench::new();
+    let patient = Patient::new(&bench.data_dir());
+    let wrong = patient.launch(["doctor"]).variable("COFFER_ROOT_KEY", "BwcH".repeat(10) + "Bwc=");
+    let found = Diagnosis::of(wrong.run(""));
+    found.is(2).one("error", ["sealed under root key"]).says("ok", ["for their owner only"]);
+    std::fs::remove_file(&patient.key).unwrap();
+    patient.doctor().is(2).one("error", ["root.key", "Give the root key"]);
+}
+
+#[test]
+fn a_database_that_does_not_open_is_an_error_that_names_the_manual() {
+    let bench = Bench::new();
+    let patient = Patient::new(&bench.data_dir());
+    std::fs::write(patient.data_dir.join("db/conf"), "not what sled wrote").unwrap();
+    let found = patient.doctor();
+    found.is(2).one("error", ["does not open", "docs/operations.md", "Disaster"]);
+}
+
+#[test]
+fn where_there_is_no_database_nothing_is_made() {
+    let empty = tempfile::tempdir().unwrap();
+    let launch = Launch::bare(empty.path()).argument("doctor");
+    Diagnosis::of(launch.run("")).is(2).one("error", ["no database in", "--data-dir"]);
+    assert_eq!(empty.path().read_dir().unwrap().count(), 0);
+    launch.argument("--repair").run("").refuses(2, ["no database in"]);
+    assert_eq!(empty.path().read_dir().unwrap().count(), 0);
+}
+
+#[test]
+fn a_running_server_is_asked_for_what_needs_the_open_database() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Launch::on(&data_dir(dir.path())).start();
+    harness::acts::new_secret(&server.admin(), "development", "KEY", "the value of KEY");
+    harness::acts::new_var(&server.admin(), "development", "VAR", "v");
+    // By its address, with the files of this host.
+    let cli = Cli::of(&server);
+    let launch = cli.launch(["doctor", "--data-dir"]).argument(data_dir(dir.path()));
+    let found = Diagnosis::of(launch.run(""));
+    found.is(1).says("ok", ["1 secrets with 1 versions and 1 vars: every record opens"]);
+    found.says("ok", ["for their owner only"]).says("ok", ["the audit log holds"]);
+    found.ended.keeps_quiet_about("the value of KEY");
+    found.ended.keeps_quiet_about(&server.token());
+    // From elsewhere its files are out of reach, and that is said.
+    let found = Diagnosis::of(cli.run(["doctor"]));
+    found.is(1).one("warn", ["files are not looked at"]).says("ok", ["the rows fit each other"]);
+    // On its host, without an address and without an answer.
+    let words = ["doctor", "--data-dir"];
+    let launch = Launch::bare(dir.path()).arguments(words).argument(data_dir(dir.path()));
+    let launch = launch.variable("COFFER_SERVER__LISTEN", "127.0.0.1:1");
+    let found = Diagnosis::of(launch.run(""));
+    found.is(2).one("error", ["the server was not asked", "refused", "coffer serve"]);
+    server.stop();
+}
+
+#[test]
+fn a_running_server_finds_what_does_not_fit_and_leaves_no_row_about_it() {
+    harness::expect_log("damaged");
+    let bench = Bench::new();
+    bench.edit(|table| {
+        // One that a start does not repair.
+        let mut bytes = table.bytes::<coffer::store::Secrets>(&bench.secret_key("FIRST"));
+        bytes.pop();
+        table.put_bytes::<coffer::store::Secrets>(&bench.secret_key("FIRST"), &bytes);
+        assert!(!table.bytes::<SecretPlaces>(&bench.secret("FIRST").id).is_empty());
+    });
+    let app = bench.restart();
+    let answer = app.admin().with("X-Request-Id", "asked").get("/api/admin/doctor").expect(200);
+    let findings = answer["findings"].as_array().unwrap();
+    let errors: Vec<_> = findings.iter().filter(|one| one["severity"] == "error").collect();
+    let damaged = "a row of table 'S' is damaged";
+    assert!(errors.iter().any(|one| one["what"] == damaged), "{answer}");
+    assert!(errors.iter().all(|one| one["remedy"].is_string()), "{answer}");
+    let dir = app.stop();
+    let rows = harness::audit_rows(dir.path());
+    assert!(rows.iter().all(|row| row.draft.request_id.as_deref() != Some("asked")));
+}
+
+/// Under load nothing that is on its way may look like something broken.
+#[test]
+fn a_busy_server_finds_nothing_wrong_with_itself() {
+    let app = TestApp::start();
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for thread in 0..3 {
+            let (app, stop) = (&app, &stop);
+            scope.spawn(move || {
+                let admin = app.admin();
+                let path = "/api/environments/development";
+                for n in 0.. {
+                    if stop.load(std::sync::atomic::Ordering::Relaxed) {
+                        break;
+                    }
+                    let key = format!("K{thread}_{n}");
+                    let made = harness::acts::new_secret(&admin, "development", &key, "v");
+                    let id = made["id"].as_str().unwrap().to_owned();
+                    let at = format!("/api/secrets/{id}");
+                    admin.patch(&at, &json!({ "value": "w", "neverReveal": true })).expect(200);
+                    let body = json!({ "key": key, "value": "v" });
+                    let var = admin.post(&format!("{path}/vars"), &body).expect(200);
+                    let var = format!("/api/vars/{}", var["var"]["id"].as_str().unwrap());
+                    admin.patch(&var, &json!({ "value": "w" })).expect(200);
+                    admin.delete(&var).expect(200);
+                    admin.delete(&at).expect(200);
+                }
+            });
+        }
+        for _ in 0..60 {
+            let answer = app.admin().get("/api/admin/doctor").expect(200);
+            let findings = answer["findings"].as_array().unwrap();
+            let wrong: Vec<_> = findings.iter().filter(|one| one["severity"] == "error").collect();
+            if !wrong.is_empty() {
+                stop.store(true, std::sync::atomic::Ordering::Relaxed);
+                panic!("{wrong:#?}");
+            }
+        }
+        stop.store(true, std::sync::atomic::Ordering::Relaxed);
+    });
+}

@@ -1,0 +1,375 @@
+//! `coffer doctor --repair`, and what a start repairs by itself: each kind of
+//! damage is found, repaired, and gone, and nothing else has changed.
+#[path = "harness/bench.rs"]
+mod bench;
+mod harness;
+#[path = "harness/patient.rs"]
+mod patient;
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use bench::{Bench, Table, flip};
+use coffer::audit::Action;
+use coffer::domain::{KeyName, SecretId, Timestamp, TokenId, VarId, Version};
+use coffer::store::{
+    AuditRows, Counts, CountsRow, EnvironmentNames, LastUses, SecretPlace, SecretPlaces, Secrets,
+    TokenHashes, Tokens, Used, ValueChunks, VarChunks, Versions,
+};
+use harness::process::Launch;
+use harness::{Setup, TestApp, data_dir, expect_log, skip};
+use patient::Patient;
+
+/// What is broken, what the doctor says then, and what it says when it mends it.
+struct Damage {
+    name: &'static str,
+    make: fn(&Bench, &Table),
+    found: &'static str,
+    repaired: &'static str,
+}
+
+fn unknown_secret() -> SecretId {
+    SecretId::from_bytes([9; 16])
+}
+
+const DAMAGES: &[Damage] = &[
+    Damage {
+        name: "a secret's place is missing",
+        make: |bench, table| table.remove::<SecretPlaces>(&bench.secret("FIRST").id),
+        found: "is not found by its id",
+        repaired: "was missing, and is there again",
+    },
+    Damage {
+        name: "a secret's place is damaged",
+        make: |bench, table| {
+            let id = bench.secret("FIRST").id;
+            let mut bytes = table.bytes::<SecretPlaces>(&id);
+            bytes.pop();
+            table.put_bytes::<SecretPlaces>(&id, &bytes);
+        },
+        found: "a row of table 's' is damaged",
+        repaired: "was wrong, and is there again",
+    },
+    Damage {
+        name: "a secret's place leads to another one",
+        make: |bench, table| {
+            let key = KeyName::parse("SECOND").unwrap();
+            let place = SecretPlace { environment: bench.environment, key };
+            table.put::<SecretPlaces>(&bench.secret("FIRST").id, &place);
+        },
+        found: "leads to no row",
+        repaired: "was wrong, and is there again",
+    },
+    Damage {
+        name: "a place leads to nothing",
+        make: |bench, table| {
+            let key = KeyName::parse("NOTHING").unwrap();
+            let place = SecretPlace { environment: bench.environment, key };
+            let bytes = postcard::to_extend(&place, vec![1]).unwrap();
+            table.put_bytes_new::<SecretPlaces>(&unknown_secret(), &bytes);
+        },
+        found: "leads to no row",
+        repaired: "led nowhere",
+    },
+    Damage {
+        name: "an environment's name is missing",
+        make: |_, table| table.remove::<EnvironmentNames>(&"home".to_owned()),
+        found: "is not found by its name",
+        repaired: "was missing, and is there again",
+    },
+    Damage {
+        name: "a count is wrong",
+        make: |bench, table| {
+            table.put::<Counts>(&bench.environment, &CountsRow { secrets: 1, vars: 77 });
+        },
+        found: "is said to hold",
+        repaired: "counted anew",
+    },
+    Damage {
+        name: "a token's hash is missing",
+        make: |_, table| table.remove::<TokenHashes>(&a_token(table).1),
+        found: "is not found by its hash",
+        repaired: "was missing, and is there again",
+    },
+    Damage {
+        name: "a hash leads to no token",
+        make: |_, table| {
+            let bytes = postcard::to_extend(&TokenId::from_bytes([5; 16]), vec![1]).unwrap();
+            table.put_bytes_new::<TokenHashes>(&[5; 32], &bytes);
+        },
+        found: "a hash leads to",
+        repaired: "led nowhere",
+    },
+    Damage {
+        name: "a last use is left over",
+        make: |_, table| {
+            let used = Used::Token(TokenId::from_bytes([5; 16]));
+            let bytes = postcard::to_extend(&Timestamp::from_millis(5), vec![1]).unwrap();
+            table.put_bytes_new::<LastUses>(&used, &bytes);
+        },
+        found: "the last use of",
+        repaired: "was left over",
+    },
+    Damage {
+        name: "a version belongs to nothing",
+        make: |bench, table| {
+            let (from, to) = (bench.version_key("FIRST", 1), (unknown_secret(), Version::FIRST));
+            table.put_bytes_new::<Versions>(&to, &table.bytes::<Versions>(&from));
+            let piece = table.bytes::<ValueChunks>(&(from.0, from.1, 0));
+            table.put_bytes_new::<ValueChunks>(&(to.0, to.1, 0), &piece);
+        },
+        found: "is left over",
+        repaired: "belonged to nothing",
+    },
+    Damage {
+        name: "a piece of a value is left over",
+        make: |bench, table| {
+            let piece = table.bytes::<ValueChunks>(&bench.chunk_key("FIRST", 1, 0));
+            table.put_bytes_new::<ValueChunks>(&bench.chunk_key("FIRST", 1, 7), &piece);
+        },
+        found: "piece 7 of version 1",
+        repaired: "piece 7 of version 1",
+    },
+    Damage {
+        name: "a piece of a var is left over",
+        make: |_, table| {
+            let key = (VarId::from_bytes([4; 16]), Version::FIRST, 0);
+            let bytes = postcard::to_extend(&b"x".to_vec(), vec![1]).unwrap();
+            table.put_bytes_new::<VarChunks>(&key, &bytes);
+        },
+        found: "is left over",
+        repaired: "was left over",
+    },
+];
+
+/// Some token and its hash.
+fn a_token(table: &Table) -> (TokenId, [u8; 32]) {
+    let key = table.dump().into_keys().find(|key| key[0] == b'T').unwrap();
+    let id = TokenId::from_bytes(key[1..].try_into().unwrap());
+    (id, table.get::<Tokens>(&id).hash)
+}
+
+fn dump(data_dir: &Path) -> std::collections::BTreeMap<Vec<u8>, Vec<u8>> {
+    let table = Table::open(data_dir);
+    let rows = table.dump();
+    table.close();
+    rows
+}
+
+#[test]
+fn each_damage_is_found_repaired_and_gone_and_nothing_else_has_changed() {
+    let bench = Bench::new();
+    let patient = Patient::new(&bench.data_dir());
+    patient.doctor().healthy();
+    let whole = dump(&patient.data_dir);
+    for Damage { name, make, found, repaired } in DAMAGES {
+        bench.edit(|table| make(&bench, table));
+        assert_ne!(dump(&patient.data_dir), whole, "{name}");
+        patient.doctor().is(2).says("error", [found, "--repair"]);
+        let repair = patient.repair();
+        repair.healthy().says("repaired", [repaired]).says("ok", ["was copied to"]);
+        assert_eq!(dump(&patient.data_dir), whole, "{name}");
+        patient.doctor().healthy();
+    }
+    assert_eq!(patient.copies().len(), DAMAGES.len());
+    std::fs::copy(&patient.key, patient.data_dir.join("root.key")).unwrap();
+    let rows = harness::audit_rows(patient.data_dir.parent().unwrap());
+    let repairs = rows.iter().filter(|row| row.draft.action == Action::ServerRepair);
+    assert_eq!(repairs.count(), DAMAGES.len(), "each repair is in the audit log, once");
+}
+
+/// What cannot be worked out from elsewhere is found, and stays as it is.
+#[test]
+fn what_is_the_only_copy_stays() {
+    type Edit = fn(&Bench, &Table);
+    let cases: [(&str, &str, Edit); 4] = [
+        ("does not open", "version 1 of", |bench, table| {
+            let key = bench.chunk_key("FIRST", 1, 0);
+            let bytes = table.bytes::<ValueChunks>(&key);
+            table.put_bytes::<ValueChunks>(&key, &flip(bytes, 9, 1));
+        }),
+        ("leads to no row", "sec_", |bench, table| {
+            table.remove::<Secrets>(&bench.secret_key("FIRST"));
+            let counts = table.get::<Counts>(&bench.environment);
+            let counts = CountsRow { secrets: counts.secrets - 1, ..counts };
+            table.put::<Counts>(&bench.environment, &counts);
+        }),
+        ("a row of table 'S' is damaged", "", |bench, table| {
+            let mut bytes = table.bytes::<Secrets>(&bench.secret_key("FIRST"));
+            bytes.pop();
+            table.put_bytes::<Secrets>(&bench.secret_key("FIRST"), &bytes);
+        }),
+        ("sealed for another reveal mode", "version 1 of", |bench, table| {
+            let mut row = table.get::<Secrets>(&bench.secret_key("NEVER"));
+            row.mode = coffer::domain::RevealMode::Revealable;
+            table.put::<Secrets>(&bench.secret_key("NEVER"), &row);
+        }),
+    ];
+    for (found, also, edit) in cases {
+        let bench = Bench::new();
+        let patient = Patient::new(&bench.data_dir());
+        bench.edit(|table| edit(&bench, table));
+        let before = dump(&patient.data_dir);
+        patient.doctor().is(2).says("error", [found, also]);
+        let repair = patient.repair();
+        repair.is(2).says("error", [found, also]);
+        assert_eq!(repair.lines("repaired").len(), 0, "{repair:#?}");
+        assert_eq!(dump(&patient.data_dir), before, "{found}");
+        for secret in &bench.secrets {
+            repair.ended.keeps_quiet_about(&secret.value);
+        }
+    }
+}
+
+#[test]
+fn the_audit_log_is_never_repaired() {
+    let bench = Bench::new();
+    let patient = Patient::new(&bench.data_dir());
+    let edited = |table: &Table| flip(table.bytes::<AuditRows>(&3), 40, 1);
+    bench.edit(|table| table.put_bytes::<AuditRows>(&3, &edited(table)));
+    patient
+        .doctor()
+        .is(2)
+        .one("error", ["the audit log does not hold", "row 3", "Nothing repairs"]);
+    patient.repair().is(2).one("error", ["the audit log does not hold", "row 3"]);
+    bench.edit(|table| assert_eq!(edited(table), flip(table.bytes::<AuditRows>(&3), 40, 1)));
+}
+
+#[test]
+fn the_copy_is_what_was_there_before_for_its_owner_only() {
+    let bench = Bench::new();
+    let patient = Patient::new(&bench.data_dir());
+    bench.edit(|table| table.remove::<SecretPlaces>(&bench.secret("FIRST").id));
+    let before = std::fs::read(patient.data_dir.join("db/db")).unwrap();
+    patient.repair().healthy();
+    patient.repair().healthy();
+    let copies = patient.copies();
+    assert_eq!(copies.len(), 2);
+    assert_eq!(std::fs::read(copies[0].join("db/db")).unwrap(), before);
+    for name in ["", "db", "db/db", "lock", "last-backup"] {
+        let metadata = copies[0].join(name).metadata().unwrap();
+        let wanted = if metadata.is_dir() { 0o700 } else { 0o600 };
+        assert_eq!(metadata.permissions().mode() & 0o7777, wanted, "{name}");
+    }
+    // It is a data directory like any other.
+    let mut copy = patient;
+    copy.data_dir.clone_from(&copies[0]);
+    copy.doctor().is(2).says("error", ["is not found by its id"]);
+}
+
+#[test]
+fn modes_and_what_lies_about_are_repaired() {
+    let bench = Bench::new();
+    let patient = Patient::new(&bench.data_dir());
+    let dir = &patient.data_dir;
+    let log = dir.join("db/db");
+    std::fs::set_permissions(&log, std::fs::Permissions::from_mode(0o644)).unwrap();
+    std::fs::set_permissions(dir, std::fs::Permissions::from_mode(0o755)).unwrap();
+    std::fs::create_dir(dir.join("db.trial")).unwrap();
+    std::fs::create_dir(dir.join("db.damaged.1")).unwrap();
+    std::fs::write(dir.join("db.damaged.1/snap.00"), "x").unwrap();
+    patient::owner_only(&dir.join("db.damaged.1"));
+    patient::owner_only(&dir.join("db.trial"));
+    let found = patient.doctor();
+    found.is(2).says("error", ["db/db has mode 644", "chmod 600"]);
+    found.says("error", ["has mode 755", "chmod 700"]);
+    found.says("warn", ["db.trial is a trial copy"]);
+    found.says("warn", ["db.damaged.1 is damaged snapshots"]);
+    let repair = patient.repair();
+    repair.healthy().says("repaired", ["had mode 644, and has 600"]);
+    repair.says("repaired", ["db.trial was removed"]);
+    assert!(patient.copies()[0].join("db.damaged.1/snap.00").exists());
+    patient.doctor().healthy();
+}
+
+#[test]
+fn a_running_server_is_not_repaired() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Launch::on(&data_dir(dir.path())).start();
+    let words = ["doctor", "--repair", "--data-dir"];
+    let launch = Launch::bare(dir.path()).arguments(words).argument(data_dir(dir.path()));
+    launch.run("").refuses(2, ["in use by a running server", "Stop the server first"]);
+    server.stop();
+    assert!(!dir.path().join("data.before-repair.1").exists());
+}
+
+#[test]
+fn a_start_repairs_the_index_and_says_so() {
+    expect_log("repaired: an index entry of sec_");
+    expect_log("repaired: env_");
+    let bench = Bench::new();
+    bench.edit(|table| {
+        table.remove::<SecretPlaces>(&bench.secret("FIRST").id);
+        table.put::<Counts>(&bench.environment, &CountsRow { secrets: 1, vars: 77 });
+        let piece = table.bytes::<ValueChunks>(&bench.chunk_key("FIRST", 1, 0));
+        table.put_bytes_new::<ValueChunks>(&bench.chunk_key("FIRST", 1, 7), &piece);
+    });
+    let app = bench.restart_repairing();
+    bench.assert_others_work(&app, &[]);
+    let dir = app.stop();
+    let rows = harness::audit_rows(dir.path());
+    let repairs: Vec<_> =
+        rows.iter().filter(|row| row.draft.action == Action::ServerRepair).collect();
+    assert_eq!(repairs.len(), 1);
+    assert_eq!(repairs[0].draft.details.as_deref(), Some(r#"{"counts":1,"places":1}"#));
+    // Without a copy, nothing is removed that may be somebody's.
+    let left = coffer::store::check(&harness::open_stopped(&data_dir(dir.path()))).unwrap();
+    assert_eq!(left.len(), 1, "{left:#?}");
+    assert!(left[0].starts_with("piece 7 of"), "{left:#?}");
+    TestApp::start_in(dir, Setup::default()).stop();
+}
+
+/// A directory on a disk that is nearly full: neither the copy nor a compaction
+/// is begun, and the doctor says why no write is taken.
+#[test]
+fn where_there_is_no_room_nothing_is_begun() {
+    const MOUNT: &str = "mount -t tmpfs -o size=60m,mode=700 tmpfs \"$1\" && cp -r \"$2\" \"$1/data\" \
+         && shift 2 && \"$@\"; code=$?; ls -d \"$DIR\"/data*; ls -d \"$DIR\"/data/db*; exit $code";
+    let bench = Bench::new();
+    let patient = Patient::new(&bench.data_dir());
+    let disk = tempfile::tempdir().unwrap();
+    let data_dir = disk.path().join("data");
+    let run = |words: &[&str]| {
+        let launch = words.iter().fold(Launch::bare(disk.path()), |all, word| all.argument(word));
+        let wrapper = ["unshare", "--mount", "--map-root-user", "sh", "-c", MOUNT, "sh"];
+        let wrapper = wrapper.iter().map(Path::new).chain([disk.path(), &patient.data_dir]);
+        launch
+            .argument("--data-dir")
+            .argument(&data_dir)
+            .variable("COFFER_ROOT_KEY_FILE", &patient.key)
+            .variable("DIR", disk.path())
+            .under(wrapper)
+            .run("")
+    };
+    let found = run(&["doctor"]);
+    if found.stderr.contains("unshare:") || found.stderr.contains("mount:") {
+        return skip(format!("no file system can be mounted here: {}", found.stderr.trim()));
+    }
+    assert!(found.stdout.contains("of the disk are free; below 64 MiB no write"), "{found:#?}");
+    let repair = run(&["doctor", "--repair"]);
+    assert_eq!(repair.code, Some(2), "{repair:#?}");
+    assert!(repair.stderr.contains("needs") && repair.stderr.contains("make room"), "{repair:#?}");
+    let compact = run(&["compact"]);
+    assert_eq!(compact.code, Some(1), "{compact:#?}");
+    assert!(compact.stderr.contains("compacting needs"), "{compact:#?}");
+    for ended in [repair, compact] {
+        let left = format!("{0}\n{0}/db\n", data_dir.display());
+        assert!(ended.stdout.ends_with(&left), "{ended:#?}");
+    }
+}
+
+/// Files made by another user would keep the server out of its own database.
+#[test]
+fn another_users_database_is_not_opened() {
+    let bench = Bench::new();
+    let patient = Patient::new(&bench.data_dir());
+    if let Err(error) = std::os::unix::fs::chown(&patient.data_dir, Some(12_345), None) {
+        return skip(format!("files cannot be given to others here: {error}"));
+    }
+    let found = patient.doctor();
+    found.is(2).says("error", ["belongs to user 12345", "Run this as the user"]);
+    found.says("warn", ["belong to another user than the data directory"]);
+    let repair = patient.launch(["doctor", "--repair"]).run("");
+    repair.refuses(2, ["belongs to user 12345"]);
+    assert_eq!(patient.copies().len(), 0);
+}

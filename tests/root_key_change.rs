@@ -1,0 +1,289 @@
+//! The root key itself changes: old and new are given together, until nothing
+//! needs the old one.
+
+mod harness;
+
+use std::path::PathBuf;
+
+use coffer::audit::Action;
+use coffer::vault::{RootKey, RootKeys, sealed_under, verify_audit};
+use harness::process::{Ended, Launch, Server};
+use harness::{Client, acts, await_release, data_dir, open_stopped, rows_fit};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+const KEYS: &str = "/api/admin/keys";
+
+/// A database that was used under the generated key, and another key.
+struct Place {
+    dir: TempDir,
+    old: String,
+    new: String,
+    id: String,
+}
+
+fn fingerprint(text: &str) -> String {
+    RootKey::parse(text).unwrap().fingerprint().to_string()
+}
+
+impl Place {
+    fn new(secrets: usize) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let server = Launch::on(&data_dir(dir.path()))
+            .variable("COFFER_RATE_LIMIT__AUTHENTICATED_PER_MINUTE", "0")
+            .start();
+        let admin = server.admin();
+        let made = acts::new_secret(&admin, "development", "FIRST", "the first value");
+        let id = acts::text(&made, "id").to_owned();
+        for number in 1..secrets {
+            acts::new_secret(&admin, "development", &format!("K_{number}"), "v");
+        }
+        server.stop();
+        let old = std::fs::read_to_string(data_dir(dir.path()).join("root.key")).unwrap();
+        let new = RootKey::generate(coffer::vault::Random).unwrap().to_text().to_string();
+        Self { dir, old: old.trim().to_owned(), new, id }
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        data_dir(self.dir.path()).join(name)
+    }
+
+    fn launch(&self) -> Launch {
+        Launch::on(&data_dir(self.dir.path()))
+    }
+
+    fn both(&self) -> Launch {
+        self.launch()
+            .variable("COFFER_ROOT_KEY", &self.new)
+            .variable("COFFER_PREVIOUS_ROOT_KEY", &self.old)
+    }
+
+    fn only_new(&self) -> Launch {
+        self.launch().variable("COFFER_ROOT_KEY", &self.new)
+    }
+
+    fn holds(&self, admin: &Client) {
+        assert_eq!(acts::reveal(admin, &self.id), "the first value");
+    }
+
+    fn quiet(&self, ended: &Ended) {
+        ended.keeps_quiet_about(&self.old);
+        ended.keeps_quiet_about(&self.new);
+    }
+
+    fn sealed(&self) -> String {
+        let sealed = sealed_under(&open_stopped(&data_dir(self.dir.path()))).unwrap();
+        await_release(&data_dir(self.dir.path()));
+        sealed.unwrap().to_string()
+    }
+}
+
+fn root(server: &Server) -> Value {
+    acts::rotated(&server.admin())["rootKey"].clone()
+}
+
+#[test]
+fn a_start_with_both_keys_moves_everything_under_the_new_one() {
+    let place = Place::new(20);
+    let server = place.both().start();
+    let admin = server.admin();
+    place.holds(&admin);
+    let status = acts::rotated(&admin);
+    let (old, new) = (fingerprint(&place.old), fingerprint(&place.new));
+    assert_eq!(
+        status["rootKey"],
+        json!({ "fingerprint": new, "previousFingerprint": old, "previousNeeded": true })
+    );
+    let keys = &status["keys"];
+    assert_eq!((&keys[0]["rootFingerprint"], &keys[0]["wrapped"]), (&json!(old), &json!(0)));
+    assert_eq!((&keys[1]["rootFingerprint"], &keys[1]["wrapped"]), (&json!(new), &json!(22)));
+    // While its wrapping key is there, the old root key is needed.
+    place.quiet(&server.stop());
+    let ended = place.only_new().fails();
+    ended.says([&old, &new, "being changed", "COFFER_PREVIOUS_ROOT_KEY_FILE"]);
+    place.quiet(&ended);
+
+    let server = place.both().start();
+    server.admin().delete(&format!("{KEYS}/1")).expect(200);
+    assert_eq!(root(&server)["previousNeeded"], false);
+    server.stop();
+    assert_eq!(place.sealed(), new);
+    let server = place.only_new().start();
+    place.holds(&server.admin());
+    assert_eq!(
+        root(&server),
+        json!({ "fingerprint": new, "previousFingerprint": null, "previousNeeded": false })
+    );
+    server.admin().get("/api/audit-logs/verification").expect(200);
+    server.stop();
+    // The old one opens nothing any more.
+    place.launch().fails().says([&new, &old]);
+    rows_fit(&data_dir(place.dir.path()));
+}
+
+#[test]
+fn a_start_begins_a_change_once_and_says_so_without_a_warning() {
+    let place = Place::new(1);
+    let first = place.both().start();
+    root(&first);
+    let first = first.stop();
+    assert!(first.stderr.contains("the root key is new"), "{first:#?}");
+    let second = place.both().start();
+    assert_eq!(acts::rotated(&second.admin())["keys"].as_array().unwrap().len(), 2);
+    let second = second.stop();
+    assert!(!second.stderr.contains("the root key is new"), "{second:#?}");
+    for ended in [&first, &second] {
+        assert!(!ended.stderr.contains("WARN") && !ended.stderr.contains("ERROR"), "{ended:#?}");
+    }
+    let opened = open_stopped(&data_dir(place.dir.path()));
+    let current = RootKey::parse(&place.new).unwrap();
+    let previous = RootKey::parse(&place.old).unwrap();
+    let roots = RootKeys { current: &current, previous: Some(&previous) };
+    assert_eq!(verify_audit(&opened, roots).unwrap().broken, None);
+    assert!(verify_audit(&opened, &current).is_err());
+}
+
+#[test]
+fn a_kill_at_any_step_of_a_change_loses_nothing() {
+    let place = Place::new(900);
+    let mut cut_off = 0;
+    for round in 0..10_u64 {
+        let server = place.both().start();
+        let admin = server.admin();
+        if round > 0 {
+            let mut status = admin.get(KEYS).expect(200);
+            while status["rotation"]["rewrapped"].as_u64() < Some(round * 90)
+                && status["rotation"]["finishedAt"].is_null()
+            {
+                status = admin.get(KEYS).expect(200);
+            }
+            cut_off += u32::from(status["rotation"]["finishedAt"].is_null());
+        }
+        server.kill();
+        await_release(&data_dir(place.dir.path()));
+    }
+    println!("{cut_off} kills in the middle");
+    let server = place.both().start();
+    let status = acts::rotated(&server.admin());
+    assert_eq!(status["rotation"]["left"], 0, "{status}");
+    assert_eq!(status["keys"].as_array().unwrap().len(), 2, "one change, not one a start");
+    place.holds(&server.admin());
+    server.admin().delete(&format!("{KEYS}/1")).expect(200);
+    server.stop();
+    let server = place.only_new().start();
+    place.holds(&server.admin());
+    server.stop();
+    rows_fit(&data_dir(place.dir.path()));
+}
+
+#[test]
+fn the_new_key_missing_is_said_as_clearly() {
+    let place = Place::new(1);
+    let server = place.both().start();
+    root(&server);
+    server.stop();
+    // The old one alone, from its file.
+    let ended = place.launch().fails();
+    ended.says([&fingerprint(&place.new), &fingerprint(&place.old), "being changed"]);
+    // And with neither of them.
+    let other = RootKey::generate(coffer::vault::Random).unwrap().to_text().to_string();
+    let ended = place.launch().variable("COFFER_ROOT_KEY", &other).fails();
+    ended.says([&fingerprint(&place.old), &fingerprint(&other)]);
+}
+
+#[test]
+fn the_previous_key_comes_from_the_same_places_as_the_root_key() {
+    for source in 0..5 {
+        let place = Place::new(1);
+        let launch = place.only_new();
+        let path = place.dir.path().join("credentials/coffer-previous-root-key");
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        let file = if source == 4 { place.file("root.key.previous") } else { path };
+        if source > 0 {
+            coffer::store::write_private(&file, &place.old).unwrap();
+        }
+        let launch = match source {
+            0 => launch.variable("COFFER_PREVIOUS_ROOT_KEY", &place.old),
+            1 => launch.variable("COFFER_PREVIOUS_ROOT_KEY_FILE", &file),
+            2 => launch.variable("CREDENTIALS_DIRECTORY", file.parent().unwrap()),
+            3 => launch.variable("COFFER_KEYS__PREVIOUS_ROOT_KEY_FILE", &file),
+            _ => launch,
+        };
+        let server = launch.start();
+        place.holds(&server.admin());
+        assert_eq!(root(&server)["previousFingerprint"], fingerprint(&place.old), "{source}");
+        server.stop();
+    }
+}
+
+#[test]
+fn a_bad_previous_key_is_never_passed_over() {
+    let place = Place::new(1);
+    let bad = place.launch().variable("COFFER_PREVIOUS_ROOT_KEY", "not a key at all");
+    bad.complains(["COFFER_PREVIOUS_ROOT_KEY", "not base64"]);
+    let missing = place.dir.path().join("not-there");
+    let bad = place.launch().variable("COFFER_PREVIOUS_ROOT_KEY_FILE", &missing);
+    bad.complains([missing.to_str().unwrap()]);
+    let typo = place.launch().variable("COFFER_PREVIOUS_ROOTKEY", "x");
+    typo.complains(["Did you mean COFFER_PREVIOUS_ROOT_KEY"]);
+}
+
+/// The same key twice, or one that nothing was sealed under, changes nothing.
+#[test]
+fn a_previous_key_that_nothing_needs_does_no_harm() {
+    let place = Place::new(1);
+    for previous in [&place.old, &place.new] {
+        let server = place.launch().variable("COFFER_PREVIOUS_ROOT_KEY", previous).start();
+        assert_eq!(root(&server)["previousNeeded"], false);
+        assert_eq!(acts::rotated(&server.admin())["keys"].as_array().unwrap().len(), 1);
+        server.stop();
+    }
+}
+
+#[test]
+fn the_offline_commands_work_in_the_middle_of_a_change() {
+    let place = Place::new(5);
+    let server = place.both().start();
+    root(&server);
+    server.stop();
+    let offline = |words: &[&str], both: bool| {
+        let launch = Launch::bare(place.dir.path()).variable("COFFER_ROOT_KEY", &place.new);
+        let launch = words.iter().fold(launch, |launch, word| launch.argument(word));
+        let launch = launch.argument("--data-dir").argument(data_dir(place.dir.path()));
+        let launch =
+            if both { launch.variable("COFFER_PREVIOUS_ROOT_KEY", &place.old) } else { launch };
+        launch.run("")
+    };
+    for words in [&["audit", "verify", "--offline"][..], &["recover", "admin-token"]] {
+        let alone = offline(words, false);
+        let (old, new) = (fingerprint(&place.old), fingerprint(&place.new));
+        alone.refuses(1, [&old, &new, "being changed", "COFFER_PREVIOUS_ROOT_KEY_FILE"]);
+        let done = offline(words, true);
+        assert_eq!(done.code, Some(0), "{done:#?}");
+        place.quiet(&done);
+    }
+}
+
+/// As docs/operations.md has it, for the key that the first start made.
+#[test]
+fn the_generated_key_is_changed_by_moving_two_files() {
+    let place = Place::new(3);
+    let made = Launch::bare(place.dir.path())
+        .arguments(["key", "generate", "--file"])
+        .argument(place.file("root.key.new"))
+        .run("");
+    assert_eq!(made.code, Some(0), "{made:#?}");
+    std::fs::rename(place.file("root.key"), place.file("root.key.previous")).unwrap();
+    std::fs::rename(place.file("root.key.new"), place.file("root.key")).unwrap();
+    let server = place.launch().start();
+    root(&server);
+    server.admin().delete(&format!("{KEYS}/1")).expect(200);
+    server.stop();
+    std::fs::remove_file(place.file("root.key.previous")).unwrap();
+    let server = place.launch().start();
+    place.holds(&server.admin());
+    server.stop();
+    let rows = harness::audit_rows(place.dir.path());
+    let rotate = rows.iter().find(|row| row.draft.action == Action::KeyRotate).unwrap();
+    assert_eq!(rotate.draft.actor.name, "coffer");
+}

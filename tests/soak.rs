@@ -1,0 +1,159 @@
+//! Many writes over few keys: the log stays in proportion to what is live, the
+//! memory stays bounded, compaction gives back what is to be had, and nothing is
+//! lost over all of it.
+//!
+//! The short form runs with the other tests. The long one is
+//! `COFFER_SOAK=full cargo test --release --test soak -- --nocapture`: a million
+//! writes over ten thousand keys. Figures are in docs/decisions/0009.
+#![cfg(target_os = "linux")]
+
+mod harness;
+
+use std::fs;
+use std::io::Write;
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use harness::process::{Connection, Launch, Server};
+use serde_json::{Value, json};
+
+/// The log may be so many times as long as what is live in it; it settles at
+/// about eight where only overwriting goes on.
+const LOG_TIMES: u64 = 12;
+/// Of the server's memory.
+const RSS_MIB: u64 = 256;
+const CLIENTS: usize = 32;
+
+struct Plan {
+    keys: usize,
+    writes: u64,
+}
+
+fn plan() -> Plan {
+    match std::env::var("COFFER_SOAK").as_deref() {
+        Ok("full") => Plan { keys: 10_000, writes: 1_000_000 },
+        _ => Plan { keys: 1_000, writes: 50_000 },
+    }
+}
+
+fn log_bytes(data_dir: &Path) -> u64 {
+    fs::metadata(data_dir.join("db/db")).unwrap().len()
+}
+
+fn rss_mib(server: &Server) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{}/status", server.running.pid())).unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() / 1024
+}
+
+/// What the same disk gives at best: 4 KiB appended and synced, times a second.
+fn synced_appends_per_second(dir: &Path) -> f64 {
+    let mut file = fs::File::create(dir.join("yardstick")).unwrap();
+    let (begun, mut times) = (Instant::now(), 0u32);
+    while begun.elapsed() < Duration::from_millis(500) {
+        file.write_all(&[7; 4096]).unwrap();
+        file.sync_data().unwrap();
+        times += 1;
+    }
+    f64::from(times) / begun.elapsed().as_secs_f64()
+}
+
+/// One request on an open connection, and its answer's body.
+fn ask(connection: &mut Connection, token: &str, method: &str, path: &str, body: &Value) -> Value {
+    let request = harness::process::request(token, "soak", method, path, &body.to_string());
+    connection.send(&request).unwrap();
+    connection.answer().unwrap().expect(200)
+}
+
+/// Makes the secrets, each with a first value; their ids.
+fn fill(server: &Server, token: &str, keys: usize) -> Vec<String> {
+    let shares = harness::acts::parallel(CLIENTS, |client| {
+        let mut connection = Connection::open(server.address).unwrap();
+        let mine = (client..keys).step_by(CLIENTS);
+        mine.map(|n| {
+            let body = json!({ "key": format!("KEY_{n:05}"), "value": format!("{n}-0") });
+            let path = "/api/environments/development/secrets";
+            let made = ask(&mut connection, token, "POST", path, &body);
+            (n, made["secret"]["id"].as_str().unwrap().to_owned())
+        })
+        .collect::<Vec<_>>()
+    });
+    let mut ids: Vec<_> = shares.into_iter().flatten().collect();
+    ids.sort();
+    ids.into_iter().map(|(_, id)| id).collect()
+}
+
+#[test]
+fn many_writes_over_few_keys_take_bounded_room_and_lose_nothing() {
+    let Plan { keys, writes } = plan();
+    let dir = tempfile::tempdir().unwrap();
+    let data_dir = harness::data_dir(dir.path());
+    let launch = Launch::on(&data_dir)
+        .variable("COFFER_RATE_LIMIT__AUTHENTICATED_PER_MINUTE", "0")
+        .variable("COFFER_LOG__LEVEL", "warn");
+    let server = launch.start();
+    let token = server.token();
+    let yardstick = synced_appends_per_second(dir.path());
+    let ids = fill(&server, &token, keys);
+    let (done, begun, highest) = (AtomicU64::new(0), Instant::now(), AtomicU64::new(0));
+    // Each client has its own keys, so it knows which value came last.
+    let last = harness::acts::parallel(CLIENTS, |client| {
+        let mut connection = Connection::open(server.address).unwrap();
+        let mine: Vec<_> = (client..keys).step_by(CLIENTS).collect();
+        let mut rounds = vec![0u64; mine.len()];
+        let mut turn = client as u64;
+        loop {
+            let number = done.fetch_add(1, Ordering::Relaxed);
+            if number >= writes {
+                return mine.into_iter().zip(rounds).collect::<Vec<_>>();
+            }
+            // A fixed walk that comes by some keys more often than by others.
+            turn = turn
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
+            let at = (turn >> 33) as usize % mine.len();
+            rounds[at] += 1;
+            let body = json!({ "value": format!("{}-{}", mine[at], rounds[at]) });
+            let path = format!("/api/secrets/{}", ids[mine[at]]);
+            ask(&mut connection, &token, "PATCH", &path, &body);
+            if number % (writes / 20) == 0 {
+                let rss = rss_mib(&server);
+                highest.fetch_max(rss, Ordering::Relaxed);
+                let log = log_bytes(&data_dir) >> 20;
+                println!(
+                    "{number:>8} writes, {:>4.0} s: log {log} MiB, rss {rss} MiB",
+                    begun.elapsed().as_secs_f64()
+                );
+            }
+        }
+    });
+    let per_second = writes as f64 / begun.elapsed().as_secs_f64();
+    println!("{per_second:.0} writes/s; yardstick: {yardstick:.0} synced appends/s of one client");
+    let rss = highest.into_inner().max(rss_mib(&server));
+    server.stop();
+
+    let usage = harness::open_stopped(&data_dir).usage().unwrap();
+    println!("{usage:?}, {:.1} times", usage.file_bytes as f64 / usage.live_bytes as f64);
+    assert!(usage.file_bytes < LOG_TIMES * usage.live_bytes, "{usage:?}");
+    assert!(rss < RSS_MIB, "{rss} MiB");
+    harness::rows_fit(&data_dir);
+    compacted(dir.path(), &data_dir);
+    let server = launch.start();
+    for (n, round) in last.into_iter().flatten().step_by(97) {
+        assert_eq!(harness::acts::reveal(&server.admin(), &ids[n]), format!("{n}-{round}"));
+    }
+    println!("rss after the start: {} MiB", rss_mib(&server));
+    server.stop();
+    assert!(harness::audit_rows(dir.path()).len() as u64 > writes);
+}
+
+fn compacted(dir: &Path, data_dir: &Path) {
+    harness::await_release(data_dir);
+    let begun = Instant::now();
+    let launch = Launch::bare(dir).arguments(["compact", "--json", "--data-dir"]);
+    let answer = launch.argument(data_dir).run("").json();
+    println!("compacted in {:.1} s: {answer}", begun.elapsed().as_secs_f64());
+    let number = |name: &str| answer[name].as_u64().unwrap();
+    assert!(number("afterBytes") < 4 * number("liveBytes"), "{answer}");
+}
