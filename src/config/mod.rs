@@ -76,6 +76,17 @@ pub fn load(file: Option<&Path>, variables: &Variables) -> Result<Config, Config
     Ok(config)
 }
 
+/// For the fuzz targets: reads a file's text as [`load`] does.
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub fn load_text(text: &str, variables: &Variables) -> Result<Config, ConfigError> {
+    let mut config = Config::default();
+    apply_file(&mut config, Path::new(DEFAULT_FILE), text)?;
+    apply_variables(&mut config, variables)?;
+    config.check().map_err(|(key, problem)| ConfigError::new(key.to_owned(), problem))?;
+    Ok(config)
+}
+
 fn read(path: &Path) -> Result<String, ConfigError> {
     std::fs::read_to_string(path).map_err(|error| unreadable(path, &error))
 }

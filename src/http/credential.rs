@@ -63,7 +63,7 @@ pub(super) fn bearer(headers: &HeaderMap) -> Option<&str> {
 
 /// The session's token in the cookie (RFC 6265, section 4.2.1), if there is one
 /// and no other beside it.
-fn cookie(headers: &HeaderMap) -> Option<&str> {
+pub(super) fn cookie(headers: &HeaderMap) -> Option<&str> {
     let texts = headers.get_all(COOKIE).filter_map(|value| value.to_str().ok());
     let pairs = texts.flat_map(|text| text.split(';')).filter_map(|pair| pair.split_once('='));
     let mut found = pairs.filter(|(name, _)| name.trim() == NAME).map(|(_, value)| value.trim());

@@ -23,6 +23,9 @@ mod envelope;
 mod environments;
 mod error;
 mod form;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
 mod json;
 mod keys;
 mod list_cache;

@@ -220,11 +220,14 @@ fn copy(disk: &Disk, new: &Path) -> Result<(u64, u64), CompactError> {
     }
     fs::remove_dir_all(new).or_else(ignore_missing).map_err(io)?;
     let config = || disk::settings(new, disk.options());
-    {
-        let db = config().open()?;
-        write(disk.tree(), &db)?;
-        db.flush()?;
-        release(db, new).map_err(io)?;
+    let db = config().open()?;
+    match write(disk.tree(), &db).and_then(|()| db.flush()) {
+        Ok(_) => release(db, new).map_err(io)?,
+        Err(error) => {
+            // Closing it, sled would panic; its files are about to be removed.
+            std::mem::forget(db);
+            return Err(error.into());
+        }
     }
     // Opened afresh, as the next start will: what counts is what its log says.
     let db = config().open()?;

@@ -4,6 +4,7 @@
 //! <data dir>/lock       held (flock) while a server runs
 //! <data dir>/in-use     there is a database to lose
 //! <data dir>/restoring  a restore that is not finished; see `load`
+//! <data dir>/unsynced   a write or sync has failed; the next start takes care of it
 //! <data dir>/db/db      sled's log: all rows
 //! <data dir>/db/conf    sled's settings
 //! <data dir>/db/snap.*  sled's cache of its page table
@@ -26,6 +27,12 @@
 //! * A snapshot that is damaged keeps it from opening, although it is only a
 //!   cache; and without it a damaged log opens in an older state. See [`open_sled`].
 //! * Its background flusher logs errors instead of returning them: switched off.
+//! * A write that fails in one of its threads is told to nobody; `watch` asks.
+//! * Closing it writes and syncs, and panics when that fails. After a failure it
+//!   stays open until the process ends.
+//!
+//! And one about the system, for which see `unsynced`: after a sync that failed,
+//! what is read from a file need not be on the disk.
 
 use std::fs::{self, File, TryLockError};
 use std::io;
@@ -33,7 +40,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::overlay::Overlay;
-use super::{Unavailable, compact};
+use super::watch::Watch;
+use super::{Unavailable, compact, unsynced};
 
 /// Stands in the data directory as soon as there is something to lose. An empty
 /// database beside it is one whose files are gone, not a new one.
@@ -144,6 +152,7 @@ pub(super) struct Disk {
     tree: sled::Tree,
     log: File,
     space: FreeSpace,
+    watch: Watch,
     lock: Arc<File>,
     options: Options,
 }
@@ -200,7 +209,13 @@ impl Disk {
         compact::settle(&dir).map_err(at(data_dir))?;
         remove_unfinished_snapshots(&dir).map_err(at(&dir))?;
         remove_unfinished_settings(&dir).map_err(at(&dir))?;
-        let db = open_sled(|dir| settings(dir, options), &dir)?;
+        unsynced::rewrite_log(data_dir).map_err(at(&dir.join("db")))?;
+        let db = open_sled(|dir| settings(dir, options), &dir).inspect_err(|error| {
+            // Opening writes, too.
+            if matches!(error, OpenError::Sled { cause: sled::Error::Io(..), .. }) {
+                unsynced::leave_word(data_dir);
+            }
+        })?;
         let in_use = data_dir.join(IN_USE);
         let was_used = in_use.try_exists().map_err(at(&in_use))?;
         if was_used && db.is_empty() {
@@ -218,16 +233,18 @@ impl Disk {
         if !was_used && !db.is_empty() {
             super::write_private(&in_use, "").map_err(at(&in_use))?;
         }
+        let watch = Watch::over(&db).map_err(at(&dir))?;
         let space = FreeSpace { dir, floor_bytes: options.min_free_bytes };
-        Ok(Self { tree: (*db).clone(), db, log, space, lock, options })
+        Ok(Self { tree: (*db).clone(), db, log, space, watch, lock, options })
     }
 
     /// Closes everything but the lock, and returns when sled has let go of its
     /// files: its threads may still be writing a snapshot, by name, into what
     /// would then be another directory.
     pub fn release(self) -> io::Result<(Held, Options)> {
-        let Self { db, tree, log, space, lock, options } = self;
-        drop((db, tree));
+        self.settle()?;
+        let Self { db, tree, log, space, watch, lock, options } = self;
+        drop((watch, db, tree));
         log.lock()?;
         let data_dir = parent(&space.dir).to_owned();
         Ok((Held { lock, data_dir }, options))
@@ -262,8 +279,24 @@ impl Disk {
 
     /// Applies everything at once and returns when it would survive a power cut.
     pub fn apply(&self, writes: Overlay) -> io::Result<()> {
-        self.tree.apply_batch(writes.into_batch())?;
-        self.sync()
+        let write = || {
+            self.tree.apply_batch(writes.into_batch())?;
+            self.sync()
+        };
+        self.watch.during(write).inspect_err(|_| self.give_up())
+    }
+
+    /// Before closing. sled would do the same as it closes, and panic where this
+    /// returns an error.
+    pub fn settle(&self) -> io::Result<()> {
+        self.watch.during(|| self.sync()).inspect_err(|_| self.give_up())
+    }
+
+    /// After a failure. Closing it, sled would write and sync once more, and panic
+    /// or wait for ever when it cannot. So it stays open until the process ends.
+    fn give_up(&self) {
+        std::mem::forget(self.db.clone());
+        unsynced::leave_word(self.data_dir());
     }
 
     fn sync(&self) -> io::Result<()> {

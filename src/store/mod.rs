@@ -15,6 +15,9 @@ mod check;
 mod compact;
 mod disk;
 mod frozen;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
 mod keyspace;
 mod leftovers;
 mod load;
@@ -23,7 +26,9 @@ mod private;
 mod repair;
 mod row;
 mod tables;
+mod unsynced;
 mod view;
+mod watch;
 mod writer;
 
 pub use account_row::{PasswordRow, ServiceAccountRow, SessionRow, TokenRow, Used, UserRow};

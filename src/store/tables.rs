@@ -49,8 +49,17 @@ macro_rules! tables {
             }
         )*
 
-        #[cfg(test)]
+        #[cfg(any(test, fuzzing))]
         pub(super) const PREFIXES: &[u8] = &[$($prefix),*];
+
+        /// What is under a key, back and forth, by the table that its first byte names.
+        #[cfg(fuzzing)]
+        pub(super) fn back_and_forth(prefix: u8, key: &[u8], row: &[u8]) {
+            match prefix {
+                $($prefix => super::fuzzing::back_and_forth::<$name>(key, row),)*
+                _ => {}
+            }
+        }
     };
 }
 

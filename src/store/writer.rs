@@ -304,7 +304,7 @@ impl Work {
                 finish(Ok(()));
             }
         }
-        Ok(())
+        self.disk.settle()
     }
 
     fn freeze(&mut self, reply: Freeze) {

@@ -1,0 +1,80 @@
+//! Wakes a writer that sled has forgotten.
+//!
+//! Owns: a thread that looks, once in a while, whether a write takes too long.
+//! Must never: write anything itself.
+//!
+//! sled 0.34.7 writes its buffers in threads of its own. When such a write
+//! fails (`Log::exit_reservation`), it notes the error and tells nobody, so
+//! whoever waits in `flush` waits for ever: no answer, but no end of the process
+//! either. Every further `flush` looks for that error first and wakes all who
+//! wait. So one is called, in a thread of its own, for it may get stuck too.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::thread::{Builder, JoinHandle};
+use std::time::Duration;
+
+/// A write that takes longer than this, or twice this, is looked after.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// The thread, as long as this lives.
+#[derive(Debug)]
+pub(super) struct Watch {
+    /// Odd while a write is under way.
+    turns: Arc<AtomicU64>,
+    stop: Option<Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Watch {
+    pub fn over(db: &sled::Db) -> io::Result<Self> {
+        let turns = Arc::new(AtomicU64::new(0));
+        let (stop, stopped) = channel::<()>();
+        let (seen, db) = (Arc::clone(&turns), db.clone());
+        let thread = Builder::new().name("coffer-watch".to_owned()).spawn(move || {
+            let mut last = 0;
+            while stopped.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout) {
+                let now = seen.load(Ordering::Acquire);
+                if now % 2 == 1 && now == last {
+                    wake(&db);
+                }
+                last = now;
+            }
+        })?;
+        Ok(Self { turns, stop: Some(stop), thread: Some(thread) })
+    }
+
+    /// Looks after a write until it is done.
+    pub fn during<T>(&self, write: impl FnOnce() -> T) -> T {
+        self.turns.fetch_add(1, Ordering::AcqRel);
+        let outcome = write();
+        self.turns.fetch_add(1, Ordering::AcqRel);
+        outcome
+    }
+}
+
+fn wake(db: &sled::Db) {
+    let db = db.clone();
+    let flush = move || {
+        let failed = db.flush().is_err();
+        if failed {
+            // As in `Disk::apply`: it must not be closed.
+            std::mem::forget(db);
+        }
+    };
+    // Without a thread to spare there is another second.
+    let _ = Builder::new().name("coffer-wake".to_owned()).spawn(flush);
+}
+
+impl Drop for Watch {
+    /// sled closes when nobody holds it any more; this one lets go first.
+    fn drop(&mut self) {
+        self.stop = None;
+        if let Some(thread) = self.thread.take() {
+            // An error means that it has already ended.
+            let _ = thread.join();
+        }
+    }
+}
