@@ -1,239 +1,18 @@
 //! Kills the real binary again and again under a mixed load, always on the same
 //! directory, and checks each time that what was answered is there, that what
 //! was not is there wholly or not at all, and that the audit log knows both.
-//!
-//! Each client has keys and environments of its own, so it knows what the
-//! server must hold, except for the one request that the kill cut off.
 
 mod harness;
+#[path = "harness/load.rs"]
+mod load;
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
-use std::sync::Mutex;
-use std::sync::mpsc::{Sender, channel};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::sync::mpsc::channel;
 
-use harness::Client;
-use harness::await_release;
-use harness::process::{Launch, Server, request};
-use serde_json::{Value, json};
+use harness::dice::{Dice, Seed};
+use harness::process::{Launch, Server};
+use load::{CLIENTS, Worker, compare, logged};
 
 const ROUNDS: usize = 30;
-const CLIENTS: usize = 4;
-const SHARED: &str = "development";
-
-/// Randomness that a failure can be repeated with (as far as threads allow).
-#[derive(Clone)]
-struct Dice(u64);
-
-impl Dice {
-    /// Below `end`; splitmix64.
-    fn below(&mut self, end: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        usize::try_from((z ^ (z >> 31)) % end as u64).unwrap()
-    }
-}
-
-/// Says the seed when the test fails.
-struct SayWhenFailing(u64);
-
-impl Drop for SayWhenFailing {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            println!("to repeat: COFFER_TEST_SEED={}", self.0);
-        }
-    }
-}
-
-/// A secret as its client knows it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Known {
-    id: String,
-    value: String,
-    version: u64,
-}
-
-type Place = (String, String);
-
-/// What a client knows.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-struct Model {
-    /// By environment and key.
-    secrets: BTreeMap<Place, Known>,
-    environments: BTreeSet<String>,
-}
-
-#[derive(Debug, Clone)]
-enum Step {
-    Create(Place, String),
-    Update(Place, String),
-    Delete(Place),
-    Reveal(Place),
-    MakeEnvironment(String),
-    DropEnvironment(String),
-}
-
-impl Step {
-    /// Method, path and body.
-    fn request(&self, model: &Model) -> (&'static str, String, Value) {
-        let id = |place: &Place| format!("/api/secrets/{}", model.secrets[place].id);
-        match self {
-            Step::Create((environment, key), value) => {
-                let path = format!("/api/environments/{environment}/secrets");
-                ("POST", path, json!({ "key": key, "value": value }))
-            }
-            Step::Update(place, value) => ("PATCH", id(place), json!({ "value": value })),
-            Step::Delete(place) => ("DELETE", id(place), Value::Null),
-            Step::Reveal(place) => ("GET", format!("{}/value", id(place)), Value::Null),
-            Step::MakeEnvironment(name) => {
-                ("POST", "/api/environments".to_owned(), json!({ "name": name }))
-            }
-            Step::DropEnvironment(name) => {
-                ("DELETE", format!("/api/environments/{name}?force=true"), Value::Null)
-            }
-        }
-    }
-}
-
-impl Model {
-    /// What has changed once a step is done. The id of a secret that was
-    /// created without an answer has to be looked up.
-    fn apply(&mut self, step: &Step, id: &str) {
-        match step.clone() {
-            Step::Create(place, value) => {
-                self.secrets.insert(place, Known { id: id.to_owned(), value, version: 1 });
-            }
-            Step::Update(place, value) => {
-                let known = self.secrets.get_mut(&place).unwrap();
-                known.value = value;
-                known.version += 1;
-            }
-            Step::Delete(place) => {
-                self.secrets.remove(&place);
-            }
-            Step::Reveal(_) => {}
-            Step::MakeEnvironment(name) => {
-                self.environments.insert(name);
-            }
-            Step::DropEnvironment(name) => {
-                self.secrets.retain(|(environment, _), _| *environment != name);
-                self.environments.remove(&name);
-            }
-        }
-    }
-}
-
-/// One of the clients, over all rounds.
-struct Worker {
-    number: usize,
-    dice: Dice,
-    steps: usize,
-    model: Model,
-    /// Under which request id a step was answered with success.
-    acknowledged: Vec<String>,
-    /// The step that the kill cut off.
-    cut_off: Option<(String, Step)>,
-}
-
-impl Worker {
-    fn new(number: usize, seed: u64) -> Self {
-        let dice = Dice(seed ^ (number as u64 + 1) << 32);
-        let (model, acknowledged) = Default::default();
-        Self { number, dice, steps: 0, model, acknowledged, cut_off: None }
-    }
-
-    /// Works until the server is gone.
-    fn work(&mut self, server: (std::net::SocketAddr, &str), answered: &Sender<()>) {
-        let client = Client::new(server.0, None);
-        loop {
-            let step = self.choose();
-            self.steps += 1;
-            let id = format!("client-{}-step-{}", self.number, self.steps);
-            let (method, path, body) = step.request(&self.model);
-            let body = if body.is_null() { String::new() } else { body.to_string() };
-            let text = request(server.1, &id, method, &path, &body);
-            let Ok(reply) = client.try_raw(method, text.as_bytes()) else {
-                self.cut_off = Some((id, step));
-                return;
-            };
-            let body = reply.expect(200);
-            if let Step::Reveal(place) = &step {
-                assert_eq!(body["value"], self.model.secrets[place].value, "{id}");
-            }
-            self.model.apply(&step, body["secret"]["id"].as_str().unwrap_or_default());
-            self.acknowledged.push(id);
-            // The test may have all the answers that it wants.
-            let _ = answered.send(());
-        }
-    }
-
-    fn choose(&mut self) -> Step {
-        let padding = "~".repeat(self.size());
-        let value = format!("value {} of {} {padding}", self.steps, self.number);
-        let some = self.some_secret();
-        match (self.dice.below(20), some) {
-            (0, _) => {
-                let name = format!("own-{}-{}", self.number, self.dice.below(3));
-                if self.model.environments.contains(&name) {
-                    Step::DropEnvironment(name)
-                } else {
-                    Step::MakeEnvironment(name)
-                }
-            }
-            (1..=6, Some(place)) => Step::Update(place, value),
-            (7..=10, Some(place)) => Step::Delete(place),
-            (11..=13, Some(place)) => Step::Reveal(place),
-            _ => self.create(value),
-        }
-    }
-
-    /// Mostly small, sometimes of several rows.
-    fn size(&mut self) -> usize {
-        if self.dice.below(8) == 0 { self.dice.below(60_000) } else { self.dice.below(100) }
-    }
-
-    fn some_secret(&mut self) -> Option<Place> {
-        let count = self.model.secrets.len();
-        (count > 0).then(|| self.model.secrets.keys().nth(self.dice.below(count)).unwrap().clone())
-    }
-
-    /// In the shared environment or in one of its own.
-    fn create(&mut self, value: String) -> Step {
-        let at = self.dice.below(self.model.environments.len() + 2);
-        let environment = self.model.environments.iter().nth(at).map_or(SHARED, String::as_str);
-        let place = |number| (environment.to_owned(), format!("KEY_{}_{number}", self.number));
-        // Keys that were freed are used again.
-        let free = (0..).map(place).find(|place| !self.model.secrets.contains_key(place));
-        Step::Create(free.unwrap(), value)
-    }
-
-    /// Decides by the audit log what became of the step that was cut off.
-    fn settle(&mut self, logged: &BTreeMap<String, usize>, admin: &Client) {
-        let Some((id, step)) = self.cut_off.take() else { return };
-        if !logged.contains_key(&id) {
-            return;
-        }
-        let created = match &step {
-            Step::Create((environment, key), _) => find(admin, environment, key),
-            _ => String::new(),
-        };
-        self.model.apply(&step, &created);
-    }
-}
-
-fn secrets(admin: &Client, environment: &str) -> Vec<Value> {
-    let body = admin.get(&format!("/api/environments/{environment}/secrets")).expect(200);
-    body["secrets"].as_array().unwrap().clone()
-}
-
-fn find(admin: &Client, environment: &str, key: &str) -> String {
-    let found = secrets(admin, environment).into_iter().find(|one| one["key"] == key);
-    let found = found.unwrap_or_else(|| panic!("the log says that {key} was created"));
-    found["id"].as_str().unwrap().to_owned()
-}
 
 /// Lets the clients work until so many answers have come, and a little longer.
 fn load_and_kill(server: Server, workers: &mut [Worker], dice: &mut Dice) {
@@ -245,7 +24,7 @@ fn load_and_kill(server: Server, workers: &mut [Worker], dice: &mut Dice) {
     std::thread::scope(|scope| {
         for worker in workers {
             let (token, answered) = (&token, answered.clone());
-            scope.spawn(move || worker.work((address, token), &answered));
+            scope.spawn(move || worker.work((address, token), &answered, &|| false));
         }
         drop(answered);
         let came = answers.iter().take(wanted).count();
@@ -255,87 +34,19 @@ fn load_and_kill(server: Server, workers: &mut [Worker], dice: &mut Dice) {
     });
 }
 
-/// How many rows the audit log has for each request id; the chain and the rows
-/// of the database have been checked.
-fn logged(dir: &Path) -> BTreeMap<String, usize> {
-    let data_dir = dir.join("data");
-    harness::rows_fit(&data_dir);
-    await_release(&data_dir);
-    let mut logged = BTreeMap::new();
-    let rows = harness::audit_rows(dir);
-    await_release(&data_dir);
-    for row in rows {
-        if let Some(id) = row.draft.request_id {
-            assert_eq!(row.draft.error, None, "{id} was refused");
-            *logged.entry(id).or_insert(0) += 1;
-        }
-    }
-    logged
-}
-
-/// That the server holds exactly what the clients know: every environment,
-/// every key, every version, every value.
-fn compare(server: &Server, workers: &[Worker]) {
-    let admin = server.admin();
-    let mut wanted = Model::default();
-    wanted.environments.insert(SHARED.to_owned());
-    for worker in workers {
-        wanted.secrets.extend(worker.model.secrets.clone());
-        wanted.environments.extend(worker.model.environments.clone());
-    }
-    let body = admin.get("/api/environments").expect(200);
-    let names = body["environments"].as_array().unwrap().iter();
-    let environments = names.map(|one| one["name"].as_str().unwrap().to_owned()).collect();
-    let mut found = Model { environments, ..Model::default() };
-    let listed: Vec<_> =
-        found.environments.iter().map(|name| (name, secrets(&admin, name))).collect();
-    let listed: Vec<_> =
-        listed.iter().flat_map(|(name, list)| list.iter().map(move |one| (*name, one))).collect();
-    let values = Mutex::new(BTreeMap::new());
-    std::thread::scope(|scope| {
-        for part in listed.chunks(listed.len().div_ceil(CLIENTS).max(1)) {
-            let (admin, values) = (&admin, &values);
-            scope.spawn(move || {
-                for (environment, one) in part {
-                    let id = one["id"].as_str().unwrap().to_owned();
-                    let body = admin.get(&format!("/api/secrets/{id}/value")).expect(200);
-                    let value = body["value"].as_str().unwrap().to_owned();
-                    let version = one["version"].as_u64().unwrap();
-                    let place = ((*environment).clone(), one["key"].as_str().unwrap().to_owned());
-                    values.lock().unwrap().insert(place, Known { id, value, version });
-                }
-            });
-        }
-    });
-    found.secrets = values.into_inner().unwrap();
-    for (place, known) in &wanted.secrets {
-        assert_eq!(found.secrets.get(place), Some(known), "{place:?} is not as acknowledged");
-    }
-    let keys = |model: &Model| model.secrets.keys().cloned().collect::<BTreeSet<_>>();
-    assert_eq!(keys(&found), keys(&wanted), "something is back or half done");
-    assert_eq!(found.environments, wanted.environments);
-}
-
 #[test]
 fn whatever_was_answered_survives_a_kill() {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis();
-    let seed = std::env::var("COFFER_TEST_SEED").ok().and_then(|seed| seed.parse().ok());
-    let seed = seed.unwrap_or(u64::try_from(now).unwrap());
-    let _say = SayWhenFailing(seed);
-    let mut dice = Dice(seed);
+    let seed = Seed::of_this_run();
+    let mut dice = Dice(seed.0);
     let dir = tempfile::tempdir().unwrap();
     let launch = Launch::on(&dir.path().join("data"))
         .variable("COFFER_RATE_LIMIT__AUTHENTICATED_PER_MINUTE", "0");
-    let mut workers: Vec<_> = (0..CLIENTS).map(|number| Worker::new(number, seed)).collect();
+    let mut workers: Vec<_> = (0..CLIENTS).map(|number| Worker::new(number, seed.0)).collect();
     let mut survived = 0;
     for round in 0..ROUNDS {
         load_and_kill(launch.start(), &mut workers, &mut dice);
         let logged = logged(dir.path());
-        for worker in &workers {
-            for id in &worker.acknowledged {
-                assert_eq!(logged.get(id), Some(&1), "round {round}: rows of {id}");
-            }
-        }
+        load::all_logged(&workers, &logged, &format!("round {round}"));
         let server = launch.start();
         for worker in &mut workers {
             survived +=

@@ -7,6 +7,7 @@ pub mod acts;
 pub mod backups;
 pub mod cli;
 pub mod client;
+pub mod dice;
 mod log_ear;
 pub mod people;
 pub mod process;

@@ -1,0 +1,28 @@
+//! Texts that people and files give: root keys, names, times, networks. What
+//! is taken is written back as something that is taken for the same.
+#![no_main]
+
+use coffer::domain::{Email, EnvironmentName, KeyName, Network, Timestamp};
+use coffer::vault::RootKey;
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|text: &str| {
+    if let Ok(key) = RootKey::parse(text) {
+        let again = RootKey::parse(&key.to_text()).ok();
+        assert_eq!(
+            again.map(|key| key.fingerprint().to_string()),
+            Some(key.fingerprint().to_string())
+        );
+    }
+    if let Ok(key) = KeyName::parse(text) {
+        assert_eq!(key.as_str(), text);
+    }
+    if let Ok(name) = EnvironmentName::parse(text) {
+        assert_eq!(name.as_str(), text);
+    }
+    if let Some(time) = Timestamp::parse(text) {
+        assert_eq!(Timestamp::parse(&time.to_string()), Some(time));
+    }
+    let _ = Email::parse(text);
+    let _ = Network::parse(text);
+});

@@ -1,0 +1,249 @@
+//! A disk that fills up: a small tmpfs under the real binary, and another
+//! process that takes what is left. Needs root, to mount it.
+#![cfg(target_os = "linux")]
+
+mod harness;
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use harness::process::{Launch, Server};
+use harness::{audit_rows, rows_fit, skip};
+use serde_json::json;
+use tempfile::TempDir;
+
+const SECRETS: &str = "/api/environments/development/secrets";
+const MIB: u64 = 1 << 20;
+/// Below this much the server takes no more (`store::Options::min_free_bytes`).
+const FLOOR: u64 = 64 * MIB;
+
+/// A tmpfs, until it is dropped.
+struct Small {
+    at: PathBuf,
+    _dir: TempDir,
+}
+
+impl Small {
+    fn mount(bytes: u64) -> Result<Self, String> {
+        if !rustix::process::geteuid().is_root() {
+            return Err("mounting a tmpfs needs root".to_owned());
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let at = dir.path().join("small");
+        std::fs::create_dir(&at).unwrap();
+        let mut mount = Command::new("mount");
+        mount.args(["-t", "tmpfs", "-o", &format!("size={bytes}"), "coffer-test"]).arg(&at);
+        match mount.output() {
+            Ok(output) if output.status.success() => Ok(Self { at, _dir: dir }),
+            Ok(output) => Err(String::from_utf8_lossy(&output.stderr).into_owned()),
+            Err(error) => Err(format!("mount: {error}")),
+        }
+    }
+
+    fn free(&self) -> u64 {
+        let stat = rustix::fs::statvfs(&self.at).unwrap();
+        stat.f_bavail * stat.f_frsize
+    }
+
+    fn ballast(&self) -> PathBuf {
+        self.at.join("ballast")
+    }
+
+    /// Another process takes room until there is only so much left, if it can.
+    fn leave(&self, bytes: u64) {
+        let path = self.ballast();
+        let mut file = File::options().append(true).create(true).open(path).unwrap();
+        let block = vec![0x5a; 64 << 10];
+        while self.free() > bytes {
+            let most = usize::try_from(self.free() - bytes).unwrap().min(block.len());
+            if file.write_all(&block[..most]).is_err() {
+                return;
+            }
+        }
+    }
+
+    fn make_room(&self) {
+        std::fs::remove_file(self.ballast()).unwrap();
+    }
+}
+
+impl Drop for Small {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("--lazy").arg(&self.at).status();
+    }
+}
+
+/// Values by id, as they were acknowledged.
+type Acknowledged = BTreeMap<String, String>;
+
+/// Puts secrets until one is refused, or the server is gone; `true` while it is there.
+fn put_until_refused(server: &Server, name: &str, values: &mut Acknowledged) -> bool {
+    let admin = server.admin();
+    for number in 0..10_000 {
+        let value = format!("value {number} of {name} {}", "~".repeat(40_000));
+        let body = json!({ "key": format!("{name}_{number}"), "value": value }).to_string();
+        let text = harness::process::request(&server.token(), name, "POST", SECRETS, &body);
+        let Ok(reply) = admin.try_raw("POST", text.as_bytes()) else { return false };
+        if reply.status != 200 {
+            reply.expect_error(503, "SERVICE_UNAVAILABLE");
+            assert!(reply.header("retry-after").is_some());
+            return true;
+        }
+        let id = reply.json()["secret"]["id"].as_str().unwrap().to_owned();
+        values.insert(id, value);
+    }
+    panic!("the disk never filled up");
+}
+
+/// That everything acknowledged can be listed, and read where that is recorded.
+fn holds(server: &Server, values: &Acknowledged) {
+    let admin = server.admin();
+    let list = admin.get(SECRETS).expect(200);
+    assert!(list["secrets"].as_array().unwrap().len() >= values.len());
+    for (id, value) in values {
+        let body = admin.get(&format!("/api/secrets/{id}/value")).expect(200);
+        assert_eq!(body["value"], *value);
+    }
+}
+
+/// Reads go on: all that need no row in the log.
+fn reads_go_on(server: &Server, values: &Acknowledged) {
+    let admin = server.admin();
+    let list = admin.get(SECRETS).expect(200);
+    assert!(list["secrets"].as_array().unwrap().len() >= values.len());
+    let id = values.keys().next().unwrap();
+    admin.get(&format!("/api/secrets/{id}")).expect(200);
+    admin.get(&format!("/api/secrets/{id}/versions")).expect(200);
+    let health = admin.get("/health").expect(503);
+    assert_eq!(health["status"], "unavailable");
+}
+
+fn is_sound(at: &Path) {
+    rows_fit(&at.join("data"));
+    audit_rows(at);
+}
+
+macro_rules! small_or_skip {
+    ($bytes:expr) => {
+        match Small::mount($bytes) {
+            Ok(small) => small,
+            Err(reason) => return skip(reason),
+        }
+    };
+}
+
+#[test]
+fn at_the_floor_writes_are_refused_and_come_back_with_the_room() {
+    let small = small_or_skip!(FLOOR + 24 * MIB);
+    let launch = Launch::on(&small.at.join("data"));
+    let launch = launch.variable("COFFER_RATE_LIMIT__AUTHENTICATED_PER_MINUTE", "0");
+    let server = launch.start();
+    let mut values = Acknowledged::new();
+    small.leave(FLOOR + 4 * MIB);
+    assert!(put_until_refused(&server, "FIRST", &mut values), "the server is gone");
+    assert!(values.len() >= 10, "refused with {} bytes free", small.free());
+    // The floor is well above what a group may write.
+    assert!(small.free() > FLOOR / 2);
+    reads_go_on(&server, &values);
+    // Deletes make room, so they go on.
+    let (id, _) = values.pop_first().unwrap();
+    server.admin().delete(&format!("/api/secrets/{id}")).expect(200);
+    // Another process takes even the reserve: nothing is written any more.
+    small.leave(0);
+    reads_go_on(&server, &values);
+    let id = values.keys().next().unwrap();
+    let admin = server.admin();
+    admin.get(&format!("/api/secrets/{id}/value")).expect_error(503, "SERVICE_UNAVAILABLE");
+    admin.delete(&format!("/api/secrets/{id}")).expect_error(503, "SERVICE_UNAVAILABLE");
+    // The same process is well again as soon as there is room.
+    small.make_room();
+    admin.post(SECRETS, &json!({ "key": "AGAIN", "value": "v" })).expect(200);
+    assert_eq!(admin.get("/health").expect(200)["status"], "ok");
+    holds(&server, &values);
+    server.stop();
+    is_sound(&small.at);
+}
+
+#[test]
+fn another_process_may_take_the_room_while_writes_are_under_way() {
+    let small = small_or_skip!(FLOOR + 40 * MIB);
+    let launch = Launch::on(&small.at.join("data"));
+    let launch = launch.variable("COFFER_RATE_LIMIT__AUTHENTICATED_PER_MINUTE", "0");
+    let mut values = Acknowledged::new();
+    let mut server = launch.start();
+    for round in 0..5 {
+        let is_there = AtomicBool::new(true);
+        std::thread::scope(|scope| {
+            let clients: Vec<_> = (0..4)
+                .map(|client| {
+                    let (server, is_there) = (&server, &is_there);
+                    scope.spawn(move || {
+                        let mut own = Acknowledged::new();
+                        let name = format!("R{round}_C{client}");
+                        if !put_until_refused(server, &name, &mut own) {
+                            is_there.store(false, Ordering::SeqCst);
+                        }
+                        own
+                    })
+                })
+                .collect();
+            small.leave(0);
+            clients.into_iter().for_each(|client| values.extend(client.join().unwrap()));
+        });
+        if is_there.load(Ordering::SeqCst) {
+            reads_go_on(&server, &values);
+            small.make_room();
+            holds(&server, &values);
+            let body = json!({ "key": format!("AFTER_{round}"), "value": "v" });
+            server.admin().post(SECRETS, &body).expect(200);
+        } else {
+            // It met the end of the disk after all.
+            let ended = server.running.wait();
+            assert!(ended.code.is_some_and(|code| code != 0), "{ended:#?}");
+            small.make_room();
+            server = launch.start();
+            holds(&server, &values);
+        }
+        // Room for the next round.
+        for id in std::mem::take(&mut values).into_keys() {
+            server.admin().delete(&format!("/api/secrets/{id}")).expect(200);
+        }
+    }
+    server.stop();
+    is_sound(&small.at);
+}
+
+/// There a server cannot even open its database; it says so, loses nothing and
+/// comes up when there is room.
+#[test]
+fn a_start_on_a_full_disk_loses_nothing() {
+    let small = small_or_skip!(FLOOR + 24 * MIB);
+    let launch = Launch::on(&small.at.join("data"));
+    let server = launch.start();
+    let body = json!({ "key": "KEPT", "value": "kept" });
+    let made = server.admin().post(SECRETS, &body).expect(200);
+    let id = made["secret"]["id"].as_str().unwrap().to_owned();
+    let values = Acknowledged::from([(id, "kept".to_owned())]);
+    server.kill();
+    small.leave(0);
+    match launch.try_start() {
+        Ok(server) => {
+            reads_go_on(&server, &values);
+            server.stop();
+        }
+        Err(ended) => {
+            assert!(ended.code.is_some_and(|code| code != 0), "{ended:#?}");
+            assert!(ended.stderr.contains("coffer: "), "{ended:#?}");
+            assert!(!ended.stderr.contains("panicked"), "{ended:#?}");
+        }
+    }
+    small.make_room();
+    let server = launch.start();
+    holds(&server, &values);
+    server.stop();
+    is_sound(&small.at);
+}

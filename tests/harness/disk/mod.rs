@@ -1,0 +1,105 @@
+//! A file system for tests that forgets, at a power cut, what was not synced.
+//! It keeps everything in memory and is mounted with FUSE, so the real binary
+//! works on it. Needs Linux, `/dev/fuse` and the right to mount.
+
+mod mount;
+mod state;
+
+use std::path::Path;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+pub use mount::Mounted;
+pub use state::Survivors;
+
+use crate::harness::dice::Dice;
+use state::{Content, ROOT, State};
+
+/// Longer than any test leaves a disk without a change.
+const DEADLINE: Duration = Duration::from_secs(60);
+
+/// The disk. Clones are the same one.
+#[derive(Debug, Clone)]
+pub struct Disk(Arc<(Mutex<State>, Condvar)>);
+
+impl Disk {
+    pub fn new() -> Self {
+        Self(Arc::new((Mutex::new(State::new()), Condvar::new())))
+    }
+
+    /// Makes it visible in an empty directory, until it is dropped.
+    pub fn mount(&self, at: &Path) -> Result<Mounted, String> {
+        mount::mount(self.clone(), at)
+    }
+
+    /// A failed assertion in one test thread must not hide behind another.
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The power goes after so many more changes and syncs: the next one, and
+    /// every read, fails.
+    pub fn cut_after(&self, steps: u64) {
+        let mut state = self.state();
+        state.cut_at = Some(state.steps + steps);
+    }
+
+    /// Never mind: the power stays.
+    pub fn spare(&self) {
+        self.state().cut_at = None;
+    }
+
+    pub fn is_off(&self) -> bool {
+        self.state().is_off
+    }
+
+    /// Returns when the power has gone.
+    #[track_caller]
+    pub fn wait_for_cut(&self) {
+        let on = |state: &mut State| !state.is_off;
+        let (_state, waited) = self.0.1.wait_timeout_while(self.state(), DEADLINE, on).unwrap();
+        assert!(!waited.timed_out(), "nobody wrote until the power went");
+    }
+
+    /// The power is back, over what the cut has left.
+    pub fn restore(&self, survivors: Survivors, dice: &mut Dice) {
+        self.state().restore(survivors, dice);
+    }
+
+    /// After so many more syncs every one fails.
+    pub fn fail_syncs_after(&self, good: u64) {
+        self.state().good_syncs = Some(good);
+    }
+
+    /// After so many more writes there is no room for another.
+    pub fn fill_after(&self, good: u64) {
+        self.state().good_writes = Some(good);
+    }
+
+    /// Syncs and writes succeed again.
+    pub fn mend(&self) {
+        self.state().mend();
+    }
+
+    /// Whether a sync or write has failed because it was to fail.
+    pub fn has_failed(&self) -> bool {
+        self.state().failures > 0
+    }
+
+    /// Writes everything, as processes see it, into a directory that is there.
+    pub fn copy_to(&self, directory: &Path) {
+        fn copy(state: &State, number: u64, to: &Path) {
+            for (name, number) in state.entries(number).unwrap() {
+                let to = to.join(name);
+                match &state.node(*number).unwrap().content {
+                    Content::File(bytes) => std::fs::write(to, bytes).unwrap(),
+                    Content::Directory(_) => {
+                        std::fs::create_dir_all(&to).unwrap();
+                        copy(state, *number, &to);
+                    }
+                }
+            }
+        }
+        copy(&self.state(), ROOT, directory);
+    }
+}

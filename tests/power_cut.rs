@@ -1,0 +1,255 @@
+//! Cuts the power under the real binary, on a disk that then has nothing but
+//! what was synced, and perhaps parts of the rest, and perhaps half a write.
+//! After each cut the database opens, every acknowledged write is there,
+//! nothing half-done shows, the rows fit each other and the chain verifies.
+//! The same after syncs that fail and after writes that find no room.
+#![cfg(target_os = "linux")]
+
+#[path = "harness/disk/mod.rs"]
+mod disk;
+mod harness;
+#[path = "harness/load.rs"]
+mod load;
+
+use std::sync::mpsc::channel;
+
+use disk::{Disk, Mounted, Survivors};
+use harness::dice::{Dice, Seed};
+use harness::process::{Ended, Launch, Server};
+use harness::skip;
+use load::{CLIENTS, Worker, compare, logged};
+use rustix::process::Signal;
+use serde_json::json;
+use tempfile::TempDir;
+
+/// How many times the power is cut under load; `COFFER_TEST_POWER_CUTS` asks for more.
+const CUTS: usize = 200;
+/// A server that starts makes about as many changes to the disk.
+const START_STEPS: usize = 30;
+
+/// A machine: a disk, where it is mounted, and how the server starts on it.
+struct Machine {
+    disk: Disk,
+    launch: Launch,
+    // Dropped in this order.
+    _mounted: Mounted,
+    _dir: TempDir,
+}
+
+impl Machine {
+    fn new() -> Result<Self, String> {
+        let dir = tempfile::tempdir().unwrap();
+        let at = dir.path().join("disk");
+        std::fs::create_dir(&at).unwrap();
+        let disk = Disk::new();
+        let mounted = disk.mount(&at)?;
+        let launch = Launch::on(&at.join("data"))
+            .variable("COFFER_RATE_LIMIT__AUTHENTICATED_PER_MINUTE", "0");
+        Ok(Self { disk, launch, _mounted: mounted, _dir: dir })
+    }
+
+    /// Starts the server while the power may go at any time; whether it listens.
+    fn starts(&self) -> Option<Server> {
+        let ended = match self.launch.try_start() {
+            Ok(server) => return Some(server),
+            Err(ended) => ended,
+        };
+        let excused = self.disk.is_off() || self.disk.has_failed();
+        assert!(excused, "the server does not start: {ended:#?}");
+        assert!(ended.code.is_some_and(|code| code != 0), "{ended:#?}");
+        assert!(ended.stderr.contains("coffer: "), "no word of why: {ended:#?}");
+        None
+    }
+
+    /// What the disk holds, in a directory that can be looked at.
+    fn copy(&self) -> TempDir {
+        let copy = tempfile::tempdir().unwrap();
+        self.disk.copy_to(copy.path());
+        copy
+    }
+}
+
+/// The machine, or the end of the test.
+macro_rules! machine_or_skip {
+    () => {
+        match Machine::new() {
+            Ok(machine) => machine,
+            Err(reason) => return skip(reason),
+        }
+    };
+}
+
+/// Ends the process that has lost its disk, if it has not ended by itself.
+fn gone(server: Server) -> Ended {
+    server.running.signal(Signal::KILL);
+    server.running.wait()
+}
+
+/// Lets the clients work until the power has gone.
+fn load_until_cut(machine: &Machine, server: Server, workers: &mut [Worker]) {
+    let token = server.token();
+    let (answered, _answers) = channel();
+    let excused = || machine.disk.is_off();
+    std::thread::scope(|scope| {
+        for worker in workers {
+            let (token, answered, excused) = (&token, answered.clone(), &excused);
+            scope.spawn(move || worker.work((server.address, token), &answered, excused));
+        }
+        machine.disk.wait_for_cut();
+        gone(server);
+    });
+}
+
+/// Starts until it listens and has been left alone, and cuts the power on the
+/// way there now and then; how many times.
+fn recover(machine: &Machine, dice: &mut Dice) -> usize {
+    let mut cuts = 0;
+    while dice.below(3) == 0 {
+        machine.disk.cut_after(dice.below(START_STEPS) as u64);
+        if let Some(server) = machine.starts() {
+            machine.disk.spare();
+            gone(server);
+        }
+        cuts += usize::from(machine.disk.is_off());
+        machine.disk.restore(Survivors::any(dice), dice);
+    }
+    cuts
+}
+
+#[test]
+fn whatever_was_answered_survives_a_power_cut() {
+    let seed = Seed::of_this_run();
+    let mut dice = Dice(seed.0);
+    let machine = machine_or_skip!();
+    let wanted = std::env::var("COFFER_TEST_POWER_CUTS").ok().and_then(|cuts| cuts.parse().ok());
+    let wanted = wanted.unwrap_or(CUTS);
+    let mut workers: Vec<_> = (0..CLIENTS).map(|number| Worker::new(number, seed.0)).collect();
+    let (mut cuts, mut in_recovery) = (0, 0);
+    let mut server = machine.starts().expect("there is power");
+    while cuts < wanted {
+        let steps = if dice.below(4) == 0 { 400 } else { 60 };
+        machine.disk.cut_after(dice.below(steps) as u64);
+        load_until_cut(&machine, server, &mut workers);
+        let survivors = Survivors::any(&mut dice);
+        machine.disk.restore(survivors, &mut dice);
+        cuts += 1;
+        in_recovery += recover(&machine, &mut dice);
+        let when = format!("cut {cuts}, {survivors:?}");
+        let logged = logged(machine.copy().path());
+        load::all_logged(&workers, &logged, &when);
+        server = machine.starts().expect("there is power");
+        for worker in &mut workers {
+            worker.settle(&logged, &server.admin());
+        }
+        compare(&server, &workers);
+    }
+    server.stop();
+    let acknowledged: usize = workers.iter().map(|worker| worker.acknowledged.len()).sum();
+    println!("{acknowledged} acknowledged; {cuts} cuts under load, {in_recovery} while recovering");
+    assert!(acknowledged >= wanted && in_recovery >= wanted / 10);
+}
+
+/// Every step of the first start, and of the second: the power goes before it.
+#[test]
+fn a_start_is_cut_off_at_each_of_its_steps() {
+    let seed = Seed::of_this_run();
+    let mut dice = Dice(seed.0);
+    for is_first in [true, false] {
+        for steps in 0.. {
+            let machine = machine_or_skip!();
+            if !is_first {
+                gone(machine.starts().expect("there is power"));
+            }
+            machine.disk.cut_after(steps);
+            let started = machine.starts();
+            let is_whole = started.is_some();
+            started.map(gone);
+            let survivors = Survivors::any(&mut dice);
+            machine.disk.restore(survivors, &mut dice);
+            let server = machine.starts().expect("there is power");
+            // Whoever has the directory has a credential that works.
+            let new = json!({ "key": "KEY", "value": "value" });
+            let made = server.admin().post("/api/environments/development/secrets", &new);
+            assert_eq!(made.status, 200, "first: {is_first}, step {steps}, {survivors:?}");
+            server.stop();
+            logged(machine.copy().path());
+            if is_whole {
+                assert!(steps > 5, "a start changes more than {steps} things");
+                break;
+            }
+        }
+    }
+}
+
+/// What fails on a disk that still has power.
+#[derive(Debug, Clone, Copy)]
+enum Trouble {
+    Syncs,
+    Room,
+}
+
+impl Trouble {
+    fn begins(self, disk: &Disk, after: u64) {
+        match self {
+            Self::Syncs => disk.fail_syncs_after(after),
+            Self::Room => disk.fill_after(after),
+        }
+    }
+}
+
+/// Whatever is answered with success before or after that is there, or never
+/// was answered; the process ends by itself and says so; the next one is well.
+fn trouble(trouble: Trouble, rounds: usize) {
+    let seed = Seed::of_this_run();
+    let mut dice = Dice(seed.0);
+    let machine = machine_or_skip!();
+    let mut workers: Vec<_> = (0..CLIENTS).map(|number| Worker::new(number, seed.0)).collect();
+    let mut server = machine.starts().expect("the disk is well");
+    for round in 0..rounds {
+        trouble.begins(&machine.disk, dice.below(60) as u64);
+        let (token, address) = (server.token(), server.address);
+        let (answered, _answers) = channel();
+        let excused = || machine.disk.has_failed();
+        std::thread::scope(|scope| {
+            for worker in &mut workers {
+                let (token, answered, excused) = (&token, answered.clone(), &excused);
+                scope.spawn(move || worker.work((address, token), &answered, excused));
+            }
+        });
+        let ended = server.running.wait();
+        assert!(ended.code.is_some_and(|code| code != 0), "{ended:#?}");
+        assert!(ended.stderr.contains("coffer: the database failed"), "{ended:#?}");
+        // The next start meets the same, or a machine that was started anew, or neither.
+        match round % 3 {
+            0 => {
+                trouble.begins(&machine.disk, dice.below(6) as u64);
+                if let Some(server) = machine.starts() {
+                    gone(server);
+                }
+                machine.disk.mend();
+            }
+            1 => machine.disk.restore(Survivors::Nothing, &mut dice),
+            _ => machine.disk.mend(),
+        }
+        let logged = logged(machine.copy().path());
+        load::all_logged(&workers, &logged, &format!("round {round}"));
+        server = machine.starts().expect("the disk is well");
+        for worker in &mut workers {
+            worker.settle(&logged, &server.admin());
+        }
+        compare(&server, &workers);
+    }
+    server.stop();
+    assert!(workers.iter().any(|worker| !worker.acknowledged.is_empty()));
+}
+
+#[test]
+fn a_failed_sync_is_no_success_and_the_next_start_is_well() {
+    trouble(Trouble::Syncs, 15);
+}
+
+/// sled cannot go on after a write that found no room.
+#[test]
+fn a_disk_that_fills_up_below_the_server_is_no_success_and_the_next_start_is_well() {
+    trouble(Trouble::Room, 15);
+}
