@@ -40,8 +40,15 @@ pub struct Node {
 /// Something that is not on the platter yet.
 #[derive(Debug, Clone)]
 enum Change {
-    Write { file: u64, at: usize, bytes: Vec<u8> },
-    Length { file: u64, bytes: usize },
+    Write {
+        file: u64,
+        at: usize,
+        bytes: Vec<u8>,
+    },
+    Length {
+        file: u64,
+        bytes: usize,
+    },
     /// Entries of directories, all of them or none: a rename.
     Entries(Vec<(u64, OsString, Option<u64>)>),
 }
