@@ -18,6 +18,7 @@ import itertools
 import json
 import os
 import re
+import time
 import urllib.request
 
 import schemathesis
@@ -104,6 +105,17 @@ def token():
     return send("POST", "/api/admin/tokens", body)["tokenRecord"]["id"]
 
 
+def unneeded_key():
+    """A wrapping key that can be retired: one that nothing is wrapped under any more."""
+    status = send("GET", "/api/admin/keys")
+    while not any(key["state"] == "retiring" and not key["wrapped"] for key in status["keys"]):
+        if status["rotation"] is None or status["rotation"]["finishedAt"] is not None:
+            send("POST", "/api/admin/keys/rotate")
+        time.sleep(0.01)
+        status = send("GET", "/api/admin/keys")
+    return next(key["id"] for key in status["keys"] if key["state"] == "retiring" and not key["wrapped"])
+
+
 def existing_environments():
     return [one["id"] for one in send("GET", "/api/environments")["environments"]][:2]
 
@@ -117,6 +129,7 @@ ROWS = [
     ("/api/users/{id}", "id", [user, lambda: user(role="operator")]),
     ("/api/admin/service-accounts/{id}", "id", [service_account]),
     ("/api/admin/tokens/{id}", "id", [token]),
+    ("/api/admin/keys/{id}", "id", [unneeded_key]),
 ]
 
 # Operations that end the very credential that they are sent with: method and

@@ -1,0 +1,192 @@
+//! Environments and what is in them; the server itself.
+
+use crate::audit::Action;
+
+use super::super::error::Code;
+use super::super::table::{Endpoint, Parameter, TargetKind};
+use super::super::{about, environments, secrets, settings, vars, wire};
+use super::{CONFLICT, delete, get, needs, patch, post};
+
+pub(super) fn endpoints() -> Vec<Endpoint> {
+    use Action as A;
+    use TargetKind::{Environment, Everything, InScope, Row};
+
+    const ENVIRONMENTS: &str = "/api/environments";
+    const ENVIRONMENT: &str = "/api/environments/{environment}";
+    const SETTINGS: &str = "/api/environments/{environment}/settings/configuration";
+    const RESET: &str = "/api/environments/{environment}/settings/configuration/reset";
+    const SECRETS: &str = "/api/environments/{environment}/secrets";
+    const SECRET: &str = "/api/secrets/{id}";
+    const VALUE: &str = "/api/secrets/{id}/value";
+    const VERSIONS: &str = "/api/secrets/{id}/versions";
+    const ACTIVATE: &str = "/api/secrets/{id}/versions/{version}/activate";
+    const VARS: &str = "/api/environments/{environment}/vars";
+    const VAR: &str = "/api/vars/{id}";
+    const PAGE: &[Parameter] = &[Parameter::Limit, Parameter::After, Parameter::Prefix];
+    const CONDITION: &[Parameter] = &[Parameter::IfMatch, Parameter::Version];
+
+    vec![
+        Endpoint::public("/health", "Whether the server works", about::health)
+            .answers::<wire::Health>()
+            .fails(&[Code::ServiceUnavailable]),
+        Endpoint::public("/openapi.json", "This description", about::openapi),
+        Endpoint::public("/api/docs", "This description, for people", about::docs).html(),
+        Endpoint::new(
+            get(),
+            ENVIRONMENTS,
+            needs(A::EnvironmentList, InScope),
+            "List the environments in scope, by name",
+            environments::list,
+        )
+        .answers::<wire::EnvironmentsAnswer>(),
+        Endpoint::new(
+            post(),
+            ENVIRONMENTS,
+            needs(A::EnvironmentCreate, Everything),
+            "Create an environment",
+            environments::create,
+        )
+        .answers::<wire::EnvironmentAnswer>()
+        .fails(CONFLICT),
+        Endpoint::new(
+            get(),
+            ENVIRONMENT,
+            needs(A::EnvironmentRead, Environment),
+            "Read an environment",
+            environments::read,
+        )
+        .answers::<wire::EnvironmentAnswer>(),
+        Endpoint::new(
+            delete(),
+            ENVIRONMENT,
+            needs(A::EnvironmentDelete, Environment),
+            "Delete an environment and its vars; with force, its secrets too",
+            environments::delete,
+        )
+        .answers::<wire::Done>()
+        .takes(&[Parameter::Force])
+        .fails(CONFLICT),
+        Endpoint::new(
+            get(),
+            SETTINGS,
+            needs(A::SettingsRead, Environment),
+            "Read an environment's settings",
+            settings::read,
+        )
+        .answers::<wire::SettingsAnswer>(),
+        Endpoint::new(
+            patch(),
+            SETTINGS,
+            needs(A::SettingsUpdate, Environment),
+            "Change an environment's settings",
+            settings::update,
+        )
+        .answers::<wire::SettingsAnswer>(),
+        Endpoint::new(
+            post(),
+            RESET,
+            needs(A::SettingsReset, Environment),
+            "Restore an environment's default settings",
+            settings::reset,
+        )
+        .answers::<wire::SettingsAnswer>(),
+        Endpoint::new(
+            get(),
+            SECRETS,
+            needs(A::SecretList, Environment),
+            "List secrets, without their values",
+            secrets::list,
+        )
+        .answers::<wire::SecretsAnswer>()
+        .takes(PAGE),
+        Endpoint::new(
+            post(),
+            SECRETS,
+            needs(A::SecretCreate, Environment),
+            "Create a secret",
+            secrets::create,
+        )
+        .answers::<wire::SecretAnswer>()
+        .fails(CONFLICT),
+        Endpoint::new(
+            get(),
+            SECRET,
+            needs(A::SecretRead, Row),
+            "Read a secret, without its value",
+            secrets::read,
+        )
+        .answers::<wire::SecretAnswer>()
+        .fails(&[Code::SecretUnreadable]),
+        Endpoint::new(
+            patch(),
+            SECRET,
+            needs(A::SecretUpdate, Row),
+            "Give a secret a new value or description, or make it write-only",
+            secrets::update,
+        )
+        .answers::<wire::SecretAnswer>()
+        .takes(CONDITION)
+        .fails(&[Code::Conflict, Code::ReadonlyField, Code::SecretUnreadable]),
+        Endpoint::new(
+            delete(),
+            SECRET,
+            needs(A::SecretDelete, Row),
+            "Delete a secret and all its versions",
+            secrets::delete,
+        )
+        .answers::<wire::Done>()
+        .takes(CONDITION)
+        .fails(&[Code::Conflict, Code::SecretUnreadable]),
+        // No HEAD: it would be a reveal that shows only how long the value is.
+        Endpoint::new(
+            get(),
+            VALUE,
+            needs(A::SecretReveal, Row),
+            "Reveal a secret's value",
+            secrets::reveal,
+        )
+        .answers::<wire::ValueAnswer>()
+        .fails(&[Code::RevealDisabled, Code::SecretWriteOnly, Code::SecretUnreadable])
+        .without_head(),
+        Endpoint::new(
+            get(),
+            VERSIONS,
+            needs(A::SecretVersions, Row),
+            "List a secret's retained versions, newest first",
+            secrets::versions,
+        )
+        .answers::<wire::VersionsAnswer>()
+        .fails(&[Code::SecretUnreadable]),
+        Endpoint::new(
+            post(),
+            ACTIVATE,
+            needs(A::SecretActivate, Row),
+            "Put an old version's value in force again, as a new version",
+            secrets::activate,
+        )
+        .answers::<wire::SecretAnswer>()
+        .fails(&[Code::Conflict, Code::SecretUnreadable]),
+        Endpoint::new(get(), VARS, needs(A::VarList, Environment), "List vars", vars::list)
+            .answers::<wire::VarsAnswer>()
+            .takes(PAGE),
+        Endpoint::new(post(), VARS, needs(A::VarCreate, Environment), "Create a var", vars::create)
+            .answers::<wire::VarAnswer>()
+            .fails(CONFLICT),
+        Endpoint::new(get(), VAR, needs(A::VarRead, Row), "Read a var", vars::read)
+            .answers::<wire::VarAnswer>(),
+        Endpoint::new(
+            patch(),
+            VAR,
+            needs(A::VarUpdate, Row),
+            "Give a var a new value or description",
+            vars::update,
+        )
+        .answers::<wire::VarAnswer>()
+        .takes(CONDITION)
+        .fails(&[Code::Conflict, Code::ReadonlyField]),
+        Endpoint::new(delete(), VAR, needs(A::VarDelete, Row), "Delete a var", vars::delete)
+            .answers::<wire::Done>()
+            .takes(CONDITION)
+            .fails(CONFLICT),
+    ]
+}

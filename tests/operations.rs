@@ -1,0 +1,290 @@
+//! docs/operations.md does what it says: its commands are run as they stand
+//! there, section by section, in one shell, against the real binary.
+
+mod harness;
+
+use std::collections::BTreeSet;
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+
+use coffer::vault::RootKey;
+use harness::process::{BINARY, Launch, Server, has_program};
+use harness::{Client, acts, audit_rows, data_dir, rows_fit, skip};
+use tempfile::TempDir;
+
+const PASSPHRASE: &str = "seven lamps over the harbour";
+const VALUE: &str = "kept through all of this";
+
+/// Those with commands, each of them the business of a test below.
+const SECTIONS: [&str; 8] = [
+    "Rotate the keys",
+    "Back up",
+    "Restore on another machine",
+    "Upgrade",
+    "Disaster: records or rows are damaged",
+    "Disaster: the database does not open",
+    "Disaster: nobody can get in",
+    "Compact",
+];
+
+fn page() -> String {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/operations.md");
+    std::fs::read_to_string(path).unwrap()
+}
+
+/// The commands in a section's console blocks.
+fn commands(title: &str) -> Vec<String> {
+    let page = page();
+    let sections = page.split("\n## ");
+    let mut found = sections.filter(|part| part.split('\n').next() == Some(title));
+    let section = found.next().unwrap_or_else(|| panic!("there is no section {title:?}"));
+    section.lines().filter_map(|line| line.strip_prefix("$ ")).map(str::to_owned).collect()
+}
+
+/// A machine with one server, and whoever looks after it.
+struct Operator {
+    dir: TempDir,
+    launch: Launch,
+    server: Option<Server>,
+    shell: Child,
+    input: ChildStdin,
+    output: BufReader<ChildStdout>,
+    _programs: TempDir,
+}
+
+impl Operator {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let programs = tempfile::tempdir().unwrap();
+        std::os::unix::fs::symlink(BINARY, programs.path().join("coffer")).unwrap();
+        let passphrase = programs.path().join("passphrase");
+        coffer::store::write_private(&passphrase, PASSPHRASE).unwrap();
+        let path = std::env::var("PATH").unwrap();
+        let mut shell = Command::new("sh")
+            .current_dir(dir.path())
+            .env_clear()
+            .env("PATH", format!("{}:{path}", programs.path().display()))
+            .env("COFFER_ROOT_KEY_PASSPHRASE_FILE", &passphrase)
+            // Where nothing listens: while the server is stopped, none is found.
+            .env("COFFER_SERVER__LISTEN", "127.0.0.1:1")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let launch = Launch::on(&data_dir(dir.path()))
+            .variable("COFFER_ROOT_KEY_PASSPHRASE_FILE", &passphrase);
+        let (input, output) = (shell.stdin.take().unwrap(), shell.stdout.take().unwrap());
+        let output = BufReader::new(output);
+        Self { dir, launch, server: None, shell, input, output, _programs: programs }
+    }
+
+    /// With a server that holds a secret; its id.
+    fn with_secret() -> (Self, String) {
+        let mut operator = Self::new();
+        operator.start();
+        let made = acts::new_secret(&operator.server().admin(), "development", "A", VALUE);
+        (operator, acts::text(&made, "id").to_owned())
+    }
+
+    fn server(&self) -> &Server {
+        self.server.as_ref().expect("the server runs")
+    }
+
+    fn start(&mut self) {
+        let server = self.launch.start();
+        let url = format!("http://{}", server.address);
+        self.server = Some(server);
+        assert_eq!(self.run(&format!("export COFFER_URL={url}")).0, 0);
+    }
+
+    fn stop(&mut self) {
+        self.server.take().expect("the server runs").stop();
+        assert_eq!(self.run("unset COFFER_URL").0, 0);
+    }
+
+    /// Types a command into the shell: exit code, and what it printed.
+    fn run(&mut self, command: &str) -> (i32, String, String) {
+        let errors = self.dir.path().join("stderr");
+        writeln!(self.input, "{command} 2>{}", errors.display()).unwrap();
+        writeln!(self.input, "printf '\\nended %s\\n' \"$?\"").unwrap();
+        let mut printed = String::new();
+        loop {
+            let mut line = String::new();
+            assert_ne!(self.output.read_line(&mut line).unwrap(), 0, "{command}: {printed}");
+            if let Some(code) = line.strip_prefix("ended ") {
+                let errors_text = std::fs::read_to_string(&errors).unwrap();
+                std::fs::remove_file(errors).unwrap();
+                return (code.trim().parse().unwrap(), printed, errors_text);
+            }
+            printed += &line;
+        }
+    }
+
+    /// Does what a section says, in its order; what was printed. Commands named
+    /// by their place end with another code than 0.
+    #[track_caller]
+    fn follow(&mut self, title: &str, codes: &[(usize, i32)]) -> String {
+        assert!(SECTIONS.contains(&title), "{title}");
+        let mut said = String::new();
+        for (place, command) in commands(title).iter().enumerate() {
+            match command.as_str() {
+                "systemctl stop coffer" => self.stop(),
+                "systemctl start coffer" => self.start(),
+                command => {
+                    let (code, printed, errors) = self.run(command);
+                    let wanted =
+                        codes.iter().find(|(at, _)| *at == place).map_or(0, |(_, code)| *code);
+                    assert_eq!(code, wanted, "{command}: {printed}{errors}");
+                    // `recover` says on stderr what it prints on stdout.
+                    let is_quiet = !command.contains("recover ") && command.starts_with("coffer");
+                    let complains = is_quiet && !errors.is_empty();
+                    assert!(!complains, "{command}: {errors}");
+                    said += &printed;
+                }
+            }
+        }
+        said
+    }
+
+    /// The server holds the secret, and its rows and audit log are sound.
+    fn ends_well(mut self, id: &str) {
+        assert_eq!(acts::reveal(&self.server().admin(), id), VALUE);
+        self.stop();
+        rows_fit(&data_dir(self.dir.path()));
+        audit_rows(self.dir.path());
+    }
+}
+
+impl Drop for Operator {
+    fn drop(&mut self) {
+        let _ = self.shell.kill();
+        let _ = self.shell.wait();
+    }
+}
+
+#[test]
+fn every_section_with_commands_is_tested() {
+    let page = page();
+    let titles = page.split("\n## ").skip(1).filter(|part| part.contains("```console"));
+    let titles: BTreeSet<_> = titles.map(|part| part.split('\n').next().unwrap()).collect();
+    assert_eq!(titles, BTreeSet::from(SECTIONS));
+}
+
+#[test]
+fn the_keys_are_rotated_as_the_page_says() {
+    let (mut operator, id) = Operator::with_secret();
+    let root_key = data_dir(operator.dir.path()).join("root.key");
+    let first = std::fs::read_to_string(&root_key).unwrap();
+    let said = operator.follow("Rotate the keys", &[]);
+    assert!(said.contains(r#""previousNeeded":false"#), "{said}");
+    let status = acts::rotated(&operator.server().admin());
+    assert_eq!(status["keys"].as_array().unwrap().len(), 1, "{status}");
+    let old = RootKey::parse(&first).unwrap().fingerprint().to_string();
+    assert_ne!(status["rootKey"]["fingerprint"], old);
+    let text = std::fs::read_to_string(&root_key).unwrap();
+    assert!(text.starts_with("coffer-root-key-v1:"), "{text}");
+    // Laid bare again for the check of the chain.
+    let (code, ..) = operator.run("coffer key protect --remove data/root.key");
+    assert_eq!(code, 0);
+    operator.ends_well(&id);
+}
+
+#[test]
+fn backups_are_made_as_the_page_says() {
+    if !has_program("age") {
+        return skip("there is no age");
+    }
+    let (mut operator, id) = Operator::with_secret();
+    operator.follow("Back up", &[]);
+    for made in ["monday.backup", "tuesday.backup", "wednesday.age"] {
+        let metadata = operator.dir.path().join("backups").join(made).metadata().unwrap();
+        assert_eq!(metadata.permissions().mode() & 0o7777, 0o600, "{made}");
+    }
+    operator.ends_well(&id);
+}
+
+#[test]
+fn a_backup_is_restored_on_another_machine_as_the_page_says() {
+    let (mut there, id) = Operator::with_secret();
+    there.run("coffer backup create coffer.backup");
+    let token = there.server().token();
+    let mut here = Operator::new();
+    for (from, to) in [("coffer.backup", "coffer.backup"), ("data/root.key", "root.key")] {
+        std::fs::copy(there.dir.path().join(from), here.dir.path().join(to)).unwrap();
+    }
+    drop(there);
+    here.launch =
+        here.launch.clone().variable("COFFER_ROOT_KEY_FILE", here.dir.path().join("root.key"));
+    here.run(&format!("export COFFER_TOKEN={token}"));
+    here.follow("Restore on another machine", &[]);
+    assert_eq!(acts::reveal(&Client::new(here.server().address, Some(token.clone())), &id), VALUE);
+    here.stop();
+    rows_fit(&data_dir(here.dir.path()));
+}
+
+#[test]
+fn the_program_is_exchanged_as_the_page_says() {
+    let (mut operator, id) = Operator::with_secret();
+    std::fs::copy(BINARY, operator.dir.path().join("coffer.new")).unwrap();
+    // A warning: the root key is in the data directory.
+    operator.follow("Upgrade", &[(6, 1)]);
+    assert!(operator.dir.path().join("coffer.old").is_file());
+    operator.ends_well(&id);
+}
+
+#[test]
+fn damage_is_repaired_as_the_page_says() {
+    let (mut operator, id) = Operator::with_secret();
+    let log = data_dir(operator.dir.path()).join("db/db");
+    std::fs::set_permissions(&log, std::fs::Permissions::from_mode(0o644)).unwrap();
+    let said = operator.follow("Disaster: records or rows are damaged", &[(1, 2), (2, 1), (3, 1)]);
+    assert!(said.contains("had mode 644, and has 600"), "{said}");
+    assert!(operator.dir.path().join("data.before-repair.1/db/db").exists());
+    operator.ends_well(&id);
+}
+
+/// Garbage over the first half of a file.
+fn ruin(path: &Path) {
+    let mut bytes = std::fs::read(path).unwrap();
+    let half = bytes.len() / 2;
+    bytes[..half].iter_mut().for_each(|byte| *byte ^= 0x5a);
+    std::fs::write(path, bytes).unwrap();
+}
+
+#[test]
+fn a_database_that_does_not_open_is_replaced_as_the_page_says() {
+    let (mut operator, id) = Operator::with_secret();
+    operator.run("mkdir -m 700 backups && coffer backup create backups/monday.backup");
+    // The page's first command stops a server that could not even start.
+    operator.stop();
+    ruin(&data_dir(operator.dir.path()).join("db/db"));
+    let ended = operator.launch.fails();
+    assert!(ended.stderr.contains("coffer: "), "{ended:#?}");
+    let page = commands("Disaster: the database does not open");
+    assert_eq!(page[0], "systemctl stop coffer");
+    let elsewhere = tempfile::tempdir().unwrap();
+    operator.server = Some(Launch::on(&data_dir(elsewhere.path())).start());
+    operator.follow("Disaster: the database does not open", &[]);
+    operator.ends_well(&id);
+}
+
+#[test]
+fn a_way_in_is_found_as_the_page_says() {
+    let (mut operator, id) = Operator::with_secret();
+    let said = operator.follow("Disaster: nobody can get in", &[]);
+    let token = said.split_whitespace().find(|word| word.starts_with("cof_"));
+    let token = token.unwrap_or_else(|| panic!("{said}"));
+    let client = Client::new(operator.server().address, Some(token.to_owned()));
+    assert_eq!(client.get("/api/auth/me").expect(200)["user"]["role"], "admin");
+    operator.ends_well(&id);
+}
+
+#[test]
+fn the_database_is_compacted_as_the_page_says() {
+    let (mut operator, id) = Operator::with_secret();
+    let said = operator.follow("Compact", &[]);
+    assert!(said.contains("afterBytes"), "{said}");
+    operator.ends_well(&id);
+}
