@@ -3,7 +3,7 @@
 #![no_main]
 
 use coffer::domain::{Email, EnvironmentName, KeyName, Network, Timestamp};
-use coffer::vault::RootKey;
+use coffer::vault::{RootKey, SealedRootKey};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|text: &str| {
@@ -23,6 +23,7 @@ fuzz_target!(|text: &str| {
     if let Some(time) = Timestamp::parse(text) {
         assert_eq!(Timestamp::parse(&time.to_string()), Some(time));
     }
+    let _ = SealedRootKey::parse(text);
     let _ = Email::parse(text);
     let _ = Network::parse(text);
 });

@@ -15,9 +15,12 @@ impl Timestamp {
         Self(millis)
     }
 
-    /// From RFC 3339 text with any offset.
+    /// From RFC 3339 text with any offset. There, years have four digits; jiff
+    /// reads others, too, which would not be written back as they came.
     pub fn parse(text: &str) -> Option<Self> {
-        text.parse::<jiff::Timestamp>().ok().map(|moment| Self(moment.as_millisecond()))
+        let moment = text.parse::<jiff::Timestamp>().ok()?;
+        let time = Self(moment.as_millisecond());
+        (time >= YEAR_0).then_some(time)
     }
 
     /// Milliseconds since the epoch.
@@ -25,6 +28,9 @@ impl Timestamp {
         self.0
     }
 }
+
+/// 0000-01-01T00:00:00.000Z.
+const YEAR_0: Timestamp = Timestamp(-62_167_219_200_000);
 
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -83,6 +89,24 @@ mod tests {
         assert_eq!(shown(0), "1970-01-01T00:00:00.000Z");
         assert_eq!(shown(1_700_000_000_120), "2023-11-14T22:13:20.120Z");
         assert_eq!(shown(951_782_400_001), "2000-02-29T00:00:00.001Z");
+    }
+
+    #[test]
+    fn what_is_parsed_is_written_back() {
+        for (text, shown) in [
+            ("0000-01-01T00:00:00Z", "0000-01-01T00:00:00.000Z"),
+            ("0000-01-01T02:00:00+02:00", "0000-01-01T00:00:00.000Z"),
+            ("9999-12-30T22:00:00.999Z", "9999-12-30T22:00:00.999Z"),
+            ("2026-02-28T23:59:59.9999-01:00", "2026-03-01T00:59:59.999Z"),
+        ] {
+            let time = Timestamp::parse(text).unwrap();
+            assert_eq!(time.to_string(), shown);
+            assert_eq!(Timestamp::parse(shown), Some(time));
+        }
+        // Found by the fuzz target `texts`: they came back as another text.
+        for text in ["-000001-01-01T00:00:00Z", "-009999-01-02T00:00:00Z", "0000-01-01T00:00:00+01:00"] {
+            assert_eq!(Timestamp::parse(text), None, "{text}");
+        }
     }
 
     #[test]
