@@ -14,7 +14,7 @@
 //!
 //! ```text
 //! domain <- config
-//! domain <- audit <- store <- vault <- access <- http <- cli
+//! domain <- audit <- store <- vault <- access | delivery <- http <- cli
 //! ```
 //!
 //! * only `store` knows sled, and it sees ciphertext only;
@@ -33,6 +33,7 @@ pub mod access;
 pub mod audit;
 pub mod cli;
 pub mod config;
+pub mod delivery;
 pub mod domain;
 pub mod http;
 pub mod store;

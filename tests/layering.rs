@@ -13,8 +13,9 @@ fn law() -> BTreeMap<&'static str, &'static [&'static str]> {
         ("store", &["domain", "audit"]),
         ("vault", &["domain", "audit", "store"]),
         ("access", &["domain", "audit", "store", "vault"]),
-        ("http", &["domain", "audit", "vault", "access"]),
-        ("cli", &["domain", "config", "audit", "store", "vault", "access", "http"]),
+        ("delivery", &["domain", "audit", "vault"]),
+        ("http", &["domain", "audit", "vault", "access", "delivery"]),
+        ("cli", &["domain", "config", "audit", "store", "vault", "access", "delivery", "http"]),
     ])
 }
 
@@ -31,6 +32,7 @@ const CRATES: [(&str, &[&str]); 14] = [
             "vault/backup_key.rs",
             "vault/keyring.rs",
             "vault/random.rs",
+            "vault/deliver/resolve.rs",
             "vault/backup/rows.rs",
             "vault/backup/seal.rs",
             "access/hash.rs",
@@ -43,7 +45,7 @@ const CRATES: [(&str, &[&str]); 14] = [
     ("ureq", &["cli/api/"]),
     ("rustls", &["cli/api/"]),
     ("rpassword", &["cli/ask.rs"]),
-    ("age", &["vault/backup/recipients.rs"]),
+    ("age", &["vault/recipients.rs"]),
     ("indicatif", &["cli/progress.rs"]),
     ("unicode_width", &["cli/show.rs"]),
 ];

@@ -88,6 +88,10 @@ words! {
         VarUpdate = "var.update",
         /// A var was deleted.
         VarDelete = "var.delete",
+        /// Workloads were listed.
+        WorkloadList = "workload.list",
+        /// A workload's values were delivered, sealed to it, or that failed.
+        WorkloadDeliver = "workload.deliver",
         /// Somebody logged in, or that was refused.
         AuthLogin = "auth.login",
         /// A session was ended by whoever was in it.
@@ -162,6 +166,8 @@ words! {
         ServerRepair = "server.repair",
         /// The database's log was written anew, with what is live.
         ServerCompact = "server.compact",
+        /// The configuration was read again: who gets values is another matter now.
+        ServerReload = "server.reload",
     }
 }
 
@@ -176,6 +182,8 @@ words! {
         Secret = "secret",
         /// A var.
         Var = "var",
+        /// A workload that the host has enrolled.
+        Workload = "workload",
         /// Who is asking.
         Auth = "auth",
         /// A user.
@@ -311,6 +319,13 @@ impl Draft {
     #[must_use]
     pub fn on(mut self, id: impl ToString, name: Option<&str>) -> Self {
         self.resource = Resource { id: Some(id.to_string()), name: name.map(str::to_owned) };
+        self
+    }
+
+    /// Names the thing, which has no id.
+    #[must_use]
+    pub fn named(mut self, name: &str) -> Self {
+        self.resource = Resource { id: None, name: Some(name.to_owned()) };
         self
     }
 

@@ -27,6 +27,11 @@ impl Failure {
         Self { code: 2, lines: vec![message.to_string()] }
     }
 
+    /// Likewise, with an exit code of its own.
+    pub fn with_code(code: u8, message: impl Display) -> Self {
+        Self { code, lines: vec![message.to_string()] }
+    }
+
     /// One more line.
     pub fn hint(mut self, hint: impl Display) -> Self {
         self.lines.push(hint.to_string());

@@ -17,6 +17,7 @@ mod ask;
 mod audit;
 mod backup;
 mod compact;
+mod declare;
 mod doctor;
 mod env;
 mod failure;
@@ -29,6 +30,7 @@ mod passphrase;
 mod progress;
 mod recover;
 mod root_key;
+mod run;
 pub mod scheduled;
 mod scope;
 pub mod serve;
@@ -67,6 +69,8 @@ struct Arguments {
 enum Command {
     /// Run the server (what coffer does without a command)
     Serve(ServeArguments),
+    /// Run a command with a workload's values as its environment variables
+    Run(run::RunArguments),
     /// Environments: create, list, delete
     #[command(subcommand)]
     Env(env::EnvCommand),
@@ -131,10 +135,14 @@ pub fn main() -> ExitCode {
         }
     };
     // Passwords and tokens pass through the client's memory, too.
-    harden::harden();
+    let before = harden::harden();
     let outcome = match arguments.command {
         None => serve(arguments.serve),
         Some(Command::Serve(arguments)) => serve(arguments),
+        Some(Command::Run(command)) => match command.run(&before) {
+            Ok(code) => return code,
+            Err(failure) => Err(failure),
+        },
         Some(Command::Env(command)) => command.run(),
         Some(Command::User(command)) => command.run(),
         Some(Command::ServiceAccount(command)) => command.run(),
@@ -158,19 +166,26 @@ pub fn main() -> ExitCode {
 
 fn serve(arguments: ServeArguments) -> Result<(), Failure> {
     let variables = Variables::of_process()?;
-    let mut config = config::load(arguments.config.as_deref(), &variables)?;
-    arguments.override_in(&mut config);
+    let load = {
+        let variables = variables.clone();
+        move || {
+            let mut config = config::load(arguments.config.as_deref(), &variables)?;
+            arguments.override_in(&mut config);
+            Ok(config)
+        }
+    };
+    let config = load()?;
     logging::start(config.log_level);
-    serve::run(config, variables).map_err(|error| match error.exit_code() {
+    serve::run(config, variables, Box::new(load)).map_err(|error| match error.exit_code() {
         2 => Failure::wrong(error),
         _ => Failure::failed(error),
     })
 }
 
 impl ServeArguments {
-    fn override_in(self, config: &mut Config) {
-        if let Some(data_dir) = self.data_dir {
-            config.server.data_dir = data_dir;
+    fn override_in(&self, config: &mut Config) {
+        if let Some(data_dir) = &self.data_dir {
+            config.server.data_dir.clone_from(data_dir);
         }
         if let Some(listen) = self.listen {
             config.server.listen = listen;

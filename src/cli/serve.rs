@@ -11,12 +11,14 @@ use serde_json::json;
 use crate::access::{self, Access, Cost, NewTokenFile, Rates, Token};
 use crate::audit::Action;
 use crate::config::{Config, Variables};
+use crate::delivery::Declared;
 use crate::domain::{Clock, SystemClock};
 use crate::http::{self, State};
 use crate::store::{self, Opened};
 use crate::vault::{self, PruneError, Unavailable, UnlockError, Vault};
 
 use super::announce::{self, FirstStartMade};
+use super::declare::{self, DeclareError, Hangups, Reread, keep_declaring};
 use super::first_user::{self, FirstUserError};
 use super::root_key::{self, RootKeyError};
 use super::scheduled::{Schedule, keep_backing_up};
@@ -47,6 +49,17 @@ pub enum ServeError {
     /// The first user that the operator gave is none.
     #[error("{0}")]
     FirstUser(#[from] FirstUserError),
+    /// What is declared cannot be used.
+    #[error("{0}")]
+    Declare(#[from] DeclareError),
+    /// The files of the workload `local` could not be written.
+    #[error("{path}: {cause}. Check the directory and its permissions.")]
+    LocalWorkload {
+        /// The data directory.
+        path: std::path::PathBuf,
+        /// What the system said.
+        cause: std::io::Error,
+    },
     /// A recipient of the scheduled backups is none.
     #[error("[backup] recipients: {0}")]
     Recipient(#[from] vault::backup::BadRecipient),
@@ -88,6 +101,7 @@ impl ServeError {
             Self::BootstrapToken(_)
             | Self::RootKey(_)
             | Self::FirstUser(_)
+            | Self::Declare(_)
             | Self::Recipient(_) => 2,
             _ => 1,
         }
@@ -121,6 +135,7 @@ pub struct Prepared {
     keep_days: u32,
     schedule: Option<Schedule>,
     compacted: Option<store::Compacted>,
+    reread: Option<(Hangups, Reread)>,
 }
 
 /// What to do about a database that stays closed for another reason than its
@@ -137,6 +152,7 @@ pub fn prepare(
     let given = given.transpose().map_err(ServeError::BootstrapToken)?;
     let first_user = first_user::given(variables)?;
     let schedule = Schedule::of(config)?;
+    declare::catalogue(config)?;
     let opened = Opened::open(&config.server.data_dir, parts.store)?;
     // Before anything is made: what the first start prints is printed once.
     let address = config.server.listen;
@@ -169,6 +185,8 @@ pub fn prepare(
             let data_dir = config.server.data_dir.clone();
             let environments = config.bootstrap.environments.clone();
             let (token, token_file) = first_token(given, &data_dir)?;
+            declare::enrol_local(&data_dir, &environments)
+                .map_err(|cause| ServeError::LocalWorkload { path: data_dir.clone(), cause })?;
             let email = first_user.as_ref().map(|user| user.email.clone());
             let user = (first_user, credentials.cost);
             access::bootstrap(&unlocked, first_start, environments.clone(), &token, user, now)?;
@@ -196,9 +214,20 @@ pub fn prepare(
         body_bytes: config.limits.body_bytes,
         trusted_proxies: config.server.trusted_proxies.clone(),
     };
-    let state = Arc::new(State::new(vault, access, settings));
+    // Now that a first start has enrolled what works at once.
+    let declared = Arc::new(Declared::new(declare::catalogue(config)?));
+    let state = Arc::new(State::new(vault, access, declared, settings));
     let keep_days = config.audit.keep_days;
-    Ok(Prepared { listener, address, state, first_start, keep_days, schedule, compacted })
+    Ok(Prepared {
+        listener,
+        address,
+        state,
+        first_start,
+        keep_days,
+        schedule,
+        compacted,
+        reread: None,
+    })
 }
 
 /// Makes the index rows fit that can be worked out from others; see
@@ -277,12 +306,14 @@ impl Prepared {
                 Err(panicked) => Err(ServeError::Http(panicked.into())),
             },
             never = keep_pruning(vault, self.keep_days, more) => match never {},
+            never = keep_declaring(&self.state, self.reread) => match never {},
             never = keep_backing_up(&self.state, self.schedule.as_ref()) => match never {},
             () = vault.failed() => {
                 handle.stop(false).await;
                 Err(ServeError::Failed)
             }
             () = stop => {
+                self.state.stop_waiting();
                 handle.stop(true).await;
                 Ok(())
             }
@@ -345,7 +376,7 @@ async fn record(vault: &Vault, action: Action) -> Result<(), ServeError> {
 }
 
 /// Runs the command.
-pub(super) fn run(config: Config, variables: Variables) -> Result<(), ServeError> {
+pub(super) fn run(config: Config, variables: Variables, reread: Reread) -> Result<(), ServeError> {
     for name in &config.not_in_force {
         log::warn!("{name} is accepted, but this version does nothing with it yet");
     }
@@ -358,6 +389,7 @@ pub(super) fn run(config: Config, variables: Variables) -> Result<(), ServeError
     actix_web::rt::System::new().block_on(async {
         // Before anything is open, so that no signal finds us without a handler.
         let stop = stop_signal().map_err(ServeError::Http)?;
+        let hangups = Hangups::listen().map_err(ServeError::Http)?;
         let prepared =
             actix_web::web::block(move || prepare(&config, &variables, Parts::default()));
         let mut stop = std::pin::pin!(stop);
@@ -371,7 +403,8 @@ pub(super) fn run(config: Config, variables: Variables) -> Result<(), ServeError
         };
         let address = prepared.address();
         let first_start = prepared.first_start;
-        let prepared = Prepared { first_start: None, ..prepared };
+        let reread = Some((hangups, reread));
+        let prepared = Prepared { first_start: None, reread, ..prepared };
         let ready = || {
             announce::listening(address);
             if let Some(made) = first_start {

@@ -5,16 +5,20 @@
 //! over a name that it does not know; a typo must not become a default.
 //! Called by: `cli`, once at start.
 
+mod declared;
 mod raw;
 mod settings;
 
+pub use declared::{Deliver, Form, Workload};
 pub use raw::Variables;
-pub use settings::{Audit, Auth, Backup, Bootstrap, Config, Keys, Limits, RateLimit, Server};
+pub use settings::{
+    Audit, Auth, Backup, Bootstrap, Config, Keys, Limits, RateLimit, Server, minutes,
+};
 
 use std::path::{Path, PathBuf};
 
 use raw::Raw;
-use settings::{LATER_SECTIONS, SETTINGS};
+use settings::{LATER_SECTIONS, LISTS, SETTINGS};
 
 /// What keeps the configuration from being used: one line that names the file
 /// or variable, the key, and what to do.
@@ -76,6 +80,17 @@ pub fn load(file: Option<&Path>, variables: &Variables) -> Result<Config, Config
     Ok(config)
 }
 
+/// The workloads that a file of its own declares; none, without the file.
+pub fn workloads_in(path: &Path) -> Result<Vec<Workload>, ConfigError> {
+    let text = match std::fs::read_to_string(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        text => text.map_err(|error| unreadable(path, &error))?,
+    };
+    let mut config = Config::default();
+    apply_file(&mut config, path, &text)?;
+    Ok(config.workloads)
+}
+
 /// For the fuzz targets: reads a file's text as [`load`] does.
 #[cfg(fuzzing)]
 #[doc(hidden)]
@@ -112,6 +127,17 @@ fn apply_file(config: &mut Config, path: &Path, text: &str) -> Result<(), Config
         if LATER_SECTIONS.contains(&section.as_str()) {
             config.not_in_force.push(format!("[{section}]"));
             continue;
+        }
+        match section.as_str() {
+            "workload" => {
+                config.workloads = declared::workloads(&file.to_string(), content)?;
+                continue;
+            }
+            "deliver" => {
+                config.deliveries = declared::deliveries(&file.to_string(), content)?;
+                continue;
+            }
+            _ => {}
         }
         let known = SETTINGS.iter().any(|setting| setting.section == section);
         let toml::Value::Table(keys) = content else {
@@ -167,6 +193,10 @@ fn apply_variables(config: &mut Config, variables: &Variables) -> Result<(), Con
         if LATER_SECTIONS.contains(&section.as_str()) {
             config.not_in_force.push(format!("[{section}]"));
             continue;
+        }
+        if LISTS.contains(&section.as_str()) {
+            let problem = format!("[[{section}]] can only be given in the configuration file.");
+            return Err(ConfigError::new(name, problem));
         }
         set(config, &section, &key, Raw::Text(value.to_owned()), name)?;
     }
@@ -280,8 +310,12 @@ mod tests {
             keep_days = 400
             [[workload]]
             name = "api"
+            environments = ["a"]
+            recipients = ["age1x"]
             [[deliver]]
-            path = "x"
+            environment = "a"
+            path = "/x"
+            format = "json"
             [backup]
             directory = "b"
             every = "2d"
@@ -299,7 +333,7 @@ mod tests {
         assert_eq!(config.limits.versions_kept, 3);
         assert_eq!(config.audit.keep_days, 400);
         assert_eq!((config.backup.every_minutes, config.backup.keep), (2880, 3));
-        for name in ["[deliver]", "[metrics]", "[tls]", "[workload]"] {
+        for name in ["[metrics]", "[tls]"] {
             assert!(config.not_in_force.iter().any(|found| found == name), "{name}");
         }
     }

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use crate::domain::{EnvironmentName, Network};
 
+use super::declared::{Deliver, Workload};
 use super::raw::Raw;
 
 /// The resolved configuration.
@@ -20,6 +21,10 @@ pub struct Config {
     pub auth: Auth,
     pub audit: Audit,
     pub backup: Backup,
+    /// `[[workload]]`: programs that may fetch bundles.
+    pub workloads: Vec<Workload>,
+    /// `[[deliver]]`: files that the server keeps up to date.
+    pub deliveries: Vec<Deliver>,
     /// `[log] level`: what goes to stderr.
     pub log_level: log::LevelFilter,
     /// What was set and is accepted, but that this version does nothing with.
@@ -140,6 +145,8 @@ impl Default for Config {
                 keep: 7,
                 recipients: Vec::new(),
             },
+            workloads: Vec::new(),
+            deliveries: Vec::new(),
             log_level: log::LevelFilter::Info,
             not_in_force: Vec::new(),
         }
@@ -163,7 +170,10 @@ impl Config {
 }
 
 /// Sections whose names are reserved for features to come.
-pub(super) const LATER_SECTIONS: [&str; 4] = ["workload", "deliver", "tls", "metrics"];
+pub(super) const LATER_SECTIONS: [&str; 2] = ["tls", "metrics"];
+
+/// Sections that are lists, and cannot be given as variables.
+pub(super) const LISTS: [&str; 2] = ["workload", "deliver"];
 
 pub(super) struct Setting {
     pub section: &'static str,
@@ -275,8 +285,8 @@ pub(super) const SETTINGS: &[Setting] = settings! {
     }
 };
 
-/// `30m`, `24h`, `7d`.
-fn minutes(text: &str) -> Option<u32> {
+/// A period of minutes, hours or days in minutes: `30m`, `24h`, `7d`.
+pub fn minutes(text: &str) -> Option<u32> {
     let text = text.trim();
     let unit = match text.chars().last()? {
         'm' => 1,

@@ -16,6 +16,7 @@ mod origin;
 mod principal;
 mod secret;
 mod time;
+mod workload;
 
 pub use account::{OwnerId, ServiceAccountInfo, SessionInfo, TokenInfo, UserInfo};
 pub use environment::{EnvironmentInfo, Settings};
@@ -33,3 +34,4 @@ pub use origin::{Origin, RequestId};
 pub use principal::{Credential, Owner, Principal, PrincipalKey, Role, Scope, UserLabel};
 pub use secret::{RevealMode, SecretInfo, VarInfo, Version, VersionInfo};
 pub use time::{Clock, SystemClock, Timestamp};
+pub use workload::{KeyPattern, WorkloadName};

@@ -3,7 +3,7 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use actix_web::http::header::{
-    CONTENT_TYPE, HeaderValue, RETRY_AFTER, SET_COOKIE, WWW_AUTHENTICATE,
+    CONTENT_TYPE, ETAG, HeaderValue, RETRY_AFTER, SET_COOKIE, WWW_AUTHENTICATE,
 };
 use actix_web::web::Bytes;
 use actix_web::{HttpResponse, HttpResponseBuilder};
@@ -30,7 +30,20 @@ pub(super) struct Answer {
     pub cookie: Option<HeaderValue>,
     /// What is sent instead of `body`, as it comes.
     pub download: Option<Download>,
+    /// Of what is no JSON.
+    pub sealed: Option<Sealed>,
 }
+
+/// What is in a bundle, by its tag, and whether the client has that.
+#[derive(Debug, Clone)]
+pub(super) struct Sealed {
+    tag: String,
+    is_known: bool,
+}
+
+/// <https://www.iana.org/assignments/media-types> has no name for it; this one is
+/// what the contract says.
+pub(super) const AGE: &str = "application/age-encryption";
 
 impl Answer {
     pub fn json(body: &impl Serialize) -> Self {
@@ -40,7 +53,7 @@ impl Answer {
     }
 
     pub fn rendered(body: impl Into<Bytes>) -> Self {
-        Self { body: body.into(), replayed: false, cookie: None, download: None }
+        Self { body: body.into(), replayed: false, cookie: None, download: None, sealed: None }
     }
 
     /// Bytes that come piece by piece.
@@ -48,7 +61,31 @@ impl Answer {
         Self { download: Some(download), ..Self::rendered(Bytes::new()) }
     }
 
+    /// An age file, and the tag of what is in it.
+    pub fn sealed(bytes: Vec<u8>, tag: &str) -> Self {
+        let sealed = Sealed { tag: tag.to_owned(), is_known: false };
+        Self { sealed: Some(sealed), ..Self::rendered(bytes) }
+    }
+
+    /// 304: the client has what is in it.
+    pub fn not_modified(tag: &str) -> Self {
+        let sealed = Sealed { tag: tag.to_owned(), is_known: true };
+        Self { sealed: Some(sealed), ..Self::rendered(Bytes::new()) }
+    }
+
     pub fn into_response(self) -> HttpResponse {
+        if let Some(Sealed { tag, is_known }) = self.sealed {
+            // Weak (RFC 9110, section 8.8.1): sealed again, the same content has
+            // other bytes.
+            let tag = (ETAG, format!("W/\"{tag}\""));
+            if is_known {
+                return HttpResponse::NotModified().insert_header(tag).finish();
+            }
+            return HttpResponse::Ok()
+                .insert_header(tag)
+                .insert_header((CONTENT_TYPE, HeaderValue::from_static(AGE)))
+                .body(self.body);
+        }
         let mut response = HttpResponse::Ok();
         if let Some(download) = self.download {
             return download.into_response(&mut response);

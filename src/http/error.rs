@@ -122,6 +122,7 @@ fn title(resource: ResourceType) -> &'static str {
         ResourceType::Settings => "Settings",
         ResourceType::Secret => "Secret",
         ResourceType::Var => "Var",
+        ResourceType::Workload => "Workload",
         ResourceType::Auth => "Credential",
         ResourceType::User => "User",
         ResourceType::Session => "Session",
@@ -194,6 +195,15 @@ impl From<vault::Error> for ApiError {
                 cause: Some("a row of a secret is damaged".into()),
                 ..Self::new(Code::SecretUnreadable, "The stored secret is damaged.")
             },
+            E::Undeliverable { keys } => Self {
+                cause: Some(format!("values do not open: {}", keys.join(", ")).into()),
+                ..Self::new(
+                    Code::SecretUnreadable,
+                    format!("Nothing is delivered, because stored values do not open: {}.", keys.join(", ")),
+                )
+            },
+            E::BundleTooLarge => Self::new(Code::Conflict, "The bundle is too large")
+                .hint("Narrow the workload's keys in the server's config.toml: a bundle has at most 64 MiB."),
             E::Unavailable(why) => Self {
                 cause: Some(why.to_string().into()),
                 ..Self::new(Code::ServiceUnavailable, format!("Try again: {why}."))

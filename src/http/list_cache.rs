@@ -16,22 +16,25 @@ use super::answer::Answer;
 /// All kept answers together, in bytes.
 const MOST_BYTES: usize = 4 << 20;
 
+/// The environment's, and that of what is declared: answers name who uses a row.
+pub(super) type Revision = (u64, u64);
+
 #[derive(Debug, Default)]
 pub(super) struct ListCache(Mutex<Kept>);
 
 #[derive(Debug, Default)]
 struct Kept {
-    lists: HashMap<(EnvironmentId, Page), (u64, Answer)>,
+    lists: HashMap<(EnvironmentId, Page), (Revision, Answer)>,
     bytes: usize,
 }
 
 impl ListCache {
-    pub fn get(&self, key: &(EnvironmentId, Page), revision: u64) -> Option<Answer> {
+    pub fn get(&self, key: &(EnvironmentId, Page), revision: Revision) -> Option<Answer> {
         let kept = self.0.lock().expect("no holder of this lock can panic");
         kept.lists.get(key).filter(|(at, _)| *at == revision).map(|(_, answer)| answer.clone())
     }
 
-    pub fn put(&self, key: (EnvironmentId, Page), revision: u64, answer: &Answer) {
+    pub fn put(&self, key: (EnvironmentId, Page), revision: Revision, answer: &Answer) {
         let size = size(&key.1, answer);
         // One that would fill the place by itself is not worth the others.
         if size > MOST_BYTES / 4 {

@@ -40,9 +40,11 @@ mod service_accounts;
 mod settings;
 mod table;
 mod tokens;
+mod used;
 mod users;
 mod vars;
 mod wire;
+mod workloads;
 
 pub use audit_logs::audit_line;
 pub use table::{Access as RouteAccess, RouteInfo, TargetKind, routes};
@@ -53,8 +55,10 @@ use std::time::Duration;
 
 use actix_web::dev::{Server, ServiceFactory, ServiceRequest, ServiceResponse};
 use actix_web::{App, HttpServer, web};
+use tokio::sync::watch;
 
 use crate::access::{Access, Limits, Rates};
+use crate::delivery::Declared;
 use crate::domain::Network;
 use crate::vault::Vault;
 
@@ -82,18 +86,55 @@ pub struct State {
     pub body_bytes: usize,
     /// Peers that are believed about who their client is.
     pub trusted_proxies: Vec<Network>,
+    /// Who gets values.
+    pub declared: Arc<Declared>,
+    stopping: Stopping,
     lists: list_cache::ListCache,
     under_way: once::UnderWay,
 }
 
 impl State {
     /// Puts the parts together.
-    pub fn new(vault: Vault, access: Access, settings: Settings) -> Self {
+    pub fn new(vault: Vault, access: Access, declared: Arc<Declared>, settings: Settings) -> Self {
         let Settings { rates, body_bytes, trusted_proxies } = settings;
         let limits = Limits::new(rates);
         let lists = list_cache::ListCache::default();
         let under_way = once::UnderWay::default();
-        Self { vault, access, limits, body_bytes, trusted_proxies, lists, under_way }
+        let stopping = Stopping::default();
+        Self {
+            vault,
+            access,
+            limits,
+            body_bytes,
+            trusted_proxies,
+            declared,
+            stopping,
+            lists,
+            under_way,
+        }
+    }
+
+    /// From now on, no request waits for anything but its own work.
+    pub fn stop_waiting(&self) {
+        self.stopping.0.send_replace(true);
+    }
+
+    fn stopping(&self) -> Waiting {
+        Waiting(self.stopping.0.subscribe())
+    }
+}
+
+/// Whether the server is about to stop.
+#[derive(Debug, Default)]
+struct Stopping(watch::Sender<bool>);
+
+struct Waiting(watch::Receiver<bool>);
+
+impl Waiting {
+    /// Resolves when the server is about to stop.
+    async fn begun(&mut self) {
+        // An error means that there is no server any more.
+        let _ = self.0.wait_for(|stopping| *stopping).await;
     }
 }
 

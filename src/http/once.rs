@@ -10,7 +10,7 @@ use actix_web::HttpRequest;
 use actix_web::http::Method;
 use actix_web::web::Data;
 
-use crate::vault::{Known, Outcome, Permit, Receipt};
+use crate::vault::{Known, Outcome, Permit, Receipt, Render};
 
 use super::State;
 use super::account_wire::{ServiceAccountAnswer, UserAnswer};
@@ -57,6 +57,8 @@ pub(super) fn look<L>(
     let Some(key) = wanted(request)? else { return Ok(Once::Do(Box::new(permit), None)) };
     let path = request.uri().path_and_query().map_or("", |path| path.as_str());
     let what = (request.method().as_str(), path, body);
+    let by = state.clone();
+    let render = Render::new(move |outcome| render(&by, outcome));
     let receipt = state.vault.receipt(&permit, key, what, render);
     let place = take_place(state, &receipt)?;
     match state.vault.known(&permit, &receipt)? {
@@ -103,10 +105,12 @@ fn take_place(state: &Data<State>, receipt: &Receipt) -> Result<Place, ApiError>
 }
 
 /// The answer that the routes' handlers would make of it.
-fn render(outcome: Outcome<'_>) -> Vec<u8> {
+fn render(state: &State, outcome: Outcome<'_>) -> Vec<u8> {
     let answer = match outcome {
-        Outcome::Secret(info) => Answer::json(&SecretAnswer { secret: info.clone().into() }),
-        Outcome::Var(info) => Answer::json(&VarAnswer { var: info.clone().into() }),
+        Outcome::Secret(info) => {
+            Answer::json(&SecretAnswer { secret: state.secret_item(info.clone()) })
+        }
+        Outcome::Var(info) => Answer::json(&VarAnswer { var: state.var_item(info.clone()) }),
         Outcome::Environment(info) => {
             Answer::json(&EnvironmentAnswer { environment: info.clone().into() })
         }

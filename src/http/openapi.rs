@@ -175,6 +175,7 @@ fn responses(endpoint: &Endpoint) -> utoipa::openapi::Responses {
         Success::AnyJson => (JSON, Some(object())),
         Success::Html => ("text/html", Some(RefOr::T(text()))),
         Success::Octets => (super::download::OCTETS, Some(RefOr::T(text()))),
+        Success::Sealed => (super::answer::AGE, Some(RefOr::T(text()))),
     };
     let success = ContentBuilder::new().schema(content.1).build();
     let mut done = ResponseBuilder::new().description("Done.").content(content.0, success);
@@ -182,7 +183,17 @@ fn responses(endpoint: &Endpoint) -> utoipa::openapi::Responses {
         let replayed = words(["true"]).build();
         done = header(done, "Idempotent-Replayed", "It was done before, and not again.", replayed);
     }
+    let is_sealed = matches!(endpoint.success, Success::Sealed);
+    let tagged = |response| header(response, "ETag", "The tag of what is in it.", text());
+    if is_sealed {
+        done = tagged(done);
+    }
     let mut all = ResponsesBuilder::new().response("200", with_request_id(done));
+    if is_sealed {
+        let same =
+            tagged(ResponseBuilder::new().description("`If-None-Match` names what is in it."));
+        all = all.response("304", with_request_id(same));
+    }
     for (status, codes) in errors(endpoint) {
         // A health check that fails answers with the shape of one that does not.
         let (name, what) = match &endpoint.success {
@@ -326,6 +337,21 @@ fn describe(parameter: Parameter) -> ParameterBuilder {
                 text().min_length(Some(1)).pattern(Some(tags)).examples([json!("\"3\"")]),
             )
         }
+        Parameter::Workload => (
+            "workload",
+            "The name of a workload that the host declares.",
+            text().min_length(Some(1)),
+        ),
+        Parameter::Wait => (
+            "wait",
+            "Wait so many seconds for something else than what `If-None-Match` names.",
+            number(0, Some(super::workloads::MOST_WAIT)),
+        ),
+        Parameter::IfNoneMatch => (
+            "If-None-Match",
+            "The `ETag` of a bundle that the client has; 304 if there is nothing else.",
+            text().min_length(Some(1)).pattern(Some(r"^[!-~]([ -~]*[!-~])?$")),
+        ),
         Parameter::IdempotencyKey => (
             "Idempotency-Key",
             "Up to 200 characters. The same request again, within 24 hours, gets the same answer with `Idempotent-Replayed: true` and does nothing.",

@@ -206,13 +206,13 @@ pub(super) async fn list(call: Call<Read, NoBody>) -> Result<Answer, ApiError> {
     let page = call.query.page()?;
     let Call { state, permit, .. } = call;
     let key = (permit.environment()?.id(), page);
-    let revision = state.vault.revision(key.0);
+    let revision = (state.vault.revision(key.0), state.declared.revision());
     if let Some(kept) = state.lists.get(&key, revision) {
         return Ok(kept);
     }
     let answer = actix_web::web::block(move || {
         let listed = state.vault.list_secrets(&permit, &key.1)?;
-        let secrets = listed.into_iter().map(Into::into).collect();
+        let secrets = listed.into_iter().map(|info| state.secret_item(info)).collect();
         let answer = Answer::json(&SecretsAnswer { secrets });
         state.lists.put(key, revision, &answer);
         Ok::<_, ApiError>(answer)
@@ -226,12 +226,13 @@ pub(super) async fn create(call: Call<Write, CreateSecret>) -> Result<Answer, Ap
     let value = new_value(value, generate)
         .ok_or_else(|| ApiError::invalid("value is required").field("value"))?;
     let new = NewSecret { key, value, description, never_reveal };
-    let secret = call.state.vault.create_secret(&call.permit, new).await?.into();
+    let secret = call.state.secret_item(call.state.vault.create_secret(&call.permit, new).await?);
     Ok(Answer::json(&SecretAnswer { secret }))
 }
 
 pub(super) async fn read(call: Call<Read, NoBody>) -> Result<Answer, ApiError> {
-    let secret = call.state.vault.read_secret(&call.permit, call.id()).await?.into();
+    let secret =
+        call.state.secret_item(call.state.vault.read_secret(&call.permit, call.id()).await?);
     Ok(Answer::json(&SecretAnswer { secret }))
 }
 
@@ -247,7 +248,8 @@ pub(super) async fn update(call: Call<Write, PatchSecret>) -> Result<Answer, Api
     let PatchSecret { value, generate, description, never_reveal } = call.body;
     let value = new_value(value, generate);
     let patch = SecretPatch { value, description, never_reveal, expected };
-    let secret = call.state.vault.update_secret(&call.permit, &id, patch).await?.into();
+    let secret =
+        call.state.secret_item(call.state.vault.update_secret(&call.permit, &id, patch).await?);
     Ok(Answer::json(&SecretAnswer { secret }))
 }
 
@@ -268,6 +270,8 @@ pub(super) async fn activate(call: Call<Write, NoBody>) -> Result<Answer, ApiErr
     // One spelling: "01" and "+1" name nothing.
     let number = text.parse().ok().filter(|number: &u32| number.to_string() == text);
     let number = number.and_then(Version::new);
-    let secret = call.state.vault.activate_version(&call.permit, call.id(), number).await?.into();
+    let secret = call
+        .state
+        .secret_item(call.state.vault.activate_version(&call.permit, call.id(), number).await?);
     Ok(Answer::json(&SecretAnswer { secret }))
 }

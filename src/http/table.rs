@@ -91,6 +91,9 @@ pub(super) enum Parameter {
     AuditLimit,
     AuditOffset,
     AuditBeforeSeq,
+    Workload,
+    Wait,
+    IfNoneMatch,
     ExportAfterSeq,
     ExportLimit,
 }
@@ -104,6 +107,8 @@ pub(super) enum Success {
     Html,
     /// Bytes that are no text.
     Octets,
+    /// An age file, or 304.
+    Sealed,
 }
 
 /// One row of the table.
@@ -207,6 +212,11 @@ impl Endpoint {
 
     pub fn octets(mut self) -> Self {
         self.success = Success::Octets;
+        self
+    }
+
+    pub fn sealed(mut self) -> Self {
+        self.success = Success::Sealed;
         self
     }
 

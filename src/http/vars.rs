@@ -90,20 +90,21 @@ impl RequestBody for PatchVar {
 pub(super) async fn list(call: Call<Read, NoBody>) -> Result<Answer, ApiError> {
     let page = call.query.page()?;
     let Call { state, permit, .. } = call;
-    let listed = actix_web::web::block(move || state.vault.list_vars(&permit, &page)).await??;
-    let vars = listed.into_iter().map(Into::into).collect();
+    let by = state.clone();
+    let listed = actix_web::web::block(move || by.vault.list_vars(&permit, &page)).await??;
+    let vars = listed.into_iter().map(|info| state.var_item(info)).collect();
     Ok(Answer::json(&VarsAnswer { vars }))
 }
 
 pub(super) async fn create(call: Call<Write, CreateVar>) -> Result<Answer, ApiError> {
     let CreateVar { key, value, description } = call.body;
     let new = NewVar { key, value, description };
-    let var = call.state.vault.create_var(&call.permit, new).await?.into();
+    let var = call.state.var_item(call.state.vault.create_var(&call.permit, new).await?);
     Ok(Answer::json(&VarAnswer { var }))
 }
 
 pub(super) async fn read(call: Call<Read, NoBody>) -> Result<Answer, ApiError> {
-    let var = call.state.vault.read_var(&call.permit, call.id()).await?.into();
+    let var = call.state.var_item(call.state.vault.read_var(&call.permit, call.id()).await?);
     Ok(Answer::json(&VarAnswer { var }))
 }
 
@@ -112,7 +113,7 @@ pub(super) async fn update(call: Call<Write, PatchVar>) -> Result<Answer, ApiErr
     let id = call.id().to_owned();
     let PatchVar { value, description } = call.body;
     let patch = VarPatch { value, description, expected };
-    let var = call.state.vault.update_var(&call.permit, &id, patch).await?.into();
+    let var = call.state.var_item(call.state.vault.update_var(&call.permit, &id, patch).await?);
     Ok(Answer::json(&VarAnswer { var }))
 }
 

@@ -6,6 +6,7 @@ use utoipa::ToSchema;
 use utoipa::openapi::ObjectBuilder;
 
 use crate::audit::{Action, ResourceType, Row, Verification};
+use crate::delivery::Uses;
 use crate::domain::{
     EnvironmentId, EnvironmentInfo, EnvironmentName, KeyName, SecretId, SecretInfo,
     ServiceAccountId, Settings, Timestamp, TokenId, UserId, UserLabel, VarId, VarInfo, Version,
@@ -81,17 +82,36 @@ pub(super) struct SecretItem {
     use_: Use,
 }
 
-/// Who uses a secret or var. Nothing can, before workloads are declared.
+/// Who uses a secret or var: those who would get it, by what the host declares.
 #[derive(Debug, Default, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Use {
+    /// The templates that name it, by their paths.
     used_by_config_files: Vec<String>,
+    /// Workloads, by their names, and files, by their paths.
     used_by_services: Vec<String>,
+    /// How many of the latter there are.
     usage_count: u32,
 }
 
-impl From<SecretInfo> for SecretItem {
-    fn from(info: SecretInfo) -> Self {
+impl Use {
+    pub fn is_any(&self) -> bool {
+        self.usage_count > 0
+    }
+}
+
+impl From<Uses> for Use {
+    fn from(Uses { services, config_files }: Uses) -> Self {
+        Self {
+            used_by_config_files: config_files,
+            usage_count: u32::try_from(services.len()).unwrap_or(u32::MAX),
+            used_by_services: services,
+        }
+    }
+}
+
+impl SecretItem {
+    pub fn new(info: SecretInfo, use_: Use) -> Self {
         Self {
             id: info.id,
             key: info.key,
@@ -100,7 +120,7 @@ impl From<SecretInfo> for SecretItem {
             version: info.version,
             created_at: info.created_at,
             updated_at: info.updated_at,
-            use_: Use::default(),
+            use_,
         }
     }
 }
@@ -128,8 +148,8 @@ pub(super) struct VarItem {
     use_: Use,
 }
 
-impl From<VarInfo> for VarItem {
-    fn from(info: VarInfo) -> Self {
+impl VarItem {
+    pub fn new(info: VarInfo, use_: Use) -> Self {
         Self {
             id: info.id,
             key: info.key,
@@ -138,7 +158,7 @@ impl From<VarInfo> for VarItem {
             version: info.version,
             created_at: info.created_at,
             updated_at: info.updated_at,
-            use_: Use::default(),
+            use_,
         }
     }
 }

@@ -61,6 +61,8 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, RwLock};
 
+use tokio::sync::watch as channel;
+
 use crate::audit::{Chain, Draft};
 use crate::domain::EnvironmentId;
 
@@ -280,6 +282,11 @@ impl Store {
         self.revisions.of(environment)
     }
 
+    /// Marks itself changed when an environment has changed; see [`Store::revision`].
+    pub fn changes(&self) -> channel::Receiver<()> {
+        self.revisions.changed.subscribe()
+    }
+
     /// Whether a write would be taken now, and if not, why.
     pub fn writable(&self) -> Result<(), Unavailable> {
         self.writer.writable()
@@ -327,18 +334,28 @@ pub enum Unavailable {
 
 /// A change counter for each environment.
 #[derive(Debug, Default)]
-struct Revisions(RwLock<HashMap<EnvironmentId, u64>>);
+struct Revisions {
+    of: RwLock<HashMap<EnvironmentId, u64>>,
+    /// Tells whoever waits that one of them has changed.
+    changed: channel::Sender<()>,
+}
 
 impl Revisions {
     fn of(&self, environment: EnvironmentId) -> u64 {
-        let map = self.0.read().expect("no holder of this lock can panic");
+        let map = self.of.read().expect("no holder of this lock can panic");
         map.get(&environment).copied().unwrap_or(0)
     }
 
     fn bump(&self, environments: impl Iterator<Item = EnvironmentId>) {
-        let mut map = self.0.write().expect("no holder of this lock can panic");
+        let mut environments = environments.peekable();
+        if environments.peek().is_none() {
+            return;
+        }
+        let mut map = self.of.write().expect("no holder of this lock can panic");
         for environment in environments {
             *map.entry(environment).or_insert(0) += 1;
         }
+        drop(map);
+        self.changed.send_replace(());
     }
 }

@@ -20,7 +20,8 @@
 //! key is wrapped and not a second time around the value, so that latching a
 //! secret rewraps 32 bytes for each version and leaves nothing sealed the old way.
 //!
-//! Must never: give plaintext to anyone but [`reveal`]'s ticket holder. `open`
+//! Must never: give plaintext to anyone but the ticket holders of [`reveal`] and
+//! [`deliver`]. `open`
 //! is private; re-sealing goes from ciphertext to ciphertext in here.
 
 use ring::aead::{Aad, NONCE_LEN, Nonce};
@@ -31,7 +32,7 @@ use crate::store::WrappedKey;
 
 use super::keyring::{KeyBytes, Keyring, Unopened, aead};
 use super::plaintext::{Plaintext, Revealed};
-use super::policy::Revealable;
+use super::policy::{Deliverable, Revealable};
 use super::{Error, Random};
 
 /// What a sealed value belongs to.
@@ -125,6 +126,22 @@ pub(super) fn reveal(keyring: &Keyring, ticket: Revealable) -> Result<Revealed, 
 /// Whether a ticket's value will open. Asked before the audit row says that it
 /// was shown; what was opened for that is erased here and now.
 pub(super) fn check(keyring: &Keyring, ticket: &Revealable) -> Result<(), Error> {
+    let (binding, sealed) = ticket.parts();
+    open(keyring, binding, sealed.clone())?;
+    Ok(())
+}
+
+/// The door to whoever the host has enrolled.
+pub(super) fn deliver(keyring: &Keyring, ticket: Deliverable) -> Result<Zeroizing<String>, Error> {
+    let (binding, sealed) = ticket.into_parts();
+    let key = fingerprint(keyring, &sealed);
+    let bytes = open(keyring, &binding, sealed)?;
+    let text = std::str::from_utf8(&bytes).map_err(|_| Error::Unreadable { key })?;
+    Ok(Zeroizing::new(text.to_owned()))
+}
+
+/// Likewise, as [`check`] does.
+pub(super) fn check_deliverable(keyring: &Keyring, ticket: &Deliverable) -> Result<(), Error> {
     let (binding, sealed) = ticket.parts();
     open(keyring, binding, sealed.clone())?;
     Ok(())

@@ -84,6 +84,11 @@ fn info(
 }
 
 impl Vault {
+    /// The name of an environment that is there and can be read.
+    pub fn environment_name(&self, id: EnvironmentId) -> Option<EnvironmentName> {
+        environment_row(&*self.store, id).ok().map(|row| row.name)
+    }
+
     /// The environments in the caller's scope, by name in byte order. May
     /// block on the disk.
     pub fn list_environments(&self, permit: &Permit<Read>) -> Result<Vec<EnvironmentInfo>, Error> {

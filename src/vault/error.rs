@@ -63,6 +63,15 @@ pub enum Error {
     /// A stored row is damaged.
     #[error("a stored row is damaged")]
     Damaged(ResourceType),
+    /// Values that somebody is to get do not open, or are damaged.
+    #[error("{} values do not open", keys.len())]
+    Undeliverable {
+        /// Their keys.
+        keys: Vec<String>,
+    },
+    /// What somebody is to get is too much for one bundle.
+    #[error("the bundle is too large")]
+    BundleTooLarge,
     /// No write is taken just now.
     #[error("{0}")]
     Unavailable(#[from] Unavailable),

@@ -16,6 +16,7 @@ mod audit_log;
 pub mod backup;
 mod backup_key;
 mod cipher;
+mod deliver;
 mod doctor;
 mod environments;
 mod error;
@@ -26,6 +27,7 @@ mod plaintext;
 mod policy;
 mod random;
 mod receipts;
+mod recipients;
 mod retention;
 mod rewrap;
 mod rotation;
@@ -40,6 +42,7 @@ mod versions;
 
 pub use audit_log::{AuditPage, AuditQuery, ExportedRow};
 pub use backup_key::BackupKey;
+pub use deliver::{Bundle, BundleError, Enrolment, SealedBundle, ToRecipients, name_digest};
 pub use doctor::{
     Examined, examine_stopped, examine_unlocked, record_compaction, repair, repair_index,
 };
@@ -52,6 +55,9 @@ pub use plaintext::{Plaintext, Revealed};
 pub use policy::{Administer, Caller, InScope, Level, Own, Permit, Read, Reveal, Target, Write};
 pub use random::Random;
 pub use receipts::{HasOutcome, Known, Outcome, Receipt, Render};
+pub use recipients::{
+    BadRecipient, Identities, Recipient, Unopened as UnopenedSeal, generate_identity,
+};
 pub use retention::PruneError;
 pub use rotation::{KeyInfo, KeyStatus, RotationBegun, RotationInfo};
 pub use secrets::{NewSecret, SecretPatch};
@@ -70,7 +76,7 @@ pub use crate::store::Unavailable;
 
 use std::sync::Arc;
 
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 
 use crate::audit::{Action, AuditKey, Draft};
 use crate::domain::{Clock, EnvironmentId, Origin, Principal, Timestamp};
@@ -147,6 +153,11 @@ impl Vault {
     /// See [`Store::revision`].
     pub fn revision(&self, environment: EnvironmentId) -> u64 {
         self.store.revision(environment)
+    }
+
+    /// See [`Store::changes`].
+    pub fn changes(&self) -> watch::Receiver<()> {
+        self.store.changes()
     }
 
     /// Writes an audit row about something that was refused.

@@ -1,15 +1,16 @@
 //! Who may do what: checks that return tickets.
 //!
 //! Owns: every yes and no about roles, scopes and reveal. Only this file can
-//! build a [`Permit`], an [`InScope`] or a [`Revealable`], and each is needed
+//! build a [`Permit`], an [`InScope`], a [`Revealable`] or a [`Deliverable`], and each is needed
 //! by the step that it allows; a forgotten check does not compile.
 //! Must never: decide from anything but the principal and the rows it is given.
 
 use std::marker::PhantomData;
 
-use crate::audit::{Action, Draft};
+use crate::audit::{Action, Draft, ResourceType};
 use crate::domain::{
-    EnvironmentId, EnvironmentName, Origin, Principal, RevealMode, Role, Scope, Settings, Timestamp,
+    EnvironmentId, EnvironmentName, KeyName, Origin, Principal, RevealMode, Role, Scope, Settings,
+    Timestamp,
 };
 use crate::store::EnvironmentRow;
 
@@ -243,6 +244,49 @@ impl RevealGrant {
     /// gives a ticket that opens nothing.
     pub fn on(self, sealed: SealedValue) -> Revealable {
         Revealable { binding: self.0, sealed }
+    }
+}
+
+/// A sealed value that may go to whoever the host has enrolled for its key,
+/// revealable or not. It is made for the value that it holds.
+pub struct Deliverable {
+    binding: Binding,
+    sealed: SealedValue,
+}
+
+impl Deliverable {
+    /// For the cipher, to look whether it would open.
+    pub(super) fn parts(&self) -> (&Binding, &SealedValue) {
+        (&self.binding, &self.sealed)
+    }
+
+    /// For the cipher's door.
+    pub(super) fn into_parts(self) -> (Binding, SealedValue) {
+        (self.binding, self.sealed)
+    }
+}
+
+/// Whether the value of this binding goes to an enrolment, which says what keys
+/// it takes. Neither the secret's mode nor the environment's switch counts: they
+/// are about people.
+pub(super) fn may_deliver(
+    enrolled: impl Fn(&KeyName) -> bool,
+    binding: Binding,
+) -> Result<DeliveryGrant, Error> {
+    if enrolled(&binding.key) {
+        Ok(DeliveryGrant(binding))
+    } else {
+        Err(Error::NotFound(ResourceType::Secret))
+    }
+}
+
+/// The yes of [`may_deliver`], to the binding that it was asked about.
+pub(super) struct DeliveryGrant(Binding);
+
+impl DeliveryGrant {
+    /// The ticket, once the sealed value was read.
+    pub fn on(self, sealed: SealedValue) -> Deliverable {
+        Deliverable { binding: self.0, sealed }
     }
 }
 

@@ -11,6 +11,8 @@
 //! batch of the change it is about, so there is never one without the other.
 //! Must never: keep an answer that holds a credential or a secret's value.
 
+use std::sync::Arc;
+
 use crate::domain::{
     EnvironmentId, EnvironmentInfo, SecretInfo, ServiceAccountInfo, Settings, Timestamp, TokenInfo,
     UserInfo, VarInfo,
@@ -106,7 +108,21 @@ impl HasOutcome for TokenInfo {
 
 /// Makes an answer's bytes of what a change gave back; none for an answer that
 /// is not kept.
-pub type Render = fn(Outcome<'_>) -> Vec<u8>;
+#[derive(Clone)]
+pub struct Render(Arc<dyn Fn(Outcome<'_>) -> Vec<u8> + Send + Sync>);
+
+impl Render {
+    /// By this function.
+    pub fn new(render: impl Fn(Outcome<'_>) -> Vec<u8> + Send + Sync + 'static) -> Self {
+        Self(Arc::new(render))
+    }
+}
+
+impl std::fmt::Debug for Render {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Render(..)")
+    }
+}
 
 /// A request that wants to be done once.
 #[derive(Debug, Clone)]
@@ -135,7 +151,7 @@ impl Receipt {
         // One that has outlived its time may be longer than what replaces it.
         remove(tx, self.key)?;
         let environment = outcome.environment();
-        let answer = (self.render)(outcome);
+        let answer = (self.render.0)(outcome);
         let mut chunks = 0;
         for piece in answer.chunks(CHUNK_BYTES) {
             tx.put::<ReceiptChunks>(&(self.key, chunks), &Bytes(piece.to_vec()));

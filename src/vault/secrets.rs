@@ -4,7 +4,8 @@ use serde_json::json;
 
 use crate::audit::{Action, Draft, ResourceType};
 use crate::domain::{
-    Description, KeyName, RevealMode, SecretId, SecretInfo, SecretKind, Timestamp, Version,
+    Description, EnvironmentId, KeyName, RevealMode, SecretId, SecretInfo, SecretKind, Timestamp,
+    Version,
 };
 use crate::store::{
     EnvironmentRow, ReadError, SecretPlace, SecretPlaces, SecretRow, Secrets, Tx, Versions, View,
@@ -82,6 +83,11 @@ pub(super) fn check_expected(expected: Option<&[u32]>, current: Version) -> Resu
 }
 
 impl Vault {
+    /// Whether there is a secret of this key. For who may read the environment.
+    pub fn has_secret(&self, environment: EnvironmentId, key: &KeyName) -> bool {
+        self.store.has::<Secrets>(&(environment, key.clone())).unwrap_or(false)
+    }
+
     /// Creates a secret in the environment of the permit.
     pub async fn create_secret(
         &self,

@@ -77,6 +77,17 @@ fn info(view: &impl View, place: &VarPlace, row: VarRow) -> Result<Option<VarInf
     }))
 }
 
+/// The value that a row names, read in the writer, where nothing changes between
+/// the row and its pieces.
+pub(super) fn value_of(view: &impl View, row: &VarRow) -> Result<String, Error> {
+    let mut value = Vec::new();
+    for chunk in 0..row.chunks {
+        let piece = view.get::<VarChunks>(&(row.id, row.version, chunk)).map_err(damaged)?;
+        value.extend(piece.ok_or(Error::Damaged(ResourceType::Var))?.0);
+    }
+    String::from_utf8(value).map_err(|_| Error::Damaged(ResourceType::Var))
+}
+
 /// Whether the value that a row names is there, and is one.
 pub(super) fn value_is_whole(view: &impl View, row: &VarRow) -> Result<bool, ReadError> {
     let mut value = Vec::new();

@@ -5,9 +5,11 @@
 //! server but the one that was named, or into a log.
 //! Called by: the commands that ask a running server.
 
+mod bundle;
 mod place;
 mod problem;
 
+pub(super) use bundle::{Fetched, NotFetched};
 pub(super) use place::{ClientArguments, PlaceArguments, reachable};
 pub(super) use problem::not_coffer;
 

@@ -4,8 +4,10 @@ use crate::audit::Action;
 
 use super::super::error::Code;
 use super::super::table::{Endpoint, Parameter, TargetKind};
-use super::super::{about, environments, secrets, settings, vars, wire};
+use super::super::{about, environments, secrets, settings, vars, wire, workloads};
 use super::{CONFLICT, delete, get, needs, patch, post};
+
+const BUNDLE: &[Parameter] = &[Parameter::Workload, Parameter::Wait, Parameter::IfNoneMatch];
 
 pub(super) fn endpoints() -> Vec<Endpoint> {
     use Action as A;
@@ -188,5 +190,25 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             .answers::<wire::Done>()
             .takes(CONDITION)
             .fails(CONFLICT),
+        Endpoint::new(
+            get(),
+            "/api/environments/{environment}/workloads",
+            needs(A::WorkloadList, Environment),
+            "List the workloads that the host declares for an environment",
+            workloads::list,
+        )
+        .answers::<workloads::WorkloadsAnswer>(),
+        // No HEAD: it would leave the row of a delivery that nobody has.
+        Endpoint::new(
+            get(),
+            "/api/environments/{environment}/bundle",
+            needs(A::WorkloadDeliver, Environment),
+            "Fetch what a workload gets, sealed to it",
+            workloads::bundle,
+        )
+        .sealed()
+        .takes(BUNDLE)
+        .without_head()
+        .fails(&[Code::Conflict, Code::SecretUnreadable]),
     ]
 }

@@ -15,10 +15,11 @@ use crate::domain::{Origin, Principal, Timestamp};
 use crate::store::{CommitError, Frozen, Tx, is_backed_up, write_private};
 
 use super::super::backup_key::BackupKey;
+use super::super::recipients;
 use super::super::{Administer, Error, Permit, Random, Unavailable, Unlocked, Vault};
 use super::rows::{RowsWriter, Summary};
 use super::seal::SealWriter;
-use super::{BackupError, Recipient, recipients};
+use super::{BackupError, Recipient};
 
 /// The file in the data directory that tells of the last backup.
 pub const LAST_BACKUP: &str = "last-backup";

@@ -4,6 +4,7 @@ use std::io;
 
 use crate::store::{FrozenError, LoadError, ReadError};
 
+use super::super::recipients::Unopened;
 use super::super::{Error, Fingerprint, UnlockError};
 
 /// Why a backup was not made, not opened, or not restored.
@@ -69,6 +70,17 @@ impl BackupError {
         match self {
             Self::Io(error) => error,
             other => io::Error::other(other),
+        }
+    }
+}
+
+impl From<Unopened> for BackupError {
+    fn from(error: Unopened) -> Self {
+        match error {
+            Unopened::NoIdentityFits => Self::NoIdentityFits,
+            Unopened::OtherForm => Self::OtherForm,
+            Unopened::Damaged => Self::Damaged { what: "its age header does not hold" },
+            Unopened::Io(cause) => cause.into(),
         }
     }
 }

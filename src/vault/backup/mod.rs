@@ -21,13 +21,12 @@ mod create;
 mod error;
 mod examine;
 mod read;
-mod recipients;
 mod rows;
 mod seal;
 
+pub use super::recipients::{BadRecipient, Identities, Recipient};
 pub use create::{Backup, LAST_BACKUP, Pieces, back_up_stopped, note_last_backup};
 pub use error::BackupError;
 pub use examine::Examined;
 pub use read::{Opening, Restored, read_backup, reseal, restore, verify, wanted_root_key};
-pub use recipients::{BadRecipient, Identities, Recipient};
 pub use rows::{Summary, WrappingKeyInfo};

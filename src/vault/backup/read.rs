@@ -13,11 +13,11 @@ use crate::audit::{Action, Draft};
 use crate::domain::{Origin, Principal, Timestamp};
 use crate::store::{CommitError, Loading, MemoryRows, Options, is_backed_up};
 
+use super::super::recipients::{self, Identities, Recipient};
 use super::super::unlock::unlock;
 use super::super::{Error, Fingerprint, RootKey, RootKeys};
 use super::BackupError;
 use super::examine::{Examined, examine};
-use super::recipients::{self, Identities, Recipient};
 use super::rows::{self, Summary};
 use super::seal::{self, SealReader};
 

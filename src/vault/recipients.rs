@@ -1,20 +1,20 @@
 //! The seal to age recipients: an ordinary age file (age-encryption.org/v1), so
-//! that the public `age` program opens it, too.
+//! that the public `age` program opens it, too. Backups and bundles use it.
 //!
 //! Recipients are X25519 (`age1…`) and `ssh-ed25519` keys. No RSA: the crate
 //! behind it has a timing leak (RUSTSEC-2023-0071), and nobody needs it here. No
 //! passphrases: a key has more entropy than any of them.
 //!
-//! Must never: be given a recipient by a request. Whoever names one can read the
-//! vars and the audit log of every environment.
+//! Must never: be given a recipient by a request. Whoever names one can read what
+//! is sealed to it.
 
 use std::fmt;
-use std::io::{BufRead, Write};
+use std::io::{self, BufRead, Write};
 
+use age::secrecy::ExposeSecret;
 use age::stream::{StreamReader, StreamWriter};
 use age::{DecryptError, Decryptor, Encryptor, IdentityFile, ssh, x25519};
-
-use super::BackupError;
+use zeroize::Zeroizing;
 
 /// Why a text is no recipient, or a file holds no identity. It does not repeat
 /// the text.
@@ -22,7 +22,7 @@ use super::BackupError;
 #[error("{0}")]
 pub struct BadRecipient(&'static str);
 
-/// Whom a backup is sealed to.
+/// Whom something is sealed to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Recipient(String);
 
@@ -59,20 +59,17 @@ impl Recipient {
 }
 
 /// Seals what is written into it, for each of the recipients.
-pub(super) fn seal<W: Write>(
-    out: W,
-    recipients: &[Recipient],
-) -> Result<StreamWriter<W>, BackupError> {
+pub(super) fn seal<W: Write>(out: W, recipients: &[Recipient]) -> io::Result<StreamWriter<W>> {
     let keys: Vec<_> = recipients
         .iter()
         .map(|recipient| Recipient::key(&recipient.0).expect("it was parsed before"))
         .collect();
     let encryptor = Encryptor::with_recipients(keys.iter().map(|key| &**key as _))
-        .map_err(|error| BackupError::from(std::io::Error::other(error.to_string())))?;
-    Ok(encryptor.wrap_output(out)?)
+        .map_err(|error| io::Error::other(error.to_string()))?;
+    encryptor.wrap_output(out)
 }
 
-/// What opens a file that is sealed to recipients.
+/// What opens what is sealed to recipients.
 pub struct Identities(Vec<Box<dyn age::Identity + Send + Sync>>);
 
 impl fmt::Debug for Identities {
@@ -93,7 +90,7 @@ impl Identities {
                     Ok(Self(vec![Box::new(key)]))
                 }
                 Ok(ssh::Identity::Encrypted(_)) => Err(BadRecipient(
-                    "the key is protected by a passphrase; open the backup with: age -d -i KEY FILE > rows, or give the key without its passphrase",
+                    "the key is protected by a passphrase; open it with the program age, or give the key without its passphrase",
                 )),
                 _ => Err(BadRecipient("the file holds no ssh-ed25519 private key")),
             };
@@ -106,6 +103,30 @@ impl Identities {
     }
 }
 
+/// Why an age file does not open.
+#[derive(Debug, thiserror::Error)]
+pub enum Unopened {
+    /// None of the identities is one that it was sealed to.
+    #[error("none of the identities opens it")]
+    NoIdentityFits,
+    /// It is no age file, or of another version.
+    #[error("it is no age file that this version reads")]
+    OtherForm,
+    /// Its header was changed.
+    #[error("its age header does not hold")]
+    Damaged,
+    /// It could not be read.
+    #[error("{0}")]
+    Io(#[from] io::Error),
+}
+
+/// A new age identity, as the text of its file, and whom it is the identity of.
+pub fn generate_identity() -> (Zeroizing<String>, Recipient) {
+    let identity = x25519::Identity::generate();
+    let recipient = Recipient(identity.to_public().to_string());
+    (Zeroizing::new(identity.to_string().expose_secret().to_owned()), recipient)
+}
+
 /// What the first bytes of an age file are.
 pub(super) const MAGIC: &[u8] = b"age-encryption.org/";
 
@@ -113,14 +134,14 @@ pub(super) const MAGIC: &[u8] = b"age-encryption.org/";
 pub(super) fn open<R: BufRead>(
     input: R,
     identities: &Identities,
-) -> Result<StreamReader<R>, BackupError> {
+) -> Result<StreamReader<R>, Unopened> {
     let wrong = |error| match error {
         DecryptError::Io(cause) => cause.into(),
         DecryptError::NoMatchingKeys
         | DecryptError::DecryptionFailed
-        | DecryptError::KeyDecryptionFailed => BackupError::NoIdentityFits,
-        DecryptError::UnknownFormat => BackupError::OtherForm,
-        _ => BackupError::Damaged { what: "its age header does not hold" },
+        | DecryptError::KeyDecryptionFailed => Unopened::NoIdentityFits,
+        DecryptError::UnknownFormat => Unopened::OtherForm,
+        _ => Unopened::Damaged,
     };
     let decryptor = Decryptor::new_buffered(input).map_err(wrong)?;
     decryptor.decrypt(identities.0.iter().map(|identity| &**identity as _)).map_err(wrong)

@@ -1,0 +1,91 @@
+//! Fetching a bundle.
+//!
+//! Must never: take a refusal for a server that cannot be reached; a workload
+//! that was struck off the list must not go on with what it had.
+
+use std::time::Duration;
+
+use ureq::http::{Method, Request, StatusCode, header};
+
+use super::{Client, problem};
+use crate::cli::failure::Failure;
+
+/// Longest bundle, and what sealing adds.
+const LARGEST_BUNDLE_BYTES: u64 = 80 << 20;
+
+/// What came of asking.
+pub(in crate::cli) enum Fetched {
+    /// A bundle, sealed, and its tag.
+    New {
+        /// The age file.
+        sealed: Vec<u8>,
+        /// For asking again.
+        tag: Option<String>,
+    },
+    /// The same as the tag names.
+    Same,
+}
+
+/// Why there is none.
+pub(in crate::cli) enum NotFetched {
+    /// Nobody answered, or somebody in between who cannot reach the server.
+    Unreachable(Failure),
+    /// The server said no.
+    Refused(Failure),
+}
+
+impl Client {
+    /// Asks for a workload's bundle; with a tag, for another one than that, and
+    /// waits for it for so many seconds.
+    pub fn bundle(
+        &self,
+        (environment, workload): (&str, &str),
+        known: Option<&str>,
+        wait: u64,
+    ) -> Result<Fetched, NotFetched> {
+        let lost = |error| NotFetched::Unreachable(problem::no_answer(&self.place, false, &error));
+        let path =
+            format!("/api/environments/{environment}/bundle?workload={workload}&wait={wait}");
+        let mut request = Request::builder()
+            .method(Method::GET)
+            .uri(format!("{}{path}", self.place.base()))
+            .header(header::AUTHORIZATION, self.authorization())
+            .header(header::ACCEPT, "application/age-encryption, application/json");
+        if let Some(tag) = known {
+            request = request.header(header::IF_NONE_MATCH, tag);
+        }
+        let request = request.body(()).map_err(|error| lost(error.into()))?;
+        let patience = Duration::from_secs(wait + 30);
+        let request =
+            self.agent.configure_request(request).timeout_recv_response(Some(patience)).build();
+        let mut response = self.agent.run(request).map_err(lost)?;
+        if response.status() == StatusCode::NOT_MODIFIED {
+            return Ok(Fetched::Same);
+        }
+        let body = response.body_mut().with_config().limit(LARGEST_BUNDLE_BYTES).read_to_vec();
+        let sealed = body.map_err(lost)?;
+        let header = |name| response.headers().get(name).and_then(|value| value.to_str().ok());
+        match response.status() {
+            StatusCode::OK
+                if header(header::CONTENT_TYPE) == Some("application/age-encryption") =>
+            {
+                let tag = header(header::ETAG).map(str::to_owned);
+                Ok(Fetched::New { sealed, tag })
+            }
+            StatusCode::BAD_GATEWAY
+            | StatusCode::SERVICE_UNAVAILABLE
+            | StatusCode::GATEWAY_TIMEOUT => {
+                Err(NotFetched::Unreachable(problem::refusal(&self.place, &response, &sealed)))
+            }
+            StatusCode::OK => {
+                Err(NotFetched::Refused(problem::not_coffer("it is of another type")))
+            }
+            _ => Err(NotFetched::Refused(problem::refusal(&self.place, &response, &sealed))),
+        }
+    }
+
+    /// Which server it is; bundles of different ones are kept apart by this.
+    pub fn server(&self) -> &str {
+        self.place.base()
+    }
+}

@@ -1,0 +1,155 @@
+//! Who gets values: from `config.toml` and the data directory to a catalogue,
+//! at the start and whenever the operator sends SIGHUP.
+//!
+//! ```text
+//! <data dir>/local-workload.toml   [[workload]] name = "local", made by the first start
+//! <data dir>/local-identity        its age identity, 0600
+//! ```
+//!
+//! The only place that makes enrolments. Must never: make one of anything but
+//! files of this host; leave the catalogue half replaced.
+
+use std::convert::Infallible;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use serde_json::json;
+
+use crate::audit::Action;
+use crate::config::{self, Config, ConfigError, Workload};
+use crate::delivery::Catalogue;
+use crate::domain::EnvironmentName;
+use crate::http::State;
+use crate::store;
+use crate::vault::{BadRecipient, Enrolment, Recipient, ToRecipients, generate_identity};
+
+/// The workload that works at once.
+pub(super) const LOCAL: &str = "local";
+const LOCAL_WORKLOAD: &str = "local-workload.toml";
+const LOCAL_IDENTITY: &str = "local-identity";
+
+/// Why a declaration cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum DeclareError {
+    /// The configuration as a whole.
+    #[error("{0}")]
+    Config(#[from] ConfigError),
+    /// A recipient is none.
+    #[error("[[workload]] {workload} recipients: {cause}.")]
+    Recipient {
+        /// Whose.
+        workload: String,
+        /// Why.
+        cause: BadRecipient,
+    },
+}
+
+/// The identity of the workload `local`, if this data directory has one.
+pub(super) fn local_identity(data_dir: &Path) -> PathBuf {
+    data_dir.join(LOCAL_IDENTITY)
+}
+
+/// Everything that is declared: what the configuration says, and the workload
+/// `local` of the data directory, unless the configuration has one of that name.
+pub(super) fn catalogue(config: &Config) -> Result<Catalogue, DeclareError> {
+    let mut workloads = config.workloads.clone();
+    let own = config::workloads_in(&config.server.data_dir.join(LOCAL_WORKLOAD))?;
+    let is_new = |one: &Workload| !config.workloads.iter().any(|other| other.name == one.name);
+    workloads.extend(own.into_iter().filter(is_new));
+    let enrolments = workloads.into_iter().map(enrol).collect::<Result<_, _>>()?;
+    Ok(Catalogue::new(enrolments))
+}
+
+fn enrol(workload: Workload) -> Result<Enrolment<ToRecipients>, DeclareError> {
+    let Workload { name, environments, recipients, keys } = workload;
+    let parsed: Result<Vec<_>, _> = recipients.iter().map(|text| Recipient::parse(text)).collect();
+    let recipients = parsed
+        .map_err(|cause| DeclareError::Recipient { workload: name.as_str().to_owned(), cause })?;
+    Ok(Enrolment::workload(name.as_str().to_owned(), environments, keys, recipients))
+}
+
+/// Enrols the workload `local` for environments. Only for a first start: what an
+/// earlier one has left that was cut off is replaced.
+pub(super) fn enrol_local(data_dir: &Path, environments: &[EnvironmentName]) -> io::Result<()> {
+    if environments.is_empty() {
+        return Ok(());
+    }
+    let (identity, recipient) = generate_identity();
+    let names: Vec<_> = environments.iter().map(|name| format!("\"{name}\"")).collect();
+    let declaration = format!(
+        "# Made by the first start, so that `coffer run` works at once on this machine: a\n\
+         # program that can read {LOCAL_IDENTITY} can use the values of these environments.\n\
+         # Remove both files (and send SIGHUP) to end that.\n\
+         [[workload]]\nname = \"{LOCAL}\"\nenvironments = [{}]\nrecipients = [\"{recipient}\"]",
+        names.join(", ")
+    );
+    store::write_private(&data_dir.join(LOCAL_IDENTITY), &identity)?;
+    store::write_private(&data_dir.join(LOCAL_WORKLOAD), &declaration)
+}
+
+/// Reads the configuration again, as the start read it.
+pub(super) type Reread = Box<dyn Fn() -> Result<Config, ConfigError> + Send + Sync>;
+
+/// On each SIGHUP, puts what is declared then in force. What cannot be read or is
+/// wrong leaves the old in force, and says why.
+pub(super) async fn keep_declaring(state: &State, reread: Option<(Hangups, Reread)>) -> Infallible {
+    let Some((mut hangups, reread)) = reread else { return std::future::pending().await };
+    let reread = Arc::new(reread);
+    loop {
+        hangups.next().await;
+        let again = Arc::clone(&reread);
+        let read = actix_web::web::block(move || {
+            again().map_err(Into::into).and_then(|config| catalogue(&config))
+        });
+        match read.await {
+            Ok(Ok(catalogue)) => declare(state, catalogue).await,
+            Ok(Err(error)) => log::error!("SIGHUP: what was declared stays in force: {error}"),
+            Err(error) => log::error!("SIGHUP: what was declared stays in force: {error}"),
+        }
+    }
+}
+
+async fn declare(state: &State, catalogue: Catalogue) {
+    let names: Vec<_> = catalogue.names().map(str::to_owned).collect();
+    if !state.declared.replace(catalogue) {
+        log::info!("SIGHUP: nothing else is declared; other settings need a restart");
+        return;
+    }
+    log::info!(
+        "SIGHUP: declared now: {}",
+        if names.is_empty() { "nothing".to_owned() } else { names.join(", ") }
+    );
+    let details =
+        json!({ "workloads": names.iter().take(50).collect::<Vec<_>>(), "count": names.len() });
+    if let Err(error) = state.vault.record_host(Action::ServerReload, &details).await {
+        log::error!("that something else is declared is not in the audit log: {error}");
+    }
+}
+
+/// SIGHUPs, from the moment on that this is made; nowhere else but on Unix are
+/// there any.
+pub(super) struct Hangups {
+    #[cfg(unix)]
+    signals: tokio::signal::unix::Signal,
+}
+
+impl Hangups {
+    pub fn listen() -> io::Result<Self> {
+        Ok(Self {
+            #[cfg(unix)]
+            signals: {
+                use tokio::signal::unix::{SignalKind, signal};
+                signal(SignalKind::hangup())?
+            },
+        })
+    }
+
+    async fn next(&mut self) {
+        #[cfg(unix)]
+        if self.signals.recv().await.is_some() {
+            return;
+        }
+        std::future::pending().await
+    }
+}
