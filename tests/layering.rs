@@ -136,6 +136,15 @@ fn every_crate_stays_in_its_rooms() {
     assert!(broken.is_empty(), "{broken:#?}");
 }
 
+/// What may get values is declared on the host, and read in one place.
+#[test]
+fn only_the_reader_of_the_configuration_enrols() {
+    for (file, code) in sources() {
+        let enrols = code.contains("Enrolment::workload(") || code.contains("Enrolment::file(");
+        assert!(!enrols || file == "cli/declare.rs", "src/{file} makes an enrolment");
+    }
+}
+
 #[test]
 fn the_law_speaks_of_the_rooms_that_exist() {
     let rooms: std::collections::BTreeSet<_> = sources()

@@ -6,6 +6,7 @@ mod harness;
 use std::collections::{BTreeMap, BTreeSet};
 
 use coffer::domain::{Role, Scope, Timestamp};
+use harness::workloads::{Workload, declare};
 use harness::{Client, Reply, Setup, TestApp, acts};
 use serde_json::{Value, json};
 
@@ -48,6 +49,8 @@ const VERIFICATION: &str = "/api/audit-logs/verification";
 const EXPORT: &str = "/api/audit-logs/export";
 const BACKUP: &str = "/api/admin/backup";
 const DOCTOR: &str = "/api/admin/doctor";
+const WORKLOADS: &str = "/api/environments/{environment}/workloads";
+const BUNDLE: &str = "/api/environments/{environment}/bundle";
 const LOGIN: &str = "/api/auth/login";
 const REGISTER: &str = "/api/auth/register";
 const LOGOUT: &str = "/api/auth/logout";
@@ -93,6 +96,8 @@ const TABLE: &[Line] = &[
     ("GET", VAR, "var.read", "UUU ++NN ++NN ++NN"),
     ("PATCH", VAR, "var.update", "UUU RRRR ++NN ++NN"),
     ("DELETE", VAR, "var.delete", "UUU RRRR ++NN ++NN"),
+    ("GET", WORKLOADS, "workload.list", "UUU ++SS ++SS ++SS"),
+    ("GET", BUNDLE, "workload.deliver", "UUU ++SS ++SS ++SS"),
     ("GET", AUDIT_LOGS, "audit.read", "UUU ++++ ++++ ++++"),
     ("GET", VERIFICATION, "audit.verify", "UUU RSSS RSSS +SSS"),
     ("GET", EXPORT, "audit.export", "UUU RSSS RSSS +SSS"),
@@ -197,6 +202,12 @@ impl World {
         Self { number, environment, secret, var, user, email, session, account, token, key }
     }
 
+    /// A workload of this environment.
+    fn declare(&self, app: &TestApp) {
+        let workload = Workload::new("w");
+        declare(app, vec![workload.declared(&[&format!("here-{}", self.number)], &["*"])]);
+    }
+
     /// What `{id}` stands for in a path.
     fn row(&self, path: &str) -> &str {
         match path {
@@ -243,6 +254,9 @@ impl World {
                 "environmentIds": [],
                 "ownerServiceAccountId": self.account,
             }),
+            ("GET" | "HEAD", BUNDLE) => {
+                return client.send(method, &format!("{at}?workload=w"), None);
+            }
             ("DELETE", ENVIRONMENT) => return client.delete(&format!("{at}?force=true")),
             _ => return client.send(method, &at, None),
         };
@@ -293,12 +307,14 @@ impl Bench {
         let elsewhere = app.admin().post(ENVIRONMENTS, &json!({ "name": "elsewhere" })).expect(200);
         let elsewhere = elsewhere["environment"]["id"].as_str().unwrap().to_owned();
         let world = World::new(&app.admin(), 0);
+        world.declare(&app);
         Self { app, expired, elsewhere, worlds: 0, world }
     }
 
     fn renew(&mut self) {
         self.worlds += 1;
         self.world = World::new(&self.app.admin(), self.worlds);
+        self.world.declare(&self.app);
     }
 
     /// The principal of a column.
@@ -407,7 +423,7 @@ fn check_audit(app: TestApp, expected: &BTreeMap<String, Expected>) {
         let error = match cell {
             'U' | 'C' => None,
             'R' if line.1 == REGISTER && *stranger => None,
-            '+' if line.0 == "GET" && ![VALUE, BACKUP].contains(&line.1) => None,
+            '+' if line.0 == "GET" && ![VALUE, BACKUP, BUNDLE].contains(&line.1) => None,
             '+' => Some(None),
             'R' => Some(Some("FORBIDDEN_ROLE")),
             // The caller reads "not found"; the log tells what it was.
@@ -445,7 +461,7 @@ fn head_answers_as_get_does_for_every_principal_but_never_on_a_value() {
                 // It would tell how long the value is, without an audit row.
                 _ if line.1 == VALUE => 405,
                 // It would leave the row of a backup that nobody has.
-                _ if line.1 == BACKUP => 405,
+                _ if [BACKUP, BUNDLE].contains(&line.1) => 405,
                 '+' => 200,
                 'U' => 401,
                 'N' => 404,

@@ -13,6 +13,7 @@ pub mod people;
 pub mod process;
 pub mod scripted;
 pub mod terminal;
+pub mod workloads;
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
