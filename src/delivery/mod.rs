@@ -99,6 +99,11 @@ impl Declared {
         })
     }
 
+    /// How many requests wait for a change.
+    pub fn watchers(&self) -> usize {
+        self.0.receiver_count()
+    }
+
     /// Marks itself changed when something else is declared.
     pub fn changes(&self) -> watch::Receiver<(u64, Arc<Catalogue>)> {
         self.0.subscribe()
