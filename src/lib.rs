@@ -14,6 +14,7 @@
 //!
 //! ```text
 //! domain <- config
+//! domain <- formats
 //! domain <- audit <- store <- vault <- access <- http <- cli
 //! ```
 //!
@@ -34,6 +35,7 @@ pub mod audit;
 pub mod cli;
 pub mod config;
 pub mod domain;
+pub mod formats;
 pub mod http;
 pub mod store;
 pub mod vault;
