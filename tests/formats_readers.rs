@@ -238,7 +238,8 @@ print(json.dumps(json.load(open(sys.argv[1], 'rb'))))";
         let Some(read) = python(script, batch.file().path()) else { return skip(NO_READERS) };
         batch.is("Python", &read);
     }
-    let script = "const y = require('js-yaml'), t = require('fs').readFileSync(process.argv[1], 'utf8');
+    let script =
+        "const y = require('js-yaml'), t = require('fs').readFileSync(process.argv[1], 'utf8');
         console.log(JSON.stringify(y.load(t)))";
     let batch = Batch::of(Format::Yaml);
     let Some(read) = node(script, batch.file().path()) else { return skip(NO_READERS) };
@@ -335,10 +336,14 @@ fn docker_asks_for(file: &Path) -> BTreeMap<String, String> {
             let mut stream = stream.unwrap();
             let Some((first, body)) = docker_request(&stream) else { continue };
             let create = first.contains("/containers/create");
-            let (status, answer) =
-                if create { ("201 Created", r#"{"Id":"x","Warnings":[]}"#) } else { ("200 OK", "OK") };
+            let (status, answer) = if create {
+                ("201 Created", r#"{"Id":"x","Warnings":[]}"#)
+            } else {
+                ("200 OK", "OK")
+            };
             // Nothing of an answer to HEAD but its head.
-            let (length, answer) = if first.starts_with("HEAD") { (0, "") } else { (answer.len(), answer) };
+            let (length, answer) =
+                if first.starts_with("HEAD") { (0, "") } else { (answer.len(), answer) };
             let head = "Api-Version: 1.41\r\nContent-Type: application/json\r\nConnection: close";
             let _ = write!(
                 stream,
