@@ -198,7 +198,33 @@ impl std::error::Error for BadInput {}
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        /// Whatever stands in a file, reading it ends, and no refusal has a piece of it.
+        #[test]
+        fn no_refusal_quotes_the_text(
+            head in "[\\[{\",:a=#&*!|>~'`$\n\\\\ -]{0,10}",
+            tail in "[\\]}\",:=#'`$\n\\\\ -]{0,10}",
+        ) {
+            let text = format!("{head}cAnArY{tail}");
+            let _ = Source::detect(&text);
+            for source in Source::ALL {
+                if let Err(bad) = source.read(&text) {
+                    prop_assert!(!bad.to_string().contains("cAnArY"), "{}", bad);
+                }
+            }
+        }
+
+        #[test]
+        fn any_text_is_read_or_refused(text in any::<String>()) {
+            for source in Source::ALL {
+                let _ = source.read(&text);
+            }
+        }
+    }
 
     #[test]
     fn the_beginning_tells_the_form() {
