@@ -14,6 +14,7 @@
 //!
 //! ```text
 //! domain <- config
+//! domain <- formats
 //! domain <- audit <- store <- vault <- access | delivery <- http <- cli
 //! ```
 //!
@@ -35,6 +36,7 @@ pub mod cli;
 pub mod config;
 pub mod delivery;
 pub mod domain;
+pub mod formats;
 pub mod http;
 pub mod store;
 pub mod vault;

@@ -191,6 +191,14 @@ impl Session {
         self.recorder
             .send(&late, "PATCH", &patch, Some(json!({ "value": value })))
             .expect_error(409, "CONFLICT");
+        let value = self.plant("409 of an import");
+        let items =
+            json!([{ "key": "IMPORTED", "value": value }, { "key": "OPEN", "value": value }]);
+        let import = format!("{SECRETS}/import");
+        let body = json!({ "secrets": items, "onConflict": "fail" });
+        self.admin("POST", &import, Some(body)).expect_error(409, "CONFLICT");
+        let body = json!({ "secrets": items, "onConflict": "skip" });
+        self.admin("POST", &import, Some(body)).expect(200);
         for (body, status) in self.malformed() {
             let reply = self.recorder.bytes(&admin, "POST", SECRETS, "application/json", &body);
             assert_eq!(reply.status, status, "{}", reply.text());

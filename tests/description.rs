@@ -281,6 +281,11 @@ fn answers(admin: &Client) -> Vec<(&'static str, String, Reply)> {
         let described = json!({ "key": "B", "value": "v", "description": "d" });
         all.push(("POST", list.clone(), admin.post(&actual(&list), &described)));
         all.push(("GET", list.clone(), admin.get(&actual(&list))));
+        let import = format!("{list}/import");
+        let items = json!([{ "key": "C", "value": "v" }, { "key": "A", "value": "w" }]);
+        let rows = list.rsplit('/').next().unwrap();
+        let body = json!({ rows: items, "onConflict": "skip" });
+        all.push(("POST", import.clone(), admin.post(&actual(&import), &body)));
     }
     let id = |list: &str, rows: &str| {
         admin.get(list).expect(200)[rows][0]["id"].as_str().unwrap().to_owned()

@@ -43,6 +43,8 @@ const VALUE: &str = "/api/secrets/{id}/value";
 const VERSIONS: &str = "/api/secrets/{id}/versions";
 const ACTIVATE: &str = "/api/secrets/{id}/versions/{version}/activate";
 const VARS: &str = "/api/environments/{environment}/vars";
+const IMPORT_SECRETS: &str = "/api/environments/{environment}/secrets/import";
+const IMPORT_VARS: &str = "/api/environments/{environment}/vars/import";
 const VAR: &str = "/api/vars/{id}";
 const AUDIT_LOGS: &str = "/api/audit-logs";
 const VERIFICATION: &str = "/api/audit-logs/verification";
@@ -83,6 +85,7 @@ const TABLE: &[Line] = &[
     ("POST", RESET, "settings.reset", "UUU RRSS RRSS ++SS"),
     ("GET", SECRETS, "secret.list", "UUU ++SS ++SS ++SS"),
     ("POST", SECRETS, "secret.create", "UUU RRSS ++SS ++SS"),
+    ("POST", IMPORT_SECRETS, "secret.import", "UUU RRSS ++SS ++SS"),
     // A row's environment is known only once the row is found, so the role is
     // refused first; what is left of the scope is "there is no such row".
     ("GET", SECRET, "secret.read", "UUU ++NN ++NN ++NN"),
@@ -93,6 +96,7 @@ const TABLE: &[Line] = &[
     ("POST", ACTIVATE, "secret.activate", "UUU RRRR ++NN ++NN"),
     ("GET", VARS, "var.list", "UUU ++SS ++SS ++SS"),
     ("POST", VARS, "var.create", "UUU RRSS ++SS ++SS"),
+    ("POST", IMPORT_VARS, "var.import", "UUU RRSS ++SS ++SS"),
     ("GET", VAR, "var.read", "UUU ++NN ++NN ++NN"),
     ("PATCH", VAR, "var.update", "UUU RRRR ++NN ++NN"),
     ("DELETE", VAR, "var.delete", "UUU RRRR ++NN ++NN"),
@@ -234,6 +238,8 @@ impl World {
             ("POST", ENVIRONMENTS) => json!({ "name": format!("new-{}", self.number) }),
             ("PATCH", SETTINGS) => json!({ "allowSecretReveal": false }),
             ("POST", SECRETS | VARS) => json!({ "key": "NEW", "value": "new" }),
+            ("POST", IMPORT_SECRETS) => json!({ "secrets": [{ "key": "NEW", "value": "new" }] }),
+            ("POST", IMPORT_VARS) => json!({ "vars": [{ "key": "NEW", "value": "new" }] }),
             ("PATCH", SECRET | VAR) => json!({ "value": "changed", "description": "changed" }),
             ("POST", LOGIN) => json!({ "email": self.email, "password": PASS }),
             ("POST", REGISTER) => json!({ "email": "new@example.org", "password": PASS }),

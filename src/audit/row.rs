@@ -78,6 +78,8 @@ words! {
         SecretVersions = "secret.versions",
         /// An old version was put in force again.
         SecretActivate = "secret.activate",
+        /// A secret was created or got a new value by an import.
+        SecretImport = "secret.import",
         /// Vars were listed.
         VarList = "var.list",
         /// A var was read.
@@ -88,6 +90,8 @@ words! {
         VarUpdate = "var.update",
         /// A var was deleted.
         VarDelete = "var.delete",
+        /// A var was created or got a new value by an import.
+        VarImport = "var.import",
         /// Workloads were listed.
         WorkloadList = "workload.list",
         /// A workload's values were delivered, sealed to it, or that failed.

@@ -97,6 +97,6 @@ fn new_name(text: &str) -> Result<String, &'static str> {
     EnvironmentName::parse(text).map(|_| text.to_owned()).map_err(|violation| violation.0)
 }
 
-fn name_or_id(text: &str) -> Result<String, &'static str> {
+pub(super) fn name_or_id(text: &str) -> Result<String, &'static str> {
     if text.parse::<EnvironmentId>().is_ok() { Ok(text.to_owned()) } else { new_name(text) }
 }

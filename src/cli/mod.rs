@@ -20,9 +20,11 @@ mod compact;
 mod declare;
 mod doctor;
 mod env;
+mod export;
 mod failure;
 mod first_user;
 mod harden;
+mod import;
 mod key;
 mod logging;
 mod offline;
@@ -74,6 +76,10 @@ enum Command {
     /// Environments: create, list, delete
     #[command(subcommand)]
     Env(env::EnvCommand),
+    /// Write an environment's secrets and vars in another program's format
+    Export(export::ExportArguments),
+    /// Read secrets or vars from a file, all of them or none
+    Import(import::ImportArguments),
     /// Users: create, list, passwd, disable, enable
     #[command(subcommand)]
     User(user::UserCommand),
@@ -144,6 +150,8 @@ pub fn main() -> ExitCode {
             Err(failure) => Err(failure),
         },
         Some(Command::Env(command)) => command.run(),
+        Some(Command::Export(command)) => command.run(),
+        Some(Command::Import(command)) => command.run(),
         Some(Command::User(command)) => command.run(),
         Some(Command::ServiceAccount(command)) => command.run(),
         Some(Command::Token(command)) => command.run(),

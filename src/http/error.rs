@@ -218,6 +218,20 @@ impl From<vault::Error> for ApiError {
                 "The credential ended, or may do less, while the request was under way.",
             )
             .hint("Log in again, or ask for another token."),
+            E::OfItem { list, index, error } => {
+                let error = Self::from(*error);
+                let place = format!("{list}.{index}");
+                let field = error.field.map_or(place.clone(), |field| format!("{place}.{field}"));
+                Self { field: Some(field), ..error }
+            }
+            E::Conflicts { list, indices } => {
+                let problem = |index| Problem {
+                    field: format!("{list}.{index}.key"),
+                    message: format!("{list}.{index}.key exists already"),
+                };
+                Self::problems(Code::Conflict, indices.into_iter().map(problem).collect())
+                    .hint("Nothing was imported. Say onConflict: skip or replace, or leave these out.")
+            }
             E::RotationUnderWay => Self::new(Code::Conflict, "A rotation is under way")
                 .hint("GET /api/admin/keys shows how far it is; repeat the request when it is finished."),
             E::KeyInForce => Self::new(Code::Conflict, "The key is in force")

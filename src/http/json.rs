@@ -131,6 +131,37 @@ impl<'a> Members<'a> {
         Some(taken)
     }
 
+    /// Takes a list of objects through the rule of its items, which notes what
+    /// breaks it. Problems are noted under their place, as in `secrets.2.key`.
+    pub fn objects<T>(
+        &mut self,
+        name: &str,
+        most: usize,
+        mut rule: impl FnMut(&mut Members<'a>) -> Option<T>,
+    ) -> Vec<T> {
+        let Some(raw) = self.find(name) else {
+            self.problem(name, "is required");
+            return Vec::new();
+        };
+        let items: Vec<&RawValue> = typed(raw, "").unwrap_or_default();
+        if items.is_empty() || items.len() > most {
+            self.problem(name, format!("must be a list of 1 to {most} objects"));
+            return Vec::new();
+        }
+        let mut taken = Vec::with_capacity(items.len());
+        for (index, item) in items.into_iter().enumerate() {
+            let place = format!("{name}.{index}");
+            match Members::parse(item.get().as_bytes()) {
+                Ok(mut inner) => {
+                    taken.extend(rule(&mut inner));
+                    self.adopt(&place, inner);
+                }
+                Err(_) => self.problem(&place, "must be an object without a member twice"),
+            }
+        }
+        taken
+    }
+
     /// Whether the member is there and is not `null`.
     pub fn has_more_than_null(&self, name: &str) -> bool {
         self.find(name).is_some_and(|raw| raw.get() != "null")

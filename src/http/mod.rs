@@ -26,6 +26,7 @@ mod form;
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub mod fuzzing;
+mod imports;
 mod json;
 mod keys;
 mod list_cache;

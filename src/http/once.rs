@@ -16,6 +16,7 @@ use super::State;
 use super::account_wire::{ServiceAccountAnswer, UserAnswer};
 use super::answer::Answer;
 use super::error::{ApiError, Code};
+use super::imports::ImportAnswer;
 use super::keys::RotationAnswer;
 use super::wire::{Done, EnvironmentAnswer, SecretAnswer, SettingsAnswer, VarAnswer};
 
@@ -121,6 +122,7 @@ fn render(state: &State, outcome: Outcome<'_>) -> Vec<u8> {
         Outcome::ServiceAccount(info) => {
             Answer::json(&ServiceAccountAnswer { service_account: info.clone().into() })
         }
+        Outcome::Import(report) => Answer::json(&ImportAnswer { import: report.into() }),
         Outcome::Rotation(begun) => {
             Answer::json(&RotationAnswer { rotation: begun.clone().into() })
         }

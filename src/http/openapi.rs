@@ -85,6 +85,7 @@ fn build() -> OpenApi {
         super::secrets::GenerateBody::name().into(),
         super::secrets::GenerateBody::schema(),
     ));
+    nested.extend(super::imports::item_schemas());
     let mut paths = PathsBuilder::new();
     for endpoint in endpoints() {
         if let Success::Json(_, answer) = &endpoint.success {

@@ -1,5 +1,6 @@
 //! `/api/environments/{environment}/secrets` and `/api/secrets/{id}`.
 
+use serde_json::value::RawValue;
 use utoipa::openapi::{ObjectBuilder, RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
@@ -130,6 +131,16 @@ impl GenerateBody {
     }
 }
 
+/// A value within its limit.
+pub(super) fn plaintext(raw: &RawValue, limit: usize) -> Result<Plaintext, Rule> {
+    let plaintext = typed::<Plaintext>(raw, "must be a string")?;
+    if plaintext.fits(limit) {
+        Ok(plaintext)
+    } else {
+        Err(Rule::Owned(format!("must be 1 to {limit} bytes of UTF-8")))
+    }
+}
+
 /// `value` and `generate`, of which there may be one.
 fn value_members(
     members: &mut Members<'_>,
@@ -139,14 +150,7 @@ fn value_members(
         members.problem("generate", "cannot stand beside value");
         return (None, None);
     }
-    let value = members.optional("value", |raw| {
-        let plaintext = typed::<Plaintext>(raw, "must be a string")?;
-        if plaintext.fits(limit) {
-            Ok(plaintext)
-        } else {
-            Err(Rule::Owned(format!("must be 1 to {limit} bytes of UTF-8")))
-        }
-    });
+    let value = members.optional("value", |raw| plaintext(raw, limit));
     (value, GenerateBody::parse(members, limit))
 }
 

@@ -41,7 +41,7 @@ pub(super) struct PatchVar {
     description: Option<Description>,
 }
 
-fn value(raw: &serde_json::value::RawValue, limit: usize) -> Result<String, Rule> {
+pub(super) fn value(raw: &serde_json::value::RawValue, limit: usize) -> Result<String, Rule> {
     let value = text(raw)?.into_owned();
     if (1..=limit).contains(&value.len()) {
         Ok(value)

@@ -159,8 +159,8 @@ pub struct Store {
 /// As the writer takes changes: with a row, or in [`Store::finish`] without.
 fn audited<T, E>(
     change: impl FnOnce(&mut Tx<'_>) -> Result<(T, Draft), E>,
-) -> impl FnOnce(&mut Tx<'_>) -> Result<(T, Option<Draft>), E> {
-    |tx| change(tx).map(|(value, draft)| (value, Some(draft)))
+) -> impl FnOnce(&mut Tx<'_>) -> Result<(T, Option<Vec<Draft>>), E> {
+    |tx| change(tx).map(|(value, draft)| (value, Some(vec![draft])))
 }
 
 impl Store {
@@ -177,7 +177,29 @@ impl Store {
         self.answered(self.writer.queue(Share::Common, audited(change))?.await)
     }
 
-    /// Likewise, and may use the last of the disk: for what makes room, and for
+    /// Likewise, with a row for each of the things that the change was about.
+    pub async fn commit_all<T, E, F>(&self, change: F) -> Result<T, CommitError<E>>
+    where
+        F: FnOnce(&mut Tx<'_>) -> Result<(T, Vec<Draft>), E> + Send + 'static,
+        T: Send + 'static,
+        E: Send + 'static,
+    {
+        let change = |tx: &mut Tx<'_>| change(tx).map(|(value, rows)| (value, Some(rows)));
+        self.answered(self.writer.queue(Share::Common, change)?.await)
+    }
+
+    /// What would come of such a change now. It runs, and leaves no trace.
+    pub async fn rehearse<T, E, F>(&self, change: F) -> Result<T, CommitError<E>>
+    where
+        F: FnOnce(&mut Tx<'_>) -> Result<(T, Vec<Draft>), E> + Send + 'static,
+        T: Send + 'static,
+        E: Send + 'static,
+    {
+        let change = |tx: &mut Tx<'_>| change(tx).map(|(value, _)| (value, None));
+        self.answered(self.writer.queue(Share::Common, change)?.await)
+    }
+
+    /// Like [`Store::commit`], and may use the last of the disk: for what makes room, and for
     /// what must be recorded.
     pub async fn commit_from_reserve<T, E, F>(&self, change: F) -> Result<T, CommitError<E>>
     where
@@ -207,7 +229,7 @@ impl Store {
         T: Send + 'static,
         E: Send + 'static,
     {
-        let change = |tx: &mut Tx<'_>| change(tx).map(|value| (value, None));
+        let change = |tx: &mut Tx<'_>| change(tx).map(|value| (value, Some(Vec::new())));
         self.answered(self.writer.queue(Share::Reserve, change)?.await)
     }
 
@@ -217,7 +239,7 @@ impl Store {
     where
         F: FnOnce(&mut Tx<'_>) -> Result<(), ReadError> + Send + 'static,
     {
-        let change = |tx: &mut Tx<'_>| change(tx).map(|()| ((), None));
+        let change = |tx: &mut Tx<'_>| change(tx).map(|()| ((), Some(Vec::new())));
         self.writer.queue(Share::Common, change).map(drop)
     }
 

@@ -101,8 +101,8 @@ type Run = Box<dyn FnOnce(Result<&mut Tx<'_>, Unavailable>) -> (Verdict, Finish)
 
 /// What comes of a change.
 enum Verdict {
-    /// Its writes are applied, with this audit row if somebody asked for it.
-    Apply(Option<Box<Draft>>),
+    /// Its writes are applied, with these audit rows.
+    Apply(Vec<Draft>),
     /// As if it had not been.
     Discard,
 }
@@ -169,10 +169,11 @@ impl Writer {
         Ok(Self { queue, space, closing: AtomicBool::new(false), failed, thread })
     }
 
-    /// Queues a change; the receiver gets its outcome.
+    /// Queues a change; the receiver gets its outcome. Besides that a change gives
+    /// the audit rows of what it wrote, or `None` if that is not to be kept.
     pub fn queue<T, E, F>(&self, share: Share, change: F) -> Result<Answer<T, E>, Unavailable>
     where
-        F: FnOnce(&mut Tx<'_>) -> Result<(T, Option<Draft>), E> + Send + 'static,
+        F: FnOnce(&mut Tx<'_>) -> Result<(T, Option<Vec<Draft>>), E> + Send + 'static,
         T: Send + 'static,
         E: Send + 'static,
     {
@@ -182,7 +183,8 @@ impl Writer {
         let (reply, answer) = oneshot::channel();
         let run: Run = Box::new(move |tx| {
             let (verdict, outcome) = match tx.map(change) {
-                Ok(Ok((value, draft))) => (Verdict::Apply(draft.map(Box::new)), Ok(value)),
+                Ok(Ok((value, Some(rows)))) => (Verdict::Apply(rows), Ok(value)),
+                Ok(Ok((value, None))) => (Verdict::Discard, Ok(value)),
                 Ok(Err(refused)) => (Verdict::Discard, Err(CommitError::Refused(refused))),
                 Err(unavailable) => (Verdict::Discard, Err(unavailable.into())),
             };
@@ -386,9 +388,9 @@ impl Group {
         // with it; its caller sees that no answer comes.
         let ran = panic::catch_unwind(AssertUnwindSafe(|| (change.run)(Ok(&mut tx))));
         let Ok((verdict, finish)) = ran else { return };
-        if let Verdict::Apply(draft) = verdict {
-            if let Some(draft) = draft {
-                let row = work.chain.append(*draft);
+        if let Verdict::Apply(drafts) = verdict {
+            for draft in drafts {
+                let row = work.chain.append(draft);
                 tx.put::<AuditRows>(&row.seq, &StoredAuditRow::new(row.mac, row.body));
             }
             let Tx { own, touched, .. } = tx;

@@ -103,6 +103,24 @@ pub enum Error {
     /// There is no higher key number.
     #[error("no key number is left")]
     KeysExhausted,
+    /// One item of a list did not get through.
+    #[error("item {index} of {list}: {error}")]
+    OfItem {
+        /// What the list is called.
+        list: &'static str,
+        /// Which item, from 0 on.
+        index: usize,
+        /// Why.
+        error: Box<Error>,
+    },
+    /// Keys of an import are taken, and it was to fail then.
+    #[error("{} keys of {list} are taken", .indices.len())]
+    Conflicts {
+        /// What the list is called.
+        list: &'static str,
+        /// Which items, from 0 on.
+        indices: Vec<usize>,
+    },
     /// A change panicked. That is a bug; nothing was written.
     #[error("a change panicked")]
     Panicked,
@@ -117,6 +135,16 @@ impl From<CommitError<Error>> for Error {
             CommitError::Refused(error) => error,
             CommitError::Unavailable(why) => Error::Unavailable(why),
             CommitError::Panicked => Error::Panicked,
+        }
+    }
+}
+
+impl Error {
+    /// A row that cannot be read: damaged, or not to be had.
+    pub(super) fn damaged_or(error: ReadError, what: ResourceType) -> Self {
+        match error {
+            ReadError::Damaged { .. } => Error::Damaged(what),
+            error => Error::Read(error),
         }
     }
 }

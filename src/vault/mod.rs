@@ -20,6 +20,7 @@ mod deliver;
 mod doctor;
 mod environments;
 mod error;
+mod import;
 mod keyring;
 mod lookup;
 mod passphrase;
@@ -48,6 +49,9 @@ pub use doctor::{
 };
 pub use environments::NewEnvironment;
 pub use error::Error;
+pub use import::{
+    Import, ImportReport, Imported, ImportedSecret, OnConflict, Outcome as ImportOutcome,
+};
 pub use keyring::{BadRootKey, Fingerprint, RootKey, RootKeys, TokenKey};
 pub use lookup::Page;
 pub use passphrase::{BadPassphrase, BadSealedKey, Passphrase, SealedRootKey};
@@ -195,6 +199,22 @@ impl Vault {
     ) -> Result<T, Error> {
         let change = guarded_once(permit, self.now(), change);
         self.store.commit(change).await.map_err(Error::from)
+    }
+
+    /// For what a client may ask to have done once, or to have rehearsed: a change
+    /// to many rows, with an audit row for each.
+    async fn commit_all_or_rehearse<L: Level, T: HasOutcome + Send + 'static>(
+        &self,
+        permit: &Permit<L>,
+        rehearse: bool,
+        change: impl FnOnce(&mut Tx<'_>) -> Result<(T, Vec<Draft>), Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        let done = if rehearse {
+            self.store.rehearse(guarded(permit, self.now(), change)).await
+        } else {
+            self.store.commit_all(guarded_once(permit, self.now(), change)).await
+        };
+        done.map_err(Error::from)
     }
 
     /// For what makes room.

@@ -21,7 +21,7 @@ use crate::store::{
     Bytes, CHUNK_BYTES, ReadError, ReceiptChunks, ReceiptRow, ReceiptTimes, Receipts, Tx, View,
 };
 
-use super::{Error, Permit, RotationBegun, Vault};
+use super::{Error, ImportReport, Permit, RotationBegun, Vault};
 
 /// How long a receipt is kept, in milliseconds: 24 hours.
 const KEPT_MILLIS: i64 = 24 * 60 * 60 * 1000;
@@ -43,6 +43,8 @@ pub enum Outcome<'a> {
     User(&'a UserInfo),
     /// A service account.
     ServiceAccount(&'a ServiceAccountInfo),
+    /// An import.
+    Import(&'a ImportReport),
     /// A rotation that has begun.
     Rotation(&'a RotationBegun),
     /// It is done; there is no more to say.
@@ -61,6 +63,7 @@ impl Outcome<'_> {
             Outcome::Settings(_)
             | Outcome::User(_)
             | Outcome::ServiceAccount(_)
+            | Outcome::Import(_)
             | Outcome::Rotation(_)
             | Outcome::Done
             | Outcome::Credential => None,
@@ -91,6 +94,7 @@ outcomes! {
     Settings => Settings
     UserInfo => User
     ServiceAccountInfo => ServiceAccount
+    ImportReport => Import
 }
 
 impl HasOutcome for () {

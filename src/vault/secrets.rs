@@ -99,34 +99,21 @@ impl Vault {
         let id = SecretId::new(now, self.random.bytes()?);
         let generated = new.value.is_generated();
         let plaintext = new.value.into_plaintext(self.random, self.limits.value_bytes)?;
+        let create = Create {
+            id,
+            key: new.key,
+            value: plaintext,
+            generated,
+            description: new.description,
+            never_reveal: new.never_reveal,
+            by: permit.actor_name(),
+            now,
+            keep: self.limits.versions_kept,
+        };
         let draft = permit.draft(Action::SecretCreate, now);
-        let by = permit.actor_name();
-        let (keyring, random, keep) =
-            (self.keyring.clone(), self.random, self.limits.versions_kept);
+        let (keyring, random) = (self.keyring.clone(), self.random);
         self.commit_once(permit, move |tx| {
-            let environment = environment_row(tx, environment_id)?;
-            let at = (environment_id, new.key);
-            if tx.has::<Secrets>(&at)? {
-                return Err(Error::Exists(ResourceType::Secret));
-            }
-            let never = new.never_reveal.unwrap_or(environment.settings.never_reveal_by_default);
-            let row = SecretRow {
-                id,
-                description: new.description,
-                mode: RevealMode::from_never_reveal(never),
-                version: Version::FIRST,
-                created_at: now,
-                updated_at: now,
-            };
-            let place = SecretPlace { environment: environment_id, key: at.1.clone() };
-            let sealed = cipher::seal(&keyring.now(), random, &binding(&place, &row), plaintext)?;
-            put_version(tx, (id, Version::FIRST), sealed, Put { by, at: now }, keep)?;
-            tx.put::<Secrets>(&at, &row);
-            tx.put::<SecretPlaces>(&id, &place);
-            count(tx, environment_id, |counts| counts.secrets += 1)?;
-            let draft = about(draft, &place, id, &environment)
-                .details(&json!({ "neverReveal": never, "generated": generated, "newVersion": 1 }));
-            Ok((info(&place, row), draft))
+            create.apply(tx, environment_id, draft, &keyring.now(), random)
         })
         .await
     }
@@ -336,20 +323,70 @@ fn sealed_mode(
     Ok(strictest)
 }
 
+/// A new secret on its way through the writer.
+pub(super) struct Create {
+    pub id: SecretId,
+    pub key: KeyName,
+    pub value: Plaintext,
+    pub generated: bool,
+    pub description: Description,
+    pub never_reveal: Option<bool>,
+    pub by: String,
+    pub now: Timestamp,
+    pub keep: u32,
+}
+
+impl Create {
+    pub(super) fn apply(
+        self,
+        tx: &mut Tx<'_>,
+        environment_id: EnvironmentId,
+        draft: Draft,
+        keyring: &Keyring,
+        random: super::Random,
+    ) -> Result<(SecretInfo, Draft), Error> {
+        let environment = environment_row(tx, environment_id)?;
+        let place = SecretPlace { environment: environment_id, key: self.key };
+        let at = (environment_id, place.key.clone());
+        if tx.has::<Secrets>(&at)? {
+            return Err(Error::Exists(ResourceType::Secret));
+        }
+        let never = self.never_reveal.unwrap_or(environment.settings.never_reveal_by_default);
+        let row = SecretRow {
+            id: self.id,
+            description: self.description,
+            mode: RevealMode::from_never_reveal(never),
+            version: Version::FIRST,
+            created_at: self.now,
+            updated_at: self.now,
+        };
+        let sealed = cipher::seal(keyring, random, &binding(&place, &row), self.value)?;
+        let put = Put { by: self.by, at: self.now };
+        put_version(tx, (row.id, Version::FIRST), sealed, put, self.keep)?;
+        tx.put::<Secrets>(&at, &row);
+        tx.put::<SecretPlaces>(&row.id, &place);
+        count(tx, environment_id, |counts| counts.secrets += 1)?;
+        let draft = about(draft, &place, row.id, &environment).details(
+            &json!({ "neverReveal": never, "generated": self.generated, "newVersion": 1 }),
+        );
+        Ok((info(&place, row), draft))
+    }
+}
+
 /// A patch on its way through the writer.
-struct Update {
-    value: Option<Plaintext>,
-    generated: bool,
-    description: Option<Description>,
-    never_reveal: Option<bool>,
-    expected: Option<Vec<u32>>,
-    by: String,
-    now: Timestamp,
-    keep: u32,
+pub(super) struct Update {
+    pub value: Option<Plaintext>,
+    pub generated: bool,
+    pub description: Option<Description>,
+    pub never_reveal: Option<bool>,
+    pub expected: Option<Vec<u32>>,
+    pub by: String,
+    pub now: Timestamp,
+    pub keep: u32,
 }
 
 impl Update {
-    fn apply(
+    pub(super) fn apply(
         self,
         tx: &mut Tx<'_>,
         id: SecretId,

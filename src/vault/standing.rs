@@ -6,7 +6,6 @@
 //! credential does not come about.
 //! Must never: keep an answer for later.
 
-use crate::audit::Draft;
 use crate::domain::{
     Credential, Owner, OwnerId, Principal, Role, Scope, SessionId, Timestamp, TokenId, UserId,
     UserLabel,
@@ -131,14 +130,14 @@ pub fn check_standing(
 }
 
 /// A change that is made only while its caller's credential stands.
-pub fn guarded<L, T, E, F>(
+pub fn guarded<L, T, D, E, F>(
     permit: &Permit<L>,
     now: Timestamp,
     change: F,
-) -> impl FnOnce(&mut Tx<'_>) -> Result<(T, Draft), E> + Send + use<L, T, E, F>
+) -> impl FnOnce(&mut Tx<'_>) -> Result<(T, D), E> + Send + use<L, T, D, E, F>
 where
     E: From<Error>,
-    F: FnOnce(&mut Tx<'_>) -> Result<(T, Draft), E> + Send,
+    F: FnOnce(&mut Tx<'_>) -> Result<(T, D), E> + Send,
 {
     let standing = permit.standing(now);
     move |tx| {
@@ -149,15 +148,15 @@ where
 
 /// Likewise, for what a client may ask to have done once; see the module
 /// `receipts`.
-pub fn guarded_once<L, T, E, F>(
+pub fn guarded_once<L, T, D, E, F>(
     permit: &Permit<L>,
     now: Timestamp,
     change: F,
-) -> impl FnOnce(&mut Tx<'_>) -> Result<(T, Draft), E> + Send + use<L, T, E, F>
+) -> impl FnOnce(&mut Tx<'_>) -> Result<(T, D), E> + Send + use<L, T, D, E, F>
 where
     T: HasOutcome,
     E: From<Error>,
-    F: FnOnce(&mut Tx<'_>) -> Result<(T, Draft), E> + Send,
+    F: FnOnce(&mut Tx<'_>) -> Result<(T, D), E> + Send,
 {
     let receipt = permit.receipt().cloned();
     guarded(permit, now, move |tx| {

@@ -4,7 +4,9 @@
 use serde_json::json;
 
 use crate::audit::{Action, Draft, ResourceType};
-use crate::domain::{Description, KeyName, VarId, VarInfo, VarKind, Version};
+use crate::domain::{
+    Description, EnvironmentId, KeyName, Timestamp, VarId, VarInfo, VarKind, Version,
+};
 use crate::store::{
     Bytes, CHUNK_BYTES, EnvironmentRow, ReadError, Tx, VarChunks, VarPlace, VarPlaces, VarRow,
     Vars, View,
@@ -150,8 +152,70 @@ fn about(draft: Draft, place: &VarPlace, id: VarId, environment: &EnvironmentRow
     policy::label(draft, place.environment, environment).on(id, Some(place.key.as_str()))
 }
 
+/// Creates a var inside a change.
+pub(super) fn create(
+    tx: &mut Tx<'_>,
+    (environment_id, id): (EnvironmentId, VarId),
+    new: NewVar,
+    now: Timestamp,
+    draft: Draft,
+) -> Result<(VarInfo, Draft), Error> {
+    let environment = environment_row(tx, environment_id)?;
+    let at = (environment_id, new.key);
+    if tx.has::<Vars>(&at)? {
+        return Err(Error::Exists(ResourceType::Var));
+    }
+    let row = VarRow {
+        id,
+        description: new.description,
+        version: Version::FIRST,
+        chunks: put_value(tx, id, Version::FIRST, &new.value),
+        created_at: now,
+        updated_at: now,
+    };
+    let place = VarPlace { environment: environment_id, key: at.1.clone() };
+    tx.put::<Vars>(&at, &row);
+    tx.put::<VarPlaces>(&id, &place);
+    count(tx, environment_id, |counts| counts.vars += 1)?;
+    let draft = about(draft, &place, id, &environment).details(&json!({ "newVersion": 1 }));
+    Ok((written(tx, &place, row)?, draft))
+}
+
+/// Changes a var inside a change.
+pub(super) fn update(
+    tx: &mut Tx<'_>,
+    id: VarId,
+    patch: VarPatch,
+    now: Timestamp,
+    draft: Draft,
+) -> Result<(VarInfo, Draft), Error> {
+    let (place, mut row) = locate::<VarKind>(tx, id)?;
+    let environment = environment_row(tx, place.environment)?;
+    check_expected(patch.expected.as_deref(), row.version)?;
+    let old_version = row.version;
+    let mut changed = Vec::new();
+    if let Some(description) = patch.description {
+        row.description = description;
+        changed.push("description");
+    }
+    if let Some(value) = patch.value {
+        remove_values(tx, id)?;
+        row.version = row.version.next().ok_or(Error::VersionsExhausted)?;
+        row.updated_at = not_before(now, row.updated_at);
+        row.chunks = put_value(tx, id, row.version, &value);
+        changed.push("value");
+    }
+    tx.put::<Vars>(&(place.environment, place.key.clone()), &row);
+    let draft = about(draft, &place, id, &environment).details(&json!({
+        "changed": changed,
+        "oldVersion": old_version,
+        "newVersion": row.version,
+    }));
+    Ok((written(tx, &place, row)?, draft))
+}
+
 impl Vault {
-    fn check_size(&self, value: &str) -> Result<(), Error> {
+    pub(super) fn check_size(&self, value: &str) -> Result<(), Error> {
         let limit = self.limits.value_bytes;
         if (1..=limit).contains(&value.len()) { Ok(()) } else { Err(Error::ValueSize { limit }) }
     }
@@ -163,28 +227,7 @@ impl Vault {
         let now = self.now();
         let id = VarId::new(now, self.random.bytes()?);
         let draft = permit.draft(Action::VarCreate, now);
-        self.commit_once(permit, move |tx| {
-            let environment = environment_row(tx, environment_id)?;
-            let at = (environment_id, new.key);
-            if tx.has::<Vars>(&at)? {
-                return Err(Error::Exists(ResourceType::Var));
-            }
-            let row = VarRow {
-                id,
-                description: new.description,
-                version: Version::FIRST,
-                chunks: put_value(tx, id, Version::FIRST, &new.value),
-                created_at: now,
-                updated_at: now,
-            };
-            let place = VarPlace { environment: environment_id, key: at.1.clone() };
-            tx.put::<Vars>(&at, &row);
-            tx.put::<VarPlaces>(&id, &place);
-            count(tx, environment_id, |counts| counts.vars += 1)?;
-            let draft = about(draft, &place, id, &environment).details(&json!({ "newVersion": 1 }));
-            Ok((written(tx, &place, row)?, draft))
-        })
-        .await
+        self.commit_once(permit, move |tx| create(tx, (environment_id, id), new, now, draft)).await
     }
 
     /// A page of the vars of the permit's environment, by key in byte order.
@@ -232,32 +275,7 @@ impl Vault {
         let id = self.reach::<VarKind, _>(permit, Action::VarUpdate, id).await?;
         let now = self.now();
         let draft = permit.draft(Action::VarUpdate, now);
-        self.commit(permit, move |tx| {
-            let (place, mut row) = locate::<VarKind>(tx, id)?;
-            let environment = environment_row(tx, place.environment)?;
-            check_expected(patch.expected.as_deref(), row.version)?;
-            let old_version = row.version;
-            let mut changed = Vec::new();
-            if let Some(description) = patch.description {
-                row.description = description;
-                changed.push("description");
-            }
-            if let Some(value) = patch.value {
-                remove_values(tx, id)?;
-                row.version = row.version.next().ok_or(Error::VersionsExhausted)?;
-                row.updated_at = not_before(now, row.updated_at);
-                row.chunks = put_value(tx, id, row.version, &value);
-                changed.push("value");
-            }
-            tx.put::<Vars>(&(place.environment, place.key.clone()), &row);
-            let draft = about(draft, &place, id, &environment).details(&json!({
-                "changed": changed,
-                "oldVersion": old_version,
-                "newVersion": row.version,
-            }));
-            Ok((written(tx, &place, row)?, draft))
-        })
-        .await
+        self.commit(permit, move |tx| update(tx, id, patch, now, draft)).await
     }
 
     /// Deletes a var.

@@ -167,6 +167,14 @@ BODIES = {
         "environmentIds": existing_environments(),
         "expiresInDays": 30,
     },
+    ("POST", "/api/environments/{environment}/secrets/import"): lambda: {
+        "secrets": [{"key": name(), "value": "x"}, {"key": name(), "value": "y", "neverReveal": True}],
+        "onConflict": "replace",
+    },
+    ("POST", "/api/environments/{environment}/vars/import"): lambda: {
+        "vars": [{"key": name(), "value": "x"}],
+        "onConflict": "skip",
+    },
     ("PATCH", "/api/users/{id}"): lambda: {
         "role": "operator",
         "environmentIds": existing_environments(),

@@ -13,7 +13,7 @@ pub(super) use bundle::{Fetched, NotFetched};
 pub(super) use place::{ClientArguments, PlaceArguments, reachable};
 pub(super) use problem::not_coffer;
 
-use std::io::Read;
+use std::io::{Read, Write};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -26,10 +26,6 @@ use place::Place;
 
 /// Longest answer: a full page of audit rows stays far below it.
 const LARGEST_ANSWER_BYTES: u64 = 64 << 20;
-
-/// Room for any request body there is, so that the buffer never moves and
-/// leaves a copy of a password behind.
-const BODY_BYTES: usize = 8 << 10;
 
 /// Talks to one server with one token.
 pub(super) struct Client {
@@ -170,11 +166,28 @@ impl Client {
     }
 }
 
+/// Written twice: once to learn how long it is, then into a buffer that never
+/// moves and leaves a copy of a password behind.
 fn json(body: &impl Serialize) -> Zeroizing<Vec<u8>> {
-    let mut bytes = Zeroizing::new(Vec::with_capacity(BODY_BYTES));
-    serde_json::to_writer(&mut *bytes, body)
-        .expect("structs of texts, numbers and lists are always JSON");
+    let always = "structs of texts, numbers and lists are always JSON";
+    let mut length = Length(0);
+    serde_json::to_writer(&mut length, body).expect(always);
+    let mut bytes = Zeroizing::new(Vec::with_capacity(length.0));
+    serde_json::to_writer(&mut *bytes, body).expect(always);
     bytes
+}
+
+struct Length(usize);
+
+impl Write for Length {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0 += bytes.len();
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
 }
 
 /// An id that a server gave, as a segment of a path. It leads nowhere else: a

@@ -4,7 +4,7 @@ use crate::audit::Action;
 
 use super::super::error::Code;
 use super::super::table::{Endpoint, Parameter, TargetKind};
-use super::super::{about, environments, secrets, settings, vars, wire, workloads};
+use super::super::{about, environments, imports, secrets, settings, vars, wire, workloads};
 use super::{CONFLICT, delete, get, needs, patch, post};
 
 const BUNDLE: &[Parameter] = &[Parameter::Workload, Parameter::Wait, Parameter::IfNoneMatch];
@@ -18,6 +18,8 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
     const SETTINGS: &str = "/api/environments/{environment}/settings/configuration";
     const RESET: &str = "/api/environments/{environment}/settings/configuration/reset";
     const SECRETS: &str = "/api/environments/{environment}/secrets";
+    const IMPORT_SECRETS: &str = "/api/environments/{environment}/secrets/import";
+    const IMPORT_VARS: &str = "/api/environments/{environment}/vars/import";
     const SECRET: &str = "/api/secrets/{id}";
     const VALUE: &str = "/api/secrets/{id}/value";
     const VERSIONS: &str = "/api/secrets/{id}/versions";
@@ -139,6 +141,15 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
         .answers::<wire::Done>()
         .takes(CONDITION)
         .fails(&[Code::Conflict, Code::SecretUnreadable]),
+        Endpoint::new(
+            post(),
+            IMPORT_SECRETS,
+            needs(A::SecretImport, Environment),
+            "Create or replace many secrets at once, all of them or none",
+            imports::secrets,
+        )
+        .answers::<imports::ImportAnswer>()
+        .fails(&[Code::Conflict, Code::ReadonlyField, Code::SecretUnreadable]),
         // No HEAD: it would be a reveal that shows only how long the value is.
         Endpoint::new(
             get(),
@@ -174,6 +185,15 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
         Endpoint::new(post(), VARS, needs(A::VarCreate, Environment), "Create a var", vars::create)
             .answers::<wire::VarAnswer>()
             .fails(CONFLICT),
+        Endpoint::new(
+            post(),
+            IMPORT_VARS,
+            needs(A::VarImport, Environment),
+            "Create or replace many vars at once, all of them or none",
+            imports::vars,
+        )
+        .answers::<imports::ImportAnswer>()
+        .fails(CONFLICT),
         Endpoint::new(get(), VAR, needs(A::VarRead, Row), "Read a var", vars::read)
             .answers::<wire::VarAnswer>(),
         Endpoint::new(

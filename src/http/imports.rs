@@ -1,0 +1,239 @@
+//! `/api/environments/{environment}/secrets/import` and `…/vars/import`.
+
+use serde::Serialize;
+use utoipa::openapi::{ObjectBuilder, RefOr, Schema};
+use utoipa::{PartialSchema, ToSchema};
+
+use crate::domain::{Description, KeyName, Version};
+use crate::vault::{
+    Import, ImportOutcome, ImportReport, Imported, ImportedSecret, NewVar, OnConflict, Plaintext,
+    Write,
+};
+
+use super::State;
+use super::answer::Answer;
+use super::call::{Call, RequestBody};
+use super::error::ApiError;
+use super::json::{Members, Rule, boolean, named, nullable, text};
+use super::openapi::words;
+use super::{secrets, vars};
+
+/// Most items of one import. Every one of them is a row of the audit log, in a
+/// batch that others wait for.
+const MOST_ITEMS: usize = 1000;
+
+fn conflict_words() -> ObjectBuilder {
+    words(OnConflict::ALL.map(OnConflict::as_str)).description(Some(
+        "What becomes of items whose key is there: with `fail`, which it is if not given, \
+         nothing at all is imported; `skip` leaves what is there; `replace` gives it a new version.",
+    ))
+}
+
+/// A secret of an import.
+#[derive(ToSchema)]
+#[schema(as = ImportedSecret)]
+#[allow(dead_code, missing_debug_implementations)]
+pub(super) struct SecretItem {
+    #[schema(value_type = String, pattern = "^[A-Z][A-Z0-9_]*$", max_length = 256)]
+    key: KeyName,
+    /// 1 byte to 64 KiB of UTF-8, kept byte for byte.
+    #[schema(value_type = String, min_length = 1)]
+    value: Plaintext,
+    /// Without it, one that is there keeps its description.
+    #[schema(value_type = Option<String>, max_length = 1000)]
+    description: Option<Description>,
+    /// As when one secret is created or changed.
+    #[schema(rename = "neverReveal", nullable = false)]
+    never_reveal: Option<bool>,
+}
+
+/// Secrets to import. No key stands in it twice.
+#[derive(ToSchema)]
+#[schema(as = SecretImport)]
+#[allow(dead_code, missing_debug_implementations)]
+pub(super) struct ImportSecrets {
+    #[schema(value_type = Vec<SecretItem>, min_items = 1, max_items = 1000)]
+    secrets: Vec<SecretItem>,
+    #[schema(rename = "onConflict", required = false, schema_with = conflict_words)]
+    on_conflict: OnConflict,
+    /// Only tell what would happen.
+    #[schema(rename = "dryRun", required = false)]
+    dry_run: bool,
+}
+
+/// A var of an import.
+#[derive(Debug, ToSchema)]
+#[schema(as = ImportedVar)]
+#[allow(dead_code)]
+pub(super) struct VarItem {
+    #[schema(value_type = String, pattern = "^[A-Z][A-Z0-9_]*$", max_length = 256)]
+    key: KeyName,
+    /// 1 byte to 64 KiB of UTF-8, kept byte for byte.
+    #[schema(min_length = 1)]
+    value: String,
+    /// Without it, one that is there keeps its description.
+    #[schema(value_type = Option<String>, max_length = 1000)]
+    description: Option<Description>,
+}
+
+/// Vars to import. No key stands in it twice.
+#[derive(Debug, ToSchema)]
+#[schema(as = VarImport)]
+#[allow(dead_code)]
+pub(super) struct ImportVars {
+    #[schema(value_type = Vec<VarItem>, min_items = 1, max_items = 1000)]
+    vars: Vec<VarItem>,
+    #[schema(rename = "onConflict", required = false, schema_with = conflict_words)]
+    on_conflict: OnConflict,
+    /// Only tell what would happen.
+    #[schema(rename = "dryRun", required = false)]
+    dry_run: bool,
+}
+
+/// The schemas of what stands in the lists.
+pub(super) fn item_schemas() -> [(String, RefOr<Schema>); 2] {
+    [(SecretItem::name().into(), SecretItem::schema()), (VarItem::name().into(), VarItem::schema())]
+}
+
+/// A parsed import, described by `D`.
+#[allow(missing_debug_implementations)]
+pub(super) struct Body<D, T>(Import<T>, std::marker::PhantomData<fn() -> D>);
+
+fn on_conflict(members: &mut Members<'_>) -> OnConflict {
+    let word = members.optional("onConflict", |raw| {
+        OnConflict::from_word(&text(raw)?).ok_or(Rule::Borrowed("must be fail, skip or replace"))
+    });
+    word.unwrap_or(OnConflict::Fail)
+}
+
+/// What both kinds of body have in common: the list and two switches.
+fn parse<D, T>(
+    body: &[u8],
+    list: &'static str,
+    mut item: impl FnMut(&mut Members<'_>, KeyName) -> Option<T>,
+) -> Result<Body<D, T>, ApiError> {
+    let mut members = Members::parse(body)?;
+    members.refuse_misspelt("dryRun")?;
+    members.refuse_misspelt("onConflict")?;
+    let mut seen = std::collections::HashSet::new();
+    let items = members.objects(list, MOST_ITEMS, |inner| {
+        let key = inner.required("key", named(KeyName::parse));
+        if key.as_ref().is_some_and(|key| !seen.insert(key.clone())) {
+            inner.problem("key", "stands in the list twice");
+        }
+        // Without a key it is refused, but what else is wrong is to be told.
+        let nobody = KeyName::parse("X").expect("one letter is a key");
+        item(inner, key.unwrap_or(nobody))
+    });
+    let on_conflict = on_conflict(&mut members);
+    let dry_run = members.optional("dryRun", boolean).unwrap_or(false);
+    let import = Import { items, on_conflict, dry_run };
+    members.finish(Some(Body(import, std::marker::PhantomData)))
+}
+
+impl RequestBody for Body<ImportSecrets, ImportedSecret> {
+    fn schema() -> Option<(String, RefOr<Schema>)> {
+        Some((ImportSecrets::name().into(), <ImportSecrets as PartialSchema>::schema()))
+    }
+
+    fn parse(body: &[u8], state: &State) -> Result<Self, ApiError> {
+        let limit = state.vault.limits().value_bytes;
+        parse(body, "secrets", |members, key| {
+            if members.refuse_misspelt("neverReveal").is_err() {
+                members.problem("neverReveal", "is spelled neverReveal");
+            }
+            let value = members.required("value", |raw| secrets::plaintext(raw, limit));
+            let description = members.optional("description", nullable(Description::parse));
+            let never_reveal = members.optional("neverReveal", boolean);
+            value.map(|value| ImportedSecret { key, value, description, never_reveal })
+        })
+    }
+}
+
+impl RequestBody for Body<ImportVars, (NewVar, bool)> {
+    fn schema() -> Option<(String, RefOr<Schema>)> {
+        Some((ImportVars::name().into(), <ImportVars as PartialSchema>::schema()))
+    }
+
+    fn parse(body: &[u8], state: &State) -> Result<Self, ApiError> {
+        let limit = state.vault.limits().value_bytes;
+        parse(body, "vars", |members, key| {
+            let value = members.required("value", |raw| vars::value(raw, limit));
+            let description = members.optional("description", nullable(Description::parse));
+            let described = description.is_some();
+            let description = description.unwrap_or_default();
+            value.map(|value| (NewVar { key, value, description }, described))
+        })
+    }
+}
+
+fn outcome_words() -> ObjectBuilder {
+    words(ImportOutcome::ALL.map(ImportOutcome::as_str)).description(Some(
+        "`conflict` only in a dry run: without it, nothing would have been imported.",
+    ))
+}
+
+/// What an import did, or would do.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = ImportReport)]
+pub(super) struct ImportItem {
+    /// Nothing was written.
+    dry_run: bool,
+    created: usize,
+    replaced: usize,
+    skipped: usize,
+    conflicts: usize,
+    /// The items, in their order.
+    results: Vec<ImportResult>,
+}
+
+/// What became of one item.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct ImportResult {
+    #[schema(value_type = String, example = "DATABASE_URL")]
+    key: KeyName,
+    #[schema(schema_with = outcome_words)]
+    outcome: &'static str,
+    /// The version that is in force, or would be.
+    #[schema(value_type = u32, minimum = 1)]
+    version: Version,
+}
+
+/// What became of an import.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct ImportAnswer {
+    pub import: ImportItem,
+}
+
+impl From<&ImportReport> for ImportItem {
+    fn from(report: &ImportReport) -> Self {
+        let count = |outcome| report.items.iter().filter(|item| item.outcome == outcome).count();
+        let result = |item: &Imported| ImportResult {
+            key: item.key.clone(),
+            outcome: item.outcome.as_str(),
+            version: item.version,
+        };
+        Self {
+            dry_run: report.dry_run,
+            created: count(ImportOutcome::Created),
+            replaced: count(ImportOutcome::Replaced),
+            skipped: count(ImportOutcome::Skipped),
+            conflicts: count(ImportOutcome::Conflict),
+            results: report.items.iter().map(result).collect(),
+        }
+    }
+}
+
+type SecretsBody = Body<ImportSecrets, ImportedSecret>;
+type VarsBody = Body<ImportVars, (NewVar, bool)>;
+
+pub(super) async fn secrets(call: Call<Write, SecretsBody>) -> Result<Answer, ApiError> {
+    let report = call.state.vault.import_secrets(&call.permit, call.body.0).await?;
+    Ok(Answer::json(&ImportAnswer { import: (&report).into() }))
+}
+
+pub(super) async fn vars(call: Call<Write, VarsBody>) -> Result<Answer, ApiError> {
+    let report = call.state.vault.import_vars(&call.permit, call.body.0).await?;
+    Ok(Answer::json(&ImportAnswer { import: (&report).into() }))
+}
