@@ -284,6 +284,10 @@ fn answers(admin: &Client) -> Vec<(&'static str, String, Reply)> {
     let id = |list: &str, rows: &str| {
         admin.get(list).expect(200)[rows][0]["id"].as_str().unwrap().to_owned()
     };
+    acts::new_environment(admin, "other");
+    let copy = json!({ "from": "development", "keys": ["A", "B"] });
+    let path = "/api/environments/other/secrets/copy";
+    all.push(("POST", format!("{ENVIRONMENT}/secrets/copy"), admin.post(path, &copy)));
     for (member, list, rows) in [("secrets", SECRETS, "secrets"), ("vars", VARS, "vars")] {
         let path = format!("/api/{member}/{}", id(list, rows));
         let described = format!("/api/{member}/{{id}}");
@@ -445,6 +449,7 @@ fn the_described_bodies_name_the_members_of_the_contract() {
     let secrets = format!("{ENVIRONMENT}/secrets");
     let vars = format!("{ENVIRONMENT}/vars");
     assert_eq!(body("POST", &secrets), said("description generate key neverReveal value", "key"));
+    assert_eq!(body("POST", &format!("{secrets}/copy")), said("from keys onConflict", "from keys"));
     assert_eq!(
         body("PATCH", "/api/secrets/{id}"),
         said("description generate neverReveal value", "")

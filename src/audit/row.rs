@@ -78,6 +78,8 @@ words! {
         SecretVersions = "secret.versions",
         /// An old version was put in force again.
         SecretActivate = "secret.activate",
+        /// Secrets were copied from one environment into another: a row in each.
+        SecretCopy = "secret.copy",
         /// Vars were listed.
         VarList = "var.list",
         /// A var was read.

@@ -15,6 +15,7 @@ use crate::vault::{Known, Outcome, Permit, Receipt};
 use super::State;
 use super::account_wire::{ServiceAccountAnswer, UserAnswer};
 use super::answer::Answer;
+use super::copy::CopyAnswer;
 use super::error::{ApiError, Code};
 use super::keys::RotationAnswer;
 use super::wire::{Done, EnvironmentAnswer, SecretAnswer, SettingsAnswer, VarAnswer};
@@ -120,6 +121,7 @@ fn render(outcome: Outcome<'_>) -> Vec<u8> {
         Outcome::Rotation(begun) => {
             Answer::json(&RotationAnswer { rotation: begun.clone().into() })
         }
+        Outcome::Copied(copied) => Answer::json(&CopyAnswer::from(copied)),
         Outcome::Done => Answer::json(&Done { success: true }),
         Outcome::Credential => Answer::rendered(Vec::new()),
     };

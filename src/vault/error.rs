@@ -4,6 +4,7 @@ use crate::audit::ResourceType;
 use crate::domain::{Role, Version};
 use crate::store::{CommitError, ReadError, Unavailable};
 
+use super::copy::CopyRefusal;
 use super::keyring::Fingerprint;
 
 /// Why a verb was not carried out.
@@ -94,6 +95,9 @@ pub enum Error {
     /// There is no higher key number.
     #[error("no key number is left")]
     KeysExhausted,
+    /// Nothing was copied.
+    #[error("{0}")]
+    Copy(#[from] CopyRefusal),
     /// A change panicked. That is a bug; nothing was written.
     #[error("a change panicked")]
     Panicked,

@@ -16,6 +16,7 @@ mod audit_log;
 pub mod backup;
 mod backup_key;
 mod cipher;
+mod copy;
 mod doctor;
 mod environments;
 mod error;
@@ -40,6 +41,7 @@ mod versions;
 
 pub use audit_log::{AuditPage, AuditQuery, ExportedRow};
 pub use backup_key::BackupKey;
+pub use copy::{Copied, CopyOutcome, CopyRefusal, Copying, OnConflict};
 pub use doctor::{
     Examined, examine_stopped, examine_unlocked, record_compaction, repair, repair_index,
 };

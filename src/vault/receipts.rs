@@ -19,7 +19,7 @@ use crate::store::{
     Bytes, CHUNK_BYTES, ReadError, ReceiptChunks, ReceiptRow, ReceiptTimes, Receipts, Tx, View,
 };
 
-use super::{Error, Permit, RotationBegun, Vault};
+use super::{Copied, Error, Permit, RotationBegun, Vault};
 
 /// How long a receipt is kept, in milliseconds: 24 hours.
 const KEPT_MILLIS: i64 = 24 * 60 * 60 * 1000;
@@ -43,6 +43,8 @@ pub enum Outcome<'a> {
     ServiceAccount(&'a ServiceAccountInfo),
     /// A rotation that has begun.
     Rotation(&'a RotationBegun),
+    /// Secrets that were copied into the environment in the path.
+    Copied(&'a [Copied]),
     /// It is done; there is no more to say.
     Done,
     /// The answer showed a credential, so it is not kept.
@@ -60,6 +62,7 @@ impl Outcome<'_> {
             | Outcome::User(_)
             | Outcome::ServiceAccount(_)
             | Outcome::Rotation(_)
+            | Outcome::Copied(_)
             | Outcome::Done
             | Outcome::Credential => None,
         }
@@ -94,6 +97,12 @@ outcomes! {
 impl HasOutcome for () {
     fn outcome(&self) -> Outcome<'_> {
         Outcome::Done
+    }
+}
+
+impl HasOutcome for Vec<Copied> {
+    fn outcome(&self) -> Outcome<'_> {
+        Outcome::Copied(self)
     }
 }
 

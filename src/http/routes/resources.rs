@@ -4,7 +4,7 @@ use crate::audit::Action;
 
 use super::super::error::Code;
 use super::super::table::{Endpoint, Parameter, TargetKind};
-use super::super::{about, environments, secrets, settings, vars, wire};
+use super::super::{about, copy, environments, secrets, settings, vars, wire};
 use super::{CONFLICT, delete, get, needs, patch, post};
 
 pub(super) fn endpoints() -> Vec<Endpoint> {
@@ -16,6 +16,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
     const SETTINGS: &str = "/api/environments/{environment}/settings/configuration";
     const RESET: &str = "/api/environments/{environment}/settings/configuration/reset";
     const SECRETS: &str = "/api/environments/{environment}/secrets";
+    const COPY: &str = "/api/environments/{environment}/secrets/copy";
     const SECRET: &str = "/api/secrets/{id}";
     const VALUE: &str = "/api/secrets/{id}/value";
     const VERSIONS: &str = "/api/secrets/{id}/versions";
@@ -108,6 +109,15 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
         )
         .answers::<wire::SecretAnswer>()
         .fails(CONFLICT),
+        Endpoint::new(
+            post(),
+            COPY,
+            needs(A::SecretCopy, Environment),
+            "Copy secrets from another environment, without anyone seeing a value",
+            copy::copy,
+        )
+        .answers::<copy::CopyAnswer>()
+        .fails(&[Code::Conflict, Code::SecretUnreadable]),
         Endpoint::new(
             get(),
             SECRET,
