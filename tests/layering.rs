@@ -19,7 +19,7 @@ fn law() -> BTreeMap<&'static str, &'static [&'static str]> {
 }
 
 /// Crates that only some files may name: what may name them begins with one of these.
-const CRATES: [(&str, &[&str]); 14] = [
+const CRATES: [(&str, &[&str]); 16] = [
     ("argon2", &["access/password.rs", "vault/passphrase.rs"]),
     ("governor", &["access/limits.rs"]),
     ("sled", &["store/"]),
@@ -40,6 +40,8 @@ const CRATES: [(&str, &[&str]); 14] = [
     ("actix_web", &["http/", "cli/serve.rs"]),
     ("utoipa", &["http/"]),
     ("clap", &["cli/"]),
+    ("clap_complete", &["cli/completions.rs"]),
+    ("clap_mangen", &["cli/man.rs"]),
     ("ureq", &["cli/api/"]),
     ("rustls", &["cli/api/"]),
     ("rpassword", &["cli/ask.rs"]),
