@@ -143,7 +143,7 @@ fn a_wrong_password_is_said_and_nothing_is_kept() {
     ended.refuses(1, ["coffer: Wrong e-mail address or password.\n", "(request req_"]);
     assert!(!ended.stderr.contains("token"), "{ended:#?}");
     assert!(!desk.file().exists());
-    desk.run(words).refuses(2, ["--password-stdin"]);
+    desk.run(words).refuses(2, ["there is no password on stdin"]);
     desk.run(["login", "--url", &desk.url()]).refuses(2, ["stdin is no terminal", "--email"]);
     let no_password = desk.run(["login", "--url", &desk.url(), "--email", EMAIL]);
     no_password.refuses(2, ["nobody can be asked for a password", "--password-stdin"]);
