@@ -200,6 +200,10 @@ fn a_session_goes_to_no_other_server_than_its_own() {
     launch.variable(listen.0, &listen.1).run("").json();
     assert_eq!(other.lines().len(), 1);
     assert!(!format!("{:?}", other.heard()).contains(&token));
+    let words = ["login", "--email", EMAIL, "--password-stdin", "--url", &desk.url()];
+    let launch = desk.launch(words).variable("COFFER_TOKEN", TOKEN);
+    let ended = launch.run(&format!("{PASSWORD}\n"));
+    assert!(ended.stderr.contains("COFFER_TOKEN is set"), "{ended:#?}");
     desk.server.stop();
 }
 

@@ -506,6 +506,11 @@ fn what_a_body_says_twice_or_not_at_all_is_described() {
     assert_eq!(schemas["NewSecret"]["oneOf"], one);
     assert_eq!(schemas["SecretPatch"]["not"], json!({ "required": ["value", "generate"] }));
     assert_eq!(schemas["SettingsPatch"]["additionalProperties"], json!(false));
+    let keys = &schemas["CopySecrets"]["properties"]["keys"];
+    assert_eq!((&keys["minItems"], &keys["maxItems"]), (&json!(1), &json!(100)));
+    assert_eq!((&keys["uniqueItems"], &keys["items"]["maxLength"]), (&json!(true), &json!(256)));
+    let words = json!(["fail", "skip", "replace"]);
+    assert_eq!(schemas["CopySecrets"]["properties"]["onConflict"]["enum"], words);
     for body in [json!({ "key": "A" }), json!({ "key": "A", "value": "v", "generate": {} })] {
         admin.post(SECRETS, &body).expect_error(400, "VALIDATION_ERROR");
     }

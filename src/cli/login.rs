@@ -3,6 +3,8 @@
 //!
 //! Must never: print a session's token; leave a session behind that nobody has.
 
+use std::io::Write;
+
 use clap::Args;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -98,9 +100,16 @@ impl LoginArguments {
             }
         }
         match form {
-            Form::Json => print(&json!({ "url": url, "user": user }).to_string()),
-            Form::Table => print(&format!("logged in to {url} as {}", clean(&email))),
+            Form::Json => print(&json!({ "url": url, "user": user }).to_string())?,
+            Form::Table => print(&format!("logged in to {url} as {}", clean(&email)))?,
         }
+        if variables.get("COFFER_TOKEN").is_some() {
+            let _ = writeln!(
+                std::io::stderr(),
+                "coffer: warning: COFFER_TOKEN is set; commands use that and not this login"
+            );
+        }
+        Ok(())
     }
 }
 

@@ -91,14 +91,15 @@ impl PlaceArguments {
         variables: &Variables,
         logins: &Logins,
     ) -> Result<Client, Failure> {
-        let server = match named(self, variables)? {
-            Some(server) => server,
-            None => match logins.newest().filter(|_| !self.means_this_host()) {
-                Some(login) => parse(&login.url).map_err(not_a_login)?,
-                None => configured(config)?,
+        let newest = || logins.newest().filter(|_| !self.means_this_host());
+        let (server, local) = match named(self, variables)? {
+            Some(server) => (server, false),
+            None => match newest() {
+                Some(login) => (parse(&login.url).map_err(not_a_login)?, false),
+                None => (configured(config)?, true),
             },
         };
-        let place = Place { server, local: false, credential: None };
+        let place = Place { server, local, credential: None };
         place.warn("the password");
         Ok(Client::new(place))
     }
