@@ -165,6 +165,21 @@ impl Session {
         vec![open, shut, several, latched, deleted]
     }
 
+    /// Everything into the other environment: what is new there, then what is there.
+    fn copy(&self) {
+        let copy = "/api/environments/other/secrets/copy";
+        for on_conflict in ["fail", "replace", "skip"] {
+            let keys = ["OPEN", "SHUT", "LONG", "LATCHED"];
+            let body = json!({ "from": "home", "keys": keys, "onConflict": on_conflict });
+            let reply = self.admin("POST", copy, Some(body)).expect(200);
+            assert_eq!(reply["copied"].as_array().unwrap().len(), keys.len());
+        }
+        let body = json!({ "from": "home", "keys": ["OPEN", "GONE"] });
+        self.admin("POST", copy, Some(body)).expect_error(404, "NOT_FOUND");
+        let body = json!({ "from": "home", "keys": ["SHUT"] });
+        self.admin("POST", copy, Some(body)).expect_error(409, "CONFLICT");
+    }
+
     fn plant_generated(&mut self) -> Vec<String> {
         let alphabets =
             [("alphanumeric", "M1"), ("hex", "M2"), ("base64url", "M3"), ("ascii", "M4")];
@@ -392,6 +407,7 @@ fn no_planted_value_is_in_any_answer_but_a_granted_reveal_nor_in_any_log_line_or
     let mut session = Session::start();
     let ids = session.plant_in_secrets();
     let made = session.plant_generated();
+    session.copy();
     session.plant_in_failures(&ids);
     let all = [&ids[..], &made[..1]].concat();
     session.plant_in_paths();

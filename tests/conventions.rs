@@ -242,7 +242,8 @@ fn a_path_id_of_any_shape_that_names_nothing_is_404() {
         let method = route.method.as_str();
         let body = match (method, route.path.ends_with("/settings/configuration")) {
             ("POST", _) => {
-                Some(json!({ "key": "NEW", "value": "v", "newPassword": "a new password" }))
+                Some(json!({ "key": "NEW", "value": "v", "newPassword": "a new password",
+                "from": "development", "keys": ["A"] }))
             }
             ("PATCH", false) => Some(json!({ "value": "w" })),
             ("PATCH", true) => Some(json!({})),

@@ -290,6 +290,10 @@ fn answers(admin: &Client) -> Vec<(&'static str, String, Reply)> {
     let id = |list: &str, rows: &str| {
         admin.get(list).expect(200)[rows][0]["id"].as_str().unwrap().to_owned()
     };
+    acts::new_environment(admin, "other");
+    let copy = json!({ "from": "development", "keys": ["A", "B"] });
+    let path = "/api/environments/other/secrets/copy";
+    all.push(("POST", format!("{ENVIRONMENT}/secrets/copy"), admin.post(path, &copy)));
     for (member, list, rows) in [("secrets", SECRETS, "secrets"), ("vars", VARS, "vars")] {
         let path = format!("/api/{member}/{}", id(list, rows));
         let described = format!("/api/{member}/{{id}}");
@@ -454,6 +458,7 @@ fn the_described_bodies_name_the_members_of_the_contract() {
     let secrets = format!("{ENVIRONMENT}/secrets");
     let vars = format!("{ENVIRONMENT}/vars");
     assert_eq!(body("POST", &secrets), said("description generate key neverReveal value", "key"));
+    assert_eq!(body("POST", &format!("{secrets}/copy")), said("from keys onConflict", "from keys"));
     assert_eq!(
         body("PATCH", "/api/secrets/{id}"),
         said("description generate neverReveal value", "")
@@ -510,6 +515,11 @@ fn what_a_body_says_twice_or_not_at_all_is_described() {
     assert_eq!(schemas["NewSecret"]["oneOf"], one);
     assert_eq!(schemas["SecretPatch"]["not"], json!({ "required": ["value", "generate"] }));
     assert_eq!(schemas["SettingsPatch"]["additionalProperties"], json!(false));
+    let keys = &schemas["CopySecrets"]["properties"]["keys"];
+    assert_eq!((&keys["minItems"], &keys["maxItems"]), (&json!(1), &json!(100)));
+    assert_eq!((&keys["uniqueItems"], &keys["items"]["maxLength"]), (&json!(true), &json!(256)));
+    let words = json!(["fail", "skip", "replace"]);
+    assert_eq!(schemas["CopySecrets"]["properties"]["onConflict"]["enum"], words);
     for body in [json!({ "key": "A" }), json!({ "key": "A", "value": "v", "generate": {} })] {
         admin.post(SECRETS, &body).expect_error(400, "VALIDATION_ERROR");
     }

@@ -16,12 +16,18 @@ fn law() -> BTreeMap<&'static str, &'static [&'static str]> {
         ("access", &["domain", "audit", "store", "vault"]),
         ("delivery", &["domain", "audit", "vault"]),
         ("http", &["domain", "audit", "vault", "access", "delivery"]),
-        ("cli", &["domain", "config", "formats", "audit", "store", "vault", "access", "delivery", "http"]),
+        (
+            "cli",
+            &[
+                "domain", "config", "formats", "audit", "store", "vault", "access", "delivery",
+                "http",
+            ],
+        ),
     ])
 }
 
 /// Crates that only some files may name: what may name them begins with one of these.
-const CRATES: [(&str, &[&str]); 15] = [
+const CRATES: [(&str, &[&str]); 17] = [
     ("argon2", &["access/password.rs", "vault/passphrase.rs"]),
     ("governor", &["access/limits.rs"]),
     ("sled", &["store/"]),
@@ -43,6 +49,8 @@ const CRATES: [(&str, &[&str]); 15] = [
     ("actix_web", &["http/", "cli/serve.rs"]),
     ("utoipa", &["http/"]),
     ("clap", &["cli/"]),
+    ("clap_complete", &["cli/completions.rs"]),
+    ("clap_mangen", &["cli/man.rs"]),
     ("ureq", &["cli/api/"]),
     ("rustls", &["cli/api/"]),
     ("rpassword", &["cli/ask.rs"]),

@@ -38,6 +38,7 @@ const ENVIRONMENT: &str = "/api/environments/{environment}";
 const SETTINGS: &str = "/api/environments/{environment}/settings/configuration";
 const RESET: &str = "/api/environments/{environment}/settings/configuration/reset";
 const SECRETS: &str = "/api/environments/{environment}/secrets";
+const COPY: &str = "/api/environments/{environment}/secrets/copy";
 const SECRET: &str = "/api/secrets/{id}";
 const VALUE: &str = "/api/secrets/{id}/value";
 const VERSIONS: &str = "/api/secrets/{id}/versions";
@@ -86,6 +87,9 @@ const TABLE: &[Line] = &[
     ("GET", SECRETS, "secret.list", "UUU ++SS ++SS ++SS"),
     ("POST", SECRETS, "secret.create", "UUU RRSS ++SS ++SS"),
     ("POST", IMPORT_SECRETS, "secret.import", "UUU RRSS ++SS ++SS"),
+    // From the environment `development`, which the scopes of the second column do
+    // not reach.
+    ("POST", COPY, "secret.copy", "UUU RRSS RRSS +SSS"),
     // A row's environment is known only once the row is found, so the role is
     // refused first; what is left of the scope is "there is no such row".
     ("GET", SECRET, "secret.read", "UUU ++NN ++NN ++NN"),
@@ -148,6 +152,7 @@ struct Bench {
     app: TestApp,
     expired: String,
     elsewhere: String,
+    development: String,
     worlds: u32,
     world: World,
 }
@@ -240,6 +245,7 @@ impl World {
             ("POST", SECRETS | VARS) => json!({ "key": "NEW", "value": "new" }),
             ("POST", IMPORT_SECRETS) => json!({ "secrets": [{ "key": "NEW", "value": "new" }] }),
             ("POST", IMPORT_VARS) => json!({ "vars": [{ "key": "NEW", "value": "new" }] }),
+            ("POST", COPY) => json!({ "from": "development", "keys": ["COPIED"] }),
             ("PATCH", SECRET | VAR) => json!({ "value": "changed", "description": "changed" }),
             ("POST", LOGIN) => json!({ "email": self.email, "password": PASS }),
             ("POST", REGISTER) => json!({ "email": "new@example.org", "password": PASS }),
@@ -312,9 +318,11 @@ impl Bench {
         clock.advance_millis(1);
         let elsewhere = app.admin().post(ENVIRONMENTS, &json!({ "name": "elsewhere" })).expect(200);
         let elsewhere = elsewhere["environment"]["id"].as_str().unwrap().to_owned();
+        acts::new_secret(&app.admin(), "development", "COPIED", "a value to copy");
+        let development = app.environment_id("development");
         let world = World::new(&app.admin(), 0);
         world.declare(&app);
-        Self { app, expired, elsewhere, worlds: 0, world }
+        Self { app, expired, elsewhere, development, worlds: 0, world }
     }
 
     fn renew(&mut self) {
@@ -401,7 +409,10 @@ fn every_principal_gets_on_every_route_what_the_contract_says_and_a_refusal_chan
             let same = before == bench.world.snapshot(&admin);
             let changes = cell == '+' && line.0 != "GET";
             assert_eq!(same, !changes, "{place}: what the request left behind");
-            let world_environment = bench.world.environment.clone();
+            // A copy is refused for its source once its target is in scope.
+            let source = line.1 == COPY && cell == 'S' && column == 12;
+            let about = if source { &bench.development } else { &bench.world.environment };
+            let world_environment = about.clone();
             // The end of a session is about the session.
             let ends = line.1 == SESSION && cell == '+';
             let row =
@@ -439,7 +450,9 @@ fn check_audit(app: TestApp, expected: &BTreeMap<String, Expected>) {
             assert!(found.is_empty(), "{line:?} {cell} left {found:?}");
             continue;
         };
-        assert_eq!(found.len(), 1, "{line:?} {cell} left {found:?}");
+        // A copy of one secret leaves its own row, and one in either environment.
+        let rows = if line.1 == COPY && *cell == '+' { 3 } else { 1 };
+        assert_eq!(found.len(), rows, "{line:?} {cell} left {found:?}");
         let draft = &found[0].draft;
         assert_eq!(draft.action.as_str(), line.2, "{line:?} {cell}");
         assert_eq!(draft.error.as_deref(), error, "{line:?} {cell}");

@@ -119,6 +119,12 @@ const ENVIRONMENT_REQUESTS: &[Request] = &[
     ("POST", "/api/environments/{e}/secrets", Some(r#"{"key":"OPEN","value":"x"}"#)),
     ("POST", "/api/environments/{e}/secrets", Some(r#"{"key":"NEW","value":"x"}"#)),
     ("POST", "/api/environments/{e}/secrets", Some("{")),
+    (
+        "POST",
+        "/api/environments/{e}/secrets/copy",
+        Some(r#"{"from":"development","keys":["OPEN"]}"#),
+    ),
+    ("POST", "/api/environments/{e}/secrets/copy", Some("{")),
     ("GET", "/api/environments/{e}/vars", None),
     ("HEAD", "/api/environments/{e}/vars", None),
     ("POST", "/api/environments/{e}/vars", Some(r#"{"key":"OPEN","value":"x"}"#)),

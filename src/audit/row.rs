@@ -80,6 +80,8 @@ words! {
         SecretActivate = "secret.activate",
         /// A secret was created or got a new value by an import.
         SecretImport = "secret.import",
+        /// Secrets were copied from one environment into another: a row in each.
+        SecretCopy = "secret.copy",
         /// Vars were listed.
         VarList = "var.list",
         /// A var was read.

@@ -23,16 +23,41 @@ pub(super) fn new_password(from_stdin: bool) -> Result<Zeroizing<String>, Failur
             Err(Failure::wrong("nobody can be asked for a password: stdin is no terminal")
                 .hint("Give it on stdin, with --password-stdin."))
         }
-        (false, true) => {
-            let first = hidden("New password: ")?;
-            let second = hidden("The same again: ")?;
-            if *first == *second {
-                Ok(first)
-            } else {
-                Err(Failure::failed("the two passwords differ; nothing was changed"))
-            }
-        }
+        (false, true) => twice("password", "--password-stdin"),
     }
+}
+
+/// A password that there is already: one line of stdin, or typed without being
+/// shown.
+pub(super) fn password(from_stdin: bool) -> Result<Zeroizing<String>, Failure> {
+    match (from_stdin, is_possible()) {
+        (false, true) => hidden("Password: ", "password", "--password-stdin"),
+        // What is wrong then is the same as with a new one.
+        _ => new_password(from_stdin),
+    }
+}
+
+/// Something new, typed twice without being shown. `option` gives it on stdin.
+pub(super) fn twice(what: &str, option: &str) -> Result<Zeroizing<String>, Failure> {
+    let first = hidden(&format!("New {what}: "), what, option)?;
+    let second = hidden("The same again: ", what, option)?;
+    if *first == *second {
+        Ok(first)
+    } else {
+        Err(Failure::failed(format!("the two {what}s differ; nothing was changed")))
+    }
+}
+
+/// One line, typed while it is shown; empty for nothing.
+pub(super) fn line(prompt: &str) -> Result<String, Failure> {
+    let mut err = std::io::stderr();
+    let _ = write!(err, "{}", super::show::clean(prompt)).and_then(|()| err.flush());
+    let mut line = String::new();
+    stdin()
+        .lock()
+        .read_line(&mut line)
+        .map_err(|error| Failure::failed(format!("cannot read the answer: {error}")))?;
+    Ok(line.trim().to_owned())
 }
 
 /// Whether there is somebody to ask.
@@ -61,11 +86,11 @@ pub(super) fn new_passphrase() -> Result<Zeroizing<String>, Failure> {
     }
 }
 
-fn hidden(prompt: &str) -> Result<Zeroizing<String>, Failure> {
+fn hidden(prompt: &str, what: &str, option: &str) -> Result<Zeroizing<String>, Failure> {
     let typed = rpassword::prompt_password(prompt).map(Zeroizing::new);
     typed.map_err(|error| {
-        Failure::failed(format!("cannot ask for the password: {error}"))
-            .hint("Give it on stdin, with --password-stdin.")
+        Failure::failed(format!("cannot ask for the {what}: {error}"))
+            .hint(format!("Give it on stdin, with {option}."))
     })
 }
 
@@ -96,14 +121,7 @@ pub(super) fn confirm(question: &str, yes: bool) -> Result<(), Failure> {
         return Err(Failure::wrong("nobody can be asked: stdin is no terminal")
             .hint("Say --yes to do it without a question."));
     }
-    let mut err = std::io::stderr();
-    let _ = write!(err, "{} [y/N] ", super::show::clean(question)).and_then(|()| err.flush());
-    let mut answer = String::new();
-    stdin()
-        .lock()
-        .read_line(&mut answer)
-        .map_err(|error| Failure::failed(format!("cannot read the answer: {error}")))?;
-    match answer.trim().to_ascii_lowercase().as_str() {
+    match line(&format!("{question} [y/N] "))?.to_ascii_lowercase().as_str() {
         "y" | "yes" => Ok(()),
         _ => Err(Failure::failed("not confirmed; nothing was changed")),
     }

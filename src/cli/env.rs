@@ -5,10 +5,10 @@ use serde::{Deserialize, Serialize};
 
 use super::api::ClientArguments;
 use super::ask::confirm;
+use super::environment::{name_or_id, new_name};
 use super::failure::Failure;
 use super::scope::{Environment, Environments, environments};
 use super::show::{moment, or_nothing, table};
-use crate::domain::{EnvironmentId, EnvironmentName};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum EnvCommand {
@@ -91,12 +91,4 @@ fn rows(environments: impl IntoIterator<Item = Environment>) -> String {
     };
     let headings = ["NAME", "DISPLAY NAME", "SECRETS", "VARS", "CREATED", "ID"];
     table(headings, environments.into_iter().map(row))
-}
-
-fn new_name(text: &str) -> Result<String, &'static str> {
-    EnvironmentName::parse(text).map(|_| text.to_owned()).map_err(|violation| violation.0)
-}
-
-pub(super) fn name_or_id(text: &str) -> Result<String, &'static str> {
-    if text.parse::<EnvironmentId>().is_ok() { Ok(text.to_owned()) } else { new_name(text) }
 }

@@ -13,7 +13,7 @@ use serde::Deserialize;
 use zeroize::Zeroizing;
 
 use super::api::{Client, PlaceArguments, path_id};
-use super::env::name_or_id;
+use super::environment::name_or_id;
 use super::failure::Failure;
 use super::show::written;
 use crate::domain::KeyName;

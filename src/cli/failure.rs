@@ -14,22 +14,23 @@ use super::show::clean;
 pub(super) struct Failure {
     code: u8,
     lines: Vec<String>,
+    about_credential: bool,
 }
 
 impl Failure {
     /// It could not be done: exit code 1.
     pub fn failed(message: impl Display) -> Self {
-        Self { code: 1, lines: vec![message.to_string()] }
+        Self { code: 1, lines: vec![message.to_string()], about_credential: false }
     }
 
     /// The arguments or the configuration are wrong: exit code 2.
     pub fn wrong(message: impl Display) -> Self {
-        Self { code: 2, lines: vec![message.to_string()] }
+        Self { code: 2, lines: vec![message.to_string()], about_credential: false }
     }
 
     /// Likewise, with an exit code of its own.
     pub fn with_code(code: u8, message: impl Display) -> Self {
-        Self { code, lines: vec![message.to_string()] }
+        Self { code, lines: vec![message.to_string()], about_credential: false }
     }
 
     /// One more line.
@@ -38,11 +39,22 @@ impl Failure {
         self
     }
 
+    /// Notes that the server did not take the credential.
+    pub fn about_the_credential(self) -> Self {
+        Self { about_credential: true, ..self }
+    }
+
+    /// Whether it did not.
+    pub fn is_about_the_credential(&self) -> bool {
+        self.about_credential
+    }
+
     /// Tells the person and the parent process.
     pub fn report(&self) -> ExitCode {
         let lines: Vec<_> = self.lines.iter().map(|line| clean(line)).collect();
         // Nothing is left to do when stderr is closed.
-        let _ = writeln!(std::io::stderr(), "coffer: {}", lines.join("\n"));
+        let name = super::style::alarm("coffer:");
+        let _ = writeln!(std::io::stderr(), "{name} {}", lines.join("\n"));
         ExitCode::from(self.code)
     }
 

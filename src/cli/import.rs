@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use super::api::{Answer, Client, ClientArguments};
-use super::env::name_or_id;
+use super::environment::name_or_id;
 use super::failure::Failure;
 use super::show::table;
 use crate::domain::Violation;

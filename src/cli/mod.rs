@@ -2,7 +2,8 @@
 //!
 //! Owns: what a person reads in a terminal; exit codes; signals.
 //! Must never: print a secret, except a token that has just been made, to
-//! whoever made it; take a password or a token from the arguments.
+//! whoever made it, and a value to whoever asked to see it; take a password, a
+//! token or a secret's value from the arguments.
 //! Called by: `main`. One file a command.
 //!
 //! `serve` is the server. The other commands are clients of a running one by
@@ -17,16 +18,22 @@ mod ask;
 mod audit;
 mod backup;
 mod compact;
+mod completions;
+mod copy;
 mod declare;
 mod doctor;
 mod env;
+mod environment;
 mod export;
 mod failure;
 mod first_user;
 mod harden;
 mod import;
 mod key;
+mod keyed;
 mod logging;
+mod login;
+mod man;
 mod offline;
 mod passphrase;
 mod progress;
@@ -35,15 +42,20 @@ mod root_key;
 mod run;
 pub mod scheduled;
 mod scope;
+mod secret;
 pub mod serve;
 mod service_account;
 mod show;
+mod style;
 mod token;
 mod user;
+mod value;
+mod var;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand};
 
 use crate::config::{self, Config, Variables};
@@ -73,6 +85,20 @@ enum Command {
     Serve(ServeArguments),
     /// Run a command with a workload's values as its environment variables
     Run(run::RunArguments),
+    /// Begin a session at a server, and keep it for the commands to come
+    Login(login::LoginArguments),
+    /// End the session
+    Logout(login::LogoutArguments),
+    /// Who the commands act as, where, and whose token that is
+    Whoami(login::WhoamiArguments),
+    /// Secrets: set, generate, list, reveal, versions, activate, latch, rm
+    #[command(subcommand)]
+    Secret(secret::SecretCommand),
+    /// Vars, which are no secrets: set, get, list, rm
+    #[command(subcommand)]
+    Var(var::VarCommand),
+    /// Copy secrets into another environment, inside the server
+    Copy(copy::CopyArguments),
     /// Environments: create, list, delete
     #[command(subcommand)]
     Env(env::EnvCommand),
@@ -105,14 +131,19 @@ enum Command {
     /// A way back in, on the host of a stopped server
     #[command(subcommand)]
     Recover(recover::RecoverCommand),
+    /// What a shell completes these commands with
+    Completions(completions::CompletionsArguments),
+    /// The manual
+    Man(man::ManArguments),
 }
 
 /// What `coffer --help` says below everything else.
 const HELP_ABOUT_SERVERS: &str = "\
 The commands besides serve, compact, recover, key generate, key protect, backup
-verify and backup restore ask a running server: --url or COFFER_URL, else the one
-of this host's configuration. Their token is COFFER_TOKEN, else the
-first token in the data directory of this host's server.
+verify, backup restore, completions and man ask a running server: --url or
+COFFER_URL, else that of the last login, else the one of this host's configuration.
+Their token is COFFER_TOKEN, else the login's, else the first token in the data
+directory of this host's server.
 
 Exit codes: 0 done; 1 failed; 2 wrong arguments or configuration. Those of doctor:
 0 all is well; 1 there are warnings; 2 something is broken.";
@@ -134,6 +165,13 @@ struct ServeArguments {
 pub fn main() -> ExitCode {
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
+        // clap would show the words that it does not know, and one may be a value.
+        Err(message)
+            if message.kind() == ErrorKind::UnknownArgument
+                && secret::is_put(std::env::args_os()) =>
+        {
+            return secret::no_value_here().report();
+        }
         Err(message) => {
             // Help and version are answers, not errors; clap knows which is which.
             let _ = message.print();
@@ -149,6 +187,12 @@ pub fn main() -> ExitCode {
             Ok(code) => return code,
             Err(failure) => Err(failure),
         },
+        Some(Command::Login(command)) => command.run(),
+        Some(Command::Logout(command)) => command.run(),
+        Some(Command::Whoami(command)) => command.run(),
+        Some(Command::Secret(command)) => command.run(),
+        Some(Command::Var(command)) => command.run(),
+        Some(Command::Copy(command)) => command.run(),
         Some(Command::Env(command)) => command.run(),
         Some(Command::Export(command)) => command.run(),
         Some(Command::Import(command)) => command.run(),
@@ -165,6 +209,8 @@ pub fn main() -> ExitCode {
         },
         Some(Command::Compact(command)) => command.run(),
         Some(Command::Recover(command)) => command.run(),
+        Some(Command::Completions(command)) => command.run(),
+        Some(Command::Man(command)) => command.run(),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -11,6 +11,7 @@ use zeroize::Zeroizing;
 
 use super::api::Answer;
 use super::failure::Failure;
+use super::style::heading;
 
 /// Whom a command's answer is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,7 +82,8 @@ pub(super) fn clean(text: &str) -> String {
     text.chars().filter(|c| !is_unsafe(*c)).collect()
 }
 
-fn is_unsafe(c: char) -> bool {
+/// Whether a character steers a terminal or turns its reading order round.
+pub(super) fn is_unsafe(c: char) -> bool {
     c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
@@ -103,6 +105,17 @@ pub(super) fn moment(text: &str) -> String {
 
 /// Rows below headings, aligned by the width they have on screen.
 pub(super) fn table<const N: usize>(
+    headings: [&str; N],
+    rows: impl IntoIterator<Item = [String; N]>,
+) -> String {
+    let plain = aligned(headings, rows);
+    match plain.split_once('\n') {
+        Some((headings, rows)) => format!("{}\n{rows}", heading(headings)),
+        None => heading(&plain),
+    }
+}
+
+fn aligned<const N: usize>(
     headings: [&str; N],
     rows: impl IntoIterator<Item = [String; N]>,
 ) -> String {
@@ -133,13 +146,13 @@ mod tests {
     #[test]
     fn columns_are_aligned_by_what_the_screen_shows() {
         let rows = [["日本".to_owned(), "1".to_owned()], ["e\u{301}".to_owned(), "2".to_owned()]];
-        assert_eq!(table(["NAME", "N"], rows), "NAME  N\n日本  1\ne\u{301}     2");
+        assert_eq!(aligned(["NAME", "N"], rows), "NAME  N\n日本  1\ne\u{301}     2");
     }
 
     #[test]
     fn nothing_in_a_cell_steers_the_terminal() {
         let rows = [["\u{1b}]0;x\u{7}a\u{9b}2Jb\r\n\u{202e}c".to_owned()]];
-        assert_eq!(table(["A"], rows), "A\n]0;xa2Jbc");
+        assert_eq!(aligned(["A"], rows), "A\n]0;xa2Jbc");
     }
 
     #[test]

@@ -38,7 +38,7 @@ impl ConfigError {
 }
 
 /// Variables of ours that are no settings.
-const OTHER_VARIABLES: [&str; 13] = [
+const OTHER_VARIABLES: [&str; 14] = [
     "COFFER_ROOT_KEY",
     "COFFER_ROOT_KEY_FILE",
     "COFFER_ROOT_KEY_PASSPHRASE_FILE",
@@ -52,6 +52,7 @@ const OTHER_VARIABLES: [&str; 13] = [
     "COFFER_CONFIG",
     "COFFER_URL",
     "COFFER_TOKEN",
+    "COFFER_ENV",
 ];
 
 /// The file that is read when none is named, if it exists.

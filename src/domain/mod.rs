@@ -7,6 +7,7 @@
 //! Called by: everybody. Imports: no other room.
 
 mod account;
+mod conflict;
 mod environment;
 mod finding;
 mod id;
@@ -19,6 +20,7 @@ mod time;
 mod workload;
 
 pub use account::{OwnerId, ServiceAccountInfo, SessionInfo, TokenInfo, UserInfo};
+pub use conflict::OnConflict;
 pub use environment::{EnvironmentInfo, Settings};
 pub use finding::{Finding, Severity};
 pub use id::{

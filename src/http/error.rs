@@ -242,6 +242,7 @@ impl From<vault::Error> for ApiError {
                     .hint("GET /api/admin/keys shows which do not open. A secret with one of them has to be deleted or restored from a backup first.")
             }
             E::KeysExhausted => Self::new(Code::Conflict, "No key number is left"),
+            E::Copy(refusal) => refusal.into(),
             E::NoSuchVersion => Self::new(Code::NotFound, "Version not found"),
             E::Damaged(_) | E::Read(_) | E::NoRandomness | E::Panicked => Self::internal(error),
         }

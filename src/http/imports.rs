@@ -4,10 +4,9 @@ use serde::Serialize;
 use utoipa::openapi::{ObjectBuilder, RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
-use crate::domain::{Description, KeyName, Version};
+use crate::domain::{Description, KeyName, OnConflict, Version};
 use crate::vault::{
-    Import, ImportOutcome, ImportReport, Imported, ImportedSecret, NewVar, OnConflict, Plaintext,
-    Write,
+    Import, ImportOutcome, ImportReport, Imported, ImportedSecret, NewVar, Plaintext, Write,
 };
 
 use super::State;

@@ -15,6 +15,7 @@ mod auth;
 mod backup;
 mod call;
 mod client_address;
+mod copy;
 mod credential;
 mod docs;
 mod doctor;

@@ -15,6 +15,7 @@ use crate::vault::{Known, Outcome, Permit, Receipt, Render};
 use super::State;
 use super::account_wire::{ServiceAccountAnswer, UserAnswer};
 use super::answer::Answer;
+use super::copy::CopyAnswer;
 use super::error::{ApiError, Code};
 use super::imports::ImportAnswer;
 use super::keys::RotationAnswer;
@@ -126,6 +127,7 @@ fn render(state: &State, outcome: Outcome<'_>) -> Vec<u8> {
         Outcome::Rotation(begun) => {
             Answer::json(&RotationAnswer { rotation: begun.clone().into() })
         }
+        Outcome::Copied(copied) => Answer::json(&CopyAnswer::new(state, copied)),
         Outcome::Done => Answer::json(&Done { success: true }),
         Outcome::Credential => Answer::rendered(Vec::new()),
     };

@@ -59,6 +59,9 @@ pub(super) fn add(document: &mut Value) {
         json!([{ "required": ["value"] }, { "required": ["generate"] }]);
     schemas["SecretPatch"]["not"] = json!({ "required": ["value", "generate"] });
     schemas["SettingsPatch"]["additionalProperties"] = json!(false);
+    let keys = &mut schemas["CopySecrets"]["properties"]["keys"];
+    keys["items"] = json!({ "type": "string", "pattern": "^[A-Z][A-Z0-9_]*$", "maxLength": 256 });
+    keys["uniqueItems"] = json!(true);
     for name in ["NewUser", "NewServiceAccount", "NewToken"] {
         schemas[name]["anyOf"] =
             json!([{ "required": ["allEnvironments"] }, { "required": ["environmentIds"] }]);

@@ -61,6 +61,7 @@ pub struct Tx<'a> {
     ahead: &'a Overlay,
     own: Overlay,
     touched: BTreeSet<EnvironmentId>,
+    further: Vec<Draft>,
 }
 
 impl Tx<'_> {
@@ -68,6 +69,12 @@ impl Tx<'_> {
     pub fn put<T: Table>(&mut self, key: &T::Key, row: &T::Row) {
         self.touched.extend(T::environment(key));
         self.own.set(full_key::<T>(key), Some(encode_row::<T>(row)));
+    }
+
+    /// One more row for the audit log, behind the change's own: for a change that
+    /// is about two environments, whose rows not everybody may read both of.
+    pub fn also(&mut self, draft: Draft) {
+        self.further.push(draft);
     }
 
     /// About how many bytes of keys and rows this change writes or removes.
@@ -383,13 +390,15 @@ impl Group {
             ahead: &self.writes,
             own: Overlay::default(),
             touched: BTreeSet::new(),
+            further: Vec::new(),
         };
         // What a change wrote before it panicked is in its own overlay and goes
         // with it; its caller sees that no answer comes.
         let ran = panic::catch_unwind(AssertUnwindSafe(|| (change.run)(Ok(&mut tx))));
         let Ok((verdict, finish)) = ran else { return };
         if let Verdict::Apply(drafts) = verdict {
-            for draft in drafts {
+            let further = std::mem::take(&mut tx.further);
+            for draft in drafts.into_iter().chain(further) {
                 let row = work.chain.append(draft);
                 tx.put::<AuditRows>(&row.seq, &StoredAuditRow::new(row.mac, row.body));
             }

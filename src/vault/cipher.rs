@@ -157,7 +157,9 @@ pub(super) fn opens(
     open(keyring, binding, sealed).map(drop)
 }
 
-/// Gives an old version's value to a new version; nobody sees it.
+/// Gives a sealed value to another version, or to another secret; nobody sees it.
+/// What is never to be revealed stays so, whatever the caller wants: this is the
+/// one place that every copy of a value goes through.
 pub(super) fn reseal(
     keyring: &Keyring,
     random: Random,
@@ -165,6 +167,9 @@ pub(super) fn reseal(
     sealed: SealedValue,
     to: &Binding,
 ) -> Result<SealedValue, Error> {
+    if from.mode.never_reveal() && !to.mode.never_reveal() {
+        return Err(Error::NeverRevealIsForGood);
+    }
     let bytes = open(keyring, from, sealed)?;
     seal_bytes(keyring, random, to, bytes)
 }
@@ -340,5 +345,26 @@ mod tests {
         let second = Binding { version: Version::new(2).unwrap(), ..never.clone() };
         let moved = reseal(&keyring, Random, &never, sealed, &second).unwrap();
         assert_eq!(&*open(&keyring, &second, moved).unwrap(), b"v");
+    }
+
+    proptest! {
+        /// From one secret to another, in another environment: the same value, sealed
+        /// for there alone, and never less strictly than before.
+        #[test]
+        fn resealing_never_loosens(a in binding(), b in binding()) {
+            let keyring = keyring();
+            let sealed = seal(&keyring, Random, &a, plaintext(b"v")).unwrap();
+            let moved = reseal(&keyring, Random, &a, sealed.clone(), &b);
+            let loosened = a.mode.never_reveal() && !b.mode.never_reveal();
+            prop_assert_eq!(moved.is_ok(), !loosened);
+            if let Ok(moved) = moved {
+                prop_assert_eq!(open(&keyring, &a, moved.clone()).is_ok(), a == b);
+                prop_assert_eq!(&*open(&keyring, &b, moved).unwrap(), b"v");
+            }
+            // What does not open where it is said to be from goes nowhere.
+            if a != b {
+                prop_assert!(reseal(&keyring, Random, &b, sealed, &b).is_err());
+            }
+        }
     }
 }

@@ -4,6 +4,7 @@ use crate::audit::ResourceType;
 use crate::domain::{Role, Version};
 use crate::store::{CommitError, ReadError, Unavailable};
 
+use super::copy::CopyRefusal;
 use super::keyring::Fingerprint;
 
 /// Why a verb was not carried out.
@@ -121,6 +122,9 @@ pub enum Error {
         /// Which items, from 0 on.
         indices: Vec<usize>,
     },
+    /// Nothing was copied.
+    #[error("{0}")]
+    Copy(#[from] CopyRefusal),
     /// A change panicked. That is a bug; nothing was written.
     #[error("a change panicked")]
     Panicked,

@@ -6,43 +6,15 @@
 //! same batch; what was skipped has none, because nothing happened to it.
 
 use crate::audit::{Action, Draft};
-use crate::domain::{Description, EnvironmentId, KeyName, SecretId, Timestamp, VarId, Version};
+use crate::domain::{
+    Description, EnvironmentId, KeyName, OnConflict, SecretId, Timestamp, VarId, Version,
+};
 use crate::store::{Secrets, Tx, Vars, View};
 
 use super::keyring::Keyring;
 use super::lookup::environment_row;
 use super::secrets::{Create, Update};
 use super::{Error, NewVar, Permit, Plaintext, Random, VarPatch, Vault, Write, vars};
-
-/// What becomes of an item whose key is there already.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OnConflict {
-    /// Nothing at all is imported.
-    Fail,
-    /// What is there stays.
-    Skip,
-    /// It gets a new version.
-    Replace,
-}
-
-impl OnConflict {
-    /// All of them.
-    pub const ALL: [OnConflict; 3] = [Self::Fail, Self::Skip, Self::Replace];
-
-    /// The word for it on the wire.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Fail => "fail",
-            Self::Skip => "skip",
-            Self::Replace => "replace",
-        }
-    }
-
-    /// The reverse of `as_str`.
-    pub fn from_word(word: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|one| one.as_str() == word)
-    }
-}
 
 /// What is to be imported. Every key stands in it once.
 #[allow(missing_debug_implementations)]

@@ -277,7 +277,11 @@ impl Vault {
 
     /// The draft with its environment, as far as that can be told: a damaged
     /// row must not turn a refusal into another answer.
-    fn labelled(&self, draft: Draft, environment: Option<EnvironmentId>) -> Result<Draft, Error> {
+    pub(super) fn labelled(
+        &self,
+        draft: Draft,
+        environment: Option<EnvironmentId>,
+    ) -> Result<Draft, Error> {
         let Some(id) = environment else { return Ok(draft) };
         let row = undamaged(self.store.get::<Environments>(&id))?;
         Ok(match row {

@@ -16,6 +16,7 @@ mod audit_log;
 pub mod backup;
 mod backup_key;
 mod cipher;
+mod copy;
 mod deliver;
 mod doctor;
 mod environments;
@@ -43,15 +44,14 @@ mod versions;
 
 pub use audit_log::{AuditPage, AuditQuery, ExportedRow};
 pub use backup_key::BackupKey;
+pub use copy::{Copied, CopyOutcome, CopyRefusal, Copying};
 pub use deliver::{Bundle, BundleError, Enrolment, SealedBundle, ToRecipients, name_digest};
 pub use doctor::{
     Examined, examine_stopped, examine_unlocked, record_compaction, repair, repair_index,
 };
 pub use environments::NewEnvironment;
 pub use error::Error;
-pub use import::{
-    Import, ImportReport, Imported, ImportedSecret, OnConflict, Outcome as ImportOutcome,
-};
+pub use import::{Import, ImportReport, Imported, ImportedSecret, Outcome as ImportOutcome};
 pub use keyring::{BadRootKey, Fingerprint, RootKey, RootKeys, TokenKey};
 pub use lookup::Page;
 pub use passphrase::{BadPassphrase, BadSealedKey, Passphrase, SealedRootKey};

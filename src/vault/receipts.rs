@@ -21,7 +21,7 @@ use crate::store::{
     Bytes, CHUNK_BYTES, ReadError, ReceiptChunks, ReceiptRow, ReceiptTimes, Receipts, Tx, View,
 };
 
-use super::{Error, ImportReport, Permit, RotationBegun, Vault};
+use super::{Copied, Error, ImportReport, Permit, RotationBegun, Vault};
 
 /// How long a receipt is kept, in milliseconds: 24 hours.
 const KEPT_MILLIS: i64 = 24 * 60 * 60 * 1000;
@@ -47,6 +47,8 @@ pub enum Outcome<'a> {
     Import(&'a ImportReport),
     /// A rotation that has begun.
     Rotation(&'a RotationBegun),
+    /// Secrets that were copied into the environment in the path.
+    Copied(&'a [Copied]),
     /// It is done; there is no more to say.
     Done,
     /// The answer showed a credential, so it is not kept.
@@ -65,6 +67,7 @@ impl Outcome<'_> {
             | Outcome::ServiceAccount(_)
             | Outcome::Import(_)
             | Outcome::Rotation(_)
+            | Outcome::Copied(_)
             | Outcome::Done
             | Outcome::Credential => None,
         }
@@ -100,6 +103,12 @@ outcomes! {
 impl HasOutcome for () {
     fn outcome(&self) -> Outcome<'_> {
         Outcome::Done
+    }
+}
+
+impl HasOutcome for Vec<Copied> {
+    fn outcome(&self) -> Outcome<'_> {
+        Outcome::Copied(self)
     }
 }
 

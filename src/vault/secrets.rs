@@ -373,6 +373,27 @@ impl Create {
     }
 }
 
+/// The mode of a secret whose row says that it is revealable. Somebody who can
+/// write the database, but has no key, could clear the flag and wait for the
+/// next value. The data keys know better; and where none of them can tell,
+/// `trust` says whether a value would be taken on trust, which is refused.
+pub(super) fn trusted_mode(
+    tx: &Tx<'_>,
+    keyring: &Keyring,
+    bound: &Binding,
+    trust: bool,
+) -> Result<RevealMode, Error> {
+    match sealed_mode(tx, keyring, bound)? {
+        Some(RevealMode::NeverReveal) => {
+            let id = bound.secret;
+            log::error!("the neverReveal flag of {id} was cleared in the database");
+            Ok(RevealMode::NeverReveal)
+        }
+        None if trust => Err(Error::Damaged(ResourceType::Secret)),
+        Some(RevealMode::Revealable) | None => Ok(RevealMode::Revealable),
+    }
+}
+
 /// A patch on its way through the writer.
 pub(super) struct Update {
     pub value: Option<Plaintext>,
@@ -399,20 +420,10 @@ impl Update {
         let old_version = row.version;
         let mut changed = Vec::new();
         if !row.mode.never_reveal() {
-            // Somebody who can write the database, but has no key, could clear
-            // the flag and wait for the next value. The data keys know better;
-            // and where none of them can tell, no value is taken on trust.
-            match sealed_mode(tx, keyring, &binding(&place, &row))? {
-                Some(RevealMode::Revealable) => {}
-                Some(RevealMode::NeverReveal) => {
-                    log::error!("the neverReveal flag of {id} was cleared in the database");
-                    row.mode = RevealMode::NeverReveal;
-                    changed.push("neverReveal");
-                }
-                None if self.value.is_some() && self.never_reveal != Some(true) => {
-                    return Err(Error::Damaged(ResourceType::Secret));
-                }
-                None => {}
+            let trust = self.value.is_some() && self.never_reveal != Some(true);
+            row.mode = trusted_mode(tx, keyring, &binding(&place, &row), trust)?;
+            if row.mode.never_reveal() {
+                changed.push("neverReveal");
             }
         }
         if self.never_reveal == Some(false) && row.mode.never_reveal() {

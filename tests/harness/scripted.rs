@@ -48,6 +48,15 @@ impl Scripted {
         Self::start(answers.into())
     }
 
+    /// Likewise, with a `Retry-After` of so many seconds.
+    pub fn waiting<const N: usize>(answers: [(&str, u16, u32, Value); N]) -> Self {
+        let answers = answers.map(|(line, status, seconds, body)| {
+            let headers = format!("Content-Type: application/json\r\nRetry-After: {seconds}\r\n");
+            (line.to_owned(), answer(status, &headers, &body.to_string()))
+        });
+        Self::start(answers.into())
+    }
+
     /// Answers everything with these bytes.
     pub fn saying(bytes: impl Into<Vec<u8>>) -> Self {
         Self::start(vec![(String::new(), bytes.into())])

@@ -65,6 +65,15 @@ def secret(at="development", **members):
     return made
 
 
+def copy_body():
+    """Some secrets of an environment that is not the one in the path."""
+    source = empty_environment()
+    keys = [name(), name()]
+    for key in keys:
+        send("POST", f"/api/environments/{source}/secrets", {"key": key, "value": "v"})
+    return {"from": source, "keys": keys, "onConflict": ("fail", "skip", "replace")[next(numbers) % 3]}
+
+
 def var(at="development"):
     body = {"key": name(), "value": "first"}
     return send("POST", f"/api/environments/{at}/vars", body)["var"]["id"]
@@ -151,6 +160,7 @@ def login_body():
 # body gives way to such a one.
 BODIES = {
     ("POST", "/api/auth/login"): login_body,
+    ("POST", "/api/environments/{environment}/secrets/copy"): copy_body,
     ("POST", "/api/users"): lambda: {
         "email": f"{name()}@example.org",
         "password": PASSWORD,

@@ -49,8 +49,10 @@ impl Client {
         let mut request = Request::builder()
             .method(Method::GET)
             .uri(format!("{}{path}", self.place.base()))
-            .header(header::AUTHORIZATION, self.authorization())
             .header(header::ACCEPT, "application/age-encryption, application/json");
+        if let Some(authorization) = self.authorization() {
+            request = request.header(header::AUTHORIZATION, authorization);
+        }
         if let Some(tag) = known {
             request = request.header(header::IF_NONE_MATCH, tag);
         }
@@ -82,10 +84,5 @@ impl Client {
             }
             _ => Err(NotFetched::Refused(problem::refusal(&self.place, &response, &sealed))),
         }
-    }
-
-    /// Which server it is; bundles of different ones are kept apart by this.
-    pub fn server(&self) -> &str {
-        self.place.base()
     }
 }

@@ -6,10 +6,13 @@
 //! Called by: the commands that ask a running server.
 
 mod bundle;
+mod logins;
 mod place;
 mod problem;
+mod retry;
 
 pub(super) use bundle::{Fetched, NotFetched};
+pub(super) use logins::{Login, Logins, place_of_process as login_place};
 pub(super) use place::{ClientArguments, PlaceArguments, reachable};
 pub(super) use problem::not_coffer;
 
@@ -17,11 +20,12 @@ use std::io::{Read, Write};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use ureq::Agent;
-use ureq::http::{HeaderValue, Method, Request, header};
+use ureq::http::{HeaderValue, Method, Request, Response, header};
+use ureq::{Agent, Body};
 use zeroize::Zeroizing;
 
 use super::failure::Failure;
+use crate::vault::Random;
 use place::Place;
 
 /// Longest answer: a full page of audit rows stays far below it.
@@ -78,6 +82,21 @@ impl Client {
         Self { agent: config.build().new_agent(), place }
     }
 
+    /// The server's address.
+    pub fn server(&self) -> &str {
+        self.place.base()
+    }
+
+    /// Where the token came from, in words.
+    pub fn token_source(&self) -> &str {
+        self.place.token_source()
+    }
+
+    /// A client of the same server that shows a session of it.
+    pub fn with_session(&self, token: &str) -> Result<Self, Failure> {
+        Ok(Self { agent: self.agent.clone(), place: self.place.with_session(token)? })
+    }
+
     pub fn get(&self, path: &str) -> Result<Answer, Failure> {
         self.send(Method::GET, path, None)
     }
@@ -106,10 +125,12 @@ impl Client {
         let request = Request::builder()
             .method(Method::GET)
             .uri(format!("{}{path}", self.place.base()))
-            .header(header::AUTHORIZATION, self.authorization())
-            .header(header::ACCEPT, "application/octet-stream, application/json")
-            .body(())
-            .map_err(|error| lost(error.into()))?;
+            .header(header::ACCEPT, "application/octet-stream, application/json");
+        let request = match self.authorization() {
+            Some(authorization) => request.header(header::AUTHORIZATION, authorization),
+            None => request,
+        };
+        let request = request.body(()).map_err(|error| lost(error.into()))?;
         let request = self.agent.configure_request(request).timeout_recv_body(None).build();
         let mut response = self.agent.run(request).map_err(lost)?;
         if !response.status().is_success() {
@@ -124,32 +145,59 @@ impl Client {
         Ok(response.into_body().into_reader())
     }
 
+    /// Sends a request, again if that is safe and the server says when.
     fn send(&self, method: Method, path: &str, body: Option<&[u8]>) -> Result<Answer, Failure> {
-        let changes = method != Method::GET;
-        let lost = |error| problem::no_answer(&self.place, changes, &error);
-        let request = Request::builder()
+        // One key for the request however often it is sent.
+        let once = if method == Method::POST { Some(idempotency_key()?) } else { None };
+        let mut sent_again = 0;
+        loop {
+            let lost = |error| problem::no_answer(&self.place, method != Method::GET, &error);
+            let mut response = self.send_once(&method, path, body, once.as_ref()).map_err(lost)?;
+            if let Some(wait) = retry::wait(&method, &response, sent_again)
+                // A failed login is counted; the person decides about the next try.
+                && self.place.token().is_some()
+            {
+                retry::pause(wait);
+                sent_again += 1;
+                continue;
+            }
+            let body = response.body_mut().with_config().limit(LARGEST_ANSWER_BYTES).read_to_vec();
+            let body = Zeroizing::new(body.map_err(lost)?);
+            return self.answer(&response, &body);
+        }
+    }
+
+    fn send_once(
+        &self,
+        method: &Method,
+        path: &str,
+        body: Option<&[u8]>,
+        once: Option<&HeaderValue>,
+    ) -> Result<Response<Body>, ureq::Error> {
+        let mut request = Request::builder()
             .method(method)
             .uri(format!("{}{path}", self.place.base()))
-            .header(header::AUTHORIZATION, self.authorization())
             .header(header::ACCEPT, "application/json");
-        let sent = match body {
-            Some(body) => request
-                .header(header::CONTENT_TYPE, "application/json")
-                .body(body)
-                .map_err(ureq::Error::from)
-                .and_then(|request| self.agent.run(request)),
-            None => request
-                .body(())
-                .map_err(ureq::Error::from)
-                .and_then(|request| self.agent.run(request)),
-        };
-        let mut response = sent.map_err(lost)?;
-        let body = response.body_mut().with_config().limit(LARGEST_ANSWER_BYTES).read_to_vec();
-        let body = Zeroizing::new(body.map_err(lost)?);
-        if !response.status().is_success() {
-            return Err(problem::refusal(&self.place, &response, &body));
+        if let Some(authorization) = self.authorization() {
+            request = request.header(header::AUTHORIZATION, authorization);
         }
-        let text = std::str::from_utf8(&body).ok();
+        if let Some(key) = once {
+            request = request.header("idempotency-key", key);
+        }
+        match body {
+            Some(body) => {
+                let request = request.header(header::CONTENT_TYPE, "application/json").body(body);
+                self.agent.run(request.map_err(ureq::Error::from)?)
+            }
+            None => self.agent.run(request.body(()).map_err(ureq::Error::from)?),
+        }
+    }
+
+    fn answer(&self, response: &Response<Body>, body: &[u8]) -> Result<Answer, Failure> {
+        if !response.status().is_success() {
+            return Err(problem::refusal(&self.place, response, body));
+        }
+        let text = std::str::from_utf8(body).ok();
         // Looked at as a whole first: what is passed on must be JSON.
         match text.filter(|text| serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok()) {
             Some(text) => Ok(Answer { text: Zeroizing::new(text.to_owned()) }),
@@ -157,29 +205,37 @@ impl Client {
         }
     }
 
-    fn authorization(&self) -> HeaderValue {
-        let text = Zeroizing::new(format!("Bearer {}", self.place.token()));
+    fn authorization(&self) -> Option<HeaderValue> {
+        let text = Zeroizing::new(format!("Bearer {}", self.place.token()?));
         let mut value = HeaderValue::from_str(&text)
             .expect("a token of visible ASCII characters fits in a header");
         value.set_sensitive(true);
-        value
+        Some(value)
     }
 }
 
-/// Written twice: once to learn how long it is, then into a buffer that never
-/// moves and leaves a copy of a password behind.
+/// Something that no other request has.
+fn idempotency_key() -> Result<HeaderValue, Failure> {
+    let number = u128::from_be_bytes(Random.bytes().map_err(Failure::failed)?);
+    Ok(HeaderValue::from_str(&format!("coffer-{number:032x}"))
+        .expect("letters and digits fit in a header"))
+}
+
+/// A body, in a buffer of just its length: one that grew would leave copies of a
+/// password or a value behind.
 fn json(body: &impl Serialize) -> Zeroizing<Vec<u8>> {
-    let always = "structs of texts, numbers and lists are always JSON";
-    let mut length = Length(0);
-    serde_json::to_writer(&mut length, body).expect(always);
+    const PROOF: &str = "structs of texts, numbers and lists are always JSON";
+    let mut length = Counter(0);
+    serde_json::to_writer(&mut length, body).expect(PROOF);
     let mut bytes = Zeroizing::new(Vec::with_capacity(length.0));
-    serde_json::to_writer(&mut *bytes, body).expect(always);
+    serde_json::to_writer(&mut *bytes, body).expect(PROOF);
     bytes
 }
 
-struct Length(usize);
+/// Counts what is written, and keeps nothing of it.
+struct Counter(usize);
 
-impl Write for Length {
+impl Write for Counter {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
         self.0 += bytes.len();
         Ok(bytes.len())

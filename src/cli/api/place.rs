@@ -1,12 +1,17 @@
 //! Which server is asked, and with which token.
 //!
 //! ```text
-//! server   --url, COFFER_URL, http:// and the configuration's listen address
-//! token    COFFER_TOKEN, <data_dir>/bootstrap-token (only for this host's server)
+//! server   --url, COFFER_URL, the newest login, http:// and the configuration's
+//!          listen address
+//! token    COFFER_TOKEN, the login for exactly that server,
+//!          <data_dir>/bootstrap-token (only for this host's server)
 //! ```
 //!
+//! Whoever says --data-dir or --config means this host's server and its own token;
+//! whoever gives COFFER_TOKEN without an address, too. Neither is taken for a login.
+//!
 //! Must never: take a token from the arguments; send this host's admin token to
-//! another host.
+//! another host, or a session to another server than it was made for.
 
 use std::io::Write;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -17,6 +22,7 @@ use ureq::http::Uri;
 use zeroize::Zeroizing;
 
 use super::Client;
+use super::logins::{self, Login, Logins};
 use crate::access::NewTokenFile;
 use crate::cli::failure::Failure;
 use crate::cli::show::Form;
@@ -26,7 +32,8 @@ use crate::config::{self, Config, Variables};
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Server")]
 pub(in crate::cli) struct PlaceArguments {
-    /// The server [default: COFFER_URL, or where the configuration listens]
+    /// The server [default: COFFER_URL, the last login, or where the configuration
+    /// listens]
     #[arg(long, value_name = "URL")]
     pub url: Option<String>,
     /// Configuration file [default: ./config.toml, if it exists]
@@ -38,7 +45,7 @@ pub(in crate::cli) struct PlaceArguments {
 }
 
 /// What every command that asks a server takes. The token comes from
-/// COFFER_TOKEN or from the data directory, never from here.
+/// COFFER_TOKEN, the login file or the data directory, never from here.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Server")]
 pub(in crate::cli) struct ClientArguments {
@@ -71,85 +78,210 @@ impl PlaceArguments {
 
     /// The client for the server that is meant.
     pub fn client(&self, config: &Config, variables: &Variables) -> Result<Client, Failure> {
-        let place = Place::find(self.url.as_deref(), config, variables)?;
-        if !place.is_https() && !place.is_loopback() {
-            let _ = writeln!(
-                std::io::stderr(),
-                "coffer: warning: the token crosses the network in the clear; use https to reach {}",
-                place.host
-            );
-        }
+        let logins = || Logins::load(logins::place_of_process());
+        let place = Place::find(self, config, variables, logins)?;
+        place.warn("the token");
         Ok(Client::new(place))
+    }
+
+    /// A client without a token: for logging in.
+    pub fn stranger(
+        &self,
+        config: &Config,
+        variables: &Variables,
+        logins: &Logins,
+    ) -> Result<Client, Failure> {
+        let newest = || logins.newest().filter(|_| !self.means_this_host());
+        let (server, local) = match named(self, variables)? {
+            Some(server) => (server, false),
+            None => match newest() {
+                Some(login) => (parse(&login.url).map_err(not_a_login)?, false),
+                None => (configured(config)?, true),
+            },
+        };
+        let place = Place { server, local, credential: None };
+        place.warn("the password");
+        Ok(Client::new(place))
+    }
+
+    /// The server that a login is ended at: the one that is named, else the newest.
+    pub fn login<'a>(
+        &self,
+        variables: &Variables,
+        logins: &'a Logins,
+    ) -> Result<Option<&'a Login>, Failure> {
+        Ok(match named(self, variables)? {
+            Some(server) => logins.of(&server.base),
+            None => logins.newest(),
+        })
+    }
+
+    /// The same, at this server.
+    pub fn at(&self, url: &str) -> Self {
+        let Self { config, data_dir, .. } = self;
+        Self { url: Some(url.to_owned()), config: config.clone(), data_dir: data_dir.clone() }
+    }
+
+    fn means_this_host(&self) -> bool {
+        self.data_dir.is_some() || self.config.is_some()
     }
 }
 
-/// A server and a token for it.
-pub(super) struct Place {
+/// A server's address.
+struct Server {
     /// Scheme, authority and path, without a slash at the end.
     base: String,
     host: String,
     https: bool,
+}
+
+/// A token, and where it came from.
+struct Credential {
     token: Zeroizing<String>,
-    token_source: String,
+    source: String,
+    /// Whether it is a session out of the login file.
+    is_login: bool,
+}
+
+/// A server and a token for it.
+pub(super) struct Place {
+    server: Server,
     local: bool,
+    credential: Option<Credential>,
 }
 
 impl Place {
-    fn find(url: Option<&str>, config: &Config, variables: &Variables) -> Result<Self, Failure> {
-        let given = match url {
-            Some(url) => Some(("--url", url)),
-            None => variables.get("COFFER_URL").map(|url| ("COFFER_URL", url)),
+    fn find(
+        arguments: &PlaceArguments,
+        config: &Config,
+        variables: &Variables,
+        logins: impl FnOnce() -> Result<Option<Logins>, Failure>,
+    ) -> Result<Self, Failure> {
+        let given = named(arguments, variables)?;
+        let was_given = given.is_some();
+        let place = |server: Server, credential| {
+            let local = !was_given || is_loopback(&server.host);
+            Self { server, local, credential: Some(credential) }
         };
-        let (base, host, https) = match given {
-            Some((source, url)) => {
-                parse(url).map_err(|problem| Failure::wrong(format!("{source}: {problem}")))?
+        if let Some(text) = variables.get("COFFER_TOKEN") {
+            let server = given.map_or_else(|| configured(config), Ok)?;
+            return Ok(place(server, credential(text, "COFFER_TOKEN".to_owned())?));
+        }
+        if !arguments.means_this_host()
+            && let Some(logins) = logins()?
+        {
+            let login = match &given {
+                Some(server) => logins.of(&server.base),
+                None => logins.newest(),
+            };
+            if let Some(login) = login {
+                let server = given.map_or_else(|| parse(&login.url).map_err(not_a_login), Ok)?;
+                let source = logins.path().display().to_string();
+                let credential = credential(&login.token, source)?;
+                let credential = Credential { is_login: true, ..credential };
+                let local = is_loopback(&server.host);
+                return Ok(Self { server, local, credential: Some(credential) });
             }
-            None => {
-                let address = reachable(config.server.listen);
-                if address.port() == 0 {
-                    return Err(Failure::wrong(
-                        "the server listens on a port that it chooses itself",
-                    )
-                    .hint("Give the address that it printed, with --url or COFFER_URL."));
-                }
-                (format!("http://{address}"), address.ip().to_string(), false)
-            }
-        };
-        let local = given.is_none() || is_loopback(&host);
-        let (token, token_source) = token(local, config, variables)?;
-        Ok(Self { base, host, https, token, token_source, local })
+        }
+        let server = given.map_or_else(|| configured(config), Ok)?;
+        if was_given && !is_loopback(&server.host) {
+            return Err(Failure::wrong("there is no token for another host's server").hint(
+                format!("Log in: coffer login --url {}, or give a token by COFFER_TOKEN. The one in the data directory is for this host's server only.", server.base),
+            ));
+        }
+        Ok(place(server, first_token(config)?))
+    }
+
+    /// The same server, with a session of it.
+    pub fn with_session(&self, token: &str) -> Result<Self, Failure> {
+        let credential = credential(token, "the login".to_owned())?;
+        let Server { base, host, https } = &self.server;
+        let server = Server { base: base.clone(), host: host.clone(), https: *https };
+        let credential = Some(Credential { is_login: true, ..credential });
+        Ok(Self { server, local: self.local, credential })
+    }
+
+    /// Says that something crosses the network in the clear, if it does.
+    fn warn(&self, what: &str) {
+        if !self.is_https() && !is_loopback(&self.server.host) {
+            let _ = writeln!(
+                std::io::stderr(),
+                "coffer: warning: {what} crosses the network in the clear; use https to reach {}",
+                self.server.host
+            );
+        }
     }
 
     pub fn base(&self) -> &str {
-        &self.base
+        &self.server.base
     }
 
     pub fn is_https(&self) -> bool {
-        self.https
+        self.server.https
     }
 
-    pub fn is_loopback(&self) -> bool {
-        is_loopback(&self.host)
-    }
-
-    /// Whether it is this host's own server.
+    /// Whether it is this host's own server, between which and this process
+    /// there is no proxy.
     pub fn is_local(&self) -> bool {
-        self.local
+        self.local || is_loopback(&self.server.host)
     }
 
-    pub fn token(&self) -> &str {
-        &self.token
+    pub fn token(&self) -> Option<&str> {
+        self.credential.as_ref().map(|credential| credential.token.as_str())
+    }
+
+    /// What it means that the server does not know the token, if more is known than
+    /// the server says.
+    pub fn ended(&self) -> Option<String> {
+        let is_login = self.credential.as_ref().is_some_and(|credential| credential.is_login);
+        is_login.then(|| format!("the session at {} has ended", self.base()))
+    }
+
+    /// What to do about that; nothing where no token was shown.
+    pub fn remedy(&self) -> Option<String> {
+        let Credential { source, is_login, .. } = self.credential.as_ref()?;
+        Some(if *is_login {
+            format!("Log in again: coffer login --url {}", self.base())
+        } else {
+            format!("The token came from {source}. Give one that is in force by COFFER_TOKEN.")
+        })
     }
 
     /// Where the token came from, in words.
     pub fn token_source(&self) -> &str {
-        &self.token_source
+        self.credential.as_ref().map_or("nowhere", |credential| &credential.source)
     }
+}
+
+/// The server that an argument or a variable names.
+fn named(arguments: &PlaceArguments, variables: &Variables) -> Result<Option<Server>, Failure> {
+    let (source, url) = match (&arguments.url, variables.get("COFFER_URL")) {
+        (Some(url), _) => ("--url", url.as_str()),
+        (None, Some(url)) => ("COFFER_URL", url),
+        (None, None) => return Ok(None),
+    };
+    parse(url).map(Some).map_err(|problem| Failure::wrong(format!("{source}: {problem}")))
+}
+
+/// This host's server, as its configuration says.
+fn configured(config: &Config) -> Result<Server, Failure> {
+    let address = reachable(config.server.listen);
+    if address.port() == 0 {
+        return Err(Failure::wrong("the server listens on a port that it chooses itself")
+            .hint("Give the address that it printed, with --url or COFFER_URL."));
+    }
+    let base = format!("http://{address}");
+    Ok(Server { base, host: address.ip().to_string(), https: false })
+}
+
+fn not_a_login(problem: &str) -> Failure {
+    Failure::wrong(format!("an address in the login file {problem}"))
+        .hint("Remove the file and log in again: coffer login.")
 }
 
 /// What a URL must be to be a server's: its base, its host, whether it is https.
 /// The complaint does not repeat it, for it may hold a password.
-fn parse(url: &str) -> Result<(String, String, bool), &'static str> {
+fn parse(url: &str) -> Result<Server, &'static str> {
     const RULE: &str = "must be a URL such as https://coffer.example.com or http://127.0.0.1:8420.";
     let uri: Uri = url.parse().map_err(|_| RULE)?;
     let https = match uri.scheme_str() {
@@ -161,13 +293,17 @@ fn parse(url: &str) -> Result<(String, String, bool), &'static str> {
     if authority.as_str().contains('@') {
         return Err("must not hold a user name or password; the token goes into COFFER_TOKEN.");
     }
-    if url.contains(['?', '#']) || authority.host().is_empty() {
+    let host = authority.host();
+    if url.contains(['?', '#']) || host.is_empty() {
         return Err(RULE);
     }
-    let scheme = if https { "https" } else { "http" };
+    let (scheme, default_port) = if https { ("https", ":443") } else { ("http", ":80") };
+    // One spelling for one server: a login is kept under it.
+    let authority = authority.as_str().to_ascii_lowercase();
+    let authority = authority.strip_suffix(default_port).unwrap_or(&authority);
     let base = format!("{scheme}://{authority}{}", uri.path().trim_end_matches('/'));
-    let host = authority.host().trim_start_matches('[').trim_end_matches(']');
-    Ok((base, host.to_owned(), https))
+    let host = host.to_ascii_lowercase();
+    Ok(Server { base, host: host.trim_matches(['[', ']']).to_owned(), https })
 }
 
 fn is_loopback(host: &str) -> bool {
@@ -189,38 +325,27 @@ pub(in crate::cli) fn reachable(mut address: SocketAddr) -> SocketAddr {
     address
 }
 
-/// The token, and where it came from.
-fn token(
-    local: bool,
-    config: &Config,
-    variables: &Variables,
-) -> Result<(Zeroizing<String>, String), Failure> {
-    if let Some(text) = variables.get("COFFER_TOKEN") {
-        return Ok((checked(text, "COFFER_TOKEN")?, "COFFER_TOKEN".to_owned()));
-    }
+/// The first admin's token, which this host's server has in its data directory.
+fn first_token(config: &Config) -> Result<Credential, Failure> {
     let path = config.server.data_dir.join(NewTokenFile::NAME);
     let shown = path.display().to_string();
-    if !local {
-        return Err(Failure::wrong("there is no token for another host's server")
-            .hint("Give one by COFFER_TOKEN. The one in the data directory is for this host's server only."));
-    }
     match std::fs::read_to_string(&path).map(Zeroizing::new) {
-        Ok(text) => Ok((checked(text.trim(), &shown)?, shown)),
+        Ok(text) => credential(text.trim(), shown),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(Failure::wrong(format!(
-            "there is no token: COFFER_TOKEN is not set, and {shown} does not exist"
+            "there is no token: COFFER_TOKEN is not set, nobody is logged in, and {shown} does not exist"
         ))
-        .hint("Set COFFER_TOKEN, or name the server's data directory with --data-dir.")),
+        .hint("Log in: coffer login. Or set COFFER_TOKEN, or name the server's data directory with --data-dir.")),
         Err(error) => Err(Failure::wrong(format!("{shown}: {error}"))
-            .hint("Set COFFER_TOKEN, or run this as the user that the server runs as.")),
+            .hint("Log in: coffer login. Or set COFFER_TOKEN, or run this as the user that the server runs as.")),
     }
 }
 
-fn checked(text: &str, source: &str) -> Result<Zeroizing<String>, Failure> {
+fn credential(text: &str, source: String) -> Result<Credential, Failure> {
     if text.is_empty() || !text.bytes().all(|b| b.is_ascii_graphic()) {
         return Err(Failure::wrong(format!("{source} holds no token"))
             .hint("A token begins with cof_ and has no spaces in it."));
     }
-    Ok(Zeroizing::new(text.to_owned()))
+    Ok(Credential { token: Zeroizing::new(text.to_owned()), source, is_login: false })
 }
 
 #[cfg(test)]
@@ -231,13 +356,16 @@ mod tests {
         let mut config = Config::default();
         config.server.listen = listen.parse().unwrap();
         config.server.data_dir = "/nonexistent".into();
-        Place::find(url, &config, &Variables::from_pairs(pairs.iter().copied()))
+        let arguments =
+            PlaceArguments { url: url.map(str::to_owned), config: None, data_dir: None };
+        Place::find(&arguments, &config, &Variables::from_pairs(pairs.iter().copied()), || Ok(None))
             .map_err(|failure| failure.text())
     }
 
     fn base(url: Option<&str>, listen: &str, pairs: &[(&str, &str)]) -> String {
         let token = [("COFFER_TOKEN", "cof_x")];
-        found(url, listen, &[pairs, &token].concat()).map_or_else(|why| why, |place| place.base)
+        found(url, listen, &[pairs, &token].concat())
+            .map_or_else(|why| why, |place| place.server.base)
     }
 
     #[test]
@@ -246,6 +374,11 @@ mod tests {
         assert_eq!(base(Some("http://a"), "127.0.0.1:1", &variable), "http://a");
         assert_eq!(base(None, "127.0.0.1:1", &variable), "https://b:1/x");
         assert_eq!(base(None, "127.0.0.1:1", &[]), "http://127.0.0.1:1");
+        assert_eq!(
+            base(Some("HTTPS://B.Example:443/x"), "127.0.0.1:1", &[]),
+            "https://b.example/x"
+        );
+        assert_eq!(base(Some("http://b.example:443"), "127.0.0.1:1", &[]), "http://b.example:443");
         assert_eq!(base(None, "0.0.0.0:2", &[]), "http://127.0.0.1:2");
         assert_eq!(base(None, "[::]:2", &[]), "http://[::1]:2");
         assert!(base(None, "127.0.0.1:0", &[]).starts_with("2 the server listens on a port"));

@@ -45,15 +45,17 @@ pub(super) fn refusal(place: &Place, response: &Response<Body>, body: &[u8]) -> 
     let Ok(error) = serde_json::from_slice::<ApiError>(body) else {
         return not_coffer(&format!("status {}", status.as_u16()));
     };
-    let mut failure = Failure::failed(&error.message);
+    let unknown = error.code == "UNAUTHORIZED";
+    let said = place.ended().filter(|_| unknown).unwrap_or(error.message);
+    let mut failure = Failure::failed(said);
+    if unknown {
+        failure = failure.about_the_credential();
+    }
     for Detail { field, message } in &error.details {
         failure = failure.hint(format!("  {field}: {message}"));
     }
     let remedy = match (status, header(header::RETRY_AFTER)) {
-        _ if error.code == "UNAUTHORIZED" => Some(format!(
-            "The token came from {}. Give one that is in force by COFFER_TOKEN.",
-            place.token_source()
-        )),
+        _ if unknown => place.remedy().or(error.hint),
         (StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE, Some(seconds)) => {
             Some(format!("Try again in {seconds} s."))
         }

@@ -4,7 +4,7 @@ use crate::audit::Action;
 
 use super::super::error::Code;
 use super::super::table::{Endpoint, Parameter, TargetKind};
-use super::super::{about, environments, imports, secrets, settings, vars, wire, workloads};
+use super::super::{about, copy, environments, imports, secrets, settings, vars, wire, workloads};
 use super::{CONFLICT, delete, get, needs, patch, post};
 
 const BUNDLE: &[Parameter] = &[Parameter::Workload, Parameter::Wait, Parameter::IfNoneMatch];
@@ -20,6 +20,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
     const SECRETS: &str = "/api/environments/{environment}/secrets";
     const IMPORT_SECRETS: &str = "/api/environments/{environment}/secrets/import";
     const IMPORT_VARS: &str = "/api/environments/{environment}/vars/import";
+    const COPY: &str = "/api/environments/{environment}/secrets/copy";
     const SECRET: &str = "/api/secrets/{id}";
     const VALUE: &str = "/api/secrets/{id}/value";
     const VERSIONS: &str = "/api/secrets/{id}/versions";
@@ -112,6 +113,15 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
         )
         .answers::<wire::SecretAnswer>()
         .fails(CONFLICT),
+        Endpoint::new(
+            post(),
+            COPY,
+            needs(A::SecretCopy, Environment),
+            "Copy secrets from another environment, without anyone seeing a value",
+            copy::copy,
+        )
+        .answers::<copy::CopyAnswer>()
+        .fails(&[Code::Conflict, Code::SecretUnreadable]),
         Endpoint::new(
             get(),
             SECRET,

@@ -1,0 +1,75 @@
+//! `coffer copy`: secrets from one environment into another, inside the server.
+//! No value comes this way.
+
+use clap::Args;
+use serde::{Deserialize, Serialize};
+
+use super::api::ClientArguments;
+use super::environment::name_or_id;
+use super::failure::Failure;
+use super::keyed::{Secret, key};
+use super::show::table;
+use crate::domain::OnConflict;
+
+#[derive(Debug, Args)]
+pub(super) struct CopyArguments {
+    /// The environment that they are in, by its name or id
+    #[arg(long, value_name = "ENV", value_parser = name_or_id)]
+    from: String,
+    /// The environment that they are copied into, by its name or id
+    #[arg(long, value_name = "ENV", value_parser = name_or_id)]
+    to: String,
+    /// The keys of the secrets; all of them are copied, or none
+    #[arg(value_name = "KEY", required = true)]
+    keys: Vec<String>,
+    /// What to do about keys that are taken
+    #[arg(
+        long,
+        value_name = "WHAT",
+        value_parser = OnConflict::ALL.map(OnConflict::as_str),
+        default_value = OnConflict::Fail.as_str()
+    )]
+    on_conflict: String,
+    #[command(flatten)]
+    client: ClientArguments,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Body<'a> {
+    from: &'a str,
+    keys: &'a [String],
+    on_conflict: &'a str,
+}
+
+#[derive(Deserialize)]
+struct Answered {
+    copied: Vec<Copied>,
+}
+
+#[derive(Deserialize)]
+struct Copied {
+    outcome: String,
+    secret: Secret,
+}
+
+impl CopyArguments {
+    pub fn run(self) -> Result<(), Failure> {
+        let Self { from, to, keys, on_conflict, client } = self;
+        for one in &keys {
+            key(one)?;
+        }
+        let (client, form) = client.connect()?;
+        let body = Body { from: &from, keys: &keys, on_conflict: &on_conflict };
+        let answer = client.post(&format!("/api/environments/{to}/secrets/copy"), &body)?;
+        form.show(&answer, || Ok(rows(answer.read()?)))
+    }
+}
+
+fn rows(answer: Answered) -> String {
+    let row = |Copied { outcome, secret }: Copied| {
+        let mode = if secret.never_reveal { "never" } else { "by admins" };
+        [secret.key, outcome, secret.version.to_string(), mode.to_owned()]
+    };
+    table(["KEY", "OUTCOME", "VERSION", "REVEAL"], answer.copied.into_iter().map(row))
+}
