@@ -322,6 +322,8 @@ fn answers(admin: &Client) -> Vec<(&'static str, String, Reply)> {
     all.push(("POST", reset.clone(), admin.send("POST", &actual(&reset), None)));
     let workloads = format!("{ENVIRONMENT}/workloads");
     all.push(("GET", workloads.clone(), admin.get(&actual(&workloads))));
+    let deliveries = format!("{ENVIRONMENT}/deliveries");
+    all.push(("GET", deliveries.clone(), admin.get(&actual(&deliveries))));
     all.push(("GET", "/health".to_owned(), admin.get("/health")));
     for path in ["/api/audit-logs", "/api/audit-logs/verification", "/api/audit-logs/export"] {
         all.push(("GET", path.to_owned(), admin.get(path)));

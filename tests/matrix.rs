@@ -53,6 +53,7 @@ const EXPORT: &str = "/api/audit-logs/export";
 const BACKUP: &str = "/api/admin/backup";
 const DOCTOR: &str = "/api/admin/doctor";
 const WORKLOADS: &str = "/api/environments/{environment}/workloads";
+const DELIVERIES: &str = "/api/environments/{environment}/deliveries";
 const BUNDLE: &str = "/api/environments/{environment}/bundle";
 const LOGIN: &str = "/api/auth/login";
 const REGISTER: &str = "/api/auth/register";
@@ -105,6 +106,7 @@ const TABLE: &[Line] = &[
     ("PATCH", VAR, "var.update", "UUU RRRR ++NN ++NN"),
     ("DELETE", VAR, "var.delete", "UUU RRRR ++NN ++NN"),
     ("GET", WORKLOADS, "workload.list", "UUU ++SS ++SS ++SS"),
+    ("GET", DELIVERIES, "delivery.list", "UUU ++SS ++SS ++SS"),
     ("GET", BUNDLE, "workload.deliver", "UUU ++SS ++SS ++SS"),
     ("GET", AUDIT_LOGS, "audit.read", "UUU ++++ ++++ ++++"),
     ("GET", VERIFICATION, "audit.verify", "UUU RSSS RSSS +SSS"),

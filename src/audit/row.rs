@@ -98,6 +98,10 @@ words! {
         WorkloadList = "workload.list",
         /// A workload's values were delivered, sealed to it, or that failed.
         WorkloadDeliver = "workload.deliver",
+        /// The files that the host declares were listed.
+        DeliveryList = "delivery.list",
+        /// Values were written into a file on the host, or that failed.
+        DeliveryWrite = "delivery.write",
         /// Somebody logged in, or that was refused.
         AuthLogin = "auth.login",
         /// A session was ended by whoever was in it.
@@ -190,6 +194,8 @@ words! {
         Var = "var",
         /// A workload that the host has enrolled.
         Workload = "workload",
+        /// A file on the host that values are written into.
+        Delivery = "delivery",
         /// Who is asking.
         Auth = "auth",
         /// A user.

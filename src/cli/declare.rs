@@ -13,16 +13,18 @@ use std::convert::Infallible;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::json;
 
 use crate::audit::Action;
-use crate::config::{self, Config, ConfigError, Workload};
-use crate::delivery::Catalogue;
+use crate::config::{self, Config, ConfigError, Deliver, Form, Workload};
+use crate::delivery::{Attributes, Catalogue, FileDelivery, FormName};
 use crate::domain::EnvironmentName;
+use crate::formats::{Format, Template};
 use crate::http::State;
 use crate::store;
-use crate::vault::{BadRecipient, Enrolment, Recipient, ToRecipients, generate_identity};
+use crate::vault::{BadRecipient, Enrolment, FileForm, Recipient, ToRecipients, generate_identity};
 
 /// The workload that works at once.
 pub(super) const LOCAL: &str = "local";
@@ -43,6 +45,14 @@ pub enum DeclareError {
         /// Why.
         cause: BadRecipient,
     },
+    /// A file cannot be delivered as it is declared.
+    #[error("[[deliver]] {path} {problem}")]
+    File {
+        /// Its path.
+        path: String,
+        /// Which setting, and what is wrong.
+        problem: String,
+    },
 }
 
 /// The identity of the workload `local`, if this data directory has one.
@@ -58,7 +68,64 @@ pub(super) fn catalogue(config: &Config) -> Result<Catalogue, DeclareError> {
     let is_new = |one: &Workload| !config.workloads.iter().any(|other| other.name == one.name);
     workloads.extend(own.into_iter().filter(is_new));
     let enrolments = workloads.into_iter().map(enrol).collect::<Result<_, _>>()?;
-    Ok(Catalogue::new(enrolments))
+    let files = config.deliveries.iter().map(file).collect::<Result<_, _>>()?;
+    Ok(Catalogue::new(enrolments, files))
+}
+
+fn file(deliver: &Deliver) -> Result<FileDelivery, DeclareError> {
+    let path = deliver.path.to_string_lossy().into_owned();
+    let wrong = |key: &str, problem: String| DeclareError::File {
+        path: path.clone(),
+        problem: format!("{key}: {problem}"),
+    };
+    let (form, name) = match &deliver.form {
+        Form::Format(format) => {
+            let parsed: Result<Format, _> = format.parse();
+            let format = parsed.map_err(|rule| wrong("format", format!("{rule}.")))?;
+            (FileForm::Format(format), FormName::Format(format.as_str()))
+        }
+        Form::Template(at) => {
+            let text = std::fs::read_to_string(at)
+                .map_err(|error| wrong("template", format!("{}: {error}.", at.display())))?;
+            let template = Template::parse(&text)
+                .map_err(|bad| wrong("template", format!("{}: {bad}.", at.display())))?;
+            (FileForm::Template(template), FormName::Template(at.to_string_lossy().into_owned()))
+        }
+    };
+    let id = |key: &str, name: &Option<String>, table: &str| {
+        let Some(name) = name else { return Ok(None) };
+        number_of(name, Path::new(table)).map(Some).map_err(|problem| wrong(key, problem))
+    };
+    let attributes = Attributes {
+        mode: deliver.mode,
+        owner: id("owner", &deliver.owner, "/etc/passwd")?,
+        group: id("group", &deliver.group, "/etc/group")?,
+    };
+    let (environment, keys) = (deliver.environment.clone(), deliver.keys.clone());
+    let enrolment = Enrolment::file(path.clone(), environment, keys, form);
+    Ok(FileDelivery {
+        enrolment: Arc::new(enrolment),
+        path: deliver.path.clone(),
+        form: name,
+        attributes,
+        on_change: deliver.on_change.clone(),
+        limit: Duration::from_secs(u64::from(deliver.timeout_seconds)),
+    })
+}
+
+/// The number of a user or group: one that is given, or that of a name in the
+/// host's table (passwd(5), group(5): name, password, number, separated by colons).
+/// Names from elsewhere (LDAP and the like) have to be given as numbers.
+fn number_of(name: &str, table: &Path) -> Result<u32, String> {
+    if let Ok(number) = name.parse() {
+        return Ok(number);
+    }
+    let text = std::fs::read_to_string(table)
+        .map_err(|error| format!("{}: {error}. Give a number.", table.display()))?;
+    let line = text.lines().map(|line| line.split(':').collect::<Vec<_>>());
+    let found =
+        line.filter(|line| line.first() == Some(&name)).find_map(|line| line.get(2)?.parse().ok());
+    found.ok_or_else(|| format!("there is no {name} in {}. Give a number.", table.display()))
 }
 
 fn enrol(workload: Workload) -> Result<Enrolment<ToRecipients>, DeclareError> {
@@ -111,7 +178,8 @@ pub(super) async fn keep_declaring(state: &State, reread: Option<(Hangups, Rerea
 }
 
 async fn declare(state: &State, catalogue: Catalogue) {
-    let names: Vec<_> = catalogue.names().map(str::to_owned).collect();
+    let files = catalogue.files().iter().map(|file| file.enrolment.name().to_owned());
+    let names: Vec<_> = catalogue.names().map(str::to_owned).chain(files).collect();
     if !state.declared.replace(catalogue) {
         log::info!("SIGHUP: nothing else is declared; other settings need a restart");
         return;
@@ -121,7 +189,7 @@ async fn declare(state: &State, catalogue: Catalogue) {
         if names.is_empty() { "nothing".to_owned() } else { names.join(", ") }
     );
     let details =
-        json!({ "workloads": names.iter().take(50).collect::<Vec<_>>(), "count": names.len() });
+        json!({ "declared": names.iter().take(30).collect::<Vec<_>>(), "count": names.len() });
     if let Err(error) = state.vault.record_host(Action::ServerReload, &details).await {
         log::error!("that something else is declared is not in the audit log: {error}");
     }

@@ -11,7 +11,7 @@ use serde_json::json;
 use crate::access::{self, Access, Cost, NewTokenFile, Rates, Token};
 use crate::audit::Action;
 use crate::config::{Config, Variables};
-use crate::delivery::Declared;
+use crate::delivery::{Declared, keep_delivering};
 use crate::domain::{Clock, SystemClock};
 use crate::http::{self, State};
 use crate::store::{self, Opened};
@@ -306,6 +306,9 @@ impl Prepared {
                 Err(panicked) => Err(ServeError::Http(panicked.into())),
             },
             never = keep_pruning(vault, self.keep_days, more) => match never {},
+            never = keep_delivering(vault, &self.state.declared, &self.state.receipts) => {
+                match never {}
+            }
             never = keep_declaring(&self.state, self.reread) => match never {},
             never = keep_backing_up(&self.state, self.schedule.as_ref()) => match never {},
             () = vault.failed() => {

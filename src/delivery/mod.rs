@@ -6,6 +6,14 @@
 //! host (`cli` reads the configuration and hands it on).
 //! Called by: `http`, for what is declared; `cli`, at the start and on SIGHUP.
 
+mod files;
+mod hook;
+mod place;
+
+pub use files::{FileDelivery, FormName, Outcome, Receipt, Receipts, keep_delivering};
+pub use hook::Ended;
+pub use place::Attributes;
+
 use std::sync::Arc;
 
 use tokio::sync::watch;
@@ -17,6 +25,7 @@ use crate::vault::{Enrolment, ToRecipients};
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Catalogue {
     workloads: Vec<Arc<Enrolment<ToRecipients>>>,
+    files: Vec<FileDelivery>,
 }
 
 /// Who would get a key.
@@ -29,16 +38,26 @@ pub struct Uses {
 }
 
 impl Catalogue {
-    /// Of these workloads, whose names are unique.
-    pub fn new(workloads: Vec<Enrolment<ToRecipients>>) -> Self {
+    /// Of these workloads, whose names are unique, and files, whose paths are.
+    pub fn new(workloads: Vec<Enrolment<ToRecipients>>, files: Vec<FileDelivery>) -> Self {
         let mut workloads: Vec<_> = workloads.into_iter().map(Arc::new).collect();
         workloads.sort_by(|a, b| a.name().cmp(b.name()));
-        Self { workloads }
+        Self { workloads, files }
     }
 
     /// Whether nothing is declared.
     pub fn is_empty(&self) -> bool {
-        self.workloads.is_empty()
+        self.workloads.is_empty() && self.files.is_empty()
+    }
+
+    /// The files, as they are declared.
+    pub fn files(&self) -> &[FileDelivery] {
+        &self.files
+    }
+
+    /// Those of an environment.
+    pub fn files_of(&self, environment: &EnvironmentName) -> impl Iterator<Item = &FileDelivery> {
+        self.files.iter().filter(|one| one.enrolment.is_for(environment))
     }
 
     /// The names of the workloads, in order.
@@ -62,8 +81,15 @@ impl Catalogue {
     /// Who would get a key of an environment.
     pub fn uses(&self, environment: &EnvironmentName, key: &KeyName) -> Uses {
         let workloads = self.workloads_of(environment).filter(|one| one.takes(key));
-        let services = workloads.map(|one| one.name().to_owned()).collect();
-        Uses { services, config_files: Vec::new() }
+        let mut services: Vec<_> = workloads.map(|one| one.name().to_owned()).collect();
+        let mut config_files = Vec::new();
+        for file in self.files_of(environment).filter(|one| one.enrolment.holds(key)) {
+            services.push(file.enrolment.name().to_owned());
+            if let FormName::Template(path) = &file.form {
+                config_files.push(path.clone());
+            }
+        }
+        Uses { services, config_files }
     }
 }
 
@@ -99,7 +125,7 @@ impl Declared {
         })
     }
 
-    /// How many requests wait for a change.
+    /// How many wait for a change: requests, and the server itself.
     pub fn watchers(&self) -> usize {
         self.0.receiver_count()
     }

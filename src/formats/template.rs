@@ -92,6 +92,14 @@ impl Template {
         keys
     }
 
+    /// Those of them without which it cannot be rendered.
+    pub fn needed(&self) -> impl Iterator<Item = &KeyName> {
+        self.0.iter().filter_map(|part| match part {
+            Part::Value { key, default: None } => Some(key),
+            _ => None,
+        })
+    }
+
     /// The text with its values, or the keys that have none, each once.
     pub fn render<'v>(
         &self,

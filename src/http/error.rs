@@ -123,6 +123,7 @@ fn title(resource: ResourceType) -> &'static str {
         ResourceType::Secret => "Secret",
         ResourceType::Var => "Var",
         ResourceType::Workload => "Workload",
+        ResourceType::Delivery => "Delivery",
         ResourceType::Auth => "Credential",
         ResourceType::User => "User",
         ResourceType::Session => "Session",

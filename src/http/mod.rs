@@ -17,6 +17,7 @@ mod call;
 mod client_address;
 mod copy;
 mod credential;
+mod deliveries;
 mod docs;
 mod doctor;
 mod download;
@@ -60,7 +61,7 @@ use actix_web::{App, HttpServer, web};
 use tokio::sync::watch;
 
 use crate::access::{Access, Limits, Rates};
-use crate::delivery::Declared;
+use crate::delivery::{Declared, Receipts};
 use crate::domain::Network;
 use crate::vault::Vault;
 
@@ -90,6 +91,8 @@ pub struct State {
     pub trusted_proxies: Vec<Network>,
     /// Who gets values.
     pub declared: Arc<Declared>,
+    /// What became of the files that values are written into.
+    pub receipts: Receipts,
     stopping: Stopping,
     lists: list_cache::ListCache,
     under_way: once::UnderWay,
@@ -110,6 +113,7 @@ impl State {
             body_bytes,
             trusted_proxies,
             declared,
+            receipts: Receipts::default(),
             stopping,
             lists,
             under_way,

@@ -45,7 +45,10 @@ mod versions;
 pub use audit_log::{AuditPage, AuditQuery, ExportedRow};
 pub use backup_key::BackupKey;
 pub use copy::{Copied, CopyOutcome, CopyRefusal, Copying};
-pub use deliver::{Bundle, BundleError, Enrolment, SealedBundle, ToRecipients, name_digest};
+pub use deliver::{
+    Bundle, BundleError, Enrolment, Filled, Form as FileForm, NotFilled, SealedBundle, ToFile,
+    ToRecipients, name_digest,
+};
 pub use doctor::{
     Examined, examine_stopped, examine_unlocked, record_compaction, repair, repair_index,
 };

@@ -38,5 +38,5 @@ impl Workload {
 
 /// As SIGHUP would do it, with a configuration that declares these.
 pub fn declare(app: &TestApp, workloads: Vec<Enrolment<ToRecipients>>) {
-    app.state.declared.replace(Catalogue::new(workloads));
+    app.state.declared.replace(Catalogue::new(workloads, Vec::new()));
 }

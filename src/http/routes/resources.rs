@@ -4,7 +4,9 @@ use crate::audit::Action;
 
 use super::super::error::Code;
 use super::super::table::{Endpoint, Parameter, TargetKind};
-use super::super::{about, copy, environments, imports, secrets, settings, vars, wire, workloads};
+use super::super::{
+    about, copy, deliveries, environments, imports, secrets, settings, vars, wire, workloads,
+};
 use super::{CONFLICT, delete, get, needs, patch, post};
 
 const BUNDLE: &[Parameter] = &[Parameter::Workload, Parameter::Wait, Parameter::IfNoneMatch];
@@ -228,6 +230,14 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             workloads::list,
         )
         .answers::<workloads::WorkloadsAnswer>(),
+        Endpoint::new(
+            get(),
+            "/api/environments/{environment}/deliveries",
+            needs(A::DeliveryList, Environment),
+            "List the files that the host declares for an environment, and what became of them",
+            deliveries::list,
+        )
+        .answers::<deliveries::DeliveriesAnswer>(),
         // No HEAD: it would leave the row of a delivery that nobody has.
         Endpoint::new(
             get(),

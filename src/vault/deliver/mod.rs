@@ -11,9 +11,11 @@
 //! change as its audit row, and comes out only once that row is durable.
 
 mod bundle;
+mod file;
 mod resolve;
 
 pub use bundle::{Bundle, BundleError};
+pub use file::{Filled, Form, NotFilled, ToFile};
 pub use resolve::{SealedBundle, name_digest};
 
 use crate::domain::{EnvironmentName, KeyName, KeyPattern};

@@ -43,15 +43,15 @@ enum Source {
 }
 
 /// A key that is resolved.
-struct Resolved {
-    key: KeyName,
-    version: Version,
+pub(super) struct Resolved {
+    pub key: KeyName,
+    pub version: Version,
     source: Source,
 }
 
 /// The keys that an enrolment takes, with id and version; a secret comes before a
 /// var of the same key. Bound by nothing secret, so this may make a tag.
-fn found(
+pub(super) fn found(
     view: &impl View,
     environment: EnvironmentId,
     takes: impl Fn(&KeyName) -> bool,
@@ -81,13 +81,13 @@ fn found(
     Ok(found)
 }
 
-enum Found {
+pub(super) enum Found {
     Secret(crate::store::SecretRow),
     Var(crate::store::VarRow),
 }
 
 impl Found {
-    fn id_and_version(&self) -> (String, Version) {
+    pub fn id_and_version(&self) -> (String, Version) {
         match self {
             Self::Secret(row) => (row.id.to_string(), row.version),
             Self::Var(row) => (row.id.to_string(), row.version),
@@ -115,7 +115,7 @@ fn tag(
 
 /// Everything that was found, with tickets for the secrets. All of those that do
 /// not open are named, not only the first.
-fn resolve(
+pub(super) fn resolve(
     view: &impl View,
     keyring: &Keyring,
     environment: EnvironmentId,
@@ -156,7 +156,7 @@ fn resolve(
 }
 
 /// `{"KEY":3,…}` in pieces that each fit an audit row.
-fn keys_and_versions(resolved: &[Resolved]) -> Vec<Value> {
+pub(super) fn keys_and_versions(resolved: &[Resolved]) -> Vec<Value> {
     let (mut pieces, mut piece, mut bytes) = (Vec::new(), serde_json::Map::new(), 0);
     for Resolved { key, version, .. } in resolved {
         let size = key.as_str().len() + 14;
@@ -209,7 +209,7 @@ impl Vault {
         let draft = permit.draft(Action::WorkloadDeliver, now).named(enrolment.name());
         let keychain = self.keyring.clone();
         let standing = permit.standing(now);
-        let (more, enrolled) = (draft.clone(), Arc::clone(&enrolment));
+        let enrolled = Arc::clone(&enrolment);
         let delivered = self.store.commit(move |tx| {
             standing.check(tx)?;
             let row = environment_row(tx, environment)?;
@@ -225,10 +225,13 @@ impl Vault {
             let keyring = keychain.now();
             Ok(match resolve(tx, &keyring, environment, found, takes) {
                 Ok(resolved) => {
-                    let mut pieces = keys_and_versions(&resolved);
-                    let first = pieces.remove(0);
+                    let mut pieces = keys_and_versions(&resolved).into_iter();
+                    let first = pieces.next().unwrap_or_default();
+                    for piece in pieces {
+                        tx.also(draft.clone().details(&details(&enrolled, piece)));
+                    }
                     let draft = draft.details(&details(&enrolled, first));
-                    (Ok((row.name, tag, resolved, pieces, keyring)), draft)
+                    (Ok((row.name, tag, resolved, keyring)), draft)
                 }
                 Err(unreadable @ Error::Undeliverable { .. }) => {
                     (Err(unreadable), draft.refused("SECRET_UNREADABLE"))
@@ -236,12 +239,7 @@ impl Vault {
                 Err(error) => return Err(error),
             })
         });
-        let (name, tag, resolved, pieces, keyring) = delivered.await.map_err(Error::from)??;
-        for piece in pieces {
-            let draft = more.clone().within(environment, &name);
-            let draft = draft.details(&details(&enrolment, piece));
-            self.store.commit(move |_| Ok::<_, Error>(((), draft))).await.map_err(Error::from)?;
-        }
+        let (name, tag, resolved, keyring) = delivered.await.map_err(Error::from)??;
         let value_bytes = self.limits.value_bytes;
         let seal = move || {
             let entries = open(&keyring, resolved)?;
@@ -257,7 +255,7 @@ fn details(enrolment: &Enrolment<ToRecipients>, versions: Value) -> Value {
     json!({ "workload": enrolment.name(), "versions": versions })
 }
 
-fn open(keyring: &Keyring, resolved: Vec<Resolved>) -> Result<Vec<Entry>, Error> {
+pub(super) fn open(keyring: &Keyring, resolved: Vec<Resolved>) -> Result<Vec<Entry>, Error> {
     let open = |Resolved { key, source, .. }| {
         let (value, is_secret) = match source {
             Source::Var(value) => (Zeroizing::new(value), false),
