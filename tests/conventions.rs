@@ -241,10 +241,15 @@ fn a_path_id_of_any_shape_that_names_nothing_is_404() {
         }
         let method = route.method.as_str();
         let body = match (method, route.path.ends_with("/settings/configuration")) {
-            ("POST", _) => {
-                Some(json!({ "key": "NEW", "value": "v", "newPassword": "a new password",
-                "from": "development", "keys": ["A"] }))
-            }
+            ("POST", _) => Some(json!({
+                "key": "NEW",
+                "value": "v",
+                "newPassword": "a new password",
+                "from": "development",
+                "keys": ["A"],
+                "secrets": [{ "key": "NEW", "value": "v" }],
+                "vars": [{ "key": "NEW", "value": "v" }],
+            })),
             ("PATCH", false) => Some(json!({ "value": "w" })),
             ("PATCH", true) => Some(json!({})),
             _ => None,

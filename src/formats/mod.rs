@@ -9,7 +9,9 @@
 //! A writer refuses what its format cannot hold, or what its readers do not
 //! agree on, and names the key. A text is written twice: once to learn how long
 //! it is, then into a buffer of exactly that length, so that no growth leaves a
-//! copy of a value behind. The buffer is erased when it is dropped.
+//! copy of a value behind. The buffer is erased when it is dropped. What cannot be
+//! erased: the scratch space in which serde_json and the YAML parser unescape what
+//! they read.
 
 mod dotenv;
 mod lines;
