@@ -331,6 +331,10 @@ fn colour_is_for_terminals_and_for_who_wants_it() {
     assert!(!coloured(&[("TERM", "xterm"), ("NO_COLOR", "1")]));
     assert!(!coloured(&[("TERM", "dumb")]));
     assert!(!coloured(&[]));
+    let gone = launch(&cli, ["secret", "reveal", "GONE"]).variable("TERM", "xterm").in_terminal();
+    let (text, code) = gone.ends();
+    assert_eq!(code, Some(1));
+    assert!(text.starts_with("\u{1b}[1;31mcoffer:\u{1b}[0m there is no secret"), "{text:?}");
     let piped = list(&[("TERM", "xterm")]).run("");
     assert!(!piped.stdout.contains('\u{1b}'), "{piped:#?}");
     let failed = launch(&cli, ["secret", "reveal", "GONE"]).variable("TERM", "xterm").run("");

@@ -116,11 +116,12 @@ fn secrets_are_copied_inside_the_server() {
     assert_eq!(said(copied[1]), (json!("created"), json!(true)));
     ended.keeps_quiet_about("the value of A");
     assert_eq!(acts::reveal(&admin, copied[0]["secret"]["id"].as_str().unwrap()), "the value of A");
-    copy(&["A"]).refuses(1, ["keys.0 is taken in the target\n", "onConflict"]);
+    copy(&["A"])
+        .refuses(1, ["coffer: A is taken in the target\n", "--on-conflict skip or replace"]);
     assert_eq!(copy(&["A", "--on-conflict", "skip"]).json()["copied"][0]["outcome"], "skipped");
     assert_eq!(copy(&["A", "--on-conflict", "replace"]).json()["copied"][0]["outcome"], "replaced");
     let gone = copy(&["GONE", "A", "LOST"]);
-    gone.refuses(1, ["keys.0 names no secret of the source", "  keys.2: keys.2 names no secret"]);
+    gone.refuses(1, ["GONE names no secret of the source", "  LOST: LOST names no secret"]);
     copy(&[]).refuses(2, ["<KEY>"]);
     copy(&["a"]).refuses(2, ["a key must be"]);
     copy(&["A", "--on-conflict", "merge"]).refuses(2, ["fail, skip, replace"]);

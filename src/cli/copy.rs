@@ -61,9 +61,19 @@ impl CopyArguments {
         }
         let (client, form) = client.connect()?;
         let body = Body { from: &from, keys: &keys, on_conflict: &on_conflict };
-        let answer = client.post(&format!("/api/environments/{to}/secrets/copy"), &body)?;
+        let answer = client
+            .post(&format!("/api/environments/{to}/secrets/copy"), &body)
+            .map_err(|failure| failure.reworded(|line| for_people(line, &keys)))?;
         form.show(&answer, || Ok(rows(answer.read()?)))
     }
+}
+
+/// What the API says about members of the body, in the words of the command line.
+fn for_people(line: &str, keys: &[String]) -> String {
+    let line = line.replace("onConflict: ", "--on-conflict ");
+    // From behind: `keys.1` is the beginning of `keys.10`.
+    let numbered = keys.iter().enumerate().rev();
+    numbered.fold(line, |line, (at, key)| line.replace(&format!("keys.{at}"), key))
 }
 
 fn rows(answer: Answered) -> String {
@@ -72,4 +82,16 @@ fn rows(answer: Answered) -> String {
         [secret.key, outcome, secret.version.to_string(), mode.to_owned()]
     };
     table(["KEY", "OUTCOME", "VERSION", "REVEAL"], answer.copied.into_iter().map(row))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_called_by_their_names() {
+        let keys: Vec<_> = (0..11).map(|number| format!("K{number}")).collect();
+        let line = for_people("keys.10 is taken, keys.1 not; say onConflict: skip", &keys);
+        assert_eq!(line, "K10 is taken, K1 not; say --on-conflict skip");
+    }
 }

@@ -39,6 +39,12 @@ impl Failure {
         self
     }
 
+    /// The same in other words.
+    pub fn reworded(mut self, reword: impl Fn(&str) -> String) -> Self {
+        self.lines.iter_mut().for_each(|line| *line = reword(line));
+        self
+    }
+
     /// Notes that the server did not take the credential.
     pub fn about_the_credential(self) -> Self {
         Self { about_credential: true, ..self }

@@ -170,7 +170,7 @@ pub fn main() -> ExitCode {
             if message.kind() == ErrorKind::UnknownArgument
                 && secret::is_put(std::env::args_os()) =>
         {
-            return secret::no_value_here().report();
+            return secret::not_understood().report();
         }
         Err(message) => {
             // Help and version are answers, not errors; clap knows which is which.

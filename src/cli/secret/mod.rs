@@ -15,7 +15,7 @@ use super::keyed::{Secret, Secrets, find, key, list_path, row_path};
 use super::show::{Form, clean, moment, or_nothing, print_json, table};
 use super::value;
 
-pub(super) use put::{is_put, no_value_here};
+pub(super) use put::{is_put, not_understood};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum SecretCommand {

@@ -147,8 +147,20 @@ pub(in crate::cli) fn is_put(words: impl IntoIterator<Item = OsString>) -> bool 
     words == [OsStr::new("secret"), OsStr::new("set")]
 }
 
+/// Likewise, where the words themselves are not understood.
+pub(in crate::cli) fn not_understood() -> Failure {
+    Failure::wrong(
+        "there is an argument that this command does not know. It is not shown, because it may \
+         be a value, and a value is not taken from the arguments",
+    )
+    .hint(
+        "Leave a value out to be asked for it, or give it with --stdin or --file FILE. \
+         `coffer secret set --help` shows the options.",
+    )
+}
+
 /// Why a value in the arguments is not taken.
-pub(in crate::cli) fn no_value_here() -> Failure {
+fn no_value_here() -> Failure {
     Failure::wrong(
         "a value is not taken from the arguments: other processes of this machine can read \
          them, and shells write them down",
