@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 use super::api::PlaceArguments;
 use super::failure::Failure;
 use super::logging;
-use super::offline::Given;
+use super::offline::{CHECK_THE_DISK, Given};
 use super::show::{clean, one_line, print};
 use crate::config::{Config, Variables};
 use crate::domain::{Clock, Finding, Severity, SystemClock};
@@ -219,8 +219,10 @@ fn rows(held: Held, config: &Config, variables: &Variables) -> Vec<Finding> {
         Ok(unlocked) => unlocked,
         Err(error) => return vec![Finding::error(error.to_string(), SEE)],
     };
-    let findings = rows_of(&unlocked);
-    unlocked.store.close();
+    let mut findings = rows_of(&unlocked);
+    if let Err(error) = unlocked.store.close() {
+        findings.push(Finding::error(error.to_string(), CHECK_THE_DISK));
+    }
     findings
 }
 

@@ -292,9 +292,10 @@ impl Store {
     }
 
     /// Takes no more changes and finishes those that are queued. The files close
-    /// when the store is dropped.
-    pub fn close(&self) {
-        self.writer.close();
+    /// when the store is dropped. An error: it has failed, now or before, and sled
+    /// stays open until the process ends, so nobody may wait for its files.
+    pub fn close(&self) -> Result<(), Unavailable> {
+        self.writer.close()
     }
 }
 
@@ -321,7 +322,7 @@ pub enum Unavailable {
     #[error("the server is shutting down")]
     ShuttingDown,
     /// A write or sync failed.
-    #[error("the database failed and the server is stopping")]
+    #[error("the database failed; nothing is written any more")]
     Failed,
 }
 

@@ -21,6 +21,13 @@ use super::disk::ignore_missing;
 /// Stands in the data directory after a write or sync has failed.
 const UNSYNCED: &str = "unsynced";
 
+/// After a failure. Closing it, sled would write and sync once more, and panic or
+/// wait for ever when it cannot. So it stays open until the process ends.
+pub(super) fn keep_open(db: &sled::Db, data_dir: &Path) {
+    std::mem::forget(db.clone());
+    leave_word(data_dir);
+}
+
 /// Leaves word to the next start.
 pub(super) fn leave_word(data_dir: &Path) {
     let marker = data_dir.join(UNSYNCED);

@@ -139,9 +139,9 @@ impl Vault {
         self.store.failed().await;
     }
 
-    /// Finishes the writes that are queued and closes the files.
-    pub fn close(&self) {
-        self.store.close();
+    /// Finishes the writes that are queued and closes the files; see [`Store::close`].
+    pub fn close(&self) -> Result<(), Unavailable> {
+        self.store.close()
     }
 
     /// See [`Store::revision`].

@@ -76,8 +76,10 @@ pub enum Survivors {
 }
 
 impl Survivors {
+    pub const KINDS: [Self; 4] = [Self::Nothing, Self::LastHalf, Self::OnlyLastHalf, Self::Some];
+
     pub fn any(dice: &mut Dice) -> Self {
-        [Self::Nothing, Self::LastHalf, Self::OnlyLastHalf, Self::Some][dice.below(4)]
+        Self::KINDS[dice.below(4)]
     }
 }
 
@@ -95,7 +97,7 @@ pub enum Fault {
 }
 
 /// Both states, and when what is to go wrong.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct State {
     nodes: BTreeMap<u64, Node>,
     platter: BTreeMap<u64, Node>,
