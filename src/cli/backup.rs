@@ -236,6 +236,7 @@ fn create_stopped(
             let counted = out.into_inner().map_err(std::io::IntoInnerError::into_error)?;
             Ok((counted.to.finish()?, summary))
         });
+    unlocked.store.stay_open();
     let closed = unlocked.store.close();
     let (bytes, summary) = made.map_err(|error| failure(file, error))?;
     closed.map_err(|error| {

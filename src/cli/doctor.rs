@@ -220,6 +220,7 @@ fn rows(held: Held, config: &Config, variables: &Variables) -> Vec<Finding> {
         Err(error) => return vec![Finding::error(error.to_string(), SEE)],
     };
     let mut findings = rows_of(&unlocked);
+    unlocked.store.stay_open();
     if let Err(error) = unlocked.store.close() {
         findings.push(Finding::error(error.to_string(), CHECK_THE_DISK));
     }

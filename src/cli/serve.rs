@@ -370,6 +370,7 @@ pub(super) fn run(config: Config, variables: Variables) -> Result<(), ServeError
                 std::process::exit(0);
             }
         };
+        prepared.state.vault.stay_open();
         let address = prepared.address();
         let first_start = prepared.first_start;
         let prepared = Prepared { first_start: None, ..prepared };

@@ -29,6 +29,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::disk::{self, Disk, OpenError, ignore_missing, parent, sync_directory};
+use super::unsynced;
 use super::view::ReadError;
 
 /// A log that is shorter than this is never wasteful.
@@ -282,7 +283,7 @@ fn release(db: sled::Db, dir: &Path) -> io::Result<()> {
         std::mem::forget(db);
         return Err(error);
     }
-    drop(db);
+    unsynced::let_go(db)?;
     log.lock()
 }
 

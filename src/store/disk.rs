@@ -257,7 +257,7 @@ impl Disk {
     pub fn release(self) -> io::Result<(Held, Options)> {
         self.settle()?;
         let Self { db, tree, log, space, watch, lock, options } = self;
-        drop((watch, db, tree));
+        unsynced::let_go((watch, db, tree))?;
         log.lock()?;
         let data_dir = parent(&space.dir).to_owned();
         Ok((Held { lock, data_dir }, options))

@@ -54,6 +54,7 @@ pub use tables::{
     ServiceAccountNames, ServiceAccounts, ServiceKeys, SessionHashes, Sessions, TokenHashes,
     Tokens, UserEmails, UserSessions, Users, ValueChunks, VarChunks, VarPlaces, Vars, Versions,
 };
+pub use unsynced::let_go;
 pub use view::{ReadError, View};
 pub use writer::{CommitError, Tx};
 
@@ -296,6 +297,12 @@ impl Store {
     /// stays open until the process ends, so nobody may wait for its files.
     pub fn close(&self) -> Result<(), Unavailable> {
         self.writer.close()
+    }
+
+    /// Keeps sled open until the process ends, for processes that end after
+    /// [`Store::close`]. Closing it adds nothing to that, and may panic.
+    pub fn stay_open(self: &Arc<Self>) {
+        std::mem::forget(Arc::clone(self));
     }
 }
 

@@ -14,6 +14,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, Write};
+use std::panic::{self, AssertUnwindSafe};
 use std::path::Path;
 
 use super::disk::ignore_missing;
@@ -26,6 +27,13 @@ const UNSYNCED: &str = "unsynced";
 pub(super) fn keep_open(db: &sled::Db, data_dir: &Path) {
     std::mem::forget(db.clone());
     leave_word(data_dir);
+}
+
+/// Drops the last that holds a database. As it closes, sled syncs once more, and
+/// panics when that fails although the sync before it has not.
+pub fn let_go<T>(holder: T) -> io::Result<()> {
+    let closed = panic::catch_unwind(AssertUnwindSafe(|| drop(holder)));
+    closed.map_err(|_| io::Error::other("the database could not be closed"))
 }
 
 /// Leaves word to the next start.

@@ -139,6 +139,11 @@ impl Vault {
         self.store.failed().await;
     }
 
+    /// See [`Store::stay_open`].
+    pub fn stay_open(&self) {
+        self.store.stay_open();
+    }
+
     /// Finishes the writes that are queued and closes the files; see [`Store::close`].
     pub fn close(&self) -> Result<(), Unavailable> {
         self.store.close()
