@@ -197,44 +197,34 @@ fn a_compaction_at_the_start_is_cut_off_here_and_there() {
     log.sync_all().unwrap();
     drop(log);
     let before = machine.disk.fork();
-    let mut steps = dice.below(STRIDE) as u64;
+    gone(machine.starts().expect("there is power"));
+    assert!(log_bytes() < WASTEFUL_BYTES / 8, "it was compacted");
+    let steps = machine.disk.steps() - before.steps();
     let mut unfinished = 0;
-    loop {
+    for _ in 0..START_CUTS {
         machine.disk.become_like(&before);
-        machine.disk.cut_after(steps);
-        let started = machine.starts();
-        let is_done = started.is_some();
-        if let Some(server) = started {
-            machine.disk.spare();
-            assert!(log_bytes() < WASTEFUL_BYTES / 8, "it was compacted");
-            gone(server);
-        }
+        let cut_at = dice.below(steps as usize);
+        machine.disk.cut_after(cut_at as u64);
+        machine.starts().map(gone);
         let survivors = Survivors::any(&mut dice);
         machine.disk.restore(survivors, &mut dice);
-        unfinished += usize::from(
-            machine.data_dir().join("db.new").exists()
-                || machine.data_dir().join("db.old").exists(),
-        );
+        let has = |name: &str| machine.data_dir().join(name).exists();
+        unfinished += usize::from(has("db.new") || has("db.old"));
         let server = machine.starts().expect("there is power");
         stock.is_served_by(&server);
         let left = coffer::store::leftovers(&machine.data_dir()).unwrap();
-        assert!(left.is_empty(), "step {steps}, {survivors:?}: {left:?}");
+        assert!(left.is_empty(), "step {cut_at}, {survivors:?}: {left:?}");
         let log_bytes = log_bytes();
         let ended = gone(server);
-        let when = format!("step {steps}, {survivors:?}, {log_bytes} bytes: {ended:#?}");
+        let when = format!("step {cut_at}, {survivors:?}, {log_bytes} bytes: {ended:#?}");
         // sled may have given back some of it by itself.
         assert!(log_bytes < SMALL_BYTES, "{when}");
-        if is_done {
-            println!("{steps} steps of a start that compacts, {unfinished} unfinished compactions");
-            assert!(unfinished > 2);
-            return;
-        }
-        steps += 1 + dice.below(STRIDE) as u64;
     }
+    println!("{START_CUTS} cuts of {steps} steps, {unfinished} unfinished compactions");
 }
 
-/// Steps that are passed over, at most.
-const STRIDE: usize = 5;
+/// How often a start is cut off.
+const START_CUTS: usize = 10;
 
 /// How often the power is cut while the root key changes.
 const CHANGE_CUTS: usize = 24;

@@ -293,6 +293,8 @@ impl Place {
     /// A change that a kill has cut off in the middle: some data keys are under
     /// the new root key, some still under the old one.
     fn in_the_middle(secrets: usize) -> Self {
+        // What this process opens is to be as the real one would leave it.
+        rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
         let place = Self::new(secrets);
         let server = place.both().start();
         let rewrapped = |status: Value| status["rotation"]["rewrapped"].as_u64();

@@ -110,6 +110,11 @@ impl Disk {
         self.state().good_writes = Some(good);
     }
 
+    /// After so many more writes one fails.
+    pub fn fail_one_write_after(&self, good: u64) {
+        self.state().good_writes_before_a_bad_one = Some(good);
+    }
+
     /// Syncs and writes succeed again.
     pub fn mend(&self) {
         self.state().mend();
