@@ -13,7 +13,6 @@ mod harness;
 mod machine;
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use coffer::store::{OpenError, Opened, Options, Rotation, View};
@@ -178,53 +177,6 @@ fn a_compaction_is_cut_off_at_each_of_its_steps() {
     }
     panic!("it never ends");
 }
-
-/// So long is a log whose space sled has not given back; a start compacts it.
-const WASTEFUL_BYTES: u64 = 80 << 20;
-/// A start compacts no log that is shorter than this.
-const SMALL_BYTES: u64 = 64 << 20;
-
-/// A start that compacts takes the same steps as the command; here the power goes
-/// at some of them, and the next start is the one that has to cope.
-#[test]
-fn a_compaction_at_the_start_is_cut_off_here_and_there() {
-    let seed = Seed::of_this_run();
-    let mut dice = Dice(seed.0);
-    let (machine, stock, _key) = stopped_or_skip!();
-    let log_bytes = || std::fs::metadata(machine.data_dir().join("db/db")).unwrap().len();
-    let log = File::options().write(true).open(machine.data_dir().join("db/db")).unwrap();
-    log.set_len(WASTEFUL_BYTES).unwrap();
-    log.sync_all().unwrap();
-    drop(log);
-    let before = machine.disk.fork();
-    gone(machine.starts().expect("there is power"));
-    assert!(log_bytes() < WASTEFUL_BYTES / 8, "it was compacted");
-    let steps = machine.disk.steps() - before.steps();
-    let mut unfinished = 0;
-    for _ in 0..START_CUTS {
-        machine.disk.become_like(&before);
-        let cut_at = dice.below(steps as usize);
-        machine.disk.cut_after(cut_at as u64);
-        machine.starts().map(gone);
-        let survivors = Survivors::any(&mut dice);
-        machine.disk.restore(survivors, &mut dice);
-        let has = |name: &str| machine.data_dir().join(name).exists();
-        unfinished += usize::from(has("db.new") || has("db.old"));
-        let server = machine.starts().expect("there is power");
-        stock.is_served_by(&server);
-        let left = coffer::store::leftovers(&machine.data_dir()).unwrap();
-        assert!(left.is_empty(), "step {cut_at}, {survivors:?}: {left:?}");
-        let log_bytes = log_bytes();
-        let ended = gone(server);
-        let when = format!("step {cut_at}, {survivors:?}, {log_bytes} bytes: {ended:#?}");
-        // sled may have given back some of it by itself.
-        assert!(log_bytes < SMALL_BYTES, "{when}");
-    }
-    println!("{START_CUTS} cuts of {steps} steps, {unfinished} unfinished compactions");
-}
-
-/// How often a start is cut off.
-const START_CUTS: usize = 10;
 
 /// How often the power is cut while the root key changes.
 const CHANGE_CUTS: usize = 24;
