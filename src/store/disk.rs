@@ -28,8 +28,8 @@
 //!   cache; and without it a damaged log opens in an older state. See [`open_sled`].
 //! * Its background flusher logs errors instead of returning them: switched off.
 //! * A write that fails in one of its threads is told to nobody; `watch` asks.
-//! * Closing it writes and syncs, and panics when that fails. After a failure it
-//!   stays open until the process ends.
+//! * Closing it writes and syncs, and panics when that fails. After a failure, and
+//!   in a process that ends anyway, it stays open until then.
 //!
 //! And one about the system, for which see `unsynced`: after a sync that failed,
 //! what is read from a file need not be on the disk.
