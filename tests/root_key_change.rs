@@ -6,6 +6,7 @@ mod harness;
 use std::path::PathBuf;
 
 use coffer::audit::Action;
+use coffer::store::{Rotation, View};
 use coffer::vault::{RootKey, RootKeys, sealed_under, verify_audit};
 use harness::process::{Ended, Launch, Server};
 use harness::{Client, acts, await_release, data_dir, open_stopped, rows_fit};
@@ -286,4 +287,125 @@ fn the_generated_key_is_changed_by_moving_two_files() {
     let rows = harness::audit_rows(place.dir.path());
     let rotate = rows.iter().find(|row| row.draft.action == Action::KeyRotate).unwrap();
     assert_eq!(rotate.draft.actor.name, "coffer");
+}
+
+impl Place {
+    /// A change that a kill has cut off in the middle: some data keys are under
+    /// the new root key, some still under the old one.
+    fn in_the_middle(secrets: usize) -> Self {
+        // What this process opens is to be as the real one would leave it.
+        rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
+        let place = Self::new(secrets);
+        let server = place.both().start();
+        let rewrapped = |status: Value| status["rotation"]["rewrapped"].as_u64();
+        while rewrapped(server.admin().get(KEYS).expect(200)) <= Some(2) {}
+        server.kill();
+        let opened = open_stopped(&data_dir(place.dir.path()));
+        let row = opened.get::<Rotation>(&()).unwrap().unwrap();
+        drop(opened);
+        await_release(&data_dir(place.dir.path()));
+        // The kill may have come too late.
+        if row.finished_at.is_none() { place } else { Self::in_the_middle(secrets) }
+    }
+
+    /// A command with the new root key, and with the old one if `both`; run in
+    /// the directory above the data directory.
+    fn offline(&self, words: &[&str], both: bool) -> Ended {
+        let launch = Launch::bare(self.dir.path()).variable("COFFER_ROOT_KEY", &self.new);
+        let launch = words.iter().fold(launch, |launch, word| launch.argument(word));
+        let launch =
+            if both { launch.variable("COFFER_PREVIOUS_ROOT_KEY", &self.old) } else { launch };
+        let ended = launch.run("");
+        self.quiet(&ended);
+        ended
+    }
+}
+
+/// It holds keys under both, so both open it, and a server goes on from there.
+#[test]
+fn a_backup_made_in_the_middle_of_a_change_is_opened_and_restored_with_both_keys() {
+    let place = Place::in_the_middle(900);
+    let (old, new) = (fingerprint(&place.old), fingerprint(&place.new));
+    let create = ["backup", "create", "a.backup", "--offline"];
+    place.offline(&create, false).refuses(1, [&old, "being changed"]);
+    let made = place.offline(&create, true).json();
+    let of = |made: &Value| -> Vec<String> {
+        let keys = made["backup"]["wrappingKeys"].as_array().unwrap();
+        keys.iter().map(|key| acts::text(key, "rootKey").to_owned()).collect()
+    };
+    assert_eq!(of(&made), [old.clone(), new.clone()]);
+    let restore = ["backup", "restore", "a.backup", "--data-dir", "restored"];
+    for words in [&["backup", "verify", "a.backup"][..], &restore] {
+        let alone = place.offline(words, false);
+        alone.refuses(1, [&old, "being changed"]);
+        assert!(!place.dir.path().join("restored/db").exists());
+    }
+    let verified = place.offline(&["backup", "verify", "a.backup"], true).json();
+    assert_eq!(verified["backup"]["versionsOpened"], 900);
+    assert_eq!(verified["backup"]["findings"], json!([]));
+    let restored = place.offline(&restore, true).json();
+    assert_eq!(of(&restored), [old, new]);
+    let to = place.dir.path().join("restored");
+    std::fs::copy(place.file("bootstrap-token"), to.join("bootstrap-token")).unwrap();
+    let server = Launch::on(&to)
+        .variable("COFFER_ROOT_KEY", &place.new)
+        .variable("COFFER_PREVIOUS_ROOT_KEY", &place.old)
+        .start();
+    let status = acts::rotated(&server.admin());
+    assert_eq!(status["rotation"]["left"], 0, "{status}");
+    place.holds(&server.admin());
+    server.admin().delete(&format!("{KEYS}/1")).expect(200);
+    server.stop();
+    rows_fit(&to);
+    await_release(&to);
+    let server = Launch::on(&to).variable("COFFER_ROOT_KEY", &place.new).start();
+    place.holds(&server.admin());
+    server.stop();
+}
+
+/// The same from a running server, when everything is wrapped anew and the old
+/// wrapping key is not retired yet.
+#[test]
+fn a_backup_from_a_server_with_both_keys_says_which_it_needs() {
+    let place = Place::new(3);
+    let server = place.both().start();
+    root(&server);
+    let made = harness::cli::Cli::of(&server);
+    let file = place.dir.path().join("a.backup");
+    made.launch(["backup", "create"]).argument(&file).run("").json();
+    let old = fingerprint(&place.old);
+    place.offline(&["backup", "verify", "a.backup"], false).refuses(1, [&old, "being changed"]);
+    place.offline(&["backup", "verify", "a.backup"], true).json();
+    server.admin().delete(&format!("{KEYS}/1")).expect(200);
+    let file = place.dir.path().join("b.backup");
+    made.launch(["backup", "create"]).argument(&file).run("").json();
+    place.offline(&["backup", "verify", "b.backup"], false).json();
+    server.stop();
+}
+
+#[test]
+fn the_doctor_says_what_is_missing_in_the_middle_of_a_change() {
+    let place = Place::in_the_middle(900);
+    let data_dir = data_dir(place.dir.path());
+    let words = ["doctor", "--data-dir", data_dir.to_str().unwrap()];
+    let (old, new) = (fingerprint(&place.old), fingerprint(&place.new));
+    let alone = place.offline(&words, false);
+    let errors = |ended: &Ended| -> Vec<String> {
+        let lines = ended.stdout.lines().filter(|line| line.starts_with("error"));
+        lines.map(str::to_owned).collect()
+    };
+    assert_eq!(alone.code, Some(2), "{alone:#?}");
+    let said = errors(&alone);
+    assert_eq!(said.len(), 1, "{alone:#?}");
+    for word in [&old, &new, "being changed", "COFFER_PREVIOUS_ROOT_KEY_FILE"] {
+        assert!(said[0].contains(word), "no {word} in {alone:#?}");
+    }
+    let both = place.offline(&words, true);
+    assert_eq!((both.code, errors(&both)), (Some(1), vec![]), "{both:#?}");
+    assert!(both.stdout.contains("every record opens"), "{both:#?}");
+    // With the old one alone it is as clear.
+    let launch = Launch::bare(place.dir.path()).variable("COFFER_ROOT_KEY", &place.old);
+    let wrong = words.iter().fold(launch, |launch, word| launch.argument(word)).run("");
+    assert_eq!(wrong.code, Some(2), "{wrong:#?}");
+    assert!(errors(&wrong)[0].contains(&new), "{wrong:#?}");
 }

@@ -16,7 +16,7 @@ use super::api::{ClientArguments, not_coffer};
 use super::audit::is_offline;
 use super::failure::Failure;
 use super::logging;
-use super::offline::Stopped;
+use super::offline::{CHECK_THE_DISK, Stopped};
 use super::progress::Progress;
 use super::root_key;
 use super::show::{Form, print};
@@ -236,8 +236,12 @@ fn create_stopped(
             let counted = out.into_inner().map_err(std::io::IntoInnerError::into_error)?;
             Ok((counted.to.finish()?, summary))
         });
-    unlocked.store.close();
+    unlocked.store.stay_open();
+    let closed = unlocked.store.close();
     let (bytes, summary) = made.map_err(|error| failure(file, error))?;
+    closed.map_err(|error| {
+        Failure::failed(format!("{} is whole, but {error}", file.display())).hint(CHECK_THE_DISK)
+    })?;
     let noted = backup::note_last_backup(&config.server.data_dir, now, Some(file), bytes);
     noted.map_err(io_failure(&config.server.data_dir))?;
     Ok((bytes, Some(summary)))

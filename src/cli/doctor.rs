@@ -20,12 +20,13 @@ use serde::{Deserialize, Serialize};
 use super::api::PlaceArguments;
 use super::failure::Failure;
 use super::logging;
-use super::offline::Given;
+use super::offline::{CHECK_THE_DISK, Given};
+use super::root_key::Source;
 use super::show::{clean, one_line, print};
 use crate::config::{Config, Variables};
 use crate::domain::{Clock, Finding, Severity, SystemClock};
 use crate::store::{Held, OpenError, Opened, Options, Repaired, leftovers, remove_leftover};
-use crate::vault::{self, Unlocked};
+use crate::vault::{self, UnlockError, Unlocked};
 
 #[derive(Debug, Args)]
 pub(super) struct DoctorArguments {
@@ -140,17 +141,27 @@ fn line(finding: &Finding) -> String {
 
 /// Opens the database and examines it.
 fn stopped(held: Held, config: &Config, variables: &Variables) -> Vec<Finding> {
-    let (opened, given) = match open(held, config, variables) {
+    let (opened, given, source) = match open(held, config, variables) {
         Ok(open) => open,
         Err(finding) => return vec![finding],
     };
     match vault::examine_stopped(&opened, given.roots(), SystemClock.now()) {
         Ok(examined) => examined.findings,
-        Err(error) => vec![Finding::error(error.to_string(), SEE)],
+        Err(error) => vec![locked(&error, &source)],
     }
 }
 
-fn open(held: Held, config: &Config, variables: &Variables) -> Result<(Opened, Given), Finding> {
+/// What to do is about the root key, if that is what is wrong.
+fn locked(error: &UnlockError, source: &Source) -> Finding {
+    let remedy = error.remedy(&source.to_string());
+    Finding::error(error.to_string(), remedy.unwrap_or_else(|| SEE.to_owned()))
+}
+
+fn open(
+    held: Held,
+    config: &Config,
+    variables: &Variables,
+) -> Result<(Opened, Given, Source), Finding> {
     // Whoever opens it writes files that the server could then not read.
     files::is_ours(&config.server.data_dir)?;
     let broken = |error: &dyn std::fmt::Display| Finding::error(error.to_string(), SEE);
@@ -161,10 +172,10 @@ fn open(held: Held, config: &Config, variables: &Variables) -> Result<(Opened, G
         return Err(Finding::error(what, SEE));
     }
     let given = Given::find(config, variables, sealed_under);
-    let (given, _) = given.map_err(|error| {
+    let (given, source) = given.map_err(|error| {
         Finding::error(error.to_string(), "Give the root key as the server gets it.")
     })?;
-    Ok((opened, given))
+    Ok((opened, given, source))
 }
 
 /// Copies everything, then repairs; what is then found comes behind it.
@@ -211,16 +222,19 @@ fn clear_leftovers(data_dir: &std::path::Path) -> Vec<Finding> {
 /// Makes the rows fit, and examines them.
 fn rows(held: Held, config: &Config, variables: &Variables) -> Vec<Finding> {
     let now = SystemClock.now();
-    let (opened, given) = match open(held, config, variables) {
+    let (opened, given, source) = match open(held, config, variables) {
         Ok(open) => open,
         Err(finding) => return vec![finding],
     };
     let unlocked = match vault::unlock(opened, given.roots(), now) {
         Ok(unlocked) => unlocked,
-        Err(error) => return vec![Finding::error(error.to_string(), SEE)],
+        Err(error) => return vec![locked(&error, &source)],
     };
-    let findings = rows_of(&unlocked);
-    unlocked.store.close();
+    let mut findings = rows_of(&unlocked);
+    unlocked.store.stay_open();
+    if let Err(error) = unlocked.store.close() {
+        findings.push(Finding::error(error.to_string(), CHECK_THE_DISK));
+    }
     findings
 }
 

@@ -10,6 +10,10 @@ use crate::config::{Config, Variables};
 use crate::store::{OpenError, Opened, Options};
 use crate::vault::{self, RootKey, RootKeys, UnlockError};
 
+/// What to do when closing it has failed.
+pub(super) const CHECK_THE_DISK: &str =
+    "Check the disk, then start the server; it takes care of the rest.";
+
 /// A database whose keys are at hand.
 pub(super) struct Stopped {
     pub opened: Opened,

@@ -291,7 +291,8 @@ impl Prepared {
             Ok(()) => record(vault, Action::ServerStop).await,
             Err(_) => Ok(()),
         };
-        vault.close();
+        // What a failure of the writer has made of the last row is no news beside it.
+        vault.close().map_err(|_| ServeError::Failed)?;
         outcome.and(recorded)
     }
 }
@@ -369,6 +370,7 @@ pub(super) fn run(config: Config, variables: Variables) -> Result<(), ServeError
                 std::process::exit(0);
             }
         };
+        prepared.state.vault.stay_open();
         let address = prepared.address();
         let first_start = prepared.first_start;
         let prepared = Prepared { first_start: None, ..prepared };

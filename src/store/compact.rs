@@ -29,6 +29,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::disk::{self, Disk, OpenError, ignore_missing, parent, sync_directory};
+use super::unsynced;
 use super::view::ReadError;
 
 /// A log that is shorter than this is never wasteful.
@@ -162,6 +163,8 @@ pub(super) fn compact(disk: Disk) -> Result<Tried, OpenError> {
         Err(error) => {
             // What is left of it, the next start removes.
             let _ = fs::remove_dir_all(&new);
+            // On a disk that fails, closing it would be a panic; this keeps it open.
+            let _ = disk.settle();
             return Ok(Tried { disk, outcome: Err(error) });
         }
     };
@@ -231,7 +234,13 @@ fn copy(disk: &Disk, new: &Path) -> Result<(u64, u64), CompactError> {
     }
     // Opened afresh, as the next start will: what counts is what its log says.
     let db = config().open()?;
-    let rows = compare(disk.tree(), &db)?;
+    let rows = match compare(disk.tree(), &db) {
+        Ok(rows) => rows,
+        Err(error) => {
+            std::mem::forget(db);
+            return Err(error);
+        }
+    };
     release(db, new).map_err(io)?;
     sync_all(new).map_err(io)?;
     sync_directory(parent(new)).map_err(io)?;
@@ -268,8 +277,14 @@ fn compare(from: &sled::Tree, to: &sled::Db) -> Result<u64, CompactError> {
 
 /// Closes a database, and returns when sled's threads have let go of it.
 fn release(db: sled::Db, dir: &Path) -> io::Result<()> {
-    drop(db);
-    File::open(dir.join("db"))?.lock()
+    let log = File::open(dir.join("db"))?;
+    if let Err(error) = log.sync_all() {
+        // sled would do the same as it closes, and panic.
+        std::mem::forget(db);
+        return Err(error);
+    }
+    unsynced::let_go(db)?;
+    log.lock()
 }
 
 /// Makes every file and directory durable.

@@ -28,8 +28,8 @@
 //!   cache; and without it a damaged log opens in an older state. See [`open_sled`].
 //! * Its background flusher logs errors instead of returning them: switched off.
 //! * A write that fails in one of its threads is told to nobody; `watch` asks.
-//! * Closing it writes and syncs, and panics when that fails. After a failure it
-//!   stays open until the process ends.
+//! * Closing it writes and syncs, and panics when that fails. After a failure, and
+//!   in a process that ends anyway, it stays open until then.
 //!
 //! And one about the system, for which see `unsynced`: after a sync that failed,
 //! what is read from a file need not be on the disk.
@@ -202,8 +202,7 @@ pub(super) fn settings(dir: &Path, options: Options) -> sled::Config {
 impl Disk {
     /// Opens (or makes) the database of a directory that is held.
     pub fn open(held: Held, options: Options) -> Result<Self, OpenError> {
-        let Held { lock, data_dir } = held;
-        let data_dir = data_dir.as_path();
+        let Held { lock, ref data_dir } = held;
         super::load::none_is_under_way(data_dir)?;
         let dir = data_dir.join("db");
         compact::settle(&dir).map_err(at(data_dir))?;
@@ -216,7 +215,21 @@ impl Disk {
                 unsynced::leave_word(data_dir);
             }
         })?;
-        let in_use = data_dir.join(IN_USE);
+        Self::over(&db, lock, data_dir, options).inspect_err(|error| {
+            if matches!(error, OpenError::Io { .. }) {
+                unsynced::keep_open(&db, data_dir);
+            }
+        })
+    }
+
+    /// Makes durable what opening has made.
+    fn over(
+        db: &sled::Db,
+        lock: Arc<File>,
+        data_dir: &Path,
+        options: Options,
+    ) -> Result<Self, OpenError> {
+        let (dir, in_use) = (data_dir.join("db"), data_dir.join(IN_USE));
         let was_used = in_use.try_exists().map_err(at(&in_use))?;
         if was_used && db.is_empty() {
             return Err(OpenError::Gone { path: dir, marker: in_use });
@@ -233,9 +246,9 @@ impl Disk {
         if !was_used && !db.is_empty() {
             super::write_private(&in_use, "").map_err(at(&in_use))?;
         }
-        let watch = Watch::over(&db).map_err(at(&dir))?;
+        let watch = Watch::over(db).map_err(at(&dir))?;
         let space = FreeSpace { dir, floor_bytes: options.min_free_bytes };
-        Ok(Self { tree: (*db).clone(), db, log, space, watch, lock, options })
+        Ok(Self { tree: (**db).clone(), db: db.clone(), log, space, watch, lock, options })
     }
 
     /// Closes everything but the lock, and returns when sled has let go of its
@@ -244,7 +257,7 @@ impl Disk {
     pub fn release(self) -> io::Result<(Held, Options)> {
         self.settle()?;
         let Self { db, tree, log, space, watch, lock, options } = self;
-        drop((watch, db, tree));
+        unsynced::let_go((watch, db, tree))?;
         log.lock()?;
         let data_dir = parent(&space.dir).to_owned();
         Ok((Held { lock, data_dir }, options))
@@ -283,20 +296,14 @@ impl Disk {
             self.tree.apply_batch(writes.into_batch())?;
             self.sync()
         };
-        self.watch.during(write).inspect_err(|_| self.give_up())
+        self.watch.during(write).inspect_err(|_| unsynced::keep_open(&self.db, self.data_dir()))
     }
 
     /// Before closing. sled would do the same as it closes, and panic where this
     /// returns an error.
     pub fn settle(&self) -> io::Result<()> {
-        self.watch.during(|| self.sync()).inspect_err(|_| self.give_up())
-    }
-
-    /// After a failure. Closing it, sled would write and sync once more, and panic
-    /// or wait for ever when it cannot. So it stays open until the process ends.
-    fn give_up(&self) {
-        std::mem::forget(self.db.clone());
-        unsynced::leave_word(self.data_dir());
+        let settled = self.watch.during(|| self.sync());
+        settled.inspect_err(|_| unsynced::keep_open(&self.db, self.data_dir()))
     }
 
     fn sync(&self) -> io::Result<()> {

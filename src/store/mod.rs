@@ -54,6 +54,7 @@ pub use tables::{
     ServiceAccountNames, ServiceAccounts, ServiceKeys, SessionHashes, Sessions, TokenHashes,
     Tokens, UserEmails, UserSessions, Users, ValueChunks, VarChunks, VarPlaces, Vars, Versions,
 };
+pub use unsynced::let_go;
 pub use view::{ReadError, View};
 pub use writer::{CommitError, Tx};
 
@@ -292,9 +293,16 @@ impl Store {
     }
 
     /// Takes no more changes and finishes those that are queued. The files close
-    /// when the store is dropped.
-    pub fn close(&self) {
-        self.writer.close();
+    /// when the store is dropped. An error: it has failed, now or before, and sled
+    /// stays open until the process ends, so nobody may wait for its files.
+    pub fn close(&self) -> Result<(), Unavailable> {
+        self.writer.close()
+    }
+
+    /// Keeps sled open until the process ends, for processes that end after
+    /// [`Store::close`]. Closing it adds nothing to that, and may panic.
+    pub fn stay_open(self: &Arc<Self>) {
+        std::mem::forget(Arc::clone(self));
     }
 }
 
@@ -321,7 +329,7 @@ pub enum Unavailable {
     #[error("the server is shutting down")]
     ShuttingDown,
     /// A write or sync failed.
-    #[error("the database failed and the server is stopping")]
+    #[error("the database failed; nothing is written any more")]
     Failed,
 }
 

@@ -251,7 +251,7 @@ impl Writer {
         }
     }
 
-    pub fn close(&self) {
+    pub fn close(&self) -> Result<(), Unavailable> {
         self.closing.store(true, Ordering::Release);
         let thread = self.thread.lock().expect("no holder of this lock can panic").take();
         if let Some(thread) = thread {
@@ -259,6 +259,7 @@ impl Writer {
             let _ = self.queue.send(Message::Stop);
             let _ = thread.join();
         }
+        if *self.failed.borrow() { Err(Unavailable::Failed) } else { Ok(()) }
     }
 }
 

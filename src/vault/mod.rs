@@ -139,9 +139,14 @@ impl Vault {
         self.store.failed().await;
     }
 
-    /// Finishes the writes that are queued and closes the files.
-    pub fn close(&self) {
-        self.store.close();
+    /// See [`Store::stay_open`].
+    pub fn stay_open(&self) {
+        self.store.stay_open();
+    }
+
+    /// Finishes the writes that are queued and closes the files; see [`Store::close`].
+    pub fn close(&self) -> Result<(), Unavailable> {
+        self.store.close()
     }
 
     /// See [`Store::revision`].
