@@ -236,8 +236,9 @@ fn create_stopped(
             let counted = out.into_inner().map_err(std::io::IntoInnerError::into_error)?;
             Ok((counted.to.finish()?, summary))
         });
-    unlocked.store.close();
+    let closed = unlocked.store.close();
     let (bytes, summary) = made.map_err(|error| failure(file, error))?;
+    closed.map_err(Failure::failed)?;
     let noted = backup::note_last_backup(&config.server.data_dir, now, Some(file), bytes);
     noted.map_err(io_failure(&config.server.data_dir))?;
     Ok((bytes, Some(summary)))

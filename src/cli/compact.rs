@@ -49,8 +49,9 @@ impl CompactArguments {
         let now = SystemClock.now();
         let unlocked = vault::unlock(opened, stopped.given.roots(), now).map_err(locked)?;
         let recorded = vault::record_compaction(&unlocked, compacted, now);
-        unlocked.store.close();
+        let closed = unlocked.store.close();
         recorded.map_err(Failure::failed)?;
+        closed.map_err(Failure::failed)?;
         let Compacted { rows, live_bytes, before_bytes, after_bytes } = compacted;
         print(&match Form::choose(self.json) {
             Form::Json => json!({

@@ -57,8 +57,9 @@ impl RecoverCommand {
             .expires_in_days
             .map(|days| Timestamp::from_millis(now.millis() + i64::from(days) * DAY_MILLIS));
         let made = access::recover_admin_token(&unlocked, expires_at, now);
-        unlocked.store.close();
+        let closed = unlocked.store.close();
         let (id, token) = made.map_err(Failure::failed)?;
+        closed.map_err(Failure::failed)?;
         let until = expires_at.map_or("until it is revoked".to_owned(), |at| format!("until {at}"));
         let _ = writeln!(
             std::io::stderr(),

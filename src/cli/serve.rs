@@ -291,8 +291,8 @@ impl Prepared {
             Ok(()) => record(vault, Action::ServerStop).await,
             Err(_) => Ok(()),
         };
-        vault.close();
-        outcome.and(recorded)
+        let closed = vault.close().map_err(|_| ServeError::Failed);
+        outcome.and(recorded).and(closed)
     }
 }
 

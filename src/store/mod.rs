@@ -13,6 +13,7 @@
 mod account_row;
 mod check;
 mod compact;
+mod directory;
 mod disk;
 mod frozen;
 #[cfg(fuzzing)]
@@ -23,8 +24,11 @@ mod leftovers;
 mod load;
 mod overlay;
 mod private;
+mod reach;
+mod remedy;
 mod repair;
 mod row;
+mod space;
 mod tables;
 mod unsynced;
 mod view;
@@ -42,6 +46,7 @@ pub use load::{
     LoadError, Loading, MemoryRows, Place, RESTORING, can_be_loaded, counted_as, is_backed_up,
 };
 pub use private::{PrivateFile, write_new_private, write_private};
+pub use reach::unreadable;
 pub use repair::{Depth, Repaired, repair};
 pub use row::{
     Bytes, CHUNK_BYTES, CountsRow, EnvironmentRow, HeadRow, KeyId, KeyRow, ReceiptRow, RotationRow,
@@ -64,7 +69,7 @@ use std::sync::{Arc, RwLock};
 use crate::audit::{Chain, Draft};
 use crate::domain::EnvironmentId;
 
-use disk::Share;
+use space::Share;
 
 /// An open database without its writer: what there is until the keys are
 /// known. It can be read, not changed.
@@ -112,6 +117,11 @@ impl Opened {
     /// How much room it takes. Reads every row.
     pub fn usage(&self) -> Result<Usage, ReadError> {
         compact::usage(self.disk.tree(), self.disk.space())
+    }
+
+    /// Closes it. Dropping it does so, too, and says in the log what fails.
+    pub fn close(self) -> Result<(), std::io::Error> {
+        self.disk.close()
     }
 
     /// Starts the writer; from here on there are changes.
@@ -291,10 +301,11 @@ impl Store {
         self.writer.failed().await;
     }
 
-    /// Takes no more changes and finishes those that are queued. The files close
-    /// when the store is dropped.
-    pub fn close(&self) {
-        self.writer.close();
+    /// Takes no more changes and finishes those that are queued; an error if they,
+    /// or what closing writes, are not known to be durable. The files close when
+    /// the store is dropped.
+    pub fn close(&self) -> Result<(), Unavailable> {
+        self.writer.close()
     }
 }
 

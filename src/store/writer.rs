@@ -23,11 +23,12 @@ use tokio::sync::{oneshot, watch};
 use crate::audit::{Chain, Draft};
 use crate::domain::EnvironmentId;
 
-use super::disk::{Disk, FreeSpace, Share};
+use super::disk::Disk;
 use super::frozen::{Freezer, Frozen, MAX_IMAGE_BYTES};
 use super::keyspace::{Table, full_key};
 use super::overlay::Overlay;
 use super::row::{HeadRow, StoredAuditRow};
+use super::space::{FreeSpace, Share};
 use super::tables::{AuditHead, AuditRows};
 use super::view::{self, ReadError, Scan, View, encode_row};
 use super::{Revisions, Unavailable};
@@ -251,7 +252,8 @@ impl Writer {
         }
     }
 
-    pub fn close(&self) {
+    /// Whether the last write and sync have worked.
+    pub fn close(&self) -> Result<(), Unavailable> {
         self.closing.store(true, Ordering::Release);
         let thread = self.thread.lock().expect("no holder of this lock can panic").take();
         if let Some(thread) = thread {
@@ -259,6 +261,7 @@ impl Writer {
             let _ = self.queue.send(Message::Stop);
             let _ = thread.join();
         }
+        if *self.failed.borrow() { Err(Unavailable::Failed) } else { Ok(()) }
     }
 }
 

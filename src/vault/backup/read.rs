@@ -121,9 +121,10 @@ pub fn restore(
     }));
     let marked: Result<(), CommitError<Error>> =
         unlocked.store.commit_blocking(move |_| Ok(((), draft)));
-    unlocked.store.close();
+    let closed = unlocked.store.close();
     drop(unlocked);
     marked.map_err(Error::from)?;
+    closed.map_err(Error::from)?;
     place.put()?;
     Ok(Restored { summary, examined })
 }
