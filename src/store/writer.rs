@@ -81,6 +81,11 @@ impl Tx<'_> {
         self.touched.extend(T::environment(key));
         self.own.set(full_key::<T>(key), None);
     }
+
+    /// Removes a row whose key is none of its table.
+    pub(super) fn remove_bytes(&mut self, key: Vec<u8>) {
+        self.own.set(key, None);
+    }
 }
 
 impl View for Tx<'_> {

@@ -56,22 +56,32 @@ fn repair_to(
     store: &Store,
     depth: Depth,
     now: Timestamp,
-    may: impl Fn(&Tx<'_>) -> Result<bool, ReadError> + Send + 'static,
+    may: impl Fn(&Tx<'_>) -> Result<bool, ReadError> + Clone + Send + 'static,
 ) -> Result<Repaired, Error> {
-    let change = move |tx: &mut Tx<'_>| {
-        let repaired = store::repair(tx, depth).map_err(Nothing::Read)?;
-        if repaired.lines.is_empty() || !may(tx).map_err(Nothing::Read)? {
-            return Err(Nothing::ToDo);
+    let mut all = Repaired::default();
+    loop {
+        let may = may.clone();
+        let change = move |tx: &mut Tx<'_>| {
+            let repaired = store::repair(tx, depth).map_err(Nothing::Read)?;
+            if repaired.lines.is_empty() || !may(tx).map_err(Nothing::Read)? {
+                return Err(Nothing::ToDo);
+            }
+            let draft = host(Action::ServerRepair, now).details(&json!(repaired.counts));
+            Ok((repaired, draft))
+        };
+        match store.commit_blocking(change) {
+            Ok(repaired) => {
+                let is_full = repaired.is_full();
+                all.add(repaired);
+                if !is_full {
+                    return Ok(all);
+                }
+            }
+            Err(CommitError::Refused(Nothing::ToDo)) => return Ok(all),
+            Err(CommitError::Refused(Nothing::Read(error))) => return Err(error.into()),
+            Err(CommitError::Unavailable(why)) => return Err(why.into()),
+            Err(CommitError::Panicked) => return Err(Error::Panicked),
         }
-        let draft = host(Action::ServerRepair, now).details(&json!(repaired.counts));
-        Ok((repaired, draft))
-    };
-    match store.commit_blocking(change) {
-        Ok(repaired) => Ok(repaired),
-        Err(CommitError::Refused(Nothing::ToDo)) => Ok(Repaired::default()),
-        Err(CommitError::Refused(Nothing::Read(error))) => Err(error.into()),
-        Err(CommitError::Unavailable(why)) => Err(why.into()),
-        Err(CommitError::Panicked) => Err(Error::Panicked),
     }
 }
 
