@@ -4,6 +4,7 @@
 
 #[path = "harness/bench.rs"]
 mod bench;
+#[allow(dead_code)]
 #[path = "harness/disk/mod.rs"]
 mod disk;
 mod harness;
@@ -24,6 +25,12 @@ use tempfile::TempDir;
 const SECRETS: &str = "/api/environments/development/secrets";
 /// More syncs than any command makes.
 const MOST_SYNCS: u64 = 60;
+
+/// Closing what is settled, sled syncs once more. Nothing is lost when that fails,
+/// and it is logged.
+fn is_sleds_own(ended: &Ended) -> bool {
+    ended.code == Some(0) && ended.stderr.contains("pagecache/logger.rs")
+}
 
 /// A server's data directory on a disk that can fail.
 struct Machine {
@@ -148,8 +155,10 @@ fn a_sync_that_fails_in_a_compaction_leaves_the_database_as_it_was() {
     machine.at_each_sync(
         || machine.command(&["compact"]).run(""),
         |good, ended| {
-            assert_eq!(ended.code, Some(1), "sync {good}: {ended:#?}");
-            assert!(ended.stderr.contains("coffer: "), "sync {good}: {ended:#?}");
+            if !is_sleds_own(ended) {
+                assert_eq!(ended.code, Some(1), "sync {good}: {ended:#?}");
+                assert!(ended.stderr.contains("coffer: "), "sync {good}: {ended:#?}");
+            }
         },
     );
 }
@@ -158,6 +167,7 @@ fn a_sync_that_fails_in_a_compaction_leaves_the_database_as_it_was() {
 #[test]
 fn a_server_whose_last_sync_fails_does_not_end_well() {
     let machine = or_skip!(Machine::with_secret());
+    let mut told = 0;
     for good in 0..MOST_SYNCS {
         let server = machine.start();
         machine.disk.fail_syncs_after(good);
@@ -166,13 +176,14 @@ fn a_server_whose_last_sync_fails_does_not_end_well() {
         let has_failed = machine.disk.has_failed();
         machine.disk.mend();
         if !has_failed {
-            assert!(good > 1, "there is a last row, and closing");
+            assert!(told > 1, "there is a last row, and closing");
             return;
         }
-        // Closing what is settled, sled has nothing left to lose.
-        let settled = ended.stderr.contains("panicked") && good > 1;
-        assert!(settled || ended.code == Some(1), "sync {good}: {ended:#?}");
-        assert!(settled || ended.stderr.contains("the database failed"), "{ended:#?}");
+        if !is_sleds_own(&ended) {
+            assert_eq!(ended.code, Some(1), "sync {good}: {ended:#?}");
+            assert!(ended.stderr.contains("the database failed"), "sync {good}: {ended:#?}");
+            told += 1;
+        }
         machine.is_well();
     }
     panic!("there were more syncs than {MOST_SYNCS}");
@@ -214,6 +225,7 @@ fn a_full_disk_at_opening_is_no_question_of_permissions() {
 /// It stayed under its final name, looked whole, and held the root key.
 #[test]
 fn a_copy_that_is_not_whole_does_not_stay() {
+    harness::expect_log("fuser: [Not Implemented]");
     let machine = or_skip!(Machine::new());
     let bench = Bench::new();
     let patient = Patient::new(&bench.data_dir());

@@ -131,7 +131,7 @@ impl Opened {
         let data_dir = self.disk.data_dir().to_owned();
         let revisions = Arc::new(Revisions::default());
         let writer = writer::Writer::start(self.disk, chain, Arc::clone(&revisions))?;
-        Ok(Store { tree, revisions, writer, data_dir, _lock: lock })
+        Ok(Store { tree: Some(tree), revisions, writer, data_dir, _lock: lock })
     }
 }
 
@@ -156,7 +156,8 @@ impl View for Opened {
 /// has been applied; changes go through the writer.
 #[derive(Debug)]
 pub struct Store {
-    tree: sled::Tree,
+    /// There until it is dropped.
+    tree: Option<sled::Tree>,
     revisions: Arc<Revisions>,
     writer: writer::Writer,
     data_dir: PathBuf,
@@ -275,12 +276,12 @@ impl Store {
 
     /// How much room it takes. Reads every row.
     pub fn usage(&self) -> Result<Usage, ReadError> {
-        compact::usage(&self.tree, self.writer.space())
+        compact::usage(self.tree(), self.writer.space())
     }
 
     /// The rows of a table from its last one back.
     pub fn scan_back<T: Table>(&self) -> impl Iterator<Item = Result<(T::Key, T::Row), ReadError>> {
-        view::tree_scan_back::<T>(&self.tree)
+        view::tree_scan_back::<T>(self.tree())
     }
 
     /// Counts the changes that an environment has seen since the server
@@ -309,13 +310,29 @@ impl Store {
     }
 }
 
+impl Store {
+    fn tree(&self) -> &sled::Tree {
+        self.tree.as_ref().expect("it is taken only when the store is dropped")
+    }
+}
+
+impl Drop for Store {
+    /// Closes sled, if nobody else has it open. What was answered is safe by now;
+    /// that the disk fails is for the next start to know.
+    fn drop(&mut self) {
+        if watch::let_go(self.tree.take()).is_err() {
+            unsynced::leave_word(&self.data_dir);
+        }
+    }
+}
+
 impl View for Store {
     fn get_bytes(&self, key: &[u8]) -> Result<Option<Vec<u8>>, ReadError> {
-        view::tree_get(&self.tree, key)
+        view::tree_get(self.tree(), key)
     }
 
     fn scan_bytes(&self, prefix: &[u8], after: Option<&[u8]>) -> view::Scan<'_> {
-        view::tree_scan(&self.tree, prefix, after)
+        view::tree_scan(self.tree(), prefix, after)
     }
 }
 
