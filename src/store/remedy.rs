@@ -27,6 +27,10 @@ pub(super) fn of(cause: &io::Error) -> &'static str {
 /// Likewise, of one that sled passes on. Others say that the database is broken.
 pub(super) fn of_sled(cause: &sled::Error) -> &'static str {
     match cause {
+        // It says so in words only. Our own lock is taken; so this is no coffer.
+        sled::Error::Io(cause) if cause.to_string().contains("could not acquire lock") => {
+            "Another program has it open; stop that one."
+        }
         sled::Error::Io(cause) => of(cause),
         _ => "Restore a backup, or keep the directory and ask for help.",
     }

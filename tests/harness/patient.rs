@@ -34,6 +34,8 @@ impl Patient {
     }
 
     pub fn launch<const N: usize>(&self, words: [&str; N]) -> Launch {
+        // Whatever this process has looked at, sled's threads may still have open.
+        harness::await_release(&self.data_dir);
         let launch = Launch::bare(self.outside.path()).arguments(words).argument("--data-dir");
         launch.argument(&self.data_dir).variable("COFFER_ROOT_KEY_FILE", &self.key)
     }
