@@ -36,6 +36,14 @@ impl Stopped {
         Ok(Self { opened, given, source })
     }
 
+    /// Closes it, for those who have only read.
+    pub fn close(self) -> Result<(), Failure> {
+        self.opened.close().map_err(|error| {
+            Failure::failed(format!("the database could not be closed: {error}"))
+                .hint("Check the disk, and the system's log about it.")
+        })
+    }
+
     /// Where the root key came from, for what does not open with it.
     pub fn failure(source: &root_key::Source, error: &UnlockError) -> Failure {
         let failure = Failure::failed(error);

@@ -60,6 +60,7 @@ impl RecoverCommand {
         unlocked.store.stay_open();
         let closed = unlocked.store.close();
         let (id, token) = made.map_err(Failure::failed)?;
+        closed.map_err(Failure::failed)?;
         let until = expires_at.map_or("until it is revoked".to_owned(), |at| format!("until {at}"));
         let _ = writeln!(
             std::io::stderr(),

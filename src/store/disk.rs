@@ -38,10 +38,13 @@ use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
+pub(super) use super::directory::{ignore_missing, make_directory, parent, sync_directory};
 use super::overlay::Overlay;
+use super::space::FreeSpace;
 use super::watch::Watch;
-use super::{Unavailable, compact, unsynced};
+use super::{compact, unsynced};
 
 /// Stands in the data directory as soon as there is something to lose. An empty
 /// database beside it is one whose files are gone, not a new one.
@@ -73,15 +76,27 @@ pub enum OpenError {
         path: PathBuf,
     },
     /// The file system refused.
-    #[error(
-        "{path}, of the data directory: {cause}. Check that it is a directory that this user may write."
-    )]
+    #[error("{path}, of the data directory: {cause}. {}", super::remedy::of(cause))]
     Io {
         /// The file or directory.
         path: PathBuf,
         /// What it said.
         cause: io::Error,
     },
+    /// A sync has failed before, and what was to be done about it did not work.
+    #[error(
+        "{path}: a write or sync has failed before, and the log cannot be written once more: {cause}. {} Then start again.",
+        super::remedy::of(cause)
+    )]
+    Unsynced {
+        /// The log.
+        path: PathBuf,
+        /// What the file system said.
+        cause: io::Error,
+    },
+    /// A compaction has left something that has to be looked at first.
+    #[error("{0}")]
+    Left(#[from] compact::Left),
     /// The log is damaged: without the snapshot only an older state opens.
     #[error(
         "the log of the database in {path} is damaged: it can be read up to {readable} of {reached} bytes. Restore a backup. To go on with the older state that can still be read, keep a copy and move the snap.* files away."
@@ -119,9 +134,7 @@ pub enum OpenError {
         marker: PathBuf,
     },
     /// sled refused.
-    #[error(
-        "the database in {path} does not open: {cause}. Restore a backup, or keep the directory and ask for help."
-    )]
+    #[error("the database in {path} does not open: {cause}. {}", super::remedy::of_sled(cause))]
     Sled {
         /// sled's directory.
         path: PathBuf,
@@ -148,13 +161,16 @@ pub(super) fn mark_in_use(data_dir: &Path) -> io::Result<()> {
 /// The open files. Whoever owns this is the writer.
 #[derive(Debug)]
 pub(super) struct Disk {
+    // Lets go of sled before the others do: it ends the thread that would close it.
+    watch: Watch,
     db: sled::Db,
     tree: sled::Tree,
     log: File,
     space: FreeSpace,
-    watch: Watch,
     lock: Arc<File>,
     options: Options,
+    /// Nothing is to be written or synced any more: that is done, or has failed.
+    settled: AtomicBool,
 }
 
 /// A data directory that no other process works on as long as this is kept.
@@ -202,65 +218,76 @@ pub(super) fn settings(dir: &Path, options: Options) -> sled::Config {
 impl Disk {
     /// Opens (or makes) the database of a directory that is held.
     pub fn open(held: Held, options: Options) -> Result<Self, OpenError> {
-        let Held { lock, ref data_dir } = held;
+        let dir = held.data_dir.join("db");
+        Self::open_settled(held, options).map_err(|error| compact::with_way_back(error, &dir))
+    }
+
+    fn open_settled(held: Held, options: Options) -> Result<Self, OpenError> {
+        let Held { lock, data_dir } = held;
+        let data_dir = data_dir.as_path();
         super::load::none_is_under_way(data_dir)?;
         let dir = data_dir.join("db");
-        compact::settle(&dir).map_err(at(data_dir))?;
+        compact::settle(&dir)?;
+        let in_use = data_dir.join(IN_USE);
+        let was_used = in_use.try_exists().map_err(at(&in_use))?;
+        let log_path = dir.join("db");
+        // Before sled makes an empty one.
+        if was_used && !log_path.try_exists().map_err(at(&log_path))? {
+            return Err(OpenError::Gone { path: dir, marker: in_use });
+        }
         remove_unfinished_snapshots(&dir).map_err(at(&dir))?;
         remove_unfinished_settings(&dir).map_err(at(&dir))?;
-        unsynced::rewrite_log(data_dir).map_err(at(&dir.join("db")))?;
+        unsynced::rewrite_log(data_dir)
+            .map_err(|cause| OpenError::Unsynced { path: log_path.clone(), cause })?;
         let db = open_sled(|dir| settings(dir, options), &dir).inspect_err(|error| {
             // Opening writes, too.
             if matches!(error, OpenError::Sled { cause: sled::Error::Io(..), .. }) {
                 unsynced::leave_word(data_dir);
             }
         })?;
-        Self::over(&db, lock, data_dir, options).inspect_err(|error| {
-            if matches!(error, OpenError::Io { .. }) {
-                unsynced::keep_open(&db, data_dir);
-            }
-        })
-    }
-
-    /// Makes durable what opening has made.
-    fn over(
-        db: &sled::Db,
-        lock: Arc<File>,
-        data_dir: &Path,
-        options: Options,
-    ) -> Result<Self, OpenError> {
-        let (dir, in_use) = (data_dir.join("db"), data_dir.join(IN_USE));
-        let was_used = in_use.try_exists().map_err(at(&in_use))?;
-        if was_used && db.is_empty() {
+        let disk = Self::over(db, &dir, lock, options).map_err(at(&log_path))?;
+        if was_used && disk.db.is_empty() {
             return Err(OpenError::Gone { path: dir, marker: in_use });
         }
-        // Not before: it is the way back if the new one does not open.
-        compact::remove_old(&dir).map_err(at(data_dir))?;
-        let log_path = dir.join("db");
-        let log = File::open(&log_path).map_err(at(&log_path))?;
+        // Not before: it is the way back if this one does not open, or is empty.
+        compact::remove_others(&dir).map_err(at(data_dir))?;
         let conf = dir.join("conf");
         File::open(&conf).and_then(|file| file.sync_all()).map_err(at(&conf))?;
         for made in [dir.as_path(), data_dir, parent(data_dir)] {
             sync_directory(made).map_err(at(made))?;
         }
-        if !was_used && !db.is_empty() {
+        if !was_used && !disk.db.is_empty() {
             super::write_private(&in_use, "").map_err(at(&in_use))?;
         }
-        let watch = Watch::over(db).map_err(at(&dir))?;
-        let space = FreeSpace { dir, floor_bytes: options.min_free_bytes };
-        Ok(Self { tree: (**db).clone(), db: db.clone(), log, space, watch, lock, options })
+        Ok(disk)
+    }
+
+    /// Takes charge of a database that is open. From here on it is closed by
+    /// [`Disk::settle`], whatever happens.
+    fn over(db: sled::Db, dir: &Path, lock: Arc<File>, options: Options) -> io::Result<Self> {
+        let held = File::open(dir.join("db")).and_then(|log| Ok((log, Watch::over(&db)?)));
+        let (log, watch) = held.inspect_err(|_| std::mem::forget(db.clone()))?;
+        let space = FreeSpace { dir: dir.to_owned(), floor_bytes: options.min_free_bytes };
+        let (tree, settled) = ((*db).clone(), AtomicBool::new(false));
+        Ok(Self { watch, db, tree, log, space, lock, options, settled })
     }
 
     /// Closes everything but the lock, and returns when sled has let go of its
     /// files: its threads may still be writing a snapshot, by name, into what
     /// would then be another directory.
     pub fn release(self) -> io::Result<(Held, Options)> {
-        self.settle()?;
-        let Self { db, tree, log, space, watch, lock, options } = self;
-        unsynced::let_go((watch, db, tree))?;
+        let (lock, options, data_dir) = (self.lock(), self.options, self.data_dir().to_owned());
+        let log = self.log.try_clone()?;
+        self.close()?;
         log.lock()?;
-        let data_dir = parent(&space.dir).to_owned();
         Ok((Held { lock, data_dir }, options))
+    }
+
+    /// Closes it, for those who want to know whether that has worked.
+    pub fn close(self) -> io::Result<()> {
+        self.settle()?;
+        let data_dir = self.data_dir().to_owned();
+        super::watch::let_go(self).inspect_err(|_| unsynced::leave_word(&data_dir))
     }
 
     pub fn tree(&self) -> &sled::Tree {
@@ -296,14 +323,24 @@ impl Disk {
             self.tree.apply_batch(writes.into_batch())?;
             self.sync()
         };
-        self.watch.during(write).inspect_err(|_| unsynced::keep_open(&self.db, self.data_dir()))
+        self.watch.during(write).inspect_err(|_| self.give_up())
     }
 
     /// Before closing. sled would do the same as it closes, and panic where this
-    /// returns an error.
+    /// returns an error. Once: a sync that comes after a failed one says nothing.
     pub fn settle(&self) -> io::Result<()> {
-        let settled = self.watch.during(|| self.sync());
-        settled.inspect_err(|_| unsynced::keep_open(&self.db, self.data_dir()))
+        if self.settled.swap(true, Ordering::AcqRel) {
+            return Ok(());
+        }
+        self.watch.during(|| self.sync()).inspect_err(|_| self.give_up())
+    }
+
+    /// After a failure. Closing it, sled would write and sync once more, and panic
+    /// or wait for ever when it cannot. So it stays open until the process ends.
+    fn give_up(&self) {
+        self.settled.store(true, Ordering::Release);
+        std::mem::forget(self.db.clone());
+        unsynced::leave_word(self.data_dir());
     }
 
     fn sync(&self) -> io::Result<()> {
@@ -312,40 +349,12 @@ impl Disk {
     }
 }
 
-/// Watches how much room is left.
-#[derive(Debug, Clone)]
-pub(super) struct FreeSpace {
-    pub dir: PathBuf,
-    pub floor_bytes: u64,
-}
-
-/// How much a change may take of what is left.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Share {
-    /// What lies above the floor.
-    Common,
-    /// Down to half of it: for records of what was refused, which anybody with
-    /// a credential can bring about.
-    Refusals,
-    /// Down to a quarter of it: for what makes room or must be recorded.
-    Reserve,
-}
-
-impl FreeSpace {
-    /// How many bytes are left; none, when that cannot be told.
-    pub fn left(&self) -> u64 {
-        let stat = rustix::fs::statvfs(&self.dir);
-        stat.map_or(0, |stat| stat.f_bavail.saturating_mul(stat.f_frsize))
-    }
-
-    /// Whether a change may be made when so much is left.
-    pub fn check(&self, left: u64, share: Share) -> Result<(), Unavailable> {
-        let floor = match share {
-            Share::Common => self.floor_bytes,
-            Share::Refusals => self.floor_bytes / 2,
-            Share::Reserve => self.floor_bytes / 4,
-        };
-        if left >= floor { Ok(()) } else { Err(Unavailable::DiskNearlyFull) }
+impl Drop for Disk {
+    /// For those who do not ask: readers, and whoever did not get as far.
+    fn drop(&mut self) {
+        if let Err(error) = self.settle() {
+            log::error!("the database could not be closed: {error}");
+        }
     }
 }
 
@@ -407,10 +416,6 @@ fn try_without_snapshots(
     }
 }
 
-pub(super) fn ignore_missing(error: io::Error) -> io::Result<()> {
-    if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) }
-}
-
 /// The place in the log that the newest snapshot stands for, 0 without one.
 fn last_snapshot(dir: &Path) -> io::Result<u64> {
     let place = |path: &PathBuf| {
@@ -437,22 +442,6 @@ fn unused_name(dir: &Path) -> PathBuf {
         .map(|n: u32| dir.with_extension(format!("damaged.{n}")))
         .find(|path| !path.exists())
         .expect("there are more numbers than directories")
-}
-
-/// Makes a directory with all that lead to it, each of them durable.
-pub(super) fn make_directory(dir: &Path) -> io::Result<()> {
-    if dir.is_dir() {
-        return Ok(());
-    }
-    let parent = parent(dir);
-    if parent != dir {
-        make_directory(parent)?;
-    }
-    match fs::create_dir(dir) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
-        _ => {}
-    }
-    sync_directory(parent)
 }
 
 fn remove_unfinished_snapshots(dir: &Path) -> io::Result<()> {
@@ -484,16 +473,4 @@ fn remove_unfinished_settings(dir: &Path) -> io::Result<()> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),
     }
-}
-
-pub(super) fn parent(dir: &Path) -> &Path {
-    match dir.parent() {
-        Some(parent) if parent.as_os_str().is_empty() => Path::new("."),
-        Some(parent) => parent,
-        None => dir,
-    }
-}
-
-pub(super) fn sync_directory(dir: &Path) -> io::Result<()> {
-    File::open(dir)?.sync_all()
 }

@@ -21,9 +21,10 @@ use std::io;
 use std::ops::Bound;
 use std::path::{Path, PathBuf};
 
-use super::disk::{Disk, Held, OpenError, Options, Share, make_directory, sync_directory};
+use super::disk::{Disk, Held, OpenError, Options, make_directory, sync_directory};
 use super::keyspace::Table;
 use super::overlay::Overlay;
+use super::space::Share;
 use super::tables::{
     AuditRows, Environments, Keys, LastUses, Secrets, ServiceAccounts, SessionHashes, Sessions,
     Tokens, UserSessions, Users, ValueChunks, VarChunks, Vars, Versions,

@@ -13,6 +13,7 @@
 mod account_row;
 mod check;
 mod compact;
+mod directory;
 mod disk;
 mod frozen;
 #[cfg(fuzzing)]
@@ -23,8 +24,11 @@ mod leftovers;
 mod load;
 mod overlay;
 mod private;
+mod reach;
+mod remedy;
 mod repair;
 mod row;
+mod space;
 mod tables;
 mod unsynced;
 mod view;
@@ -42,6 +46,7 @@ pub use load::{
     LoadError, Loading, MemoryRows, Place, RESTORING, can_be_loaded, counted_as, is_backed_up,
 };
 pub use private::{PrivateFile, write_new_private, write_private};
+pub use reach::unreadable;
 pub use repair::{Depth, Repaired, repair};
 pub use row::{
     Bytes, CHUNK_BYTES, CountsRow, EnvironmentRow, HeadRow, KeyId, KeyRow, ReceiptRow, RotationRow,
@@ -54,7 +59,6 @@ pub use tables::{
     ServiceAccountNames, ServiceAccounts, ServiceKeys, SessionHashes, Sessions, TokenHashes,
     Tokens, UserEmails, UserSessions, Users, ValueChunks, VarChunks, VarPlaces, Vars, Versions,
 };
-pub use unsynced::let_go;
 pub use view::{ReadError, View};
 pub use writer::{CommitError, Tx};
 
@@ -65,7 +69,7 @@ use std::sync::{Arc, RwLock};
 use crate::audit::{Chain, Draft};
 use crate::domain::EnvironmentId;
 
-use disk::Share;
+use space::Share;
 
 /// An open database without its writer: what there is until the keys are
 /// known. It can be read, not changed.
@@ -115,6 +119,11 @@ impl Opened {
         compact::usage(self.disk.tree(), self.disk.space())
     }
 
+    /// Closes it. Dropping it does so, too, and says in the log what fails.
+    pub fn close(self) -> Result<(), std::io::Error> {
+        self.disk.close()
+    }
+
     /// Starts the writer; from here on there are changes.
     pub fn start(self, chain: Chain) -> Result<Store, std::io::Error> {
         let tree = self.disk.tree().clone();
@@ -122,7 +131,7 @@ impl Opened {
         let data_dir = self.disk.data_dir().to_owned();
         let revisions = Arc::new(Revisions::default());
         let writer = writer::Writer::start(self.disk, chain, Arc::clone(&revisions))?;
-        Ok(Store { tree, revisions, writer, data_dir, _lock: lock })
+        Ok(Store { tree: Some(tree), revisions, writer, data_dir, _lock: lock })
     }
 }
 
@@ -147,7 +156,8 @@ impl View for Opened {
 /// has been applied; changes go through the writer.
 #[derive(Debug)]
 pub struct Store {
-    tree: sled::Tree,
+    /// There until it is dropped.
+    tree: Option<sled::Tree>,
     revisions: Arc<Revisions>,
     writer: writer::Writer,
     data_dir: PathBuf,
@@ -266,12 +276,12 @@ impl Store {
 
     /// How much room it takes. Reads every row.
     pub fn usage(&self) -> Result<Usage, ReadError> {
-        compact::usage(&self.tree, self.writer.space())
+        compact::usage(self.tree(), self.writer.space())
     }
 
     /// The rows of a table from its last one back.
     pub fn scan_back<T: Table>(&self) -> impl Iterator<Item = Result<(T::Key, T::Row), ReadError>> {
-        view::tree_scan_back::<T>(&self.tree)
+        view::tree_scan_back::<T>(self.tree())
     }
 
     /// Counts the changes that an environment has seen since the server
@@ -292,9 +302,9 @@ impl Store {
         self.writer.failed().await;
     }
 
-    /// Takes no more changes and finishes those that are queued. The files close
-    /// when the store is dropped. An error: it has failed, now or before, and sled
-    /// stays open until the process ends, so nobody may wait for its files.
+    /// Takes no more changes and finishes those that are queued; an error if they,
+    /// or what closing writes, are not known to be durable. The files close when
+    /// the store is dropped.
     pub fn close(&self) -> Result<(), Unavailable> {
         self.writer.close()
     }
@@ -306,13 +316,29 @@ impl Store {
     }
 }
 
+impl Store {
+    fn tree(&self) -> &sled::Tree {
+        self.tree.as_ref().expect("it is taken only when the store is dropped")
+    }
+}
+
+impl Drop for Store {
+    /// Closes sled, if nobody else has it open. What was answered is safe by now;
+    /// that the disk fails is for the next start to know.
+    fn drop(&mut self) {
+        if watch::let_go(self.tree.take()).is_err() {
+            unsynced::leave_word(&self.data_dir);
+        }
+    }
+}
+
 impl View for Store {
     fn get_bytes(&self, key: &[u8]) -> Result<Option<Vec<u8>>, ReadError> {
-        view::tree_get(&self.tree, key)
+        view::tree_get(self.tree(), key)
     }
 
     fn scan_bytes(&self, prefix: &[u8], after: Option<&[u8]>) -> view::Scan<'_> {
-        view::tree_scan(&self.tree, prefix, after)
+        view::tree_scan(self.tree(), prefix, after)
     }
 }
 

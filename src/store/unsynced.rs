@@ -14,27 +14,12 @@
 
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, Write};
-use std::panic::{self, AssertUnwindSafe};
 use std::path::Path;
 
 use super::disk::ignore_missing;
 
 /// Stands in the data directory after a write or sync has failed.
-const UNSYNCED: &str = "unsynced";
-
-/// After a failure. Closing it, sled would write and sync once more, and panic or
-/// wait for ever when it cannot. So it stays open until the process ends.
-pub(super) fn keep_open(db: &sled::Db, data_dir: &Path) {
-    std::mem::forget(db.clone());
-    leave_word(data_dir);
-}
-
-/// Drops the last that holds a database. As it closes, sled syncs once more, and
-/// panics when that fails although the sync before it has not.
-pub fn let_go<T>(holder: T) -> io::Result<()> {
-    let closed = panic::catch_unwind(AssertUnwindSafe(|| drop(holder)));
-    closed.map_err(|_| io::Error::other("the database could not be closed"))
-}
+pub(super) const UNSYNCED: &str = "unsynced";
 
 /// Leaves word to the next start.
 pub(super) fn leave_word(data_dir: &Path) {

@@ -23,11 +23,12 @@ use tokio::sync::{oneshot, watch};
 use crate::audit::{Chain, Draft};
 use crate::domain::EnvironmentId;
 
-use super::disk::{Disk, FreeSpace, Share};
+use super::disk::Disk;
 use super::frozen::{Freezer, Frozen, MAX_IMAGE_BYTES};
 use super::keyspace::{Table, full_key};
 use super::overlay::Overlay;
 use super::row::{HeadRow, StoredAuditRow};
+use super::space::{FreeSpace, Share};
 use super::tables::{AuditHead, AuditRows};
 use super::view::{self, ReadError, Scan, View, encode_row};
 use super::{Revisions, Unavailable};
@@ -79,6 +80,11 @@ impl Tx<'_> {
     pub fn remove<T: Table>(&mut self, key: &T::Key) {
         self.touched.extend(T::environment(key));
         self.own.set(full_key::<T>(key), None);
+    }
+
+    /// Removes a row whose key is none of its table.
+    pub(super) fn remove_bytes(&mut self, key: Vec<u8>) {
+        self.own.set(key, None);
     }
 }
 
@@ -251,6 +257,7 @@ impl Writer {
         }
     }
 
+    /// Whether the last write and sync have worked.
     pub fn close(&self) -> Result<(), Unavailable> {
         self.closing.store(true, Ordering::Release);
         let thread = self.thread.lock().expect("no holder of this lock can panic").take();

@@ -26,6 +26,7 @@ mod plaintext;
 mod policy;
 mod random;
 mod receipts;
+mod repair;
 mod retention;
 mod rewrap;
 mod rotation;
@@ -40,9 +41,7 @@ mod versions;
 
 pub use audit_log::{AuditPage, AuditQuery, ExportedRow};
 pub use backup_key::BackupKey;
-pub use doctor::{
-    Examined, examine_stopped, examine_unlocked, record_compaction, repair, repair_index,
-};
+pub use doctor::{Examined, examine_repaired, examine_stopped};
 pub use environments::NewEnvironment;
 pub use error::Error;
 pub use keyring::{BadRootKey, Fingerprint, RootKey, RootKeys, TokenKey};
@@ -52,6 +51,7 @@ pub use plaintext::{Plaintext, Revealed};
 pub use policy::{Administer, Caller, InScope, Level, Own, Permit, Read, Reveal, Target, Write};
 pub use random::Random;
 pub use receipts::{HasOutcome, Known, Outcome, Receipt, Render};
+pub use repair::{record_compaction, repair, repair_index};
 pub use retention::PruneError;
 pub use rotation::{KeyInfo, KeyStatus, RotationBegun, RotationInfo};
 pub use secrets::{NewSecret, SecretPatch};
@@ -144,7 +144,8 @@ impl Vault {
         self.store.stay_open();
     }
 
-    /// Finishes the writes that are queued and closes the files; see [`Store::close`].
+    /// Finishes the writes that are queued and closes the files; see
+    /// [`Store::close`].
     pub fn close(&self) -> Result<(), Unavailable> {
         self.store.close()
     }

@@ -84,6 +84,25 @@ impl Client {
         self.send(Method::GET, path, None)
     }
 
+    /// Likewise, of what reads the whole database: whoever gave up would leave the
+    /// server at work, and find it busy when asking again.
+    pub fn get_patiently(&self, path: &str) -> Result<Answer, Failure> {
+        let lost = |error| problem::no_answer(&self.place, false, &error);
+        let request = self.request(Method::GET, path).body(());
+        let request = request.map_err(|error| lost(error.into()))?;
+        let request = self.agent.configure_request(request);
+        let request = request.timeout_recv_response(None).timeout_recv_body(None).build();
+        self.taken(self.agent.run(request).map_err(lost)?, false)
+    }
+
+    fn request(&self, method: Method, path: &str) -> ureq::http::request::Builder {
+        Request::builder()
+            .method(method)
+            .uri(format!("{}{path}", self.place.base()))
+            .header(header::AUTHORIZATION, self.authorization())
+            .header(header::ACCEPT, "application/json")
+    }
+
     pub fn delete(&self, path: &str) -> Result<Answer, Failure> {
         self.send(Method::DELETE, path, None)
     }
@@ -129,11 +148,7 @@ impl Client {
     fn send(&self, method: Method, path: &str, body: Option<&[u8]>) -> Result<Answer, Failure> {
         let changes = method != Method::GET;
         let lost = |error| problem::no_answer(&self.place, changes, &error);
-        let request = Request::builder()
-            .method(method)
-            .uri(format!("{}{path}", self.place.base()))
-            .header(header::AUTHORIZATION, self.authorization())
-            .header(header::ACCEPT, "application/json");
+        let request = self.request(method, path);
         let sent = match body {
             Some(body) => request
                 .header(header::CONTENT_TYPE, "application/json")
@@ -145,7 +160,16 @@ impl Client {
                 .map_err(ureq::Error::from)
                 .and_then(|request| self.agent.run(request)),
         };
-        let mut response = sent.map_err(lost)?;
+        self.taken(sent.map_err(lost)?, changes)
+    }
+
+    /// The whole of an answer, if it is a good one.
+    fn taken(
+        &self,
+        mut response: ureq::http::Response<ureq::Body>,
+        changes: bool,
+    ) -> Result<Answer, Failure> {
+        let lost = |error| problem::no_answer(&self.place, changes, &error);
         let body = response.body_mut().with_config().limit(LARGEST_ANSWER_BYTES).read_to_vec();
         let body = Zeroizing::new(body.map_err(lost)?);
         if !response.status().is_success() {

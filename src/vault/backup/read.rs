@@ -11,7 +11,7 @@ use serde_json::json;
 
 use crate::audit::{Action, Draft};
 use crate::domain::{Origin, Principal, Timestamp};
-use crate::store::{CommitError, LoadError, Loading, MemoryRows, Options, is_backed_up, let_go};
+use crate::store::{CommitError, Loading, MemoryRows, Options, is_backed_up};
 
 use super::super::unlock::unlock;
 use super::super::{Error, Fingerprint, RootKey, RootKeys};
@@ -122,11 +122,9 @@ pub fn restore(
     let marked: Result<(), CommitError<Error>> =
         unlocked.store.commit_blocking(move |_| Ok(((), draft)));
     let closed = unlocked.store.close();
-    let let_go = let_go(unlocked);
+    drop(unlocked);
     marked.map_err(Error::from)?;
     closed.map_err(Error::from)?;
-    // Nothing may have it open where it is put.
-    let_go.map_err(|cause| LoadError::Io { path: data_dir.to_owned(), cause })?;
     place.put()?;
     Ok(Restored { summary, examined })
 }
