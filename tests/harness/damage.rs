@@ -230,7 +230,7 @@ impl Damage {
             Err(ended) => is_refused(&ended, &secrets),
         };
         // Not each time: it takes as long as the server.
-        if self.at % 3 == 0 {
+        if self.at.is_multiple_of(3) {
             let launch = Launch::bare(looked_at.path()).arguments(["doctor", "--data-dir", "data"]);
             is_diagnosed(&launch.run(""), seen, &secrets);
         }
