@@ -209,3 +209,31 @@ fn a_server_that_is_killed_while_it_sends_a_backup_leaves_no_file_and_loses_noth
     sound(&std::fs::read(&file).unwrap(), &root_key(&dir.path().join("data")));
     server.stop();
 }
+
+/// It was flaky: a child that another thread starts has a copy of every open file
+/// until it becomes its program, and a lock that is closed and not let go of
+/// stays with that copy.
+#[test]
+fn a_lock_that_was_waited_for_is_free_whatever_children_are_started() {
+    let dir = tempfile::tempdir().unwrap();
+    let take = || coffer::store::Held::take(dir.path());
+    drop(take().unwrap());
+    let over = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                while !over.load(std::sync::atomic::Ordering::SeqCst) {
+                    std::process::Command::new("true").status().unwrap();
+                }
+            });
+        }
+        let taken: Result<Vec<_>, _> = (0..2000)
+            .map(|_| {
+                await_release(dir.path());
+                take().map(drop)
+            })
+            .collect();
+        over.store(true, std::sync::atomic::Ordering::SeqCst);
+        taken.unwrap();
+    });
+}

@@ -28,7 +28,7 @@ pub enum ServeError {
     #[error("{0}")]
     Open(#[from] store::OpenError),
     /// The database could not be read.
-    #[error("{0}")]
+    #[error("{0}. {STAYS_CLOSED}")]
     Read(#[from] store::ReadError),
     /// There is no usable root key.
     #[error("{0}")]

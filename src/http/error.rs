@@ -194,6 +194,7 @@ impl From<vault::Error> for ApiError {
                 cause: Some("a row of a secret is damaged".into()),
                 ..Self::new(Code::SecretUnreadable, "The stored secret is damaged.")
             },
+            E::Unavailable(vault::Unavailable::Damaged) => Self::internal(error),
             E::Unavailable(why) => Self {
                 cause: Some(why.to_string().into()),
                 ..Self::new(Code::ServiceUnavailable, format!("Try again: {why}."))

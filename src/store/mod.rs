@@ -11,6 +11,7 @@
 //! `writer` is the only code that changes anything.
 
 mod account_row;
+mod acknowledged;
 mod check;
 mod compact;
 mod directory;
@@ -19,9 +20,11 @@ mod frozen;
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub mod fuzzing;
+mod holes;
 mod keyspace;
 mod leftovers;
 mod load;
+mod opening;
 mod overlay;
 mod private;
 mod reach;
@@ -354,6 +357,9 @@ pub enum Unavailable {
     /// The server is shutting down.
     #[error("the server is shutting down")]
     ShuttingDown,
+    /// What the change would be written into cannot be read; nothing was written.
+    #[error("the database is damaged where the change would be written")]
+    Damaged,
     /// A write or sync failed.
     #[error("the database failed; nothing is written any more")]
     Failed,

@@ -326,6 +326,25 @@ impl Work {
         if std::mem::take(&mut self.is_new) { self.disk.mark_in_use() } else { Ok(()) }
     }
 
+    /// That sled can read what it will have to read to write these rows, and an
+    /// audit row. Where it cannot, it fails in the middle of a batch, and the half
+    /// that it has written comes back with the next start.
+    fn can_be_written<'k>(
+        &self,
+        keys: impl Iterator<Item = &'k [u8]>,
+        audited: bool,
+    ) -> Result<(), ReadError> {
+        let tree = self.disk.tree();
+        for key in keys {
+            tree.get(key)?;
+        }
+        if audited {
+            tree.get(full_key::<AuditRows>(&self.chain.head().seq.saturating_add(1)))?;
+        }
+        tree.get(full_key::<AuditHead>(&()))?;
+        Ok(())
+    }
+
     /// Runs a group; says what ended it.
     fn group(&mut self, first: Change, queue: &Receiver<Message>) -> std::io::Result<After> {
         let mut group = Group { left: self.disk.space().left(), ..Group::default() };
@@ -355,6 +374,9 @@ impl Work {
             self.freezer.keep(self.disk.tree(), &group.writes);
             self.disk.apply(group.writes).and_then(|()| self.mark_in_use())
         };
+        if durable.is_ok() {
+            self.disk.acknowledge(self.chain.head().seq);
+        }
         // Before anybody is answered, so that no answer is older than a list
         // that was kept under the revision before it.
         self.revisions.bump(group.touched.into_iter());
@@ -395,6 +417,11 @@ impl Group {
         let ran = panic::catch_unwind(AssertUnwindSafe(|| (change.run)(Ok(&mut tx))));
         let Ok((verdict, finish)) = ran else { return };
         if let Verdict::Apply(draft) = verdict {
+            if let Err(error) = work.can_be_written(tx.own.keys(), draft.is_some()) {
+                log::error!("a change is refused: {error}");
+                self.finishes.push(Box::new(|_| finish(Err(Unavailable::Damaged))));
+                return;
+            }
             if let Some(draft) = draft {
                 let row = work.chain.append(*draft);
                 tx.put::<AuditRows>(&row.seq, &StoredAuditRow::new(row.mac, row.body));
