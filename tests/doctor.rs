@@ -91,6 +91,19 @@ fn an_old_or_unreadable_note_of_the_last_backup_is_a_warning() {
     patient.doctor().is(1).one("warn", ["last-backup does not say when"]);
 }
 
+/// One that somebody took through the API is nowhere that this host knows of, and
+/// one from the future would be of today for years.
+#[test]
+fn a_backup_that_nobody_may_have_is_no_last_backup() {
+    let bench = Bench::new();
+    let patient = Patient::new(&bench.data_dir());
+    let note = patient.data_dir.join("last-backup");
+    std::fs::write(&note, r#"{"time":"2020-01-02T03:04:05.000Z","path":null,"bytes":1}"#).unwrap();
+    patient.doctor().is(1).one("warn", ["not known to be kept"]);
+    std::fs::write(&note, r#"{"time":"2099-01-02T03:04:05.000Z","path":"x","bytes":1}"#).unwrap();
+    patient.doctor().is(1).one("warn", ["dated in the future"]);
+}
+
 #[test]
 fn settings_that_are_risky_or_do_nothing_are_warnings() {
     let bench = Bench::new();

@@ -133,7 +133,15 @@ fn the_two_first_commands_are_there() {
 #[test]
 fn every_file_that_the_pages_point_to_exists() {
     let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
-    for page in ["README.md", "ARCHITECTURE.md", "SECURITY.md", "docs/api.md", "docs/cli.md", "docs/fuzzing.md", "docs/operations.md"] {
+    for page in [
+        "README.md",
+        "ARCHITECTURE.md",
+        "SECURITY.md",
+        "docs/api.md",
+        "docs/cli.md",
+        "docs/fuzzing.md",
+        "docs/operations.md",
+    ] {
         let text = std::fs::read_to_string(root.join(page)).unwrap();
         for (at, _) in text.match_indices("](") {
             let target = text[at + 2..].split(')').next().unwrap();

@@ -104,7 +104,9 @@ mod tests {
             assert_eq!(Timestamp::parse(shown), Some(time));
         }
         // Found by the fuzz target `texts`: they came back as another text.
-        for text in ["-000001-01-01T00:00:00Z", "-009999-01-02T00:00:00Z", "0000-01-01T00:00:00+01:00"] {
+        for text in
+            ["-000001-01-01T00:00:00Z", "-009999-01-02T00:00:00Z", "0000-01-01T00:00:00+01:00"]
+        {
             assert_eq!(Timestamp::parse(text), None, "{text}");
         }
     }

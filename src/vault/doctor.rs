@@ -78,7 +78,7 @@ impl Vault {
     /// Leaves no audit row, as verifying the log leaves none.
     pub fn examine(&self, permit: &Permit<Administer>) -> Result<Examined, Error> {
         let verified = self.verify_audit_log(permit)?;
-        let _walk = self.walks.try_acquire().map_err(|_| super::Unavailable::Overloaded)?;
+        let _walk = self.walks.try_acquire().map_err(|_| super::Unavailable::OtherExaminations)?;
         let store = &*self.store;
         let mut findings = records(store, &self.keyring.now())?;
         // A walk does not see one moment. What was written under it does not

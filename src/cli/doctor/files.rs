@@ -21,6 +21,8 @@ pub(super) enum Server {
 /// A backup that is older than so many days is worth a warning.
 const BACKUP_DAYS: i64 = 7;
 const DAY_MILLIS: i64 = 24 * 60 * 60 * 1000;
+/// Clocks are put right by so much without being wrong.
+const AHEAD_MILLIS: i64 = 60 * 1000;
 /// So many files with the wrong mode are named.
 const NAMED: usize = 10;
 
@@ -225,6 +227,8 @@ fn root_key(config: &Config, variables: &Variables) -> Finding {
 #[derive(Deserialize)]
 struct LastBackup {
     time: String,
+    /// Without it nobody knows whether it is kept.
+    path: Option<String>,
 }
 
 fn backup(data_dir: &Path) -> Finding {
@@ -238,11 +242,20 @@ fn backup(data_dir: &Path) -> Finding {
         Err(error) => return refused(&path, &error),
     };
     let last = serde_json::from_str::<LastBackup>(&text).ok();
-    let Some(at) = last.and_then(|last| Timestamp::parse(&last.time)) else {
+    let at = last.as_ref().and_then(|last| Timestamp::parse(&last.time));
+    let Some((at, last)) = at.zip(last) else {
         return Finding::warn(format!("{} does not say when", path.display()), MAKE);
     };
-    let days = (SystemClock.now().millis() - at.millis()).div_euclid(DAY_MILLIS);
-    if days >= BACKUP_DAYS {
+    let age = SystemClock.now().millis() - at.millis();
+    let days = age.div_euclid(DAY_MILLIS);
+    if last.path.is_none() {
+        Finding::warn(format!("the last backup, of {at}, is not known to be kept"), MAKE)
+    } else if age < -AHEAD_MILLIS {
+        Finding::warn(
+            format!("the last backup is dated in the future, {at}: a clock is or was wrong"),
+            "Set the clock, then make one with: coffer backup create",
+        )
+    } else if days >= BACKUP_DAYS {
         Finding::warn(format!("the last backup is {days} days old, of {at}"), MAKE)
     } else {
         Finding::ok(format!("the last backup is of {at}"))

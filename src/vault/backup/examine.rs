@@ -2,14 +2,13 @@
 
 use crate::audit::Verification;
 use crate::domain::SecretId;
-use crate::store::{self, Keys, ReadError, SecretPlaces, Secrets, Versions, View};
+use crate::store::{self, ReadError, SecretPlaces, Secrets, Versions, View};
 
 use super::super::cipher::{self, Binding};
-use super::super::keyring::Keyring;
 use super::super::secrets::binding;
-use super::super::unlock::verify_audit;
+use super::super::unlock::keys_and_audit;
 use super::super::versions::sealed_value;
-use super::super::{Error, RootKeys, UnlockError};
+use super::super::{Error, RootKeys};
 use super::BackupError;
 
 /// What was found.
@@ -27,11 +26,7 @@ pub struct Examined {
 /// Opens every version of every secret, and drops what was in it at once; walks
 /// the audit log; compares the indexes with the rows.
 pub(super) fn examine(view: &impl View, roots: RootKeys<'_>) -> Result<Examined, BackupError> {
-    let rows = view.scan::<Keys>(&[], None).collect::<Result<Vec<_>, _>>()?;
-    let keyring = Keyring::load(roots, rows)
-        .map_err(|unrooted| UnlockError::unrooted(unrooted, roots))?
-        .ok_or(UnlockError::DamagedKeys)?;
-    let audit = verify_audit(view, roots)?;
+    let (keyring, audit) = keys_and_audit(view, roots)?;
     let mut findings = store::check(view)?;
     if let Some(broken) = &audit.broken {
         findings.push(format!("the audit log does not hold: {broken}"));
