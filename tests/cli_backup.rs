@@ -60,7 +60,7 @@ fn from_a_running_server_to_another_directory() {
     let verified = place.offline(&["backup", "verify", "a.backup"]).run("").json();
     let backup = &verified["backup"];
     assert_eq!((&backup["counts"]["secrets"], &backup["versionsOpened"]), (&1.into(), &1.into()));
-    assert_eq!(backup["findings"], Value::Array(vec![]));
+    assert_eq!((&backup["findings"], &backup["revealable"]), (&Value::Array(vec![]), &1.into()));
 
     let restore = ["backup", "restore", "a.backup", "--data-dir", "new"];
     let key = place.path("data/root.key");
@@ -191,10 +191,28 @@ fn wrong_words_are_refused_with_a_remedy() {
     run(&["backup", "verify", "none"]).refuses(1, ["none", "No such file"]);
     run(&["backup", "restore", "f"]).refuses(2, ["--data-dir"]);
     std::fs::write(dir.path().join("text"), "hello").unwrap();
-    run(&["backup", "verify", "text"]).refuses(1, ["not a coffer backup"]);
+    run(&["backup", "verify", "text"]).refuses(1, ["not a coffer backup", "Name the file"]);
     let bad = dir.path().join("config.toml");
     std::fs::write(&bad, "[backup]\nrecipients = [\"nobody\"]\ndirectory = \"b\"\n").unwrap();
     run(&["serve"]).refuses(2, ["[backup] recipients", "age1"]);
+}
+
+/// It said so of what was only looked at, too.
+#[test]
+fn only_a_restore_says_that_nothing_was_restored() {
+    let (place, server) = Place::new();
+    server.stop();
+    await_release(&place.path("data"));
+    place.offline(&["backup", "create", "a.backup", "--offline"]).run("").json();
+    let whole = std::fs::read(place.path("a.backup")).unwrap();
+    std::fs::write(place.path("half.backup"), &whole[..whole.len() / 2]).unwrap();
+    let verified = place.offline(&["backup", "verify", "half.backup"]).run("");
+    verified.refuses(1, ["half.backup", "Take another backup"]);
+    assert!(!verified.stderr.contains("restored"), "{verified:#?}");
+    let words = ["backup", "restore", "half.backup", "--data-dir", "new"];
+    let restored =
+        place.offline(&words).variable("COFFER_ROOT_KEY_FILE", place.path("data/root.key"));
+    restored.run("").refuses(1, ["Nothing was restored from it. Take another backup"]);
 }
 
 /// A server whose backups go to `backups`.

@@ -219,3 +219,18 @@ fn waiting_for_a_rotation_outlasts_a_busy_server() {
     Cli::on(scripted.address).run(["key", "status"]).refuses(1, ["Try again"]);
     Cli::on(scripted.address).run(["key", "status", "--wait"]).refuses(1, ["the role admin"]);
 }
+
+/// It panicked: the only failure thought of was a wrong cost.
+#[cfg(target_os = "linux")]
+#[test]
+fn too_little_memory_for_a_passphrase_is_said() {
+    let dir = place();
+    std::fs::write(dir.path().join("passphrase"), PASSPHRASE).unwrap();
+    let words = ["key", "generate", "--passphrase", "--file", "root.key"];
+    let launch = Launch::bare(dir.path())
+        .arguments(words)
+        .variable("COFFER_ROOT_KEY_PASSPHRASE_FILE", "passphrase")
+        .under(["sh", "-c", "ulimit -v 60000; exec \"$0\" \"$@\""]);
+    launch.run("").refuses(1, ["too little memory", "64 MiB"]);
+    assert!(!dir.path().join("root.key").exists());
+}

@@ -334,10 +334,11 @@ fn tell(
     file: &Path,
     (summary, examined): (&Summary, &Examined),
 ) -> Result<(), Failure> {
-    let Examined { opened, findings, audit } = examined;
+    let Examined { opened, revealable, findings, audit } = examined;
     if form == Form::Json {
         let mut answer = json!({
-            "path": file, "versionsOpened": opened, "auditRows": audit.rows, "findings": findings,
+            "path": file, "versionsOpened": opened, "revealable": revealable,
+            "auditRows": audit.rows, "findings": findings,
         });
         merge(&mut answer, summary);
         return print(&json!({ "backup": answer }).to_string());
@@ -349,7 +350,7 @@ fn tell(
         .map(|key| format!("{} (root key {})", key.id, key.root_key))
         .collect();
     print(&format!(
-        "{what}\nmade        {} by {}\nroot key    {}\nwrapping    {}\nrows        {}: {} environments, {} secrets, {} vars, {} users, {} tokens\nversions    {opened} of {} open\naudit log   {} rows, the last is {}",
+        "{what}\nmade        {} by {}\nroot key    {}\nwrapping    {}\nrows        {}: {} environments, {} secrets, {} vars, {} users, {} tokens\nversions    {opened} of {} open\nrevealable  {revealable} secrets, with those that became neverReveal only later\naudit log   {} rows, the last is {}",
         summary.created_at,
         summary.program,
         summary.root_key,
