@@ -4,7 +4,6 @@
 
 #[path = "harness/bench.rs"]
 mod bench;
-#[allow(dead_code)]
 #[path = "harness/disk/mod.rs"]
 mod disk;
 mod harness;

@@ -14,23 +14,46 @@ use super::show::clean;
 pub(super) struct Failure {
     code: u8,
     lines: Vec<String>,
+    passing: Passing,
+}
+
+/// Whether what failed may pass by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Passing {
+    /// It stays as it is until somebody does something.
+    No,
+    /// The server is there and busy.
+    Busy,
+    /// The server was not reached, or is gone.
+    Unreached,
 }
 
 impl Failure {
     /// It could not be done: exit code 1.
     pub fn failed(message: impl Display) -> Self {
-        Self { code: 1, lines: vec![message.to_string()] }
+        Self { code: 1, lines: vec![message.to_string()], passing: Passing::No }
     }
 
     /// The arguments or the configuration are wrong: exit code 2.
     pub fn wrong(message: impl Display) -> Self {
-        Self { code: 2, lines: vec![message.to_string()] }
+        Self { code: 2, lines: vec![message.to_string()], passing: Passing::No }
     }
 
     /// One more line.
     pub fn hint(mut self, hint: impl Display) -> Self {
         self.lines.push(hint.to_string());
         self
+    }
+
+    /// It may pass by itself.
+    pub fn passing(mut self, passing: Passing) -> Self {
+        self.passing = passing;
+        self
+    }
+
+    /// Whether it may pass by itself.
+    pub fn may_pass(&self) -> Passing {
+        self.passing
     }
 
     /// Tells the person and the parent process.

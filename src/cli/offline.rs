@@ -71,7 +71,8 @@ impl Given {
         variables: &Variables,
         sealed_under: Option<vault::Fingerprint>,
     ) -> Result<(Self, root_key::Source), root_key::RootKeyError> {
-        let (root_key, source) = root_key::resolve(config, variables, sealed_under)?;
+        let (root_key, source) =
+            root_key::resolve(config, variables, sealed_under.map(root_key::Sealed::database))?;
         let previous = root_key::previous(config, variables)?;
         Ok((Self { root_key, previous }, source))
     }

@@ -144,7 +144,8 @@ pub fn prepare(
     let listener = TcpListener::bind(address).map_err(listen)?;
     let address = listener.local_addr().map_err(listen)?;
     let sealed_under = vault::sealed_under(&opened)?;
-    let (root_key, source) = root_key::resolve(config, variables, sealed_under)?;
+    let (root_key, source) =
+        root_key::resolve(config, variables, sealed_under.map(root_key::Sealed::database))?;
     let now = parts.clock.now();
     let (opened, compacted) = opened.compact_if_wasteful()?;
     let previous = root_key::previous(config, variables)?;

@@ -56,7 +56,7 @@ use super::{compact, row, unsynced};
 
 /// Stands in the data directory as soon as there is something to lose. An empty
 /// database beside it is one whose files are gone, not a new one.
-const IN_USE: &str = "in-use";
+pub const IN_USE: &str = "in-use";
 
 /// What a caller may choose about the database.
 #[derive(Debug, Clone, Copy)]

@@ -30,6 +30,7 @@ mod private;
 mod reach;
 mod remedy;
 mod repair;
+mod room;
 mod row;
 mod space;
 mod tables;
@@ -41,16 +42,18 @@ mod writer;
 pub use account_row::{PasswordRow, ServiceAccountRow, SessionRow, TokenRow, Used, UserRow};
 pub use check::check;
 pub use compact::{CompactError, Compacted, Usage};
-pub use disk::{Held, OpenError, Options};
+pub use disk::{Held, IN_USE, OpenError, Options};
 pub use frozen::{Frozen, FrozenError, RawRow};
 pub use keyspace::Table;
 pub use leftovers::{Leftover, leftovers, remove_leftover};
 pub use load::{
-    LoadError, Loading, MemoryRows, Place, RESTORING, can_be_loaded, counted_as, is_backed_up,
+    LoadError, Loading, MemoryRows, Place, RESTORING, Unsettled, can_be_loaded, counted_as,
+    is_backed_up,
 };
 pub use private::{PrivateFile, write_new_private, write_private};
 pub use reach::unreadable;
 pub use repair::{Depth, Repaired, repair};
+pub use room::Room;
 pub use row::{
     Bytes, CHUNK_BYTES, CountsRow, EnvironmentRow, HeadRow, KeyId, KeyRow, ReceiptRow, RotationRow,
     SecretPlace, SecretRow, ServiceKeysRow, StartRow, StoredAuditRow, VarPlace, VarRow, VersionRow,
@@ -243,6 +246,16 @@ impl Store {
         self.answered(self.writer.queue(Share::Common, audited(change))?.blocking_recv())
     }
 
+    /// Likewise, and may use the last of the disk.
+    pub fn commit_blocking_from_reserve<T, E, F>(&self, change: F) -> Result<T, CommitError<E>>
+    where
+        F: FnOnce(&mut Tx<'_>) -> Result<(T, Draft), E> + Send + 'static,
+        T: Send + 'static,
+        E: Send + 'static,
+    {
+        self.answered(self.writer.queue(Share::Reserve, audited(change))?.blocking_recv())
+    }
+
     fn answered<T, E, N>(
         &self,
         answer: Result<Result<T, CommitError<E>>, N>,
@@ -251,7 +264,7 @@ impl Store {
     }
 
     /// The database as it is at one moment, to be read while it goes on being
-    /// written; see [`Frozen`]. One view at a time: `Overloaded` says that there
+    /// written; see [`Frozen`]. One view at a time: `OtherBackup` says that there
     /// is another.
     pub async fn freeze(&self) -> Result<Frozen, Unavailable> {
         self.frozen(self.writer.freeze()?.await)
@@ -264,7 +277,7 @@ impl Store {
 
     fn frozen<N>(&self, answer: Result<Option<Frozen>, N>) -> Result<Frozen, Unavailable> {
         match answer {
-            Ok(frozen) => frozen.ok_or(Unavailable::Overloaded),
+            Ok(frozen) => frozen.ok_or(Unavailable::OtherBackup),
             Err(_) => match self.writer.unanswered::<()>() {
                 CommitError::Unavailable(why) => Err(why),
                 _ => Err(Unavailable::Failed),
@@ -280,6 +293,11 @@ impl Store {
     /// How much room it takes. Reads every row.
     pub fn usage(&self) -> Result<Usage, ReadError> {
         compact::usage(self.tree(), self.writer.space())
+    }
+
+    /// The room for a file outside the database, at this path.
+    pub fn room(&self, path: &Path) -> Room {
+        Room::of(self.writer.space().clone(), path)
     }
 
     /// The rows of a table from its last one back.
@@ -345,7 +363,8 @@ impl View for Store {
     }
 }
 
-/// Why no write is taken just now. All of these pass, or end the process.
+/// Why no write, backup, examination or password is taken just now. All of these pass, or
+/// end the process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Unavailable {
     /// More changes are queued than the writer can take.
@@ -354,6 +373,15 @@ pub enum Unavailable {
     /// The disk is nearly full; sled must never meet a full one.
     #[error("the disk has too little free space")]
     DiskNearlyFull,
+    /// There is one backup at a time.
+    #[error("another backup is under way")]
+    OtherBackup,
+    /// There are two at a time of what reads every row.
+    #[error("two others read all of the database or the audit log just now")]
+    OtherExaminations,
+    /// Each password costs memory to check.
+    #[error("too many passwords are being checked")]
+    TooManyPasswords,
     /// The server is shutting down.
     #[error("the server is shutting down")]
     ShuttingDown,

@@ -32,6 +32,8 @@ pub(super) fn of_sled(cause: &sled::Error) -> &'static str {
             "Another program has it open; stop that one."
         }
         sled::Error::Io(cause) => of(cause),
-        _ => "Restore a backup with: coffer backup restore; or keep the directory and ask for help.",
+        _ => {
+            "Restore a backup with: coffer backup restore; or keep the directory and ask for help."
+        }
     }
 }

@@ -129,7 +129,7 @@ impl Vault {
             Err(Error::Read(error)) => Err(error),
             Err(error) => return Err(error),
         };
-        let _walk = self.walks.try_acquire().map_err(|_| super::Unavailable::Overloaded)?;
+        let _walk = self.walks.try_acquire().map_err(|_| super::Unavailable::OtherExaminations)?;
         let store = &*self.store;
         let mut parts = Parts::default();
         parts.records(store, &self.keyring.now());

@@ -46,7 +46,7 @@ pub use environments::NewEnvironment;
 pub use error::Error;
 pub use keyring::{BadRootKey, Fingerprint, RootKey, RootKeys, TokenKey};
 pub use lookup::Page;
-pub use passphrase::{BadPassphrase, BadSealedKey, Passphrase, SealedRootKey};
+pub use passphrase::{BadPassphrase, BadSealedKey, NotSealed, Passphrase, SealedRootKey};
 pub use plaintext::{Plaintext, Revealed};
 pub use policy::{Administer, Caller, InScope, Level, Own, Permit, Read, Reveal, Target, Write};
 pub use random::Random;
@@ -60,7 +60,7 @@ pub use standing::{
     check_standing, guarded, guarded_once, label, session_principal, token_principal,
 };
 pub use unlock::{
-    FirstStart, UnlockError, Unlocked, export_audit, sealed_under, unlock, verify_audit,
+    DatabaseId, FirstStart, UnlockError, Unlocked, export_audit, sealed_under, unlock, verify_audit,
 };
 pub use value::{Alphabet, Generate, NewValue};
 pub use vars::{NewVar, VarPatch};
@@ -93,11 +93,12 @@ pub struct Vault {
     store: Arc<Store>,
     keyring: Arc<Keychain>,
     audit_key: AuditKey,
-    /// Walks over the whole audit log that may go on at a time.
+    /// Walks over the whole audit log, or all rows, that may go on at a time.
     walks: Semaphore,
     /// Backups that may go on at a time: one.
     backups: Arc<Semaphore>,
     backup_key: Arc<BackupKey>,
+    database: DatabaseId,
     clock: Arc<dyn Clock>,
     random: Random,
     limits: Limits,
@@ -113,6 +114,7 @@ impl Vault {
             walks: Semaphore::new(2),
             backups: Arc::new(Semaphore::new(1)),
             backup_key: Arc::clone(&unlocked.backup_key),
+            database: unlocked.database,
             clock,
             random: Random,
             limits,
@@ -122,6 +124,11 @@ impl Vault {
     /// What the configuration limits.
     pub fn limits(&self) -> Limits {
         self.limits
+    }
+
+    /// Which database this is.
+    pub fn database(&self) -> DatabaseId {
+        self.database
     }
 
     /// The time by which this vault goes.

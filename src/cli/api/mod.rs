@@ -20,6 +20,7 @@ use ureq::http::{HeaderValue, Method, Request, header};
 use zeroize::Zeroizing;
 
 use super::failure::Failure;
+use crate::config::Config;
 use place::Place;
 
 /// Longest answer: a full page of audit rows stays far below it.
@@ -78,6 +79,12 @@ impl Client {
         // itself would get the token.
         let config = if place.is_local() { config.proxy(None) } else { config };
         Self { agent: config.build().new_agent(), place }
+    }
+
+    /// Whether it is the server that this configuration is of, as far as the
+    /// address tells.
+    pub fn asks_host_of(&self, config: &Config) -> bool {
+        self.place.base() == format!("http://{}", reachable(config.server.listen))
     }
 
     pub fn get(&self, path: &str) -> Result<Answer, Failure> {

@@ -11,7 +11,7 @@ use serde_json::json;
 
 use crate::audit::{Action, Draft};
 use crate::domain::{Origin, Principal, Timestamp};
-use crate::store::{CommitError, Loading, MemoryRows, Options, is_backed_up};
+use crate::store::{CommitError, Loading, MemoryRows, Options, Unsettled, is_backed_up};
 
 use super::super::unlock::unlock;
 use super::super::{Error, Fingerprint, RootKey, RootKeys};
@@ -94,6 +94,8 @@ pub struct Restored {
     pub summary: Summary,
     /// What was found in it.
     pub examined: Examined,
+    /// Set when the database is in place, and a power cut may take it away.
+    pub unsettled: Option<Unsettled>,
 }
 
 /// Makes a data directory out of a backup. The directory holds a database when
@@ -125,8 +127,8 @@ pub fn restore(
     drop(unlocked);
     marked.map_err(Error::from)?;
     closed.map_err(Error::from)?;
-    place.put()?;
-    Ok(Restored { summary, examined })
+    let unsettled = place.put()?;
+    Ok(Restored { summary, examined, unsettled })
 }
 
 /// Opens a backup that is sealed under the root key and seals it to recipients.
