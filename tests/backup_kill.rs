@@ -9,6 +9,7 @@ use harness::acts::new_secret;
 use harness::backups::{root_key, sound};
 use harness::process::{Ended, Launch, strace};
 use harness::{await_release, skip};
+use rustix::process::Signal;
 use tempfile::TempDir;
 
 /// What makes things durable or visible; a kill comes instead of one of them.
@@ -155,4 +156,84 @@ fn a_backup_whose_server_is_killed_is_none() {
     server.join().unwrap();
     ended.refuses(1, ["broke off", "Nothing was kept"]);
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+}
+
+/// Bytes that no socket's buffers hold.
+const LARGE: usize = 24 << 20;
+
+/// The same with a real server, which then starts again with everything.
+#[test]
+fn a_server_that_is_killed_while_it_sends_a_backup_leaves_no_file_and_loses_nothing() {
+    const VALUE_BYTES: usize = 60_000;
+
+    let dir = tempfile::tempdir().unwrap();
+    let launch = Launch::on(&dir.path().join("data"))
+        .variable("COFFER_RATE_LIMIT__AUTHENTICATED_PER_MINUTE", "0");
+    let server = launch.start();
+    let value = |number: usize| format!("{number} {}", "~".repeat(VALUE_BYTES));
+    let ids: Vec<_> = harness::acts::parallel(4, |part| {
+        let admin = server.admin();
+        let numbers = (part..LARGE / VALUE_BYTES).step_by(4);
+        let made = numbers.map(|number| {
+            let made = new_secret(&admin, "development", &format!("KEY_{number}"), &value(number));
+            (harness::acts::text(&made, "id").to_owned(), number)
+        });
+        made.collect::<Vec<_>>()
+    })
+    .concat();
+    let out = tempfile::tempdir().unwrap();
+    let file = out.path().join("a.backup");
+    let cli = harness::cli::Cli::of(&server);
+    let client = cli.launch(["backup", "create"]).argument(&file).spawn();
+    while std::fs::read_dir(out.path()).unwrap().next().is_none() {
+        assert!(client.stderr.so_far().is_empty(), "{}", client.stderr.so_far());
+        std::thread::yield_now();
+    }
+    // It takes nothing more, so the server is in the middle when it is killed.
+    client.signal(Signal::STOP);
+    server.kill();
+    client.signal(Signal::CONT);
+    client.wait().refuses(1, ["broke off", "Nothing was kept"]);
+    assert_eq!(std::fs::read_dir(out.path()).unwrap().count(), 0, "nor is there a half");
+    await_release(&dir.path().join("data"));
+    harness::rows_fit(&dir.path().join("data"));
+    let server = launch.start();
+    let listed = server.admin().get("/api/environments/development/secrets").expect(200);
+    assert_eq!(listed["secrets"].as_array().unwrap().len(), ids.len());
+    for (id, number) in ids.iter().step_by(40) {
+        assert_eq!(harness::acts::reveal(&server.admin(), id), value(*number));
+    }
+    // And the next one goes through.
+    let made = harness::cli::Cli::of(&server).launch(["backup", "create"]).argument(&file).run("");
+    assert_eq!(made.code, Some(0), "{made:#?}");
+    sound(&std::fs::read(&file).unwrap(), &root_key(&dir.path().join("data")));
+    server.stop();
+}
+
+/// It was flaky: a child that another thread starts has a copy of every open file
+/// until it becomes its program, and a lock that is closed and not let go of
+/// stays with that copy.
+#[test]
+fn a_lock_that_was_waited_for_is_free_whatever_children_are_started() {
+    let dir = tempfile::tempdir().unwrap();
+    let take = || coffer::store::Held::take(dir.path());
+    drop(take().unwrap());
+    let over = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                while !over.load(std::sync::atomic::Ordering::SeqCst) {
+                    std::process::Command::new("true").status().unwrap();
+                }
+            });
+        }
+        let taken: Result<Vec<_>, _> = (0..2000)
+            .map(|_| {
+                await_release(dir.path());
+                take().map(drop)
+            })
+            .collect();
+        over.store(true, std::sync::atomic::Ordering::SeqCst);
+        taken.unwrap();
+    });
 }

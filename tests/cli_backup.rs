@@ -60,12 +60,13 @@ fn from_a_running_server_to_another_directory() {
     let verified = place.offline(&["backup", "verify", "a.backup"]).run("").json();
     let backup = &verified["backup"];
     assert_eq!((&backup["counts"]["secrets"], &backup["versionsOpened"]), (&1.into(), &1.into()));
-    assert_eq!(backup["findings"], Value::Array(vec![]));
+    assert_eq!((&backup["findings"], &backup["revealable"]), (&Value::Array(vec![]), &1.into()));
 
     let restore = ["backup", "restore", "a.backup", "--data-dir", "new"];
     let key = place.path("data/root.key");
     // The root key is looked for in the new directory; it is not in the backup.
-    place.offline(&restore).run("").refuses(2, ["root.key is missing", "does not hold"]);
+    let refused = place.offline(&restore).run("");
+    refused.refuses(2, ["root.key is missing, and the backup is sealed", "does not hold"]);
     let with_key = |words: &[&str]| place.offline(words).variable("COFFER_ROOT_KEY_FILE", &key);
     let told = with_key(&[&restore[..], &["--dry-run"]].concat()).run("").json();
     assert_eq!(told["backup"]["counts"], backup["counts"]);
@@ -95,7 +96,9 @@ fn a_stopped_servers_directory_is_backed_up_and_noted() {
     private(&place.path("a.backup"));
     let noted = std::fs::read_to_string(place.path("data/last-backup")).unwrap();
     let noted: Value = serde_json::from_str(&noted).unwrap();
-    assert_eq!((&noted["path"], &noted["bytes"]), (&"a.backup".into(), &made["backup"]["bytes"]));
+    let path = place.path("a.backup").canonicalize().unwrap();
+    assert_eq!(noted["path"], path.to_str().unwrap());
+    assert_eq!(noted["bytes"], made["backup"]["bytes"]);
     place.offline(&["backup", "verify", "a.backup"]).run("").json();
     harness::rows_fit(&place.path("data"));
 }
@@ -188,8 +191,105 @@ fn wrong_words_are_refused_with_a_remedy() {
     run(&["backup", "verify", "none"]).refuses(1, ["none", "No such file"]);
     run(&["backup", "restore", "f"]).refuses(2, ["--data-dir"]);
     std::fs::write(dir.path().join("text"), "hello").unwrap();
-    run(&["backup", "verify", "text"]).refuses(1, ["not a coffer backup"]);
+    run(&["backup", "verify", "text"]).refuses(1, ["not a coffer backup", "Name the file"]);
     let bad = dir.path().join("config.toml");
     std::fs::write(&bad, "[backup]\nrecipients = [\"nobody\"]\ndirectory = \"b\"\n").unwrap();
     run(&["serve"]).refuses(2, ["[backup] recipients", "age1"]);
+}
+
+/// It said so of what was only looked at, too.
+#[test]
+fn only_a_restore_says_that_nothing_was_restored() {
+    let (place, server) = Place::new();
+    server.stop();
+    await_release(&place.path("data"));
+    place.offline(&["backup", "create", "a.backup", "--offline"]).run("").json();
+    let whole = std::fs::read(place.path("a.backup")).unwrap();
+    std::fs::write(place.path("half.backup"), &whole[..whole.len() / 2]).unwrap();
+    let verified = place.offline(&["backup", "verify", "half.backup"]).run("");
+    verified.refuses(1, ["half.backup", "Take another backup"]);
+    assert!(!verified.stderr.contains("restored"), "{verified:#?}");
+    let words = ["backup", "restore", "half.backup", "--data-dir", "new"];
+    let restored =
+        place.offline(&words).variable("COFFER_ROOT_KEY_FILE", place.path("data/root.key"));
+    restored.run("").refuses(1, ["Nothing was restored from it. Take another backup"]);
+}
+
+/// A server whose backups go to `backups`.
+fn scheduled(dir: &Path, data: &str) -> Launch {
+    Launch::on(&dir.join(data))
+        .variable("COFFER_BACKUP__DIRECTORY", dir.join("backups"))
+        .variable("COFFER_BACKUP__EVERY", "1h")
+        .variable("COFFER_BACKUP__KEEP", "2")
+}
+
+fn backups(dir: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(dir.join("backups")).unwrap();
+    let mut names: Vec<_> =
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.retain(|name| name.ends_with(".backup"));
+    names.sort();
+    names
+}
+
+fn made(server: &harness::process::Server) -> bool {
+    server.running.stderr.wait_for(|line| line.contains("backup: ")).is_some()
+}
+
+/// It made one after the other as fast as it could, and removed all good ones.
+#[test]
+fn a_backup_dated_in_the_future_does_not_make_a_server_make_hundreds() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = scheduled(dir.path(), "data").start();
+    assert!(made(&server));
+    server.stop();
+    let first = backups(dir.path()).remove(0);
+    let future = format!("{}20990101T000000Z.backup", &first[..first.len() - 23]);
+    let path = |name: &str| dir.path().join("backups").join(name);
+    std::fs::copy(path(&first), path(&future)).unwrap();
+    std::fs::rename(path(&first), path("kept-elsewhere")).unwrap();
+    await_release(&dir.path().join("data"));
+    let server = scheduled(dir.path(), "data").start();
+    assert!(made(&server));
+    // Far longer than the next ones took.
+    for _ in 0..200 {
+        server.admin().get("/health").expect(200);
+    }
+    let rows = server.admin().get("/api/audit-logs?action=backup.create").expect(200);
+    assert_eq!(rows["total"], 2, "{rows}");
+    server.stop();
+    assert_eq!(backups(dir.path()).len(), 2, "{:?}", backups(dir.path()));
+}
+
+/// One made none, and each removed the other's.
+#[test]
+fn two_servers_share_a_directory_and_a_running_copy_is_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let first = scheduled(dir.path(), "data").start();
+    assert!(made(&first));
+    let second = scheduled(dir.path(), "other").start();
+    assert!(made(&second));
+    assert_eq!(backups(dir.path()).len(), 2);
+    let opens = |name: &String| {
+        let words = ["backup", "verify", "--data-dir", "data"];
+        let path = dir.path().join("backups").join(name);
+        Launch::bare(dir.path()).arguments(words).argument(path).run("").code == Some(0)
+    };
+    let of_first = backups(dir.path()).into_iter().find(opens).expect("one is the first server's");
+    let file = dir.path().join("backups").join(of_first);
+    let words = ["backup", "restore", "--data-dir", "copy"];
+    let restored = Launch::bare(dir.path())
+        .arguments(words)
+        .argument(&file)
+        .variable("COFFER_ROOT_KEY_FILE", dir.path().join("data/root.key"))
+        .run("");
+    assert_eq!(restored.code, Some(0), "{restored:#?}");
+    std::fs::copy(dir.path().join("data/root.key"), dir.path().join("copy/root.key")).unwrap();
+    let copy = scheduled(dir.path(), "copy").start();
+    let said = copy.running.stderr.wait_for(|line| line.contains("no backup was made")).unwrap();
+    assert!(said.contains("a copy of this database"), "{said}");
+    assert_eq!(backups(dir.path()).len(), 2);
+    for server in [first, second, copy] {
+        server.stop();
+    }
 }

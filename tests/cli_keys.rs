@@ -134,3 +134,103 @@ fn a_person_reads_what_to_do_next() {
     assert!(cli.screen(["key", "rotate"]).contains("key 3 is in force"));
     server.stop();
 }
+
+const PASSPHRASE: &str = "correct horse staple";
+
+fn protect(dir: &std::path::Path, file: &str) -> harness::process::Ended {
+    std::fs::write(dir.join("passphrase"), PASSPHRASE).unwrap();
+    let words = ["key", "protect", "--new-passphrase-file", "passphrase", file];
+    Launch::bare(dir).arguments(words).run("")
+}
+
+/// It wrote through `<stem>.new`, which was the key itself, or another one.
+#[test]
+fn protecting_one_key_leaves_its_neighbours_alone() {
+    let dir = place();
+    let names = ["root.key", "root.key.new", "root.key.previous", "root.new"];
+    let text = |name: &str| std::fs::read_to_string(dir.path().join(name)).unwrap();
+    for name in names {
+        let made = Launch::bare(dir.path()).arguments(["key", "generate", "--file", name]).run("");
+        assert_eq!(made.code, Some(0), "{made:#?}");
+    }
+    for name in names {
+        let before = names.map(text);
+        let done = protect(dir.path(), name);
+        assert_eq!(done.code, Some(0), "{done:#?}");
+        assert!(text(name).starts_with("coffer-root-key-v1:"));
+        for (other, before) in names.into_iter().zip(before) {
+            assert!(other == name || text(other) == before, "{other} beside {name}");
+        }
+    }
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 5, "nothing lies about");
+}
+
+/// The link was replaced, and the plain key stayed where it led to.
+#[test]
+fn protecting_a_key_behind_a_link_leaves_no_plain_copy() {
+    let dir = place();
+    std::fs::create_dir(dir.path().join("keys")).unwrap();
+    let made =
+        Launch::bare(dir.path()).arguments(["key", "generate", "--file", "keys/real"]).run("");
+    assert_eq!(made.code, Some(0), "{made:#?}");
+    let real = dir.path().join("keys/real");
+    std::os::unix::fs::symlink("keys/real", dir.path().join("link")).unwrap();
+    let done = protect(dir.path(), "link");
+    assert_eq!(done.code, Some(0), "{done:#?}");
+    assert!(std::fs::read_to_string(&real).unwrap().starts_with("coffer-root-key-v1:"));
+    assert!(dir.path().join("link").symlink_metadata().unwrap().is_symlink());
+    std::fs::hard_link(&real, dir.path().join("second")).unwrap();
+    protect(dir.path(), "second").refuses(1, ["another name", "hard link"]);
+}
+
+fn status(left: u64, finished: bool) -> serde_json::Value {
+    let at = "2026-01-31T12:00:00.000Z";
+    json!({
+        "keys": [], "unopened": [],
+        "rotation": {
+            "key": 2, "startedAt": at, "finishedAt": finished.then_some(at),
+            "rewrapped": 3, "left": left,
+        },
+        "rootKey": {
+            "fingerprint": "5f1c0a9e77b2d304", "previousFingerprint": null, "previousNeeded": false,
+        },
+    })
+}
+
+/// It ended with 1 at the first answer that was none.
+#[test]
+fn waiting_for_a_rotation_outlasts_a_busy_server() {
+    let busy = json!({ "code": "SERVICE_UNAVAILABLE", "message": "Try again." });
+    let line = "GET /api/admin/keys";
+    let scripted = harness::scripted::Scripted::answering([
+        (line, 503, busy.clone()),
+        (line, 200, status(5, false)),
+        (line, 429, json!({ "code": "RATE_LIMITED", "message": "Wait." })),
+        (line, 200, status(0, true)),
+    ]);
+    let waited = Cli::on(scripted.address).run(["key", "status", "--wait"]).json();
+    assert_eq!(waited["rotation"]["left"], 0);
+    assert_eq!(scripted.lines().len(), 4);
+    // Without --wait, and where nothing will change by itself, it says so at once.
+    let scripted = harness::scripted::Scripted::answering([
+        (line, 503, busy),
+        (line, 403, json!({ "code": "FORBIDDEN_ROLE", "message": "This needs the role admin." })),
+    ]);
+    Cli::on(scripted.address).run(["key", "status"]).refuses(1, ["Try again"]);
+    Cli::on(scripted.address).run(["key", "status", "--wait"]).refuses(1, ["the role admin"]);
+}
+
+/// It panicked: the only failure thought of was a wrong cost.
+#[cfg(target_os = "linux")]
+#[test]
+fn too_little_memory_for_a_passphrase_is_said() {
+    let dir = place();
+    std::fs::write(dir.path().join("passphrase"), PASSPHRASE).unwrap();
+    let words = ["key", "generate", "--passphrase", "--file", "root.key"];
+    let launch = Launch::bare(dir.path())
+        .arguments(words)
+        .variable("COFFER_ROOT_KEY_PASSPHRASE_FILE", "passphrase")
+        .under(["sh", "-c", "ulimit -v 60000; exec \"$0\" \"$@\""]);
+    launch.run("").refuses(1, ["too little memory", "64 MiB"]);
+    assert!(!dir.path().join("root.key").exists());
+}

@@ -162,6 +162,86 @@ fn a_start_finishes_or_undoes_a_switch_wherever_it_was_cut_off() {
     }
 }
 
+fn log_of(db: &Path) -> Vec<u8> {
+    fs::read(db.join("db")).unwrap()
+}
+
+/// sled made an empty database beside it, and the start after that removed the
+/// copy in favour of the empty one.
+#[test]
+fn a_copy_that_is_alone_is_neither_overlooked_nor_removed() {
+    let bench = Bench::new();
+    let data_dir = bench.data_dir();
+    harness::await_release(&data_dir);
+    let (db, new) = (data_dir.join("db"), data_dir.join("db.new"));
+    fs::rename(&db, &new).unwrap();
+    let whole = log_of(&new);
+    for _ in 0..2 {
+        let ended = Launch::on(&data_dir).fails();
+        ended.says(["db is missing", "db.new is a copy", "Restore"]);
+        assert_eq!(databases(&data_dir), ["db.new"], "nothing is made beside it");
+        assert_eq!(log_of(&new), whole);
+    }
+    // As an older program has left it: an empty database has been made.
+    let other = tempfile::tempdir().unwrap();
+    coffer::store::Opened::open(other.path(), Default::default()).unwrap().close().unwrap();
+    harness::await_release(other.path());
+    copy(&other.path().join("db"), &db);
+    for _ in 0..2 {
+        Launch::on(&data_dir).fails().says(["is empty, but there was one"]);
+        assert_eq!(log_of(&new), whole);
+    }
+    fs::remove_dir_all(&db).unwrap();
+    fs::rename(&new, &db).unwrap();
+    Launch::on(&data_dir).start().stop();
+}
+
+#[test]
+fn where_the_log_is_gone_no_empty_one_is_made() {
+    let bench = Bench::new();
+    let data_dir = bench.data_dir();
+    harness::await_release(&data_dir);
+    fs::remove_dir_all(data_dir.join("db")).unwrap();
+    Launch::on(&data_dir).fails().says(["is empty, but there was one"]);
+    assert_eq!(databases(&data_dir), [""; 0]);
+}
+
+/// The link would have been renamed, and the rows would have moved to its disk.
+#[test]
+fn a_database_behind_a_link_is_not_compacted() {
+    let bench = Bench::new();
+    let data_dir = bench.data_dir();
+    harness::await_release(&data_dir);
+    let elsewhere = tempfile::tempdir().unwrap();
+    let db = elsewhere.path().join("db");
+    copy(&data_dir.join("db"), &db);
+    fs::remove_dir_all(data_dir.join("db")).unwrap();
+    std::os::unix::fs::symlink(&db, data_dir.join("db")).unwrap();
+    compact(&data_dir).run("").refuses(1, ["db is a link", "The database is as it was"]);
+    assert!(data_dir.join("db").is_symlink());
+    assert_eq!(databases(&data_dir), ["db"]);
+    Launch::on(&data_dir).start().stop();
+}
+
+/// A rename that was refused kept the server from starting, each time anew.
+#[test]
+fn a_directory_that_cannot_be_renamed_is_not_compacted_and_still_opens() {
+    const MOUNT: &str = "mount --bind \"$1\" \"$1\" && shift && \"$@\"";
+    let bench = Bench::new();
+    let data_dir = bench.data_dir();
+    harness::await_release(&data_dir);
+    let wrapper = ["unshare", "--mount", "--map-root-user", "sh", "-c", MOUNT, "sh"];
+    let db = data_dir.join("db");
+    let wrapper = wrapper.iter().map(Path::new).chain([db.as_path()]);
+    let ended = compact(&data_dir).under(wrapper).run("");
+    if ended.stderr.contains("unshare:") || ended.stderr.contains("mount:") {
+        return skip(format!("nothing can be mounted here: {}", ended.stderr.trim()));
+    }
+    ended.refuses(1, ["The database is as it was"]);
+    assert_eq!(databases(&data_dir), ["db"]);
+    Launch::on(&data_dir).start().stop();
+}
+
 /// SIGKILL at every rename, sync and removal of a compaction, one after the
 /// other, until one run is not hit any more.
 #[test]

@@ -5,77 +5,17 @@
 mod harness;
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::Write;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use harness::process::{Launch, Server};
+use harness::small::{MIB, Small};
 use harness::{audit_rows, rows_fit, skip};
 use serde_json::json;
-use tempfile::TempDir;
 
 const SECRETS: &str = "/api/environments/development/secrets";
-const MIB: u64 = 1 << 20;
 /// Below this much the server takes no more (`store::Options::min_free_bytes`).
 const FLOOR: u64 = 64 * MIB;
-
-/// A tmpfs, until it is dropped.
-struct Small {
-    at: PathBuf,
-    _dir: TempDir,
-}
-
-impl Small {
-    fn mount(bytes: u64) -> Result<Self, String> {
-        if !rustix::process::geteuid().is_root() {
-            return Err("mounting a tmpfs needs root".to_owned());
-        }
-        let dir = tempfile::tempdir().unwrap();
-        let at = dir.path().join("small");
-        std::fs::create_dir(&at).unwrap();
-        let mut mount = Command::new("mount");
-        mount.args(["-t", "tmpfs", "-o", &format!("size={bytes}"), "coffer-test"]).arg(&at);
-        match mount.output() {
-            Ok(output) if output.status.success() => Ok(Self { at, _dir: dir }),
-            Ok(output) => Err(String::from_utf8_lossy(&output.stderr).into_owned()),
-            Err(error) => Err(format!("mount: {error}")),
-        }
-    }
-
-    fn free(&self) -> u64 {
-        let stat = rustix::fs::statvfs(&self.at).unwrap();
-        stat.f_bavail * stat.f_frsize
-    }
-
-    fn ballast(&self) -> PathBuf {
-        self.at.join("ballast")
-    }
-
-    /// Another process takes room until there is only so much left, if it can.
-    fn leave(&self, bytes: u64) {
-        let path = self.ballast();
-        let mut file = File::options().append(true).create(true).open(path).unwrap();
-        let block = vec![0x5a; 64 << 10];
-        while self.free() > bytes {
-            let most = usize::try_from(self.free() - bytes).unwrap().min(block.len());
-            if file.write_all(&block[..most]).is_err() {
-                return;
-            }
-        }
-    }
-
-    fn make_room(&self) {
-        std::fs::remove_file(self.ballast()).unwrap();
-    }
-}
-
-impl Drop for Small {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg("--lazy").arg(&self.at).status();
-    }
-}
 
 /// Values by id, as they were acknowledged.
 type Acknowledged = BTreeMap<String, String>;
@@ -245,5 +185,84 @@ fn a_start_on_a_full_disk_loses_nothing() {
     let server = launch.start();
     holds(&server, &values);
     server.stop();
+    is_sound(&small.at);
+}
+
+/// Secrets of about so many MiB in all.
+fn put_mib(server: &Server, name: &str, mib: u64) {
+    for number in 0..mib * MIB / 50_000 {
+        let value = format!("value {number} of {name} {}", "~".repeat(50_000));
+        let body = json!({ "key": format!("{name}_{number}"), "value": value });
+        server.admin().post(SECRETS, &body).expect(200);
+    }
+}
+
+/// It went on until the disk was full, past the floor and the reserve, and the
+/// database met a full disk.
+#[test]
+fn a_scheduled_backup_leaves_the_room_that_the_database_needs() {
+    let small = small_or_skip!(FLOOR + 72 * MIB);
+    let launch = Launch::on(&small.at.join("data"));
+    let launch = launch.variable("COFFER_RATE_LIMIT__AUTHENTICATED_PER_MINUTE", "0");
+    let server = launch.start();
+    put_mib(&server, "BIG", 12);
+    server.stop();
+    small.leave(FLOOR + 6 * MIB);
+    let backups = small.at.join("backups");
+    let scheduled = launch.variable("COFFER_BACKUP__DIRECTORY", &backups);
+    let server = scheduled.start();
+    let said = server.running.stderr.wait_for(|line| line.contains("no backup was made"));
+    let said = said.expect("it says so");
+    assert!(said.contains("ERROR") && said.contains("Make room"), "{said}");
+    assert!(small.free() >= FLOOR, "{} bytes are left", small.free());
+    let left: Vec<_> =
+        std::fs::read_dir(&backups).unwrap().map(|one| one.unwrap().path()).collect();
+    assert!(left.iter().all(|path| path.extension().unwrap() == "lock"), "{left:?}");
+    server.admin().post(SECRETS, &json!({ "key": "AFTER", "value": "v" })).expect(200);
+    // The row comes before the line in the log.
+    let rows = server.admin().get("/api/audit-logs?action=backup.create").expect(200);
+    assert_eq!(rows["total"], 1, "{rows}");
+    assert_eq!(rows["logs"][0]["success"], false, "{rows}");
+
+    // Likewise when somebody else writes one there.
+    let file = small.at.join("a.backup");
+    let words = ["backup", "create"];
+    let made = harness::cli::Cli::of(&server)
+        .launch(words)
+        .argument(&file)
+        .argument("--data-dir")
+        .argument(&server.data_dir)
+        .run("");
+    made.refuses(1, ["the database itself needs", "Make room"]);
+    assert!(small.free() >= FLOOR && !file.exists());
+    small.make_room();
+    server.stop();
+    is_sound(&small.at);
+}
+
+/// It was refused, and the message named the backup's file.
+#[test]
+fn a_full_data_disk_does_not_keep_an_offline_backup_from_another_disk() {
+    let small = small_or_skip!(FLOOR + 40 * MIB);
+    let server = Launch::on(&small.at.join("data")).start();
+    put_mib(&server, "S", 1);
+    server.stop();
+    small.leave(FLOOR / 2);
+    let elsewhere = tempfile::tempdir().unwrap();
+    let create = |name: &str| {
+        let words = ["backup", "create", "--offline", name, "--data-dir"];
+        Launch::bare(elsewhere.path()).arguments(words).argument(small.at.join("data")).run("")
+    };
+    let made = create("a.backup");
+    assert_eq!(made.code, Some(0), "{made:#?}");
+    assert!(elsewhere.path().join("a.backup").exists());
+    small.leave(FLOOR / 8);
+    let refused = create("b.backup");
+    assert_eq!(refused.code, Some(1), "{refused:#?}");
+    let data = small.at.join("data");
+    for word in [data.to_str().unwrap(), "too little free space", "Make a little room"] {
+        assert!(refused.stderr.contains(word), "no {word:?} in {refused:#?}");
+    }
+    small.make_room();
     is_sound(&small.at);
 }

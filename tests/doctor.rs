@@ -7,9 +7,10 @@ mod harness;
 mod patient;
 
 use bench::Bench;
+use coffer::domain::{Clock, SystemClock, Timestamp};
 use coffer::store::SecretPlaces;
 use harness::cli::Cli;
-use harness::process::Launch;
+use harness::process::{Launch, strace};
 use harness::{Setup, TestApp, data_dir};
 use patient::{Diagnosis, Patient, json};
 use serde_json::json;
@@ -89,6 +90,166 @@ fn an_old_or_unreadable_note_of_the_last_backup_is_a_warning() {
     patient.doctor().is(1).one("warn", ["days old, of 2020-01-02T03:04:05.000Z"]);
     std::fs::write(&note, "garbage").unwrap();
     patient.doctor().is(1).one("warn", ["last-backup does not say when"]);
+}
+
+/// The note was believed, whatever had become of the file.
+#[test]
+fn a_backup_that_is_gone_cut_off_downloaded_or_of_the_future_is_a_warning() {
+    let bench = Bench::new();
+    let patient = Patient::new(&bench.data_dir());
+    let note = patient.data_dir.join("last-backup");
+    let file = patient.outside().join("last.backup");
+    let now = SystemClock.now();
+    let say = |time: Timestamp, path: Option<&std::path::Path>| {
+        let text = json!({ "time": time, "path": path, "bytes": 1 }).to_string();
+        std::fs::write(&note, text).unwrap();
+    };
+    say(now, Some(&file));
+    patient.doctor().healthy();
+    std::fs::write(&file, "xx").unwrap();
+    patient.doctor().is(1).one("warn", ["last.backup", "has 2 bytes and had 1"]);
+    std::fs::remove_file(&file).unwrap();
+    patient.doctor().is(1).one("warn", ["last.backup", "is not there"]);
+    say(now, None);
+    patient.doctor().is(1).one("warn", ["was downloaded", "not known here"]);
+    std::fs::write(&file, "x").unwrap();
+    say(Timestamp::from_millis(now.millis() + 3 * 86_400_000), Some(&file));
+    patient.doctor().is(1).one("warn", ["still to come", "clock"]);
+}
+
+/// Only the first of the names under which a key can lie there was looked at.
+#[test]
+fn every_root_key_is_looked_for_and_those_outside_are_for_their_owner_only() {
+    let bench = Bench::new();
+    let patient = Patient::new(&bench.data_dir());
+    for name in ["root.key.previous", "root.key.new"] {
+        std::fs::copy(&patient.key, patient.data_dir.join(name)).unwrap();
+    }
+    patient::owner_only(&patient.data_dir);
+    let found = patient.doctor();
+    for name in ["root.key.previous", "root.key.new"] {
+        found.is(1).says("warn", ["the root key is in the data directory", name]);
+        std::fs::remove_file(patient.data_dir.join(name)).unwrap();
+    }
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o640);
+    std::fs::set_permissions(&patient.key, mode).unwrap();
+    patient.doctor().is(1).says("warn", ["root.key has mode 640", "chmod 600"]);
+}
+
+/// It said that the files are not in this data directory, and looked at nothing.
+#[test]
+fn a_stopped_server_is_examined_although_an_address_is_set() {
+    let bench = Bench::new();
+    let patient = Patient::new(&bench.data_dir());
+    let launch = patient.launch(["doctor"]).variable("COFFER_TOKEN", "cof_x");
+    let found = Diagnosis::of(launch.clone().variable("COFFER_URL", "http://127.0.0.1:1").run(""));
+    found.is(1).one("warn", ["COFFER_URL is set", "not asked"]);
+    found.says("ok", ["every record opens"]).says("ok", ["for their owner only"]);
+    // Asked for in so many words, it has to answer.
+    let found = Diagnosis::of(launch.arguments(["--url", "http://127.0.0.1:1"]).run(""));
+    found.is(2).one("error", ["not asked"]).says("ok", ["every record opens"]);
+}
+
+/// One row that could not be read was all that the doctor spoke of.
+#[test]
+fn a_row_that_cannot_be_read_is_named_and_everything_else_is_still_examined() {
+    let words = match strace::words() {
+        Ok(words) => words,
+        Err(why) => return harness::skip(why),
+    };
+    let bench = Bench::new();
+    let patient = Patient::new(&bench.data_dir());
+    patient.doctor().healthy();
+    let data_dir = patient.data_dir.display().to_string();
+    let run = |when: &str| {
+        // What sled makes of an error while it opens is not looked at here.
+        let whole = patient.outside().join("whole");
+        let script = "test -d \"$1\" || cp -a \"$2\" \"$1\"; rm -rf \"$2\"; cp -a \"$1\" \"$2\"";
+        let mut copy = std::process::Command::new("sh");
+        copy.args(["-c", script, "sh"]).arg(whole).arg(&data_dir);
+        assert!(copy.status().unwrap().success());
+        let mut wrapper = words.clone();
+        let inject = format!("inject=pread64:error=EIO:when={when}");
+        let log = format!("{data_dir}/db/db");
+        let trace = ["-f", "-o", "/dev/null", "-e", "trace=pread64", "-e", &inject, "-P", &log];
+        wrapper.extend(trace.map(str::to_owned));
+        Diagnosis::of(patient.launch(["doctor"]).under(wrapper).run(""))
+    };
+    let parts = ["secrets", "vars", "rows", "audit log", "clock", "room"];
+    let to_the_end = |found: &Diagnosis, part: &str| {
+        let part = format!("the {part} cannot be examined to the end");
+        !found.lines("error").iter().any(|line| line.contains(&part))
+    };
+    // Every read in turn; they are counted in each thread by itself.
+    let failed: Vec<_> = (1..60)
+        .filter(|when| {
+            let found = run(&when.to_string());
+            let cut = parts.iter().filter(|part| !to_the_end(&found, part)).count();
+            if cut > 0 {
+                assert_eq!(cut, 1, "the others go on: {found:#?}");
+                found.is(2).says("error", ["copy the directory"]);
+                found.says("ok", ["for their owner only"]);
+            }
+            cut > 0
+        })
+        .collect();
+    assert!(!failed.is_empty());
+    // A hole that stays is named by the table it is in.
+    let found = run(&format!("{}+", failed[0]));
+    found.is(2).says("error", ["table '", "in order"]);
+}
+
+#[test]
+fn a_damaged_snapshot_is_named_before_opening_sets_it_aside() {
+    let bench = Bench::new();
+    let patient = Patient::new(&bench.data_dir());
+    patient.doctor().healthy();
+    let entries = patient.data_dir.join("db").read_dir().unwrap().map(|one| one.unwrap().path());
+    let is_snapshot = |path: &std::path::PathBuf| path.file_stem().unwrap() == "snap";
+    let snapshot = entries.filter(is_snapshot).max().unwrap();
+    let mut bytes = std::fs::read(&snapshot).unwrap();
+    bytes[3] ^= 1;
+    std::fs::write(&snapshot, bytes).unwrap();
+    let found = patient.doctor();
+    found.is(1).says("warn", ["is a damaged snapshot", "Check the disk"]);
+    found.says("ok", ["every record opens"]);
+}
+
+/// Opening writes the log once more and takes the word away: it has to be said
+/// before that.
+#[test]
+fn word_of_a_failed_sync_is_a_warning_once() {
+    for words in [&["doctor"][..], &["doctor", "--repair"]] {
+        let bench = Bench::new();
+        let patient = Patient::new(&bench.data_dir());
+        std::fs::write(patient.data_dir.join("unsynced"), "").unwrap();
+        patient::owner_only(&patient.data_dir);
+        let launch =
+            words[1..].iter().fold(patient.launch(["doctor"]), |all, word| all.argument(word));
+        let found = Diagnosis::of(launch.run(""));
+        found.is(1).one("warn", ["a write or sync has failed", "Check the disk"]);
+        patient.doctor().healthy();
+    }
+}
+
+#[test]
+fn a_database_that_does_not_open_after_a_compaction_names_the_one_before() {
+    let bench = Bench::new();
+    let patient = Patient::new(&bench.data_dir());
+    let dir = &patient.data_dir;
+    std::process::Command::new("cp")
+        .arg("-a")
+        .arg(dir.join("db"))
+        .arg(dir.join("db.old"))
+        .status()
+        .unwrap();
+    std::fs::write(dir.join("db/conf"), "not what sled wrote").unwrap();
+    let found = patient.doctor();
+    found.is(2).says("error", ["before a compaction", "mv ", "db.broken && mv ", "db.old"]);
+    found.says("warn", ["db.old is the database as it was before a compaction", "the way back"]);
+    std::fs::rename(dir.join("db"), dir.join("db.broken")).unwrap();
+    std::fs::rename(dir.join("db.old"), dir.join("db")).unwrap();
+    patient.doctor().healthy();
 }
 
 #[test]

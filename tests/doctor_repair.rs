@@ -257,6 +257,104 @@ fn the_copy_is_what_was_there_before_for_its_owner_only() {
     copy.doctor().is(2).says("error", ["is not found by its id"]);
 }
 
+/// In the usual layout the parent is root's, and the server's user is not.
+#[test]
+fn the_copy_can_be_put_elsewhere_and_not_into_itself() {
+    let bench = Bench::new();
+    let patient = Patient::new(&bench.data_dir());
+    bench.edit(|table| table.remove::<SecretPlaces>(&bench.secret("FIRST").id));
+    let repair = |into: &Path| {
+        let launch = patient.launch(["doctor", "--repair"]).argument("--copy-to").argument(into);
+        launch.run("")
+    };
+    repair(&patient.data_dir.join("db")).refuses(2, ["to be copied", "Nothing was repaired"]);
+    repair(&patient.outside().join("nowhere")).refuses(2, ["nowhere", "--copy-to"]);
+    let into = tempfile::tempdir().unwrap();
+    patient::Diagnosis::of(repair(into.path())).healthy().says("repaired", ["is there again"]);
+    assert!(into.path().join("data.before-repair.1/db/db").exists());
+    assert_eq!(patient.copies().len(), 0);
+}
+
+/// The link was copied, and what it leads to was then repaired without a copy.
+#[test]
+fn a_database_behind_a_link_is_copied_and_other_links_are_refused() {
+    let bench = Bench::new();
+    let patient = Patient::new(&bench.data_dir());
+    bench.edit(|table| table.remove::<SecretPlaces>(&bench.secret("FIRST").id));
+    harness::await_release(&patient.data_dir);
+    let db = patient.data_dir.join("db");
+    let elsewhere = patient.outside().join("elsewhere");
+    std::fs::rename(&db, &elsewhere).unwrap();
+    std::os::unix::fs::symlink(&elsewhere, &db).unwrap();
+    let before = std::fs::read(db.join("db")).unwrap();
+    let other = patient.data_dir.join("other");
+    std::os::unix::fs::symlink(patient.outside(), &other).unwrap();
+    let launch = patient.launch(["doctor", "--repair"]);
+    launch.run("").refuses(2, ["other is a link to a directory"]);
+    assert_eq!(std::fs::read(db.join("db")).unwrap(), before);
+    std::fs::remove_file(&other).unwrap();
+    patient.repair().healthy().says("repaired", ["is there again"]);
+    let copy = patient.copies()[0].join("db");
+    assert!(!copy.is_symlink());
+    assert_eq!(std::fs::read(copy.join("db")).unwrap(), before);
+}
+
+/// The room was looked for where the data is, and the copy is made elsewhere.
+#[test]
+fn the_room_for_the_copy_is_looked_for_where_it_is_made() {
+    const MOUNT: &str = "mount -t tmpfs -o size=60m,mode=700 tmpfs \"$1\" && shift && \"$@\"; \
+         code=$?; ls \"$DIR\"; exit $code";
+    let bench = Bench::new();
+    let patient = Patient::new(&bench.data_dir());
+    let small = tempfile::tempdir().unwrap();
+    let wrapper = ["unshare", "--mount", "--map-root-user", "sh", "-c", MOUNT, "sh"];
+    let wrapper = wrapper.iter().map(Path::new).chain([small.path()]);
+    let launch = patient.launch(["doctor", "--repair"]).argument("--copy-to");
+    let launch = launch.argument(small.path()).variable("DIR", small.path()).under(wrapper);
+    let ended = launch.run("");
+    if ended.stderr.contains("unshare:") || ended.stderr.contains("mount:") {
+        return skip(format!("no file system can be mounted here: {}", ended.stderr.trim()));
+    }
+    ended.refuses(2, ["needs", "are free", "make room", "--copy-to"]);
+}
+
+/// Whoever has changed rows behind the server's back would have been helped by it.
+#[test]
+fn where_the_audit_log_does_not_hold_a_start_repairs_nothing() {
+    expect_log("the index rows are not repaired, because the audit log does not hold");
+    expect_log("the audit log does not hold");
+    let bench = Bench::new();
+    bench.edit(|table| {
+        table.remove::<SecretPlaces>(&bench.secret("FIRST").id);
+        let edited = flip(table.bytes::<AuditRows>(&3), 40, 1);
+        table.put_bytes::<AuditRows>(&3, &edited);
+    });
+    let app = bench.restart_repairing();
+    let dir = app.stop();
+    let opened = harness::open_stopped(&data_dir(dir.path()));
+    let left = coffer::store::check(&opened).unwrap();
+    assert!(left.iter().any(|line| line.contains("is not found by its id")), "{left:#?}");
+}
+
+/// It sent people to the repair that they had just made.
+#[test]
+fn what_a_repair_leaves_needs_a_backup_and_what_has_no_key_goes() {
+    let bench = Bench::new();
+    let patient = Patient::new(&bench.data_dir());
+    bench.edit(|table| table.put_raw::<SecretPlaces>(b"no id", b"x"));
+    patient.doctor().is(2).one("error", ["a row of table 's' is damaged", "--repair"]);
+    patient.repair().healthy().says("repaired", ["under no key"]);
+    bench.edit(|table| {
+        let mut bytes = table.bytes::<Secrets>(&bench.secret_key("FIRST"));
+        bytes.pop();
+        table.put_bytes::<Secrets>(&bench.secret_key("FIRST"), &bytes);
+    });
+    patient.doctor().is(2).says("error", ["a row of table 'S' is damaged", "--repair"]);
+    let repair = patient.repair();
+    repair.is(2).says("error", ["a row of table 'S' is damaged", "Restore a backup"]);
+    assert!(repair.lines("error").iter().all(|line| !line.contains("--repair")), "{repair:#?}");
+}
+
 #[test]
 fn modes_and_what_lies_about_are_repaired() {
     let bench = Bench::new();

@@ -11,79 +11,25 @@ mod harness;
 #[path = "harness/load.rs"]
 mod load;
 
+#[path = "harness/machine.rs"]
+mod machine;
+#[path = "harness/upkeep.rs"]
+mod upkeep;
+
 use std::sync::mpsc::channel;
 
-use disk::{Disk, Mounted, Survivors};
+use disk::{Disk, Survivors};
+use harness::backups::{root_key, sound};
 use harness::dice::{Dice, Seed};
-use harness::process::{Ended, Launch, Server};
-use harness::skip;
+use harness::process::Server;
 use load::{CLIENTS, Worker, compare, logged};
-use rustix::process::Signal;
+use machine::{Machine, gone, machine_or_skip};
 use serde_json::json;
-use tempfile::TempDir;
 
 /// How many times the power is cut under load; `COFFER_TEST_POWER_CUTS` asks for more.
 const CUTS: usize = 200;
 /// A server that starts makes about as many changes to the disk.
 const START_STEPS: usize = 30;
-
-/// A machine: a disk, where it is mounted, and how the server starts on it.
-struct Machine {
-    disk: Disk,
-    launch: Launch,
-    // Dropped in this order.
-    _mounted: Mounted,
-    _dir: TempDir,
-}
-
-impl Machine {
-    fn new() -> Result<Self, String> {
-        let dir = tempfile::tempdir().unwrap();
-        let at = dir.path().join("disk");
-        std::fs::create_dir(&at).unwrap();
-        let disk = Disk::new();
-        let mounted = disk.mount(&at)?;
-        let launch = Launch::on(&at.join("data"))
-            .variable("COFFER_RATE_LIMIT__AUTHENTICATED_PER_MINUTE", "0");
-        Ok(Self { disk, launch, _mounted: mounted, _dir: dir })
-    }
-
-    /// Starts the server while the power may go at any time; whether it listens.
-    fn starts(&self) -> Option<Server> {
-        let ended = match self.launch.try_start() {
-            Ok(server) => return Some(server),
-            Err(ended) => ended,
-        };
-        let excused = self.disk.is_off() || self.disk.has_failed();
-        assert!(excused, "the server does not start: {ended:#?}");
-        assert!(ended.code.is_some_and(|code| code != 0), "{ended:#?}");
-        assert!(ended.stderr.contains("coffer: "), "no word of why: {ended:#?}");
-        None
-    }
-
-    /// What the disk holds, in a directory that can be looked at.
-    fn copy(&self) -> TempDir {
-        let copy = tempfile::tempdir().unwrap();
-        self.disk.copy_to(copy.path());
-        copy
-    }
-}
-
-/// The machine, or the end of the test.
-macro_rules! machine_or_skip {
-    () => {
-        match Machine::new() {
-            Ok(machine) => machine,
-            Err(reason) => return skip(reason),
-        }
-    };
-}
-
-/// Ends the process that has lost its disk, if it has not ended by itself.
-fn gone(server: Server) -> Ended {
-    server.running.signal(Signal::KILL);
-    server.running.wait()
-}
 
 /// Lets the clients work until the power has gone.
 fn load_until_cut(machine: &Machine, server: Server, workers: &mut [Worker]) {
@@ -116,25 +62,42 @@ fn recover(machine: &Machine, dice: &mut Dice) -> usize {
     cuts
 }
 
+/// What the cuts came down on.
+#[derive(Debug, Default)]
+struct Tally {
+    under_load: usize,
+    while_recovering: usize,
+    while_rotating: usize,
+    while_sending_a_backup: usize,
+    backups_opened: usize,
+}
+
 #[test]
 fn whatever_was_answered_survives_a_power_cut() {
     let seed = Seed::of_this_run();
     let mut dice = Dice(seed.0);
-    let machine = machine_or_skip!();
+    let mut machine = machine_or_skip!();
+    machine.launch = machine.launch.variable("COFFER_LIMITS__VERSIONS_KEPT", "1000");
     let wanted = std::env::var("COFFER_TEST_POWER_CUTS").ok().and_then(|cuts| cuts.parse().ok());
     let wanted = wanted.unwrap_or(CUTS);
     let mut workers: Vec<_> = (0..CLIENTS).map(|number| Worker::new(number, seed.0)).collect();
-    let (mut cuts, mut in_recovery) = (0, 0);
+    let mut tally = Tally::default();
     let mut server = machine.starts().expect("there is power");
-    while cuts < wanted {
+    let root = root_key(&machine.data_dir());
+    // The last one, which does nothing.
+    workers.push(upkeep::stock(&server));
+    while tally.under_load < wanted {
+        let steps = upkeep::steps(&server.admin());
+        workers.iter_mut().for_each(|worker| worker.beside.clone_from(&steps));
         let steps = if dice.below(4) == 0 { 400 } else { 60 };
         machine.disk.cut_after(dice.below(steps) as u64);
-        load_until_cut(&machine, server, &mut workers);
+        load_until_cut(&machine, server, &mut workers[..CLIENTS]);
         let survivors = Survivors::any(&mut dice);
         machine.disk.restore(survivors, &mut dice);
-        cuts += 1;
-        in_recovery += recover(&machine, &mut dice);
-        let when = format!("cut {cuts}, {survivors:?}");
+        tally.under_load += 1;
+        tally.while_rotating += usize::from(upkeep::is_rotating(machine.copy().path()));
+        tally.while_recovering += recover(&machine, &mut dice);
+        let when = format!("cut {}, {survivors:?}", tally.under_load);
         let logged = logged(machine.copy().path());
         load::all_logged(&workers, &logged, &when);
         server = machine.starts().expect("there is power");
@@ -142,11 +105,28 @@ fn whatever_was_answered_survives_a_power_cut() {
             worker.settle(&logged, &server.admin());
         }
         compare(&server, &workers);
+        upkeep::holds(&server.admin(), &mut workers);
+        // One of those that came whole in this round.
+        let files: Vec<_> = workers.iter_mut().filter_map(|one| one.besides.file.take()).collect();
+        for file in files.iter().take(1) {
+            sound(file, &root);
+            tally.backups_opened += 1;
+        }
     }
+    upkeep::ends(&server.admin());
+    compare(&server, &workers);
     server.stop();
-    let acknowledged: usize = workers.iter().map(|worker| worker.acknowledged.len()).sum();
-    println!("{acknowledged} acknowledged; {cuts} cuts under load, {in_recovery} while recovering");
-    assert!(acknowledged >= wanted && in_recovery >= wanted / 10);
+    let ended =
+        machine.runs(&machine.command(["doctor", "--data-dir"]).argument(machine.data_dir()));
+    assert!(!ended.stdout.contains("error"), "{ended:#?}");
+    let sum = |of: fn(&Worker) -> usize| workers.iter().map(of).sum::<usize>();
+    tally.while_sending_a_backup = sum(|worker| worker.besides.halves);
+    let (acknowledged, files) = (sum(|one| one.acknowledged.len()), sum(|one| one.besides.files));
+    let refused = sum(|one| one.besides.refused);
+    println!("{acknowledged} acknowledged, {files} backups whole, {refused} refused; {tally:#?}");
+    assert!(acknowledged >= wanted && tally.while_recovering >= wanted / 10);
+    assert!(tally.while_rotating >= wanted / 20 && tally.backups_opened >= wanted / 20);
+    assert!(tally.while_sending_a_backup >= wanted / 20);
 }
 
 /// Every step of the first start, and of the second: the power goes before it.
@@ -206,6 +186,8 @@ fn trouble(trouble: Trouble, rounds: usize) {
     let mut workers: Vec<_> = (0..CLIENTS).map(|number| Worker::new(number, seed.0)).collect();
     let mut server = machine.starts().expect("the disk is well");
     for round in 0..rounds {
+        let steps = upkeep::steps(&server.admin());
+        workers.iter_mut().for_each(|worker| worker.beside.clone_from(&steps));
         trouble.begins(&machine.disk, dice.below(60) as u64);
         let (token, address) = (server.token(), server.address);
         let (answered, _answers) = channel();
@@ -238,7 +220,9 @@ fn trouble(trouble: Trouble, rounds: usize) {
             worker.settle(&logged, &server.admin());
         }
         compare(&server, &workers);
+        upkeep::holds(&server.admin(), &mut workers);
     }
+    upkeep::ends(&server.admin());
     server.stop();
     assert!(workers.iter().any(|worker| !worker.acknowledged.is_empty()));
 }

@@ -6,6 +6,7 @@ mod harness;
 use std::path::PathBuf;
 
 use coffer::audit::Action;
+use coffer::store::{KeyId, Rotation, Versions, View};
 use coffer::vault::{RootKey, RootKeys, sealed_under, verify_audit};
 use harness::process::{Ended, Launch, Server};
 use harness::{Client, acts, await_release, data_dir, open_stopped, rows_fit};
@@ -71,6 +72,17 @@ impl Place {
         ended.keeps_quiet_about(&self.new);
     }
 
+    /// Whether a data key is still wrapped under the first wrapping key.
+    fn old_is_needed(&self) -> bool {
+        let opened = open_stopped(&data_dir(self.dir.path()));
+        let needs = opened
+            .scan::<Versions>(&[], None)
+            .any(|found| found.unwrap().1.data_key.key == KeyId(1));
+        drop(opened);
+        await_release(&data_dir(self.dir.path()));
+        needs
+    }
+
     fn sealed(&self) -> String {
         let sealed = sealed_under(&open_stopped(&data_dir(self.dir.path()))).unwrap();
         await_release(&data_dir(self.dir.path()));
@@ -92,22 +104,24 @@ fn a_start_with_both_keys_moves_everything_under_the_new_one() {
     let (old, new) = (fingerprint(&place.old), fingerprint(&place.new));
     assert_eq!(
         status["rootKey"],
-        json!({ "fingerprint": new, "previousFingerprint": old, "previousNeeded": true })
+        json!({ "fingerprint": new, "previousFingerprint": old, "previousNeeded": false })
     );
     let keys = &status["keys"];
     assert_eq!((&keys[0]["rootFingerprint"], &keys[0]["wrapped"]), (&json!(old), &json!(0)));
     assert_eq!((&keys[1]["rootFingerprint"], &keys[1]["wrapped"]), (&json!(new), &json!(22)));
-    // While its wrapping key is there, the old root key is needed.
     place.quiet(&server.stop());
-    let ended = place.only_new().fails();
-    ended.says([&old, &new, "being changed", "COFFER_PREVIOUS_ROOT_KEY_FILE"]);
-    place.quiet(&ended);
-
-    let server = place.both().start();
-    server.admin().delete(&format!("{KEYS}/1")).expect(200);
-    assert_eq!(root(&server)["previousNeeded"], false);
-    server.stop();
     assert_eq!(place.sealed(), new);
+    // Nothing is wrapped under its wrapping key any more, so it can be taken away
+    // before that key is retired; only it is not forgotten.
+    let server = place.only_new().start();
+    place.holds(&server.admin());
+    assert_eq!(acts::rotated(&server.admin())["keys"].as_array().unwrap().len(), 2);
+    server.admin().delete(&format!("{KEYS}/1")).expect(200);
+    let ended = server.stop();
+    for word in ["WARN", &old, "no longer needed", "coffer key retire 1"] {
+        assert!(ended.stderr.contains(word), "no {word:?} in {ended:#?}");
+    }
+    place.quiet(&ended);
     let server = place.only_new().start();
     place.holds(&server.admin());
     assert_eq!(
@@ -140,13 +154,16 @@ fn a_start_begins_a_change_once_and_says_so_without_a_warning() {
     let previous = RootKey::parse(&place.old).unwrap();
     let roots = RootKeys { current: &current, previous: Some(&previous) };
     assert_eq!(verify_audit(&opened, roots).unwrap().broken, None);
-    assert!(verify_audit(&opened, &current).is_err());
+    // Nothing needs the old one; the old one alone opens nothing.
+    assert_eq!(verify_audit(&opened, &current).unwrap().broken, None);
+    assert!(verify_audit(&opened, &previous).is_err());
 }
 
 #[test]
 fn a_kill_at_any_step_of_a_change_loses_nothing() {
     let place = Place::new(900);
-    let mut cut_off = 0;
+    let (mut cut_off, mut half) = (0, 0);
+    let (old, new) = (fingerprint(&place.old), fingerprint(&place.new));
     for round in 0..10_u64 {
         let server = place.both().start();
         let admin = server.admin();
@@ -161,8 +178,15 @@ fn a_kill_at_any_step_of_a_change_loses_nothing() {
         }
         server.kill();
         await_release(&data_dir(place.dir.path()));
+        if place.old_is_needed() {
+            half += 1;
+            let ended = place.only_new().fails();
+            ended.says([&old, &new, "being changed", "COFFER_PREVIOUS_ROOT_KEY_FILE"]);
+            place.quiet(&ended);
+        }
     }
     println!("{cut_off} kills in the middle");
+    assert!(half > 0, "no kill came before the sweep was at its end");
     let server = place.both().start();
     let status = acts::rotated(&server.admin());
     assert_eq!(status["rotation"]["left"], 0, "{status}");
@@ -188,7 +212,7 @@ fn the_new_key_missing_is_said_as_clearly() {
     // And with neither of them.
     let other = RootKey::generate(coffer::vault::Random).unwrap().to_text().to_string();
     let ended = place.launch().variable("COFFER_ROOT_KEY", &other).fails();
-    ended.says([&fingerprint(&place.old), &fingerprint(&other)]);
+    ended.says([&fingerprint(&place.new), &fingerprint(&other)]);
 }
 
 #[test]
@@ -255,12 +279,12 @@ fn the_offline_commands_work_in_the_middle_of_a_change() {
         launch.run("")
     };
     for words in [&["audit", "verify", "--offline"][..], &["recover", "admin-token"]] {
-        let alone = offline(words, false);
-        let (old, new) = (fingerprint(&place.old), fingerprint(&place.new));
-        alone.refuses(1, [&old, &new, "being changed", "COFFER_PREVIOUS_ROOT_KEY_FILE"]);
-        let done = offline(words, true);
-        assert_eq!(done.code, Some(0), "{done:#?}");
-        place.quiet(&done);
+        // Nothing needs the old one any more, although it is not retired yet.
+        for both in [false, true] {
+            let done = offline(words, both);
+            assert_eq!(done.code, Some(0), "{done:#?}");
+            place.quiet(&done);
+        }
     }
 }
 
@@ -286,4 +310,153 @@ fn the_generated_key_is_changed_by_moving_two_files() {
     let rows = harness::audit_rows(place.dir.path());
     let rotate = rows.iter().find(|row| row.draft.action == Action::KeyRotate).unwrap();
     assert_eq!(rotate.draft.actor.name, "coffer");
+}
+
+impl Place {
+    /// A change that a kill has cut off in the middle: some data keys are under
+    /// the new root key, some still under the old one.
+    fn in_the_middle(secrets: usize) -> Self {
+        // What this process opens is to be as the real one would leave it.
+        rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
+        let place = Self::new(secrets);
+        let server = place.both().start();
+        let rewrapped = |status: Value| status["rotation"]["rewrapped"].as_u64();
+        while rewrapped(server.admin().get(KEYS).expect(200)) <= Some(2) {}
+        server.kill();
+        let opened = open_stopped(&data_dir(place.dir.path()));
+        let row = opened.get::<Rotation>(&()).unwrap().unwrap();
+        drop(opened);
+        await_release(&data_dir(place.dir.path()));
+        // The kill may have come too late.
+        if row.finished_at.is_none() { place } else { Self::in_the_middle(secrets) }
+    }
+
+    /// A command with the new root key, and with the old one if `both`; run in
+    /// the directory above the data directory.
+    fn offline(&self, words: &[&str], both: bool) -> Ended {
+        let launch = Launch::bare(self.dir.path()).variable("COFFER_ROOT_KEY", &self.new);
+        let launch = words.iter().fold(launch, |launch, word| launch.argument(word));
+        let launch =
+            if both { launch.variable("COFFER_PREVIOUS_ROOT_KEY", &self.old) } else { launch };
+        let ended = launch.run("");
+        self.quiet(&ended);
+        ended
+    }
+}
+
+/// It holds keys under both, so both open it, and a server goes on from there.
+#[test]
+fn a_backup_made_in_the_middle_of_a_change_is_opened_and_restored_with_both_keys() {
+    let place = Place::in_the_middle(900);
+    let (old, new) = (fingerprint(&place.old), fingerprint(&place.new));
+    let create = ["backup", "create", "a.backup", "--offline"];
+    place.offline(&create, false).refuses(1, [&old, "being changed"]);
+    let made = place.offline(&create, true).json();
+    let of = |made: &Value| -> Vec<String> {
+        let keys = made["backup"]["wrappingKeys"].as_array().unwrap();
+        keys.iter().map(|key| acts::text(key, "rootKey").to_owned()).collect()
+    };
+    assert_eq!(of(&made), [old.clone(), new.clone()]);
+    let restore = ["backup", "restore", "a.backup", "--data-dir", "restored"];
+    for words in [&["backup", "verify", "a.backup"][..], &restore] {
+        let alone = place.offline(words, false);
+        alone.refuses(1, [&old, "being changed"]);
+        assert!(!place.dir.path().join("restored/db").exists());
+    }
+    let verified = place.offline(&["backup", "verify", "a.backup"], true).json();
+    assert_eq!(verified["backup"]["versionsOpened"], 900);
+    assert_eq!(verified["backup"]["findings"], json!([]));
+    let restored = place.offline(&restore, true).json();
+    assert_eq!(of(&restored), [old, new]);
+    let to = place.dir.path().join("restored");
+    std::fs::copy(place.file("bootstrap-token"), to.join("bootstrap-token")).unwrap();
+    let server = Launch::on(&to)
+        .variable("COFFER_ROOT_KEY", &place.new)
+        .variable("COFFER_PREVIOUS_ROOT_KEY", &place.old)
+        .start();
+    let status = acts::rotated(&server.admin());
+    assert_eq!(status["rotation"]["left"], 0, "{status}");
+    place.holds(&server.admin());
+    server.admin().delete(&format!("{KEYS}/1")).expect(200);
+    server.stop();
+    rows_fit(&to);
+    await_release(&to);
+    let server = Launch::on(&to).variable("COFFER_ROOT_KEY", &place.new).start();
+    place.holds(&server.admin());
+    server.stop();
+}
+
+#[test]
+fn the_doctor_says_what_is_missing_in_the_middle_of_a_change() {
+    let place = Place::in_the_middle(900);
+    let data_dir = data_dir(place.dir.path());
+    let words = ["doctor", "--data-dir", data_dir.to_str().unwrap()];
+    let (old, new) = (fingerprint(&place.old), fingerprint(&place.new));
+    let alone = place.offline(&words, false);
+    let errors = |ended: &Ended| -> Vec<String> {
+        let lines = ended.stdout.lines().filter(|line| line.starts_with("error"));
+        lines.map(str::to_owned).collect()
+    };
+    assert_eq!(alone.code, Some(2), "{alone:#?}");
+    let said = errors(&alone);
+    assert_eq!(said.len(), 1, "{alone:#?}");
+    for word in [&old, &new, "being changed", "COFFER_PREVIOUS_ROOT_KEY_FILE"] {
+        assert!(said[0].contains(word), "no {word} in {alone:#?}");
+    }
+    let both = place.offline(&words, true);
+    assert_eq!((both.code, errors(&both)), (Some(1), vec![]), "{both:#?}");
+    assert!(both.stdout.contains("every record opens"), "{both:#?}");
+    // With the old one alone it is as clear.
+    let launch = Launch::bare(place.dir.path()).variable("COFFER_ROOT_KEY", &place.old);
+    let wrong = words.iter().fold(launch, |launch, word| launch.argument(word)).run("");
+    assert_eq!(wrong.code, Some(2), "{wrong:#?}");
+    assert!(errors(&wrong)[0].contains(&new), "{wrong:#?}");
+}
+
+/// Such a backup could not be opened once the old root key had been removed, as
+/// docs/operations.md says to do: only an unused row named it.
+#[test]
+fn a_backup_from_before_the_old_key_was_retired_opens_with_the_new_root_key() {
+    let place = Place::new(3);
+    let server = place.both().start();
+    root(&server);
+    let file = place.dir.path().join("a.backup");
+    std::fs::write(&file, harness::backups::take(&server.admin())).unwrap();
+    server.admin().delete(&format!("{KEYS}/1")).expect(200);
+    server.stop();
+    let run = |words: &[&str]| {
+        let launch = Launch::bare(place.dir.path()).variable("COFFER_ROOT_KEY", &place.new);
+        words.iter().fold(launch, |launch, word| launch.argument(word)).run("")
+    };
+    let verified = run(&["backup", "verify", "a.backup"]);
+    assert_eq!(verified.code, Some(0), "{verified:#?}");
+    let restored = run(&["backup", "restore", "a.backup", "--data-dir", "restored"]);
+    assert_eq!(restored.code, Some(0), "{restored:#?}");
+    let restored = Launch::on(&place.dir.path().join("restored"));
+    let server = restored.variable("COFFER_ROOT_KEY", &place.new).start();
+    let token = std::fs::read_to_string(place.file("bootstrap-token")).unwrap();
+    let admin = Client::new(server.address, Some(token.trim().to_owned()));
+    place.holds(&admin);
+    assert_eq!(admin.get(KEYS).expect(200)["keys"].as_array().unwrap().len(), 2);
+    admin.delete(&format!("{KEYS}/1")).expect(200);
+    acts::new_secret(&admin, "development", "AFTER", "v");
+    server.stop();
+    rows_fit(&place.dir.path().join("restored"));
+}
+
+#[test]
+fn a_restore_takes_a_directory_that_holds_both_root_keys() {
+    let place = Place::new(1);
+    let server = place.both().start();
+    let file = place.dir.path().join("a.backup");
+    std::fs::write(&file, harness::backups::take(&server.admin())).unwrap();
+    server.stop();
+    let to = place.dir.path().join("restored");
+    std::fs::create_dir(&to).unwrap();
+    std::fs::write(to.join("root.key"), &place.new).unwrap();
+    std::fs::write(to.join("root.key.previous"), &place.old).unwrap();
+    let words = ["backup", "restore", "a.backup", "--data-dir", "restored"];
+    let restored = Launch::bare(place.dir.path()).arguments(words).run("");
+    assert_eq!(restored.code, Some(0), "{restored:#?}");
+    rows_fit(&to);
 }

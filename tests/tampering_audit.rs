@@ -201,6 +201,10 @@ fn rows_cut_off_the_end_are_found_with_the_head_left_or_turned_back() {
     head[1] -= 1;
     head[2..34].copy_from_slice(&log.row(last - 1)[1..33]);
     log.edit(|table| table.put_bytes::<AuditHead>(&(), &head));
+    let refusal = log.refusal().to_string();
+    assert!(refusal.contains("has lost changes that were acknowledged"), "{refusal}");
+    // Whoever turns the head back takes that note away, too.
+    std::fs::remove_file(harness::data_dir(log.dir.path()).join("acknowledged")).unwrap();
     assert!(log.verify().is_err());
 }
 

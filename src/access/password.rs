@@ -114,7 +114,7 @@ impl Passwords {
 
     /// Waits for a turn.
     pub async fn turn(&self) -> Result<Turn, Error> {
-        let overloaded = |_| vault::Error::from(Unavailable::Overloaded);
+        let overloaded = |_| vault::Error::from(Unavailable::TooManyPasswords);
         let _place = self.queue.try_acquire().map_err(overloaded)?;
         let turn = Arc::clone(&self.turns).acquire_owned().await;
         Ok(Turn(turn.expect("nobody closes this semaphore")))

@@ -133,7 +133,8 @@ fn export_stopped(config: &Config, variables: &Variables) -> Result<(), Failure>
             result => written(result)?,
         }
     }
-    written(out.flush())
+    written(out.flush())?;
+    stopped.close()
 }
 
 fn verify_stopped(config: &Config, variables: &Variables) -> Result<Verified, Failure> {
@@ -149,6 +150,7 @@ fn verify_stopped(config: &Config, variables: &Variables) -> Result<Verified, Fa
         broken_seq: found.broken.as_ref().map(|broken| broken.seq),
         problem: found.broken.map(|broken| broken.what.to_owned()),
     };
+    stopped.close()?;
     Ok(Verified { verification })
 }
 

@@ -5,6 +5,8 @@
 //! places. Must never: write over a file or into a directory that is in use;
 //! make a root key; leave a file under its name that is not whole.
 
+mod remedy;
+
 use std::fs::File;
 use std::io::{BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
@@ -16,15 +18,17 @@ use super::api::{ClientArguments, not_coffer};
 use super::audit::is_offline;
 use super::failure::Failure;
 use super::logging;
-use super::offline::Stopped;
+use super::offline::{CHECK_THE_DISK, Stopped};
 use super::progress::Progress;
-use super::root_key;
+use super::root_key::{self, Sealed};
 use super::show::{Form, print};
 use crate::config::{self, Config, Variables};
-use crate::domain::{Clock, SystemClock};
-use crate::store::{self, Options, PrivateFile};
+use crate::domain::{Clock, SystemClock, Timestamp};
+use crate::store::{self, Options, PrivateFile, Room};
 use crate::vault::backup::{self, BackupError, Examined, Identities, Opening, Recipient, Summary};
-use crate::vault::{self, RootKey};
+use crate::vault::{self, RootKey, Unlocked};
+
+use remedy::{failure, io_failure};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum BackupCommand {
@@ -121,8 +125,14 @@ fn create(arguments: CreateArguments) -> Result<(), Failure> {
         create_stopped(&file, &recipient, &config, &variables)?
     } else {
         let client = place.client(&config, &variables)?;
+        let begun = SystemClock.now();
         let stream = client.download("/api/admin/backup")?;
-        take(&file, stream, &recipient, &config, &variables)?
+        let made = take(&file, stream, &recipient, &config, &variables)?;
+        // The server knows that it has sent one; that it is kept is known here.
+        if client.asks_host_of(&config) && config.server.data_dir.join(store::IN_USE).exists() {
+            note(&file, &config, begun, made.0);
+        }
+        made
     };
     let mut answer = json!({ "path": file, "bytes": bytes });
     if let Some(summary) = &summary {
@@ -134,35 +144,19 @@ fn create(arguments: CreateArguments) -> Result<(), Failure> {
     }
 }
 
-fn io_failure(path: &Path) -> impl Fn(std::io::Error) -> Failure {
-    let path = path.display().to_string();
-    move |error| {
-        Failure::failed(format!("{path}: {error}")).hint("Check the path and its permissions.")
-    }
-}
-
-/// Says what can be done about it.
-fn failure(file: &Path, error: BackupError) -> Failure {
-    let shown = file.display();
-    match error {
-        BackupError::Io(cause) => io_failure(file)(cause),
-        error @ (BackupError::OtherRootKey { .. } | BackupError::OtherOrigin) => {
-            Failure::failed(format!("{shown}: {error}")).hint(
-                "The root key is not in a backup; give the one that the server had then, by COFFER_ROOT_KEY_FILE.",
-            )
-        }
-        error @ (BackupError::NeedsIdentity | BackupError::NoIdentityFits) => {
-            Failure::failed(format!("{shown}: {error}"))
-        }
-        error @ (BackupError::CutOff | BackupError::Damaged { .. }) => {
-            Failure::failed(format!("{shown}: {error}")).hint("Nothing was restored from it. Take an older backup.")
-        }
-        BackupError::Load(error) => Failure::failed(error),
-        error => Failure::failed(format!("{shown}: {error}")),
-    }
-}
-
 type Made = (u64, Option<Summary>);
+
+/// The file that is being made. It leaves the room that the database needs, if it
+/// lies on the disk of this host's database.
+fn half(file: &Path, config: &Config) -> Result<PrivateFile, Failure> {
+    let half = PrivateFile::create(file).map_err(io_failure(file))?;
+    let data_dir = &config.server.data_dir;
+    if !data_dir.is_dir() {
+        return Ok(half);
+    }
+    let room = Room::beside(data_dir, file, Options::default().min_free_bytes);
+    Ok(half.leaving(room))
+}
 
 /// What a server sends, into the file.
 fn take(
@@ -181,23 +175,23 @@ fn take(
     (&mut stream).take(58).read_to_end(&mut head).map_err(broke)?;
     let wanted =
         backup::wanted_root_key(&head[..], None).map_err(|_| not_coffer("it is no backup"))?;
-    let half = PrivateFile::create(file).map_err(io_failure(file))?;
+    let half = half(file, config)?;
     let progress = Progress::start("backup", None);
     let mut source = Source { stream: (&head[..]).chain(stream), failed: None };
     let mut out = BufWriter::with_capacity(128 << 10, progress.writing(half));
     let copied = if recipients.is_empty() {
         std::io::copy(&mut source, &mut out).map(|_| None).map_err(BackupError::from)
     } else {
-        let (root, _) =
-            root_key::resolve(config, variables, Some(wanted)).map_err(Failure::wrong)?;
+        let (root, _) = root_key::resolve(config, variables, Some(Sealed::backup(wanted)))
+            .map_err(Failure::wrong)?;
         backup::reseal(&mut source, &root, &mut out, recipients).map(Some)
     };
     if let Some(error) = source.failed {
         return Err(broke(error));
     }
-    let summary = copied.map_err(|error| failure(file, error))?;
+    let summary = copied.map_err(|error| failure(file, error, false))?;
     let counted = out.into_inner().map_err(|error| io_failure(file)(error.into_error()))?;
-    let bytes = counted.to.finish().map_err(io_failure(file))?;
+    let bytes = counted.to.finish_new().map_err(io_failure(file))?;
     Ok((bytes, summary))
 }
 
@@ -224,23 +218,53 @@ fn create_stopped(
     let stopped = Stopped::open(config, variables, ", or ask it, by --url or COFFER_URL")?;
     let source = stopped.source().clone();
     let now = SystemClock.now();
-    let half = PrivateFile::create(file).map_err(io_failure(file))?;
+    let half = half(file, config)?;
     let unlocked = vault::unlock(stopped.opened, stopped.given.roots(), now)
         .map_err(|error| Stopped::failure(&source, &error))?;
-    let made = backup::back_up_stopped(&unlocked, &file.to_string_lossy(), recipients, now)
-        .map_err(BackupError::from)
-        .and_then(|backup| {
-            let progress = Progress::start("backup", None);
-            let mut out = BufWriter::with_capacity(128 << 10, progress.writing(half));
-            let summary = backup.write_to(&mut out, recipients)?;
-            let counted = out.into_inner().map_err(std::io::IntoInnerError::into_error)?;
-            Ok((counted.to.finish()?, summary))
-        });
-    unlocked.store.close();
-    let (bytes, summary) = made.map_err(|error| failure(file, error))?;
-    let noted = backup::note_last_backup(&config.server.data_dir, now, Some(file), bytes);
-    noted.map_err(io_failure(&config.server.data_dir))?;
+    let made = write_stopped(&unlocked, file, half, recipients, config, now);
+    unlocked.store.stay_open();
+    let closed = unlocked.store.close();
+    let (bytes, summary) = made?;
+    closed.map_err(|error| {
+        Failure::failed(format!("{} is whole, but {error}", file.display())).hint(CHECK_THE_DISK)
+    })?;
+    note(file, config, now, bytes);
     Ok((bytes, Some(summary)))
+}
+
+fn write_stopped(
+    unlocked: &Unlocked,
+    file: &Path,
+    half: PrivateFile,
+    recipients: &[Recipient],
+    config: &Config,
+    now: Timestamp,
+) -> Result<(u64, Summary), Failure> {
+    let backup = backup::back_up_stopped(unlocked, &file.to_string_lossy(), recipients, now);
+    let backup = backup.map_err(|error| {
+        Failure::failed(format!("{}: {error}", config.server.data_dir.display())).hint(
+            "The row that tells of the backup has to be written there first. Make a little room on that disk.",
+        )
+    })?;
+    let progress = Progress::start("backup", None);
+    let mut out = BufWriter::with_capacity(128 << 10, progress.writing(half));
+    let written = backup.write_to(&mut out, recipients);
+    let summary = written.map_err(|error| failure(file, error, false))?;
+    let counted = out.into_inner().map_err(|error| io_failure(file)(error.into_error()))?;
+    Ok((counted.to.finish_new().map_err(io_failure(file))?, summary))
+}
+
+/// Notes for `coffer doctor` that this host has a backup. It has one, whatever
+/// comes of this.
+fn note(file: &Path, config: &Config, at: Timestamp, bytes: u64) {
+    let path = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
+    if let Err(error) = backup::note_last_backup(&config.server.data_dir, at, &path, bytes) {
+        let _ = writeln!(
+            std::io::stderr(),
+            "coffer: warning: the backup is not noted in {}: {error}",
+            config.server.data_dir.display()
+        );
+    }
 }
 
 /// A backup with what opens it.
@@ -270,8 +294,9 @@ impl Chosen {
         };
         let input = File::open(&file).map_err(io_failure(&file))?;
         let wanted = backup::wanted_root_key(input, identities.as_ref())
-            .map_err(|error| failure(&file, error))?;
-        let (root, _) = root_key::resolve(config, variables, Some(wanted)).map_err(|error| {
+            .map_err(|error| failure(&file, error, false))?;
+        let sealed = Some(Sealed::backup(wanted));
+        let (root, _) = root_key::resolve(config, variables, sealed).map_err(|error| {
             Failure::wrong(error).hint("A backup does not hold the root key that it needs.")
         })?;
         let previous = root_key::previous(config, variables).map_err(Failure::wrong)?;
@@ -296,7 +321,7 @@ impl Chosen {
         let (file, bytes) = self.open()?;
         let progress = Progress::start("verify", Some(bytes));
         backup::verify(progress.reading(file), self.opening())
-            .map_err(|error| failure(&self.file, error))
+            .map_err(|error| failure(&self.file, error, false))
     }
 }
 
@@ -313,10 +338,11 @@ fn tell(
     file: &Path,
     (summary, examined): (&Summary, &Examined),
 ) -> Result<(), Failure> {
-    let Examined { opened, findings, audit } = examined;
+    let Examined { opened, revealable, findings, audit } = examined;
     if form == Form::Json {
         let mut answer = json!({
-            "path": file, "versionsOpened": opened, "auditRows": audit.rows, "findings": findings,
+            "path": file, "versionsOpened": opened, "revealable": revealable,
+            "auditRows": audit.rows, "findings": findings,
         });
         merge(&mut answer, summary);
         return print(&json!({ "backup": answer }).to_string());
@@ -328,7 +354,7 @@ fn tell(
         .map(|key| format!("{} (root key {})", key.id, key.root_key))
         .collect();
     print(&format!(
-        "{what}\nmade        {} by {}\nroot key    {}\nwrapping    {}\nrows        {}: {} environments, {} secrets, {} vars, {} users, {} tokens\nversions    {opened} of {} open\naudit log   {} rows, the last is {}",
+        "{what}\nmade        {} by {}\nroot key    {}\nwrapping    {}\nrows        {}: {} environments, {} secrets, {} vars, {} users, {} tokens\nversions    {opened} of {} open\nrevealable  {revealable} secrets, with those that became neverReveal only later\naudit log   {} rows, the last is {}",
         summary.created_at,
         summary.program,
         summary.root_key,
@@ -392,7 +418,13 @@ fn restore(arguments: RestoreArguments) -> Result<(), Failure> {
             Options::default(),
             SystemClock.now(),
         );
-        let restored = restored.map_err(|error| failure(&chosen.file, error))?;
+        let restored = restored.map_err(|error| failure(&chosen.file, error, true))?;
+        if let Some(unsettled) = restored.unsettled {
+            let _ = writeln!(
+                std::io::stderr(),
+                "coffer: warning: the database is in place, and a power cut may take it away: {unsettled}. Run `sync` before anything else."
+            );
+        }
         (restored.summary, restored.examined)
     };
     let shown = data_dir.display();

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::failure::Failure;
 use super::logging;
-use super::offline::Stopped;
+use super::offline::{CHECK_THE_DISK, Stopped};
 use super::show::{Form, print};
 use crate::config::{self, Variables};
 use crate::domain::{Clock, SystemClock};
@@ -49,8 +49,10 @@ impl CompactArguments {
         let now = SystemClock.now();
         let unlocked = vault::unlock(opened, stopped.given.roots(), now).map_err(locked)?;
         let recorded = vault::record_compaction(&unlocked, compacted, now);
-        unlocked.store.close();
+        unlocked.store.stay_open();
+        let closed = unlocked.store.close();
         recorded.map_err(Failure::failed)?;
+        closed.map_err(|error| Failure::failed(error).hint(CHECK_THE_DISK))?;
         let Compacted { rows, live_bytes, before_bytes, after_bytes } = compacted;
         print(&match Form::choose(self.json) {
             Form::Json => json!({

@@ -11,7 +11,9 @@
 
 mod aside;
 mod files;
+mod keys;
 
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
@@ -21,11 +23,12 @@ use super::api::PlaceArguments;
 use super::failure::Failure;
 use super::logging;
 use super::offline::Given;
+use super::root_key::Source;
 use super::show::{clean, one_line, print};
 use crate::config::{Config, Variables};
 use crate::domain::{Clock, Finding, Severity, SystemClock};
 use crate::store::{Held, OpenError, Opened, Options, Repaired, leftovers, remove_leftover};
-use crate::vault::{self, Unlocked};
+use crate::vault::{self, UnlockError, Unlocked};
 
 #[derive(Debug, Args)]
 pub(super) struct DoctorArguments {
@@ -33,6 +36,9 @@ pub(super) struct DoctorArguments {
     /// server must be stopped
     #[arg(long, conflicts_with = "url")]
     repair: bool,
+    /// Where to put that copy [default: beside the data directory]
+    #[arg(long, value_name = "DIR", requires = "repair")]
+    copy_to: Option<PathBuf>,
     /// Print JSON instead of lines
     #[arg(long)]
     json: bool,
@@ -54,6 +60,7 @@ struct Answered {
 }
 
 const STOP: &str = "Stop the server first, so that nothing is written meanwhile.";
+const NO_COPY: &str = "Nothing was repaired. The copy can be put elsewhere, into a directory that this user may write: --copy-to DIR";
 const SEE: &str = "See docs/operations.md, \"Disaster: the database does not open\".";
 
 impl DoctorArguments {
@@ -62,7 +69,7 @@ impl DoctorArguments {
         let (config, variables) = self.place.load()?;
         logging::start(config.log_level);
         let findings = if self.repair {
-            repair(&config, &variables)?
+            repair(&config, &variables, self.copy_to.as_deref())?
         } else {
             self.examine(&config, &variables)
         };
@@ -87,28 +94,54 @@ impl DoctorArguments {
         let asked = self.place.url.is_some() || variables.get("COFFER_URL").is_some();
         let mut findings = files::settings(config);
         match Held::take_existing(data_dir) {
-            Ok(held) if !asked => {
+            Ok(held) => {
                 findings.extend(files::examine(config, variables, files::Server::Stopped));
                 findings.extend(stopped(held, config, variables));
+                if asked {
+                    findings.extend(self.ask_elsewhere(config, variables));
+                }
             }
             Err(OpenError::InUse { .. }) => {
                 findings.extend(files::examine(config, variables, files::Server::Running));
                 findings.extend(self.ask(config, variables));
             }
-            Ok(_) | Err(_) if asked => {
+            Err(OpenError::None { .. }) if asked => {
                 findings.push(Finding::warn(
                     "the server's files are not looked at: they are not in this data directory",
                     "Run this on the server's host, too, and name its directory with --data-dir.",
                 ));
                 findings.extend(self.ask(config, variables));
             }
-            Err(error) => findings.push(Finding::error(
-                error.to_string(),
-                "Name the server's data directory with --data-dir.",
-            )),
-            Ok(_) => {}
+            Err(error) => {
+                findings.push(Finding::error(
+                    error.to_string(),
+                    "Name the server's data directory with --data-dir.",
+                ));
+                if asked {
+                    findings.extend(self.ask(config, variables));
+                }
+            }
         }
         findings
+    }
+
+    /// What a server finds whose address was given, although the one of this data
+    /// directory is stopped. It may be that one: a variable outlives a server.
+    fn ask_elsewhere(&self, config: &Config, variables: &Variables) -> Vec<Finding> {
+        let found = self.ask(config, variables);
+        match found.as_slice() {
+            [Finding { severity: Severity::Error, what, .. }] if self.place.url.is_none() => {
+                vec![Finding::warn(
+                    format!("COFFER_URL is set, and {what}"),
+                    "What is said above is about the data directory. Unset COFFER_URL, or start that server.",
+                )]
+            }
+            _ => {
+                let dir = config.server.data_dir.display();
+                let what = format!("what follows is of the server that was asked, not of {dir}");
+                std::iter::once(Finding::ok(what)).chain(found).collect()
+            }
+        }
     }
 
     /// What a running server finds.
@@ -116,7 +149,7 @@ impl DoctorArguments {
         let answer = self
             .place
             .client(config, variables)
-            .and_then(|client| client.get("/api/admin/doctor"))
+            .and_then(|client| client.get_patiently("/api/admin/doctor"))
             .and_then(|answer| answer.read::<Answered>());
         match answer {
             Ok(Answered { findings }) => findings,
@@ -140,17 +173,33 @@ fn line(finding: &Finding) -> String {
 
 /// Opens the database and examines it.
 fn stopped(held: Held, config: &Config, variables: &Variables) -> Vec<Finding> {
-    let (opened, given) = match open(held, config, variables) {
+    let (opened, given, source) = match open(held, config, variables) {
         Ok(open) => open,
         Err(finding) => return vec![finding],
     };
-    match vault::examine_stopped(&opened, given.roots(), SystemClock.now()) {
+    let mut findings = match vault::examine_stopped(&opened, given.roots(), SystemClock.now()) {
         Ok(examined) => examined.findings,
-        Err(error) => vec![Finding::error(error.to_string(), SEE)],
-    }
+        Err(error) => vec![locked(&error, &source)],
+    };
+    findings.extend(opened.close().err().map(|error| not_closed(&error)));
+    findings
 }
 
-fn open(held: Held, config: &Config, variables: &Variables) -> Result<(Opened, Given), Finding> {
+fn not_closed(error: &dyn std::fmt::Display) -> Finding {
+    Finding::error(format!("the database could not be closed: {error}"), files::CHECK_DISK)
+}
+
+/// What to do is about the root key, if that is what is wrong.
+fn locked(error: &UnlockError, source: &Source) -> Finding {
+    let remedy = error.remedy(&source.to_string());
+    Finding::error(error.to_string(), remedy.unwrap_or_else(|| SEE.to_owned()))
+}
+
+fn open(
+    held: Held,
+    config: &Config,
+    variables: &Variables,
+) -> Result<(Opened, Given, Source), Finding> {
     // Whoever opens it writes files that the server could then not read.
     files::is_ours(&config.server.data_dir)?;
     let broken = |error: &dyn std::fmt::Display| Finding::error(error.to_string(), SEE);
@@ -161,14 +210,18 @@ fn open(held: Held, config: &Config, variables: &Variables) -> Result<(Opened, G
         return Err(Finding::error(what, SEE));
     }
     let given = Given::find(config, variables, sealed_under);
-    let (given, _) = given.map_err(|error| {
+    let (given, source) = given.map_err(|error| {
         Finding::error(error.to_string(), "Give the root key as the server gets it.")
     })?;
-    Ok((opened, given))
+    Ok((opened, given, source))
 }
 
 /// Copies everything, then repairs; what is then found comes behind it.
-fn repair(config: &Config, variables: &Variables) -> Result<Vec<Finding>, Failure> {
+fn repair(
+    config: &Config,
+    variables: &Variables,
+    copy_to: Option<&Path>,
+) -> Result<Vec<Finding>, Failure> {
     let data_dir = &config.server.data_dir;
     let held = Held::take_existing(data_dir).map_err(|error| match error {
         OpenError::InUse { path } => Failure::wrong(format!(
@@ -179,11 +232,13 @@ fn repair(config: &Config, variables: &Variables) -> Result<Vec<Finding>, Failur
         error => Failure::wrong(error).hint("Name the server's data directory with --data-dir."),
     })?;
     files::is_ours(data_dir).map_err(|finding| Failure::wrong(finding.what))?;
-    let copy = aside::copy(data_dir)
-        .map_err(|error| Failure::wrong(error).hint("Nothing was repaired."))?;
+    let copy =
+        aside::copy(data_dir, copy_to).map_err(|error| Failure::wrong(error).hint(NO_COPY))?;
     let mut findings = files::settings(config);
     findings
         .push(Finding::ok(format!("the data directory was copied to {} first", copy.display())));
+    // Opening sees to it, so that nobody would learn of it below.
+    findings.extend(files::before_opening(data_dir));
     findings.extend(files::repair_modes(data_dir));
     findings.extend(clear_leftovers(data_dir));
     findings.extend(rows(held, config, variables));
@@ -192,7 +247,7 @@ fn repair(config: &Config, variables: &Variables) -> Result<Vec<Finding>, Failur
 }
 
 /// Removes what is no part of the database.
-fn clear_leftovers(data_dir: &std::path::Path) -> Vec<Finding> {
+fn clear_leftovers(data_dir: &Path) -> Vec<Finding> {
     let found = match leftovers(data_dir) {
         Ok(found) => found,
         Err(error) => return vec![files::refused(data_dir, &error)],
@@ -211,16 +266,17 @@ fn clear_leftovers(data_dir: &std::path::Path) -> Vec<Finding> {
 /// Makes the rows fit, and examines them.
 fn rows(held: Held, config: &Config, variables: &Variables) -> Vec<Finding> {
     let now = SystemClock.now();
-    let (opened, given) = match open(held, config, variables) {
+    let (opened, given, source) = match open(held, config, variables) {
         Ok(open) => open,
         Err(finding) => return vec![finding],
     };
     let unlocked = match vault::unlock(opened, given.roots(), now) {
         Ok(unlocked) => unlocked,
-        Err(error) => return vec![Finding::error(error.to_string(), SEE)],
+        Err(error) => return vec![locked(&error, &source)],
     };
-    let findings = rows_of(&unlocked);
-    unlocked.store.close();
+    let mut findings = rows_of(&unlocked);
+    unlocked.store.stay_open();
+    findings.extend(unlocked.store.close().err().map(|error| not_closed(&error)));
     findings
 }
 
@@ -232,9 +288,6 @@ fn rows_of(unlocked: &Unlocked) -> Vec<Finding> {
             vec![Finding::error(format!("the rows are not repaired: {error}"), SEE)]
         }
     };
-    match vault::examine_unlocked(unlocked, now) {
-        Ok(examined) => findings.extend(examined.findings),
-        Err(error) => findings.push(Finding::error(error.to_string(), SEE)),
-    }
+    findings.extend(vault::examine_repaired(unlocked, now).findings);
     findings
 }

@@ -15,22 +15,35 @@ pub(super) struct Failure {
     code: u8,
     lines: Vec<String>,
     about_credential: bool,
+    passing: Passing,
+}
+
+/// Whether what failed may pass by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Passing {
+    /// It stays as it is until somebody does something.
+    No,
+    /// The server is there and busy.
+    Busy,
+    /// The server was not reached, or is gone.
+    Unreached,
 }
 
 impl Failure {
     /// It could not be done: exit code 1.
     pub fn failed(message: impl Display) -> Self {
-        Self { code: 1, lines: vec![message.to_string()], about_credential: false }
+        Self::with_code(1, message)
     }
 
     /// The arguments or the configuration are wrong: exit code 2.
     pub fn wrong(message: impl Display) -> Self {
-        Self { code: 2, lines: vec![message.to_string()], about_credential: false }
+        Self::with_code(2, message)
     }
 
     /// Likewise, with an exit code of its own.
     pub fn with_code(code: u8, message: impl Display) -> Self {
-        Self { code, lines: vec![message.to_string()], about_credential: false }
+        let lines = vec![message.to_string()];
+        Self { code, lines, about_credential: false, passing: Passing::No }
     }
 
     /// One more line.
@@ -53,6 +66,17 @@ impl Failure {
     /// Whether it did not.
     pub fn is_about_the_credential(&self) -> bool {
         self.about_credential
+    }
+
+    /// It may pass by itself.
+    pub fn passing(mut self, passing: Passing) -> Self {
+        self.passing = passing;
+        self
+    }
+
+    /// Whether it may pass by itself.
+    pub fn may_pass(&self) -> Passing {
+        self.passing
     }
 
     /// Tells the person and the parent process.

@@ -4,14 +4,14 @@
 //! print a root key that it was not asked to print.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use clap::{Args, Subcommand};
 use serde::Deserialize;
 use zeroize::Zeroizing;
 
-use super::api::{Client, ClientArguments};
-use super::failure::Failure;
+use super::api::{Answer, Client, ClientArguments};
+use super::failure::{Failure, Passing};
 use super::show::{Form, clean, moment, print, table};
 use super::{ask, passphrase, root_key};
 use crate::config::Variables;
@@ -79,6 +79,12 @@ pub(super) struct RotateArguments {
 const PATH: &str = "/api/admin/keys";
 /// How long --wait waits before it asks again: nothing tells a client.
 const ASK_AGAIN: Duration = Duration::from_millis(200);
+/// And so long after it has asked for a while: each answer costs the server a
+/// look at every version.
+const ASK_AGAIN_LATER: Duration = Duration::from_secs(5);
+/// A rotation that has not moved, or a server that has not answered, for so long
+/// is not waited for.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -175,9 +181,41 @@ fn generate(arguments: &GenerateArguments) -> Result<(), Failure> {
     print(&format!("root key {} is in {}", key.fingerprint(), path.display()))
 }
 
+/// The file itself, where a link leads to it: what replaces a link would leave
+/// the key behind it as it was.
+fn file_itself(path: &Path) -> Result<PathBuf, Failure> {
+    let real = path.canonicalize().map_err(|error| {
+        Failure::wrong(format!("{}: {error}", path.display()))
+            .hint("Check the path and its permissions.")
+    })?;
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt;
+
+        let metadata = real.metadata().map_err(|error| cannot_write(path, &error))?;
+        if metadata.nlink() > 1 {
+            return Err(Failure::failed(format!("{} has another name, too", real.display())).hint(
+                "The key would stay under that name as it is. Remove the other one (a hard link) first.",
+            ));
+        }
+        let ours = rustix::process::geteuid().as_raw();
+        if metadata.uid() != ours {
+            return Err(Failure::failed(format!(
+                "{} belongs to user {}, and this is user {ours}",
+                real.display(),
+                metadata.uid()
+            ))
+            .hint(
+                "Run this as the user that the server runs as: it could not read the new file.",
+            ));
+        }
+    }
+    Ok(real)
+}
+
 fn protect(arguments: &ProtectArguments) -> Result<(), Failure> {
     let variables = Variables::of_process()?;
-    let path = &arguments.file;
+    let path = &file_itself(&arguments.file)?;
     let (key, was_protected) = root_key::in_file(path, &variables).map_err(Failure::wrong)?;
     let text = if arguments.remove {
         if !was_protected {
@@ -226,21 +264,55 @@ fn rotate(arguments: RotateArguments) -> Result<(), Failure> {
     })
 }
 
-/// Shows the keys; with `wait` once no rotation is under way, and on a terminal
-/// how far it is until then.
+/// Shows the keys; with `wait` once no rotation is under way.
 fn show(client: &Client, form: Form, wait: bool) -> Result<(), Failure> {
+    let answer = if wait { wait_for_end(client, form)? } else { client.get(PATH)? };
+    form.show(&answer, || Ok(shown(answer.read()?)))
+}
+
+/// Asks until no rotation is under way, on a terminal saying how far it is. What
+/// passes by itself does not end the wait: whoever waits for hours does not want
+/// to begin again because of a restart. But neither does it wait for ever for a
+/// rotation that stands still.
+fn wait_for_end(client: &Client, form: Form) -> Result<Answer, Failure> {
+    let (mut pause, mut seen, mut moved) = (ASK_AGAIN, None, Instant::now());
     loop {
-        let answer = client.get(PATH)?;
-        let status: Status = answer.read()?;
-        match status.rotation.as_ref().filter(|rotation| rotation.finished_at.is_none()) {
-            Some(Rotation { rewrapped, left, .. }) if wait => {
-                if form == Form::Table {
-                    print(&format!("{rewrapped} done, {left} left"))?;
+        match client.get(PATH) {
+            Ok(answer) => {
+                let status: Status = answer.read()?;
+                let under_way = status.rotation.filter(|rotation| rotation.finished_at.is_none());
+                let Some(Rotation { key, rewrapped, left, .. }) = under_way else {
+                    return Ok(answer);
+                };
+                let now = Some((key, rewrapped, left));
+                if now != seen {
+                    (seen, moved) = (now, Instant::now());
+                    if form == Form::Table {
+                        print(&format!("{rewrapped} done, {left} left"))?;
+                    }
                 }
-                std::thread::sleep(ASK_AGAIN);
+                if moved.elapsed() >= PATIENCE {
+                    return Err(Failure::failed(format!(
+                        "the rotation stands still: {rewrapped} done, {left} left"
+                    ))
+                    .hint("The server's log says why. It goes on by itself when the disk has room again, else at the next start of the server."));
+                }
             }
-            _ => return form.show(&answer, || Ok(shown(status))),
+            Err(failure) => {
+                let passes = match failure.may_pass() {
+                    Passing::No => false,
+                    Passing::Busy => true,
+                    // The first answer shows that the address is right.
+                    Passing::Unreached => seen.is_some(),
+                };
+                if !passes || moved.elapsed() >= PATIENCE {
+                    return Err(failure);
+                }
+            }
         }
+        std::thread::sleep(pause);
+        // Each answer counts all keys.
+        pause = (pause * 2).min(ASK_AGAIN_LATER);
     }
 }
 

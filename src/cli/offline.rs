@@ -10,6 +10,10 @@ use crate::config::{Config, Variables};
 use crate::store::{OpenError, Opened, Options};
 use crate::vault::{self, RootKey, RootKeys, UnlockError};
 
+/// What to do when closing it has failed.
+pub(super) const CHECK_THE_DISK: &str =
+    "Check the disk, then start the server; it takes care of the rest.";
+
 /// A database whose keys are at hand.
 pub(super) struct Stopped {
     pub opened: Opened,
@@ -30,6 +34,14 @@ impl Stopped {
         let (given, source) =
             Given::find(config, variables, sealed_under).map_err(Failure::wrong)?;
         Ok(Self { opened, given, source })
+    }
+
+    /// Closes it, for those who have only read.
+    pub fn close(self) -> Result<(), Failure> {
+        self.opened.close().map_err(|error| {
+            Failure::failed(format!("the database could not be closed: {error}"))
+                .hint("Check the disk, and the system's log about it.")
+        })
     }
 
     /// Where the root key came from, for what does not open with it.
@@ -59,7 +71,8 @@ impl Given {
         variables: &Variables,
         sealed_under: Option<vault::Fingerprint>,
     ) -> Result<(Self, root_key::Source), root_key::RootKeyError> {
-        let (root_key, source) = root_key::resolve(config, variables, sealed_under)?;
+        let (root_key, source) =
+            root_key::resolve(config, variables, sealed_under.map(root_key::Sealed::database))?;
         let previous = root_key::previous(config, variables)?;
         Ok((Self { root_key, previous }, source))
     }

@@ -11,7 +11,7 @@ use clap::{Args, Subcommand};
 
 use super::failure::Failure;
 use super::logging;
-use super::offline::Stopped;
+use super::offline::{CHECK_THE_DISK, Stopped};
 use super::show::print;
 use crate::access;
 use crate::config::{self, Variables};
@@ -57,13 +57,16 @@ impl RecoverCommand {
             .expires_in_days
             .map(|days| Timestamp::from_millis(now.millis() + i64::from(days) * DAY_MILLIS));
         let made = access::recover_admin_token(&unlocked, expires_at, now);
-        unlocked.store.close();
+        unlocked.store.stay_open();
+        let closed = unlocked.store.close();
         let (id, token) = made.map_err(Failure::failed)?;
+        closed.map_err(Failure::failed)?;
         let until = expires_at.map_or("until it is revoked".to_owned(), |at| format!("until {at}"));
         let _ = writeln!(
             std::io::stderr(),
             "coffer: {id}, an admin token for everything, named \"recovery\", good {until}; it is shown this once:"
         );
-        print(token.expose())
+        print(token.expose())?;
+        closed.map_err(|error| Failure::failed(error).hint(CHECK_THE_DISK))
     }
 }

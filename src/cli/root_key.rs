@@ -68,6 +68,23 @@ impl fmt::Display for Source {
     }
 }
 
+/// What a root key is wanted for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sealed {
+    what: &'static str,
+    under: Fingerprint,
+}
+
+impl Sealed {
+    pub(super) fn database(under: Fingerprint) -> Self {
+        Self { what: "database", under }
+    }
+
+    pub(super) fn backup(under: Fingerprint) -> Self {
+        Self { what: "backup", under }
+    }
+}
+
 /// Why there is no root key.
 #[derive(Debug, thiserror::Error)]
 pub enum RootKeyError {
@@ -89,15 +106,15 @@ pub enum RootKeyError {
         /// What the system said.
         cause: io::Error,
     },
-    /// The database has been used, and its generated key is gone.
+    /// Something is sealed, and the generated key is not there.
     #[error(
-        "{path} is missing, and the database is sealed under root key {wanted}. Put the file back, or give the key by COFFER_ROOT_KEY_FILE."
+        "{path} is missing, and the {} is sealed under root key {}. Put the file back, or give the key by COFFER_ROOT_KEY_FILE.", sealed.what, sealed.under
     )]
     Missing {
         /// The file.
         path: PathBuf,
-        /// The key's fingerprint.
-        wanted: Fingerprint,
+        /// What is sealed, under which key.
+        sealed: Sealed,
     },
     /// It is protected by a passphrase.
     #[error("{place}: {problem}")]
@@ -116,11 +133,13 @@ pub enum RootKeyError {
 pub(super) fn resolve(
     config: &Config,
     variables: &Variables,
-    sealed_under: Option<Fingerprint>,
+    sealed: Option<Sealed>,
 ) -> Result<(RootKey, Source), RootKeyError> {
     // A new key opens nothing that was sealed under another.
-    let remedy = match sealed_under {
-        Some(wanted) => format!("Give root key {wanted}, which the database is sealed under."),
+    let remedy = match sealed {
+        Some(Sealed { what, under }) => {
+            format!("Give root key {under}, which the {what} is sealed under.")
+        }
         None => "Make one with `coffer key generate`, or: openssl rand -base64 32".to_owned(),
     };
     let reader = Reader { variables, names: &CURRENT_NAMES, remedy };
@@ -128,9 +147,9 @@ pub(super) fn resolve(
         return Ok(found);
     }
     let path = config.server.data_dir.join(GENERATED);
-    match (exists(&path)?, sealed_under) {
+    match (exists(&path)?, sealed) {
         (true, _) => Ok((reader.file(&path)?, Source::File(path))),
-        (false, Some(wanted)) => Err(RootKeyError::Missing { path, wanted }),
+        (false, Some(sealed)) => Err(RootKeyError::Missing { path, sealed }),
         (false, None) => {
             let key = RootKey::generate(Random).map_err(RootKeyError::Random)?;
             // Durable before anything is sealed under it.

@@ -30,7 +30,7 @@ pub enum ServeError {
     #[error("{0}")]
     Open(#[from] store::OpenError),
     /// The database could not be read.
-    #[error("{0}")]
+    #[error("{0}. {STAYS_CLOSED}")]
     Read(#[from] store::ReadError),
     /// There is no usable root key.
     #[error("{0}")]
@@ -160,7 +160,8 @@ pub fn prepare(
     let listener = TcpListener::bind(address).map_err(listen)?;
     let address = listener.local_addr().map_err(listen)?;
     let sealed_under = vault::sealed_under(&opened)?;
-    let (root_key, source) = root_key::resolve(config, variables, sealed_under)?;
+    let (root_key, source) =
+        root_key::resolve(config, variables, sealed_under.map(root_key::Sealed::database))?;
     let now = parts.clock.now();
     let (opened, compacted) = opened.compact_if_wasteful()?;
     let previous = root_key::previous(config, variables)?;
@@ -325,8 +326,8 @@ impl Prepared {
             Ok(()) => record(vault, Action::ServerStop).await,
             Err(_) => Ok(()),
         };
-        vault.close();
-        outcome.and(recorded)
+        let closed = vault.close().map_err(|_| ServeError::Failed);
+        outcome.and(recorded).and(closed)
     }
 }
 
@@ -404,6 +405,7 @@ pub(super) fn run(config: Config, variables: Variables, reread: Reread) -> Resul
                 std::process::exit(0);
             }
         };
+        prepared.state.vault.stay_open();
         let address = prepared.address();
         let first_start = prepared.first_start;
         let reread = Some((hangups, reread));

@@ -15,8 +15,8 @@ pub(super) async fn create(call: Call<Administer, NoBody>) -> Result<Answer, Api
     let mut pieces = made.map_err(ApiError::internal)?;
     let next = move || pieces.next_piece().map_err(|error| error.to_string());
     let ended = move |bytes| {
-        if let Err(error) = state.vault.note_last_backup(at, None, bytes) {
-            log::error!("the last backup is not noted in the data directory: {error}");
+        if let Err(error) = state.vault.note_last_download(at, bytes) {
+            log::error!("the last download is not noted in the data directory: {error}");
         }
     };
     Ok(Answer::download(Download::start(next, ended)))

@@ -196,6 +196,7 @@ impl From<vault::Error> for ApiError {
                 cause: Some("a row of a secret is damaged".into()),
                 ..Self::new(Code::SecretUnreadable, "The stored secret is damaged.")
             },
+            E::Unavailable(vault::Unavailable::Damaged) => Self::internal(error),
             E::Undeliverable { keys } => Self {
                 cause: Some(format!("values do not open: {}", keys.join(", ")).into()),
                 ..Self::new(
@@ -240,7 +241,7 @@ impl From<vault::Error> for ApiError {
             E::KeyNeeded { wrapped } => {
                 let plural = if wrapped == 1 { "key is" } else { "keys are" };
                 Self::new(Code::Conflict, format!("{wrapped} {plural} still wrapped under it"))
-                    .hint("GET /api/admin/keys shows which do not open. A secret with one of them has to be deleted or restored from a backup first.")
+                    .hint("GET /api/admin/keys shows which do not open. A secret with one of them has to be deleted or restored from a backup first; where there is no such secret any more, run `coffer doctor --repair` on the stopped server.")
             }
             E::KeysExhausted => Self::new(Code::Conflict, "No key number is left"),
             E::Copy(refusal) => refusal.into(),

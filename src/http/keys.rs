@@ -91,7 +91,7 @@ pub(super) struct RootKeyItem {
     /// Of the one that was given beside it.
     #[schema(required = true)]
     previous_fingerprint: Option<String>,
-    /// Whether a wrapping key still needs that one.
+    /// Whether something is still wrapped under a wrapping key made from that one.
     previous_needed: bool,
 }
 

@@ -35,8 +35,6 @@ pub fn check(view: &impl View) -> Result<Vec<String>, ReadError> {
     Ok(check.findings)
 }
 
-type Rows<T> = Vec<(<T as Table>::Key, <T as Table>::Row)>;
-
 struct Check<'a, V> {
     view: &'a V,
     findings: Vec<String>,
@@ -50,30 +48,36 @@ impl<V: View> Check<'_, V> {
         }
     }
 
-    /// The rows of a table; a damaged one is a finding.
-    fn rows<T: Table>(&mut self) -> Result<Rows<T>, ReadError> {
-        let mut rows = Vec::new();
-        for found in self.view.scan::<T>(&[], None) {
+    /// Looks at each row of a table; a damaged one is a finding.
+    fn each<T: Table>(
+        &mut self,
+        mut look: impl FnMut(&mut Self, T::Key, T::Row) -> Result<(), ReadError>,
+    ) -> Result<(), ReadError> {
+        let view = self.view;
+        for found in view.scan::<T>(&[], None) {
             match found {
-                Ok(row) => rows.push(row),
+                Ok((key, row)) => look(self, key, row)?,
                 Err(damaged @ ReadError::Damaged { .. }) => self.findings.push(damaged.to_string()),
                 Err(error) => return Err(error),
             }
         }
-        Ok(rows)
+        Ok(())
     }
 
-    /// The keys of a table; one that is none is a finding.
-    fn keys<T: Table>(&mut self) -> Result<Vec<T::Key>, ReadError> {
-        let mut keys = Vec::new();
-        for found in self.view.keys::<T>(&[]) {
+    /// Looks at each key of a table; one that is none is a finding.
+    fn each_key<T: Table>(
+        &mut self,
+        mut look: impl FnMut(&mut Self, T::Key) -> Result<(), ReadError>,
+    ) -> Result<(), ReadError> {
+        let view = self.view;
+        for found in view.keys::<T>(&[]) {
             match found {
-                Ok(key) => keys.push(key),
+                Ok(key) => look(self, key)?,
                 Err(damaged @ ReadError::Damaged { .. }) => self.findings.push(damaged.to_string()),
                 Err(error) => return Err(error),
             }
         }
-        Ok(keys)
+        Ok(())
     }
 
     /// What an index entry says; one that is damaged, which is a finding of its
@@ -108,21 +112,28 @@ impl<V: View> Check<'_, V> {
 
     /// Whatever is wrapped must be wrapped under a key that there is.
     fn wrapping_keys(&mut self) -> Result<(), ReadError> {
-        let keys: BTreeSet<_> = self.rows::<Keys>()?.into_iter().map(|(id, _)| id).collect();
+        let mut keys = BTreeSet::new();
+        self.each::<Keys>(|_, id, _| {
+            keys.insert(id);
+            Ok(())
+        })?;
         let mut wrapped = Vec::new();
-        for (_, row) in self.rows::<ServiceKeys>()? {
+        self.each::<ServiceKeys>(|_, _, row| {
             wrapped.push((row.audit.key, "the audit key".to_owned()));
             wrapped.push((row.token.key, "the token key".to_owned()));
-        }
-        for (_, row) in self.rows::<Rotation>()? {
+            Ok(())
+        })?;
+        self.each::<Rotation>(|_, _, row| {
             wrapped.push((row.to, "what a rotation wraps".to_owned()));
-        }
-        for ((id, version), row) in self.rows::<Versions>()? {
+            Ok(())
+        })?;
+        self.each::<Versions>(|_, (id, version), row| {
             // Nearly all are; the text is for those that are not.
             if !keys.contains(&row.data_key.key) {
                 wrapped.push((row.data_key.key, format!("version {version} of {id}")));
             }
-        }
+            Ok(())
+        })?;
         for (key, what) in wrapped {
             self.expect(keys.contains(&key), || {
                 format!("{what} is wrapped under key {}, which does not exist", key.0)
@@ -132,163 +143,187 @@ impl<V: View> Check<'_, V> {
     }
 
     fn environments(&mut self) -> Result<(), ReadError> {
-        for (id, row) in self.rows::<Environments>()? {
-            let named = self.entry::<EnvironmentNames>(&row.name.folded())?;
-            self.expect(named == Some(id), || format!("{id} is not found by its name"));
-            self.counts.insert(id, CountsRow::default());
-        }
-        for (_, id) in self.rows::<EnvironmentNames>()? {
-            let known = self.view.has::<Environments>(&id)?;
-            self.expect(known, || format!("a name leads to {id}, which does not exist"));
-        }
+        self.each::<Environments>(|check, id, row| {
+            let named = check.entry::<EnvironmentNames>(&row.name.folded())?;
+            check.expect(named == Some(id), || format!("{id} is not found by its name"));
+            check.counts.insert(id, CountsRow::default());
+            Ok(())
+        })?;
+        self.each::<EnvironmentNames>(|check, _, id| {
+            let known = check.view.has::<Environments>(&id)?;
+            check.expect(known, || format!("a name leads to {id}, which does not exist"));
+            Ok(())
+        })?;
         Ok(())
     }
 
     fn secrets(&mut self) -> Result<(), ReadError> {
-        for ((environment, key), row) in self.rows::<Secrets>()? {
+        self.each::<Secrets>(|check, (environment, key), row| {
             let id = row.id;
             let place = SecretPlace { environment, key };
-            let found = self.entry::<SecretPlaces>(&id)?;
-            self.expect(found.as_ref() == Some(&place), || format!("{id} is not found by its id"));
-            let has_version = self.view.has::<Versions>(&(id, row.version))?;
-            self.expect(has_version, || format!("{id} has no version {}", row.version));
-            match self.counts.get_mut(&environment) {
+            let found = check.entry::<SecretPlaces>(&id)?;
+            check.expect(found.as_ref() == Some(&place), || format!("{id} is not found by its id"));
+            let has_version = check.view.has::<Versions>(&(id, row.version))?;
+            check.expect(has_version, || format!("{id} has no version {}", row.version));
+            match check.counts.get_mut(&environment) {
                 Some(counts) => counts.secrets += 1,
-                None => self.homeless(&id, environment)?,
+                None => check.homeless(&id, environment)?,
             }
-        }
-        for (id, place) in self.rows::<SecretPlaces>()? {
+            Ok(())
+        })?;
+        self.each::<SecretPlaces>(|check, id, place| {
             let row =
-                self.may_be::<Secrets>(&(place.environment, place.key), |row| row.id == id)?;
-            self.expect(row, || format!("{id} leads to no row"));
-        }
+                check.may_be::<Secrets>(&(place.environment, place.key), |row| row.id == id)?;
+            check.expect(row, || format!("{id} leads to no row"));
+            Ok(())
+        })?;
         Ok(())
     }
 
     fn versions(&mut self) -> Result<(), ReadError> {
-        for ((id, version), row) in self.rows::<Versions>()? {
-            let owned = self.view.has::<SecretPlaces>(&id)?;
-            self.expect(owned, || format!("version {version} of {id} is left over"));
+        self.each::<Versions>(|check, (id, version), row| {
+            let owned = check.view.has::<SecretPlaces>(&id)?;
+            check.expect(owned, || format!("version {version} of {id} is left over"));
             for chunk in 0..row.chunks {
-                let there = self.view.has::<ValueChunks>(&(id, version, chunk))?;
-                self.expect(there, || format!("version {version} of {id} lacks piece {chunk}"));
+                let there = check.view.has::<ValueChunks>(&(id, version, chunk))?;
+                check.expect(there, || format!("version {version} of {id} lacks piece {chunk}"));
             }
-        }
-        for (id, version, chunk) in self.keys::<ValueChunks>()? {
-            let owned = self.may_be::<Versions>(&(id, version), |row| chunk < row.chunks)?;
-            self.expect(owned, || {
+            Ok(())
+        })?;
+        self.each_key::<ValueChunks>(|check, (id, version, chunk)| {
+            let owned = check.may_be::<Versions>(&(id, version), |row| chunk < row.chunks)?;
+            check.expect(owned, || {
                 format!("piece {chunk} of version {version} of {id} is left over")
             });
-        }
+            Ok(())
+        })?;
         Ok(())
     }
 
     fn vars(&mut self) -> Result<(), ReadError> {
-        for ((environment, key), row) in self.rows::<Vars>()? {
+        self.each::<Vars>(|check, (environment, key), row| {
             let id = row.id;
             let place = VarPlace { environment, key };
-            let found = self.entry::<VarPlaces>(&id)?;
-            self.expect(found.as_ref() == Some(&place), || format!("{id} is not found by its id"));
+            let found = check.entry::<VarPlaces>(&id)?;
+            check.expect(found.as_ref() == Some(&place), || format!("{id} is not found by its id"));
             for chunk in 0..row.chunks {
-                let there = self.view.has::<VarChunks>(&(id, row.version, chunk))?;
-                self.expect(there, || format!("{id} lacks piece {chunk}"));
+                let there = check.view.has::<VarChunks>(&(id, row.version, chunk))?;
+                check.expect(there, || format!("{id} lacks piece {chunk}"));
             }
-            match self.counts.get_mut(&environment) {
+            match check.counts.get_mut(&environment) {
                 Some(counts) => counts.vars += 1,
-                None => self.homeless(&id, environment)?,
+                None => check.homeless(&id, environment)?,
             }
-        }
-        for (id, place) in self.rows::<VarPlaces>()? {
-            let row = self.may_be::<Vars>(&(place.environment, place.key), |row| row.id == id)?;
-            self.expect(row, || format!("{id} leads to no row"));
-        }
-        for (id, version, chunk) in self.keys::<VarChunks>()? {
-            let owned = match self.entry::<VarPlaces>(&id)? {
-                Some(VarPlace { environment, key }) => self
+            Ok(())
+        })?;
+        self.each::<VarPlaces>(|check, id, place| {
+            let row = check.may_be::<Vars>(&(place.environment, place.key), |row| row.id == id)?;
+            check.expect(row, || format!("{id} leads to no row"));
+            Ok(())
+        })?;
+        self.each_key::<VarChunks>(|check, (id, version, chunk)| {
+            let owned = match check.entry::<VarPlaces>(&id)? {
+                Some(VarPlace { environment, key }) => check
                     .may_be::<Vars>(&(environment, key), |row| {
                         version == row.version && chunk < row.chunks
                     })?,
                 None => false,
             };
-            self.expect(owned, || {
+            check.expect(owned, || {
                 format!("piece {chunk} of version {version} of {id} is left over")
             });
-        }
+            Ok(())
+        })?;
         Ok(())
     }
 
     fn tokens(&mut self) -> Result<(), ReadError> {
-        for (id, row) in self.rows::<Tokens>()? {
-            let found = self.entry::<TokenHashes>(&row.hash)?;
-            self.expect(found == Some(id), || format!("{id} is not found by its hash"));
-        }
-        for (_, id) in self.rows::<TokenHashes>()? {
-            let there = self.view.has::<Tokens>(&id)?;
-            self.expect(there, || format!("a hash leads to {id}, which does not exist"));
-        }
+        self.each::<Tokens>(|check, id, row| {
+            let found = check.entry::<TokenHashes>(&row.hash)?;
+            check.expect(found == Some(id), || format!("{id} is not found by its hash"));
+            Ok(())
+        })?;
+        self.each::<TokenHashes>(|check, _, id| {
+            let there = check.view.has::<Tokens>(&id)?;
+            check.expect(there, || format!("a hash leads to {id}, which does not exist"));
+            Ok(())
+        })?;
         Ok(())
     }
 
     /// Whoever a token or session belongs to must be there.
     fn owners(&mut self) -> Result<(), ReadError> {
-        for (id, row) in self.rows::<Tokens>()? {
+        self.each::<Tokens>(|check, id, row| {
             let there = match row.owner {
                 OwnerId::Host => true,
-                OwnerId::User(user) => self.view.has::<Users>(&user)?,
-                OwnerId::ServiceAccount(account) => self.view.has::<ServiceAccounts>(&account)?,
+                OwnerId::User(user) => check.view.has::<Users>(&user)?,
+                OwnerId::ServiceAccount(account) => check.view.has::<ServiceAccounts>(&account)?,
             };
-            self.expect(there, || format!("the owner of {id} does not exist"));
-        }
-        for (id, row) in self.rows::<Sessions>()? {
-            let there = self.view.has::<Users>(&row.user)?;
-            self.expect(there, || format!("the user of {id} does not exist"));
-            let found = self.entry::<SessionHashes>(&row.hash)?;
-            self.expect(found == Some(id), || format!("{id} is not found by its hash"));
-            let listed = self.view.has::<UserSessions>(&(row.user, id))?;
-            self.expect(listed, || format!("{id} is not among its user's sessions"));
-        }
-        for (_, id) in self.rows::<SessionHashes>()? {
-            let there = self.view.has::<Sessions>(&id)?;
-            self.expect(there, || format!("a hash leads to {id}, which does not exist"));
-        }
-        for ((user, id), ()) in self.rows::<UserSessions>()? {
-            let there = self.may_be::<Sessions>(&id, |row| row.user == user)?;
-            self.expect(there, || format!("{user} is said to have {id}"));
-        }
-        for (used, _) in self.rows::<LastUses>()? {
+            check.expect(there, || format!("the owner of {id} does not exist"));
+            Ok(())
+        })?;
+        self.each::<Sessions>(|check, id, row| {
+            let there = check.view.has::<Users>(&row.user)?;
+            check.expect(there, || format!("the user of {id} does not exist"));
+            let found = check.entry::<SessionHashes>(&row.hash)?;
+            check.expect(found == Some(id), || format!("{id} is not found by its hash"));
+            let listed = check.view.has::<UserSessions>(&(row.user, id))?;
+            check.expect(listed, || format!("{id} is not among its user's sessions"));
+            Ok(())
+        })?;
+        self.each::<SessionHashes>(|check, _, id| {
+            let there = check.view.has::<Sessions>(&id)?;
+            check.expect(there, || format!("a hash leads to {id}, which does not exist"));
+            Ok(())
+        })?;
+        self.each::<UserSessions>(|check, (user, id), ()| {
+            let there = check.may_be::<Sessions>(&id, |row| row.user == user)?;
+            check.expect(there, || format!("{user} is said to have {id}"));
+            Ok(())
+        })?;
+        self.each::<LastUses>(|check, used, _| {
             let there = match used {
-                Used::Token(id) => self.view.has::<Tokens>(&id)?,
-                Used::Session(id) => self.view.has::<Sessions>(&id)?,
-                Used::User(id) => self.view.has::<Users>(&id)?,
+                Used::Token(id) => check.view.has::<Tokens>(&id)?,
+                Used::Session(id) => check.view.has::<Sessions>(&id)?,
+                Used::User(id) => check.view.has::<Users>(&id)?,
             };
-            self.expect(there, || format!("the last use of {used:?} is left over"));
-        }
+            check.expect(there, || format!("the last use of {used:?} is left over"));
+            Ok(())
+        })?;
         Ok(())
     }
 
     fn accounts(&mut self) -> Result<(), ReadError> {
-        for (id, row) in self.rows::<Users>()? {
-            let found = self.entry::<UserEmails>(&row.email.folded())?;
-            self.expect(found == Some(id), || format!("{id} is not found by its address"));
-        }
-        for (_, id) in self.rows::<UserEmails>()? {
-            let there = self.view.has::<Users>(&id)?;
-            self.expect(there, || format!("an address leads to {id}, which does not exist"));
-        }
-        for (id, row) in self.rows::<ServiceAccounts>()? {
+        self.each::<Users>(|check, id, row| {
+            let found = check.entry::<UserEmails>(&row.email.folded())?;
+            check.expect(found == Some(id), || format!("{id} is not found by its address"));
+            Ok(())
+        })?;
+        self.each::<UserEmails>(|check, _, id| {
+            let there = check.view.has::<Users>(&id)?;
+            check.expect(there, || format!("an address leads to {id}, which does not exist"));
+            Ok(())
+        })?;
+        self.each::<ServiceAccounts>(|check, id, row| {
             let name = row.name.as_str().to_owned();
-            let found = self.entry::<ServiceAccountNames>(&name)?;
-            self.expect(found == Some(id), || format!("{id} is not found by its name"));
-        }
-        for (_, id) in self.rows::<ServiceAccountNames>()? {
-            let there = self.view.has::<ServiceAccounts>(&id)?;
-            self.expect(there, || format!("a name leads to {id}, which does not exist"));
-        }
+            let found = check.entry::<ServiceAccountNames>(&name)?;
+            check.expect(found == Some(id), || format!("{id} is not found by its name"));
+            Ok(())
+        })?;
+        self.each::<ServiceAccountNames>(|check, _, id| {
+            let there = check.view.has::<ServiceAccounts>(&id)?;
+            check.expect(there, || format!("a name leads to {id}, which does not exist"));
+            Ok(())
+        })?;
         Ok(())
     }
 
     fn counts(&mut self) -> Result<(), ReadError> {
-        let stored: BTreeMap<_, _> = self.rows::<Counts>()?.into_iter().collect();
+        let mut stored = BTreeMap::new();
+        self.each::<Counts>(|_, id, counts| {
+            stored.insert(id, counts);
+            Ok(())
+        })?;
         for (id, counted) in std::mem::take(&mut self.counts) {
             let stored = stored.get(&id).copied().unwrap_or_default();
             self.expect(stored == counted, || {
@@ -300,14 +335,25 @@ impl<V: View> Check<'_, V> {
     /// The log begins behind its marker and ends at its head. Whether the rows
     /// in between hold is for who has the key.
     fn audit(&mut self) -> Result<(), ReadError> {
-        let before = self.rows::<AuditStart>()?.pop().map_or(0, |(_, row)| row.start().seq);
-        let head = self.rows::<AuditHead>()?.pop().map_or(0, |(_, row)| row.head().seq);
-        let rows = self.keys::<AuditRows>()?;
-        let first = rows.first().copied().unwrap_or(before + 1);
+        let (mut before, mut head) = (0, 0);
+        self.each::<AuditStart>(|_, (), row| {
+            before = row.start().seq;
+            Ok(())
+        })?;
+        self.each::<AuditHead>(|_, (), row| {
+            head = row.head().seq;
+            Ok(())
+        })?;
+        let (mut first, mut last) = (None, 0);
+        self.each_key::<AuditRows>(|_, seq| {
+            first.get_or_insert(seq);
+            last = seq;
+            Ok(())
+        })?;
+        let first = first.unwrap_or(before + 1);
         self.expect(first == before + 1, || {
             format!("the audit log begins at row {first}, and rows up to {before} were dropped")
         });
-        let last = rows.last().copied().unwrap_or(0);
         self.expect(last == head, || {
             format!("the audit log ends at row {last}, and its head is {head}")
         });

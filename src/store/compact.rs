@@ -20,16 +20,20 @@
 //! 6    new   -       -        done
 //! ```
 //!
-//! A start that finds 1 or 2 cannot tell them apart and removes `db.new`; from 3
-//! on it goes forward. `db.old` without both others is no state of ours; it is
-//! put back, because an empty database would take its place otherwise.
+//! A start that finds 1 or 2 cannot tell them apart and removes `db.new`, when it
+//! has opened `db` and found something in it; from 3 on it goes forward. `db.old`
+//! without both others is no state of ours; it is put back, because an empty
+//! database would take its place otherwise. Nor is `db.new` alone; whether it is
+//! whole nobody can tell, so that is left to who made it so.
 
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
 use super::disk::{self, Disk, OpenError, ignore_missing, parent, sync_directory};
+use super::space::FreeSpace;
 use super::view::ReadError;
+use super::watch::{Watch, let_go};
 
 /// A log that is shorter than this is never wasteful.
 const SMALL_BYTES: u64 = 64 << 20;
@@ -85,6 +89,16 @@ pub enum CompactError {
         /// How much there is.
         free: u64,
     },
+    /// It cannot be renamed, or would be renamed away from where it was put.
+    #[error(
+        "{path} is {what}, so that no other directory can take its place. Put the whole data directory there instead"
+    )]
+    Pinned {
+        /// sled's directory.
+        path: PathBuf,
+        /// A link or a mount point.
+        what: &'static str,
+    },
     /// The copy has other rows than the original.
     #[error("the copy is not like the database; the copy is dropped")]
     Differs,
@@ -107,6 +121,45 @@ impl From<sled::Error> for CompactError {
     }
 }
 
+/// What a compaction has left that keeps the database closed, or would open it.
+#[derive(Debug, thiserror::Error)]
+pub enum Left {
+    /// Only the copy is there, whole or not.
+    #[error(
+        "{} is missing, and {} is a copy that a compaction has made, whole or in part. Restore the database's files or a backup. To go on with what the copy holds, rename it, start, and see what `coffer doctor` and `coffer audit verify` say.",
+        .0.display(), new(.0).display()
+    )]
+    OnlyCopy(PathBuf),
+    /// It does not open, and the one before is still there.
+    #[error(
+        "{error} {old} is the database as it was before a compaction. To go back to it: mv {path} {path}.broken && mv {old} {path}",
+        old = old(.path).display(), path = .path.display()
+    )]
+    WayBack {
+        /// Why it does not open.
+        error: Box<OpenError>,
+        /// sled's directory.
+        path: PathBuf,
+    },
+}
+
+fn new(dir: &Path) -> PathBuf {
+    dir.with_extension("new")
+}
+
+fn old(dir: &Path) -> PathBuf {
+    dir.with_extension("old")
+}
+
+/// Names the database before the last compaction, if there is one, to whoever
+/// cannot open the one after it.
+pub(super) fn with_way_back(error: OpenError, dir: &Path) -> OpenError {
+    if !old(dir).exists() {
+        return error;
+    }
+    Left::WayBack { error: Box::new(error), path: dir.to_owned() }.into()
+}
+
 /// The database after an attempt at compacting it.
 pub(super) struct Tried {
     pub disk: Disk,
@@ -114,7 +167,7 @@ pub(super) struct Tried {
 }
 
 /// Measures. Reads every row.
-pub(super) fn usage(tree: &sled::Tree, space: &disk::FreeSpace) -> Result<Usage, ReadError> {
+pub(super) fn usage(tree: &sled::Tree, space: &FreeSpace) -> Result<Usage, ReadError> {
     let mut live_bytes = 0;
     for row in tree.iter() {
         let (key, row) = row?;
@@ -151,63 +204,102 @@ pub(super) fn is_wasteful(disk: &Disk) -> Result<bool, ReadError> {
     Ok(true)
 }
 
-/// Compacts a database that nobody else reads. An `Err` is one of the switch:
-/// the next start finishes it.
+/// Compacts a database that nobody else reads. An `Err` is one of the database
+/// itself, or of the switch: the next start finishes it.
 pub(super) fn compact(disk: Disk) -> Result<Tried, OpenError> {
     let dir = disk.space().dir.clone();
     let before_bytes = log_bytes(&dir);
-    let new = dir.with_extension("new");
-    let (rows, live_bytes) = match copy(&disk, &new) {
+    let new = new(&dir);
+    let (rows, live_bytes) = match can_be_renamed(&dir).and_then(|()| copy(&disk, &new)) {
         Ok(copied) => copied,
         Err(error) => {
             // What is left of it, the next start removes.
             let _ = fs::remove_dir_all(&new);
+            // On a disk that fails, closing it would be a panic; this keeps it open.
+            let _ = disk.settle();
             return Ok(Tried { disk, outcome: Err(error) });
         }
     };
     let refused = |cause| OpenError::Io { path: dir.clone(), cause };
     let (held, options) = disk.release().map_err(refused)?;
-    switch(&dir).map_err(refused)?;
+    if let Err(cause) = step_aside(&dir) {
+        // Nothing has been moved, so nothing keeps the server from going on.
+        let disk = Disk::open(held, options)?;
+        return Ok(Tried { disk, outcome: Err(CompactError::Io { path: dir, cause }) });
+    }
+    take_place(&dir).map_err(refused)?;
     let disk = Disk::open(held, options)?;
     let after_bytes = log_bytes(&dir);
     Ok(Tried { disk, outcome: Ok(Compacted { rows, live_bytes, before_bytes, after_bytes }) })
 }
 
-/// Steps 2 to 4.
-fn switch(dir: &Path) -> io::Result<()> {
-    fs::rename(dir, dir.with_extension("old"))?;
+/// Whether another directory can take this one's place, as far as can be told
+/// without trying.
+fn can_be_renamed(dir: &Path) -> Result<(), CompactError> {
+    let io = |cause| CompactError::Io { path: dir.to_owned(), cause };
+    let pinned = |what| Err(CompactError::Pinned { path: dir.to_owned(), what });
+    let metadata = fs::symlink_metadata(dir).map_err(io)?;
+    // The link would be renamed, and the copy would be on the link's disk.
+    if metadata.is_symlink() {
+        return pinned("a link");
+    }
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt;
+
+        if metadata.dev() != fs::metadata(parent(dir)).map_err(io)?.dev() {
+            return pinned("a mount point");
+        }
+    }
+    Ok(())
+}
+
+/// Step 2. A rename that is refused has changed nothing.
+fn step_aside(dir: &Path) -> io::Result<()> {
+    fs::rename(dir, old(dir))
+}
+
+/// Steps 3 and 4.
+fn take_place(dir: &Path) -> io::Result<()> {
     sync_directory(parent(dir))?;
-    fs::rename(dir.with_extension("new"), dir)?;
+    fs::rename(new(dir), dir)?;
     sync_directory(parent(dir))
 }
 
 /// Finishes a switch that was cut off, or undoes it. Before anything is opened.
-pub(super) fn settle(dir: &Path) -> io::Result<()> {
-    let (new, old) = (dir.with_extension("new"), dir.with_extension("old"));
-    let (has_db, has_new, has_old) = (dir.try_exists()?, new.try_exists()?, old.try_exists()?);
-    if has_db && has_new {
-        log::warn!("removing a compaction that was not finished: {}", new.display());
-        fs::remove_dir_all(&new)?;
-    } else if has_new && has_old {
-        log::warn!("finishing a compaction: {} takes the place of the old one", new.display());
-        fs::rename(&new, dir)?;
-    } else if has_old && !has_db {
-        log::error!("{} is put back: there is no other database", old.display());
-        fs::rename(&old, dir)?;
-    } else {
-        return Ok(());
-    }
-    sync_directory(parent(dir))
+pub(super) fn settle(dir: &Path) -> Result<(), OpenError> {
+    let io = |cause| OpenError::Io { path: parent(dir).to_owned(), cause };
+    let (new, old) = (new(dir), old(dir));
+    let there = |path: &Path| path.try_exists().map_err(io);
+    let (has_db, has_new, has_old) = (there(dir)?, there(&new)?, there(&old)?);
+    let moved = match (has_db, has_new, has_old) {
+        (false, true, true) => {
+            log::warn!("finishing a compaction: {} takes the place of the old one", new.display());
+            fs::rename(&new, dir)
+        }
+        (false, true, false) => return Err(Left::OnlyCopy(dir.to_owned()).into()),
+        (false, false, true) => {
+            log::error!("{} is put back: there is no other database", old.display());
+            fs::rename(&old, dir)
+        }
+        (true, ..) | (false, false, false) => return Ok(()),
+    };
+    moved.and_then(|()| sync_directory(parent(dir))).map_err(io)
 }
 
-/// Step 5.
-pub(super) fn remove_old(dir: &Path) -> io::Result<()> {
-    let old = dir.with_extension("old");
-    if !old.try_exists()? {
-        return Ok(());
+/// Step 5, and what is left of 1 and 2, once `db` has opened.
+pub(super) fn remove_others(dir: &Path) -> io::Result<()> {
+    let new = new(dir);
+    if new.try_exists()? {
+        log::warn!("removing a compaction that was not finished: {}", new.display());
     }
-    fs::remove_dir_all(&old).or_else(ignore_missing)?;
-    sync_directory(parent(dir))
+    for other in [new, old(dir)] {
+        if other.try_exists()? {
+            fs::remove_dir_all(&other).or_else(ignore_missing)?;
+            sync_directory(parent(dir))?;
+        }
+    }
+    Ok(())
 }
 
 /// Step 1: how many rows, and how many bytes they have.
@@ -219,23 +311,54 @@ fn copy(disk: &Disk, new: &Path) -> Result<(u64, u64), CompactError> {
         return Err(CompactError::Room { needed, free: usage.free_bytes });
     }
     fs::remove_dir_all(new).or_else(ignore_missing).map_err(io)?;
-    let config = || disk::settings(new, disk.options());
-    let db = config().open()?;
-    match write(disk.tree(), &db).and_then(|()| db.flush()) {
-        Ok(_) => release(db, new).map_err(io)?,
-        Err(error) => {
-            // Closing it, sled would panic; its files are about to be removed.
-            std::mem::forget(db);
-            return Err(error.into());
-        }
-    }
+    let target = Target::open(disk, new)?;
+    let written = target.watch.during(|| write(disk.tree(), &target.db));
+    // Before the outcome is looked at: it must be closed in either case.
+    target.close(new).map_err(io)?;
+    written?;
     // Opened afresh, as the next start will: what counts is what its log says.
-    let db = config().open()?;
-    let rows = compare(disk.tree(), &db)?;
-    release(db, new).map_err(io)?;
+    let target = Target::open(disk, new)?;
+    let compared = compare(disk.tree(), &target.db);
+    target.close(new).map_err(io)?;
+    let rows = compared?;
     sync_all(new).map_err(io)?;
     sync_directory(parent(new)).map_err(io)?;
     Ok((rows, usage.live_bytes))
+}
+
+/// The copy while it is open. What fails in it is no reason for the process to
+/// end, as it would if sled closed it by itself; see `Disk::settle`.
+struct Target {
+    watch: Watch,
+    db: sled::Db,
+    log: File,
+}
+
+impl Target {
+    fn open(disk: &Disk, new: &Path) -> Result<Self, CompactError> {
+        let db = disk::settings(new, disk.options()).open()?;
+        let held = File::open(new.join("db")).and_then(|log| Ok((log, Watch::over(&db)?)));
+        let (log, watch) = held.map_err(|cause| {
+            std::mem::forget(db.clone());
+            CompactError::Io { path: new.to_owned(), cause }
+        })?;
+        Ok(Self { watch, db, log })
+    }
+
+    /// Returns when sled's threads have let go of it.
+    fn close(self, new: &Path) -> io::Result<()> {
+        let settled = self.watch.during(|| {
+            self.db.flush()?;
+            self.log.sync_all()
+        });
+        if let Err(error) = settled {
+            // Its files are about to be removed.
+            std::mem::forget(self.db.clone());
+            return Err(error);
+        }
+        let_go(self)?;
+        File::open(new.join("db"))?.lock()
+    }
 }
 
 fn write(from: &sled::Tree, to: &sled::Db) -> Result<(), sled::Error> {
@@ -264,12 +387,6 @@ fn compare(from: &sled::Tree, to: &sled::Db) -> Result<u64, CompactError> {
             _ => return Err(CompactError::Differs),
         }
     }
-}
-
-/// Closes a database, and returns when sled's threads have let go of it.
-fn release(db: sled::Db, dir: &Path) -> io::Result<()> {
-    drop(db);
-    File::open(dir.join("db"))?.lock()
 }
 
 /// Makes every file and directory durable.

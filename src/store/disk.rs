@@ -3,6 +3,7 @@
 //! ```text
 //! <data dir>/lock       held (flock) while a server runs
 //! <data dir>/in-use     there is a database to lose
+//! <data dir>/acknowledged  how far it has been answered for; see `acknowledged`
 //! <data dir>/restoring  a restore that is not finished; see `load`
 //! <data dir>/unsynced   a write or sync has failed; the next start takes care of it
 //! <data dir>/db/db      sled's log: all rows
@@ -25,27 +26,37 @@
 //!   in between leaves a half that it will not open. Without a log behind it
 //!   the file says nothing and is removed; after opening it is synced.
 //! * A snapshot that is damaged keeps it from opening, although it is only a
-//!   cache; and without it a damaged log opens in an older state. See [`open_sled`].
+//!   cache; and without it a damaged log opens in an older state. See `opening`.
+//! * Damage behind the snapshot it takes for the end of the log. See `acknowledged`.
 //! * Its background flusher logs errors instead of returning them: switched off.
 //! * A write that fails in one of its threads is told to nobody; `watch` asks.
-//! * Closing it writes and syncs, and panics when that fails. After a failure it
-//!   stays open until the process ends.
+//! * Closing it writes and syncs, and panics when that fails. After a failure, and
+//!   in a process that ends anyway, it stays open until then.
 //!
 //! And one about the system, for which see `unsynced`: after a sync that failed,
 //! what is read from a file need not be on the disk.
 
-use std::fs::{self, File, TryLockError};
+use std::fs::{File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
+use super::acknowledged::{ACKNOWLEDGED, Acknowledged};
+pub(super) use super::directory::{ignore_missing, make_directory, parent, sync_directory};
+use super::holes::hole;
+use super::keyspace::{Table, full_key};
+use super::opening::{open_sled, remove_unfinished_settings, remove_unfinished_snapshots};
 use super::overlay::Overlay;
+use super::space::FreeSpace;
+use super::tables::{AuditHead, AuditRows};
+use super::view::said;
 use super::watch::Watch;
-use super::{Unavailable, compact, unsynced};
+use super::{compact, row, unsynced};
 
 /// Stands in the data directory as soon as there is something to lose. An empty
 /// database beside it is one whose files are gone, not a new one.
-const IN_USE: &str = "in-use";
+pub const IN_USE: &str = "in-use";
 
 /// What a caller may choose about the database.
 #[derive(Debug, Clone, Copy)]
@@ -73,18 +84,30 @@ pub enum OpenError {
         path: PathBuf,
     },
     /// The file system refused.
-    #[error(
-        "{path}, of the data directory: {cause}. Check that it is a directory that this user may write."
-    )]
+    #[error("{path}, of the data directory: {cause}. {}", super::remedy::of(cause))]
     Io {
         /// The file or directory.
         path: PathBuf,
         /// What it said.
         cause: io::Error,
     },
+    /// A sync has failed before, and what was to be done about it did not work.
+    #[error(
+        "{path}: a write or sync has failed before, and the log cannot be written once more: {cause}. {} Then start again.",
+        super::remedy::of(cause)
+    )]
+    Unsynced {
+        /// The log.
+        path: PathBuf,
+        /// What the file system said.
+        cause: io::Error,
+    },
+    /// A compaction has left something that has to be looked at first.
+    #[error("{0}")]
+    Left(#[from] compact::Left),
     /// The log is damaged: without the snapshot only an older state opens.
     #[error(
-        "the log of the database in {path} is damaged: it can be read up to {readable} of {reached} bytes. Restore a backup. To go on with the older state that can still be read, keep a copy and move the snap.* files away."
+        "the log of the database in {path} is damaged: it can be read up to {readable} of {reached} bytes. Restore a backup. To go on with the older state that can still be read, keep a copy and move the snap.* files and {marker} away."
     )]
     LogDamaged {
         /// sled's directory.
@@ -93,6 +116,8 @@ pub enum OpenError {
         readable: u64,
         /// How far it had been read before.
         reached: u64,
+        /// What else says that there was more.
+        marker: PathBuf,
     },
     /// A restore was cut off, and nothing was in its place yet.
     #[error(
@@ -118,9 +143,38 @@ pub enum OpenError {
         /// The file that says so.
         marker: PathBuf,
     },
+    /// Rows that were acknowledged are gone: the log is damaged, or older than
+    /// the files beside it.
+    #[error(
+        "the database in {path} has lost changes that were acknowledged: its newest audit row is number {newest}, and number {acknowledged} was acknowledged. Its log is damaged, or an older one was put in its place. Restore a backup. To go on with the older state, keep a copy and remove {marker}."
+    )]
+    Lost {
+        /// sled's directory.
+        path: PathBuf,
+        /// The newest audit row that there is.
+        newest: u64,
+        /// The newest one that was acknowledged.
+        acknowledged: u64,
+        /// The file that says so.
+        marker: PathBuf,
+    },
+    /// The log is damaged before changes that can be read.
+    #[error(
+        "the log of the database in {path} is damaged at byte {at}, before changes that came later: opened, it would show older values among newer ones. Restore a backup. To go on with what can be read, keep a copy and remove {marker}."
+    )]
+    Hole {
+        /// sled's directory.
+        path: PathBuf,
+        /// Where in the log's file.
+        at: u64,
+        /// The file without which this is not looked at.
+        marker: PathBuf,
+    },
     /// sled refused.
     #[error(
-        "the database in {path} does not open: {cause}. Restore a backup, or keep the directory and ask for help."
+        "the database in {path} does not open: {}. {}",
+        said(cause),
+        super::remedy::of_sled(cause)
     )]
     Sled {
         /// sled's directory.
@@ -148,13 +202,17 @@ pub(super) fn mark_in_use(data_dir: &Path) -> io::Result<()> {
 /// The open files. Whoever owns this is the writer.
 #[derive(Debug)]
 pub(super) struct Disk {
+    // Lets go of sled before the others do: it ends the thread that would close it.
+    watch: Watch,
     db: sled::Db,
     tree: sled::Tree,
     log: File,
     space: FreeSpace,
-    watch: Watch,
     lock: Arc<File>,
     options: Options,
+    /// Nothing is to be written or synced any more: that is done, or has failed.
+    settled: AtomicBool,
+    acknowledged: Acknowledged,
 }
 
 /// A data directory that no other process works on as long as this is kept.
@@ -202,52 +260,86 @@ pub(super) fn settings(dir: &Path, options: Options) -> sled::Config {
 impl Disk {
     /// Opens (or makes) the database of a directory that is held.
     pub fn open(held: Held, options: Options) -> Result<Self, OpenError> {
+        let dir = held.data_dir.join("db");
+        Self::open_settled(held, options).map_err(|error| compact::with_way_back(error, &dir))
+    }
+
+    fn open_settled(held: Held, options: Options) -> Result<Self, OpenError> {
         let Held { lock, data_dir } = held;
         let data_dir = data_dir.as_path();
         super::load::none_is_under_way(data_dir)?;
         let dir = data_dir.join("db");
-        compact::settle(&dir).map_err(at(data_dir))?;
+        compact::settle(&dir)?;
+        let in_use = data_dir.join(IN_USE);
+        let was_used = in_use.try_exists().map_err(at(&in_use))?;
+        let log_path = dir.join("db");
+        // Before sled makes an empty one.
+        if was_used && !log_path.try_exists().map_err(at(&log_path))? {
+            return Err(OpenError::Gone { path: dir, marker: in_use });
+        }
         remove_unfinished_snapshots(&dir).map_err(at(&dir))?;
         remove_unfinished_settings(&dir).map_err(at(&dir))?;
-        unsynced::rewrite_log(data_dir).map_err(at(&dir.join("db")))?;
+        unsynced::rewrite_log(data_dir)
+            .map_err(|cause| OpenError::Unsynced { path: log_path.clone(), cause })?;
+        has_no_hole(data_dir, &dir)?;
+        let acknowledged =
+            Acknowledged::open(data_dir).map_err(at(&data_dir.join(ACKNOWLEDGED)))?;
         let db = open_sled(|dir| settings(dir, options), &dir).inspect_err(|error| {
             // Opening writes, too.
             if matches!(error, OpenError::Sled { cause: sled::Error::Io(..), .. }) {
                 unsynced::leave_word(data_dir);
             }
         })?;
-        let in_use = data_dir.join(IN_USE);
-        let was_used = in_use.try_exists().map_err(at(&in_use))?;
-        if was_used && db.is_empty() {
+        let disk = Self::over(db, &dir, lock, options, acknowledged).map_err(at(&log_path))?;
+        if was_used && disk.db.is_empty() {
             return Err(OpenError::Gone { path: dir, marker: in_use });
         }
-        // Not before: it is the way back if the new one does not open.
-        compact::remove_old(&dir).map_err(at(data_dir))?;
-        let log_path = dir.join("db");
-        let log = File::open(&log_path).map_err(at(&log_path))?;
+        disk.reaches_what_was_acknowledged()?;
+        // Not before: it is the way back if this one does not open, or is empty.
+        compact::remove_others(&dir).map_err(at(data_dir))?;
         let conf = dir.join("conf");
         File::open(&conf).and_then(|file| file.sync_all()).map_err(at(&conf))?;
         for made in [dir.as_path(), data_dir, parent(data_dir)] {
             sync_directory(made).map_err(at(made))?;
         }
-        if !was_used && !db.is_empty() {
+        if !was_used && !disk.db.is_empty() {
             super::write_private(&in_use, "").map_err(at(&in_use))?;
         }
-        let watch = Watch::over(&db).map_err(at(&dir))?;
-        let space = FreeSpace { dir, floor_bytes: options.min_free_bytes };
-        Ok(Self { tree: (*db).clone(), db, log, space, watch, lock, options })
+        Ok(disk)
+    }
+
+    /// Takes charge of a database that is open. From here on it is closed by
+    /// [`Disk::settle`], whatever happens.
+    fn over(
+        db: sled::Db,
+        dir: &Path,
+        lock: Arc<File>,
+        options: Options,
+        acknowledged: Acknowledged,
+    ) -> io::Result<Self> {
+        let held = File::open(dir.join("db")).and_then(|log| Ok((log, Watch::over(&db)?)));
+        let (log, watch) = held.inspect_err(|_| std::mem::forget(db.clone()))?;
+        let space = FreeSpace { dir: dir.to_owned(), floor_bytes: options.min_free_bytes };
+        let (tree, settled) = ((*db).clone(), AtomicBool::new(false));
+        Ok(Self { watch, db, tree, log, space, lock, options, settled, acknowledged })
     }
 
     /// Closes everything but the lock, and returns when sled has let go of its
     /// files: its threads may still be writing a snapshot, by name, into what
     /// would then be another directory.
     pub fn release(self) -> io::Result<(Held, Options)> {
-        self.settle()?;
-        let Self { db, tree, log, space, watch, lock, options } = self;
-        drop((watch, db, tree));
+        let (lock, options, data_dir) = (self.lock(), self.options, self.data_dir().to_owned());
+        let log = self.log.try_clone()?;
+        self.close()?;
         log.lock()?;
-        let data_dir = parent(&space.dir).to_owned();
         Ok((Held { lock, data_dir }, options))
+    }
+
+    /// Closes it, for those who want to know whether that has worked.
+    pub fn close(self) -> io::Result<()> {
+        self.settle()?;
+        let data_dir = self.data_dir().to_owned();
+        super::watch::let_go(self).inspect_err(|_| unsynced::leave_word(&data_dir))
     }
 
     pub fn tree(&self) -> &sled::Tree {
@@ -286,15 +378,43 @@ impl Disk {
         self.watch.during(write).inspect_err(|_| self.give_up())
     }
 
+    /// That the database reaches as far as changes were acknowledged. An empty one
+    /// is new: whether there may be one is asked before. Rows count and not only the
+    /// head: that the head fits them is for who has the key.
+    fn reaches_what_was_acknowledged(&self) -> Result<(), OpenError> {
+        // What cannot be read is said when it is needed; it is not known to be older.
+        let Ok(newest) = newest_audit_row(&self.db) else { return Ok(()) };
+        let marker = self.data_dir().join(ACKNOWLEDGED);
+        let acknowledged = self.acknowledged.newest().map_err(at(&marker))?;
+        if newest < acknowledged && !self.db.is_empty() {
+            let path = self.space.dir.clone();
+            return Err(OpenError::Lost { path, newest, acknowledged, marker });
+        }
+        // What is there may be forged, so it is not noted: the next change will be.
+        Ok(())
+    }
+
+    /// Before anybody is told that what was applied up to this audit row is on
+    /// the disk. It is so without this, too; but less damage is noticed.
+    pub fn acknowledge(&self, seq: u64) {
+        if let Err(error) = self.acknowledged.note(seq) {
+            log::warn!("{ACKNOWLEDGED}, in {}: {error}", self.data_dir().display());
+        }
+    }
+
     /// Before closing. sled would do the same as it closes, and panic where this
-    /// returns an error.
+    /// returns an error. Once: a sync that comes after a failed one says nothing.
     pub fn settle(&self) -> io::Result<()> {
+        if self.settled.swap(true, Ordering::AcqRel) {
+            return Ok(());
+        }
         self.watch.during(|| self.sync()).inspect_err(|_| self.give_up())
     }
 
     /// After a failure. Closing it, sled would write and sync once more, and panic
     /// or wait for ever when it cannot. So it stays open until the process ends.
     fn give_up(&self) {
+        self.settled.store(true, Ordering::Release);
         std::mem::forget(self.db.clone());
         unsynced::leave_word(self.data_dir());
     }
@@ -305,188 +425,33 @@ impl Disk {
     }
 }
 
-/// Watches how much room is left.
-#[derive(Debug, Clone)]
-pub(super) struct FreeSpace {
-    pub dir: PathBuf,
-    pub floor_bytes: u64,
-}
-
-/// How much a change may take of what is left.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Share {
-    /// What lies above the floor.
-    Common,
-    /// Down to half of it: for records of what was refused, which anybody with
-    /// a credential can bring about.
-    Refusals,
-    /// Down to a quarter of it: for what makes room or must be recorded.
-    Reserve,
-}
-
-impl FreeSpace {
-    /// How many bytes are left; none, when that cannot be told.
-    pub fn left(&self) -> u64 {
-        let stat = rustix::fs::statvfs(&self.dir);
-        stat.map_or(0, |stat| stat.f_bavail.saturating_mul(stat.f_frsize))
-    }
-
-    /// Whether a change may be made when so much is left.
-    pub fn check(&self, left: u64, share: Share) -> Result<(), Unavailable> {
-        let floor = match share {
-            Share::Common => self.floor_bytes,
-            Share::Refusals => self.floor_bytes / 2,
-            Share::Reserve => self.floor_bytes / 4,
-        };
-        if left >= floor { Ok(()) } else { Err(Unavailable::DiskNearlyFull) }
-    }
-}
-
-/// Opens sled. Its snapshots are a cache of what its log says, so one that is
-/// damaged is no reason to stay closed. But sled says the same of a damaged log,
-/// and without the snapshots it would open as much of that as it can read, an
-/// older state, as if nothing had happened. So a copy is tried first: a snapshot
-/// is named after the place up to which the log had been read, and the copy must
-/// come as far as that without it. Only then are the snapshots set aside.
-fn open_sled(config: impl Fn(&Path) -> sled::Config, dir: &Path) -> Result<sled::Db, OpenError> {
-    let sled = |cause| OpenError::Sled { path: dir.to_owned(), cause };
-    let cause = match config(dir).open() {
-        Err(cause @ sled::Error::Corruption { .. }) => cause,
-        opened => return opened.map_err(sled),
-    };
-    let io = |cause| OpenError::Io { path: dir.to_owned(), cause };
-    let reached = last_snapshot(dir).map_err(io)?;
-    if reached == 0 {
-        return Err(sled(cause));
-    }
-    let trial = dir.with_extension("trial");
-    let tried = try_without_snapshots(&config, dir, &trial);
-    fs::remove_dir_all(&trial).or_else(ignore_missing).map_err(io)?;
-    let readable = tried.map_err(io)?.ok_or_else(|| sled(cause.clone()))?;
-    if readable < reached {
-        return Err(OpenError::LogDamaged { path: dir.to_owned(), readable, reached });
-    }
-    let aside = unused_name(dir);
-    fs::create_dir(&aside).map_err(io)?;
-    for snapshot in snapshots(dir).map_err(io)? {
-        let name = snapshot.file_name().expect("a file that was listed has a name");
-        fs::rename(&snapshot, aside.join(name)).map_err(io)?;
-    }
-    log::error!(
-        "sled's snapshot is damaged ({cause}); its log is whole, so nothing is lost; the snapshot is set aside in {}",
-        aside.display()
-    );
-    config(dir).open().map_err(sled)
-}
-
-/// How far a copy of the log can be read; `None` when it does not open at all.
-fn try_without_snapshots(
-    config: &impl Fn(&Path) -> sled::Config,
-    dir: &Path,
-    trial: &Path,
-) -> io::Result<Option<u64>> {
-    fs::remove_dir_all(trial).or_else(ignore_missing)?;
-    fs::create_dir(trial)?;
-    for name in ["db", "conf"] {
-        fs::copy(dir.join(name), trial.join(name))?;
-    }
-    match config(trial).open() {
-        // Opening writes a snapshot, and thereby says how far it came.
-        Ok(_) => last_snapshot(trial).map(Some),
-        Err(error) => {
-            log::error!("without its snapshot the log does not open either: {error}");
-            Ok(None)
+impl Drop for Disk {
+    /// For those who do not ask: readers, and whoever did not get as far.
+    fn drop(&mut self) {
+        if let Err(error) = self.settle() {
+            log::error!("the database could not be closed: {error}");
         }
     }
 }
 
-pub(super) fn ignore_missing(error: io::Error) -> io::Result<()> {
-    if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) }
-}
-
-/// The place in the log that the newest snapshot stands for, 0 without one.
-fn last_snapshot(dir: &Path) -> io::Result<u64> {
-    let place = |path: &PathBuf| {
-        let name = path.file_name()?.to_str()?;
-        u64::from_str_radix(name.strip_prefix("snap.")?, 16).ok()
-    };
-    Ok(snapshots(dir)?.iter().filter_map(place).max().unwrap_or(0))
-}
-
-fn snapshots(dir: &Path) -> io::Result<Vec<PathBuf>> {
-    let mut found = Vec::new();
-    for entry in fs::read_dir(dir)? {
-        let entry = entry?;
-        if entry.file_name().to_string_lossy().starts_with("snap.") {
-            found.push(entry.path());
-        }
-    }
-    Ok(found)
-}
-
-/// A name beside sled's directory that is not taken.
-fn unused_name(dir: &Path) -> PathBuf {
-    (1..)
-        .map(|n: u32| dir.with_extension(format!("damaged.{n}")))
-        .find(|path| !path.exists())
-        .expect("there are more numbers than directories")
-}
-
-/// Makes a directory with all that lead to it, each of them durable.
-pub(super) fn make_directory(dir: &Path) -> io::Result<()> {
-    if dir.is_dir() {
+/// That sled will not leave out a piece of its log and go on behind it. Whoever
+/// has removed the note of what was acknowledged wants that.
+fn has_no_hole(data_dir: &Path, dir: &Path) -> Result<(), OpenError> {
+    let marker = data_dir.join(ACKNOWLEDGED);
+    if !marker.try_exists().map_err(at(&marker))? {
         return Ok(());
     }
-    let parent = parent(dir);
-    if parent != dir {
-        make_directory(parent)?;
-    }
-    match fs::create_dir(dir) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
-        _ => {}
-    }
-    sync_directory(parent)
-}
-
-fn remove_unfinished_snapshots(dir: &Path) -> io::Result<()> {
-    let entries = match fs::read_dir(dir) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        entries => entries?,
-    };
-    for entry in entries {
-        let path = entry?.path();
-        if path.extension().is_some_and(|extension| extension == "generating") {
-            log::info!("removing a snapshot that was not finished: {}", path.display());
-            fs::remove_file(path)?;
-        }
-    }
-    Ok(())
-}
-
-/// sled's settings without a log: a first start that was cut off.
-fn remove_unfinished_settings(dir: &Path) -> io::Result<()> {
-    let settings = dir.join("conf");
-    match fs::metadata(dir.join("db")) {
-        Ok(log) if log.len() > 0 => return Ok(()),
-        // Where there is a snapshot there was a log.
-        _ if last_snapshot(dir).unwrap_or(0) > 0 => return Ok(()),
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    match fs::remove_file(settings) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
+    match hole(dir).map_err(at(dir))? {
+        Some(at) => Err(OpenError::Hole { path: dir.to_owned(), at, marker }),
+        None => Ok(()),
     }
 }
 
-pub(super) fn parent(dir: &Path) -> &Path {
-    match dir.parent() {
-        Some(parent) if parent.as_os_str().is_empty() => Path::new("."),
-        Some(parent) => parent,
-        None => dir,
-    }
-}
-
-pub(super) fn sync_directory(dir: &Path) -> io::Result<()> {
-    File::open(dir)?.sync_all()
+/// The number of the last audit row, or of the one that the head names.
+fn newest_audit_row(tree: &sled::Tree) -> Result<u64, sled::Error> {
+    let last = tree.scan_prefix([AuditRows::PREFIX]).next_back().transpose()?;
+    let last = last.and_then(|(key, _)| AuditRows::decode(&key[1..])).unwrap_or(0);
+    let head = tree.get(full_key::<AuditHead>(&()))?;
+    let head = head.and_then(|row| row::decode::<AuditHead>(&row).ok());
+    Ok(head.map_or(0, |row| row.head().seq).max(last))
 }

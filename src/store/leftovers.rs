@@ -7,6 +7,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::disk::{ignore_missing, sync_directory};
+use super::unsynced::UNSYNCED;
 
 /// What a leftover is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,8 +18,15 @@ pub enum Leftover {
     DamagedSnapshots,
     /// A copy that was opened to see how far the log can be read.
     Trial,
+    /// The newest snapshot, when it is not what sled wrote. A cache: opening sets
+    /// it aside, if the log is whole.
+    BadSnapshot,
     /// A compaction that was not finished. Opening settles it.
     Compaction,
+    /// What a compaction has replaced. Opening removes it, once the new one opens.
+    BeforeCompaction,
+    /// Word that a write or sync has failed; see `unsynced`. Opening sees to it.
+    FailedSync,
     /// Files into which sled puts what is too large for its log. There should be
     /// none; those that there are hold rows.
     Blobs,
@@ -31,7 +39,10 @@ impl Leftover {
             Self::UnfinishedSnapshot => "a snapshot that was not finished",
             Self::DamagedSnapshots => "damaged snapshots that were set aside",
             Self::Trial => "a trial copy of the log",
+            Self::BadSnapshot => "a damaged snapshot, which is a cache of the log",
             Self::Compaction => "a compaction that was not finished",
+            Self::BeforeCompaction => "the database as it was before a compaction",
+            Self::FailedSync => "word from the server that a write or sync has failed",
             Self::Blobs => "rows in files that are never synced",
         }
     }
@@ -49,15 +60,31 @@ pub fn leftovers(data_dir: &Path) -> io::Result<Vec<(Leftover, PathBuf)>> {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         let kind = match &*name {
             "db.trial" => Leftover::Trial,
-            "db.new" | "db.old" => Leftover::Compaction,
+            "db.new" => Leftover::Compaction,
+            "db.old" => Leftover::BeforeCompaction,
+            UNSYNCED => Leftover::FailedSync,
             name if name.starts_with("db.damaged.") => Leftover::DamagedSnapshots,
             _ => continue,
         };
         found.push((kind, path));
     }
+    let mut newest = None;
     for path in entries(&data_dir.join("db"))? {
         if path.extension().is_some_and(|extension| extension == "generating") {
             found.push((Leftover::UnfinishedSnapshot, path));
+        } else if path.file_stem().is_some_and(|stem| stem == "snap") {
+            newest = Some(path);
+        }
+    }
+    if let Some(path) = newest {
+        match fs::read(&path) {
+            // A running server has put another one in its place.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            bytes => {
+                if !is_whole_snapshot(&bytes?) {
+                    found.push((Leftover::BadSnapshot, path));
+                }
+            }
         }
     }
     let blobs = data_dir.join("db").join("blobs");
@@ -65,6 +92,30 @@ pub fn leftovers(data_dir: &Path) -> io::Result<Vec<(Leftover, PathBuf)>> {
         found.push((Leftover::Blobs, blobs));
     }
     Ok(found)
+}
+
+/// Whether a snapshot is one that sled 0.34.7 will take (`read_snapshot`; not
+/// compressed, because that is not compiled in):
+///
+/// ```text
+/// the table n | n u64 little endian | CRC-32 of the table u32 little endian
+/// ```
+fn is_whole_snapshot(bytes: &[u8]) -> bool {
+    let Some((rest, crc)) = bytes.split_last_chunk::<4>() else { return false };
+    let Some((table, length)) = rest.split_last_chunk::<8>() else { return false };
+    !table.is_empty()
+        && u64::from_le_bytes(*length) == table.len() as u64
+        && u32::from_le_bytes(*crc) == crc32(table)
+}
+
+/// The one of IEEE 802.3, which sled uses, bit by bit: it runs once.
+fn crc32(bytes: &[u8]) -> u32 {
+    const POLYNOMIAL: u32 = 0xEDB8_8320;
+    !bytes.iter().fold(!0u32, |crc, byte| {
+        (0..8).fold(crc ^ u32::from(*byte), |crc, _| {
+            (crc >> 1) ^ if crc & 1 == 1 { POLYNOMIAL } else { 0 }
+        })
+    })
 }
 
 /// Removes one. Only for those that are rubbish, of a directory that is held.

@@ -21,9 +21,10 @@ use std::io;
 use std::ops::Bound;
 use std::path::{Path, PathBuf};
 
-use super::disk::{Disk, Held, OpenError, Options, Share, make_directory, sync_directory};
+use super::disk::{Disk, Held, OpenError, Options, make_directory, sync_directory};
 use super::keyspace::Table;
 use super::overlay::Overlay;
+use super::space::Share;
 use super::tables::{
     AuditRows, Environments, Keys, LastUses, Secrets, ServiceAccounts, SessionHashes, Sessions,
     Tokens, UserSessions, Users, ValueChunks, VarChunks, Vars, Versions,
@@ -33,10 +34,10 @@ use super::{Opened, Unavailable};
 
 /// The directory that a restore works in, inside the data directory.
 pub const RESTORING: &str = "restoring";
-/// What may be in a data directory that counts as empty: the key that the
+/// What may be in a data directory that counts as empty: the keys that the
 /// operator has put there, what an earlier restore left, what a file system has
 /// at its root.
-const MAY_BE_THERE: [&str; 4] = ["root.key", "lock", RESTORING, "lost+found"];
+const MAY_BE_THERE: [&str; 5] = ["root.key", "root.key.previous", "lock", RESTORING, "lost+found"];
 /// Rows are applied and synced in batches of about so many bytes.
 const BATCH_BYTES: usize = 4 << 20;
 
@@ -117,6 +118,16 @@ pub struct Loading {
     place: Place,
 }
 
+/// A database that is in place, and not known to stay there through a power cut.
+#[derive(Debug, thiserror::Error)]
+#[error("{}: {cause}", path.display())]
+pub struct Unsettled {
+    /// The data directory.
+    pub path: PathBuf,
+    /// What the file system said.
+    pub cause: io::Error,
+}
+
 /// Where a loaded database waits, and where it belongs.
 #[derive(Debug)]
 pub struct Place {
@@ -176,8 +187,8 @@ impl Loading {
 
 impl Place {
     /// Puts the database where a server looks for it. Nothing may have it open
-    /// any more.
-    pub fn put(self) -> Result<(), LoadError> {
+    /// any more. `Some` when it is there and may not be after a power cut.
+    pub fn put(self) -> Result<Option<Unsettled>, LoadError> {
         let made = self.stage.join("db");
         let log_path = made.join("db");
         // sled's own threads may keep its files a moment longer than its handle.
@@ -185,8 +196,11 @@ impl Place {
         sync_directory(&made).map_err(at(&made))?;
         let db = self.data_dir.join("db");
         fs::rename(&made, &db).map_err(at(&db))?;
-        sync_directory(&self.data_dir).map_err(at(&self.data_dir))?;
-        super::disk::mark_in_use(&self.data_dir).map_err(at(&self.data_dir))
+        // From here on the database is there, and restoring it again would be
+        // refused. The next start syncs and marks what could not be done here.
+        let settled =
+            sync_directory(&self.data_dir).and_then(|()| super::disk::mark_in_use(&self.data_dir));
+        Ok(settled.err().map(|cause| Unsettled { path: self.data_dir.clone(), cause }))
         // What is left of the stage goes when this is dropped.
     }
 

@@ -11,20 +11,28 @@
 //! `writer` is the only code that changes anything.
 
 mod account_row;
+mod acknowledged;
 mod check;
 mod compact;
+mod directory;
 mod disk;
 mod frozen;
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub mod fuzzing;
+mod holes;
 mod keyspace;
 mod leftovers;
 mod load;
+mod opening;
 mod overlay;
 mod private;
+mod reach;
+mod remedy;
 mod repair;
+mod room;
 mod row;
+mod space;
 mod tables;
 mod unsynced;
 mod view;
@@ -34,15 +42,18 @@ mod writer;
 pub use account_row::{PasswordRow, ServiceAccountRow, SessionRow, TokenRow, Used, UserRow};
 pub use check::check;
 pub use compact::{CompactError, Compacted, Usage};
-pub use disk::{Held, OpenError, Options};
+pub use disk::{Held, IN_USE, OpenError, Options};
 pub use frozen::{Frozen, FrozenError, RawRow};
 pub use keyspace::Table;
 pub use leftovers::{Leftover, leftovers, remove_leftover};
 pub use load::{
-    LoadError, Loading, MemoryRows, Place, RESTORING, can_be_loaded, counted_as, is_backed_up,
+    LoadError, Loading, MemoryRows, Place, RESTORING, Unsettled, can_be_loaded, counted_as,
+    is_backed_up,
 };
 pub use private::{PrivateFile, write_new_private, write_private};
+pub use reach::unreadable;
 pub use repair::{Depth, Repaired, repair};
+pub use room::Room;
 pub use row::{
     Bytes, CHUNK_BYTES, CountsRow, EnvironmentRow, HeadRow, KeyId, KeyRow, ReceiptRow, RotationRow,
     SecretPlace, SecretRow, ServiceKeysRow, StartRow, StoredAuditRow, VarPlace, VarRow, VersionRow,
@@ -66,7 +77,7 @@ use tokio::sync::watch as channel;
 use crate::audit::{Chain, Draft};
 use crate::domain::EnvironmentId;
 
-use disk::Share;
+use space::Share;
 
 /// An open database without its writer: what there is until the keys are
 /// known. It can be read, not changed.
@@ -116,6 +127,11 @@ impl Opened {
         compact::usage(self.disk.tree(), self.disk.space())
     }
 
+    /// Closes it. Dropping it does so, too, and says in the log what fails.
+    pub fn close(self) -> Result<(), std::io::Error> {
+        self.disk.close()
+    }
+
     /// Starts the writer; from here on there are changes.
     pub fn start(self, chain: Chain) -> Result<Store, std::io::Error> {
         let tree = self.disk.tree().clone();
@@ -123,7 +139,7 @@ impl Opened {
         let data_dir = self.disk.data_dir().to_owned();
         let revisions = Arc::new(Revisions::default());
         let writer = writer::Writer::start(self.disk, chain, Arc::clone(&revisions))?;
-        Ok(Store { tree, revisions, writer, data_dir, _lock: lock })
+        Ok(Store { tree: Some(tree), revisions, writer, data_dir, _lock: lock })
     }
 }
 
@@ -148,7 +164,8 @@ impl View for Opened {
 /// has been applied; changes go through the writer.
 #[derive(Debug)]
 pub struct Store {
-    tree: sled::Tree,
+    /// There until it is dropped.
+    tree: Option<sled::Tree>,
     revisions: Arc<Revisions>,
     writer: writer::Writer,
     data_dir: PathBuf,
@@ -253,6 +270,16 @@ impl Store {
         self.answered(self.writer.queue(Share::Common, audited(change))?.blocking_recv())
     }
 
+    /// Likewise, and may use the last of the disk.
+    pub fn commit_blocking_from_reserve<T, E, F>(&self, change: F) -> Result<T, CommitError<E>>
+    where
+        F: FnOnce(&mut Tx<'_>) -> Result<(T, Draft), E> + Send + 'static,
+        T: Send + 'static,
+        E: Send + 'static,
+    {
+        self.answered(self.writer.queue(Share::Reserve, audited(change))?.blocking_recv())
+    }
+
     fn answered<T, E, N>(
         &self,
         answer: Result<Result<T, CommitError<E>>, N>,
@@ -261,7 +288,7 @@ impl Store {
     }
 
     /// The database as it is at one moment, to be read while it goes on being
-    /// written; see [`Frozen`]. One view at a time: `Overloaded` says that there
+    /// written; see [`Frozen`]. One view at a time: `OtherBackup` says that there
     /// is another.
     pub async fn freeze(&self) -> Result<Frozen, Unavailable> {
         self.frozen(self.writer.freeze()?.await)
@@ -274,7 +301,7 @@ impl Store {
 
     fn frozen<N>(&self, answer: Result<Option<Frozen>, N>) -> Result<Frozen, Unavailable> {
         match answer {
-            Ok(frozen) => frozen.ok_or(Unavailable::Overloaded),
+            Ok(frozen) => frozen.ok_or(Unavailable::OtherBackup),
             Err(_) => match self.writer.unanswered::<()>() {
                 CommitError::Unavailable(why) => Err(why),
                 _ => Err(Unavailable::Failed),
@@ -289,12 +316,17 @@ impl Store {
 
     /// How much room it takes. Reads every row.
     pub fn usage(&self) -> Result<Usage, ReadError> {
-        compact::usage(&self.tree, self.writer.space())
+        compact::usage(self.tree(), self.writer.space())
+    }
+
+    /// The room for a file outside the database, at this path.
+    pub fn room(&self, path: &Path) -> Room {
+        Room::of(self.writer.space().clone(), path)
     }
 
     /// The rows of a table from its last one back.
     pub fn scan_back<T: Table>(&self) -> impl Iterator<Item = Result<(T::Key, T::Row), ReadError>> {
-        view::tree_scan_back::<T>(&self.tree)
+        view::tree_scan_back::<T>(self.tree())
     }
 
     /// Counts the changes that an environment has seen since the server
@@ -320,24 +352,48 @@ impl Store {
         self.writer.failed().await;
     }
 
-    /// Takes no more changes and finishes those that are queued. The files close
-    /// when the store is dropped.
-    pub fn close(&self) {
-        self.writer.close();
+    /// Takes no more changes and finishes those that are queued; an error if they,
+    /// or what closing writes, are not known to be durable. The files close when
+    /// the store is dropped.
+    pub fn close(&self) -> Result<(), Unavailable> {
+        self.writer.close()
+    }
+
+    /// Keeps sled open until the process ends, for processes that end after
+    /// [`Store::close`]. Closing it adds nothing to that, and may panic.
+    pub fn stay_open(self: &Arc<Self>) {
+        std::mem::forget(Arc::clone(self));
+    }
+}
+
+impl Store {
+    fn tree(&self) -> &sled::Tree {
+        self.tree.as_ref().expect("it is taken only when the store is dropped")
+    }
+}
+
+impl Drop for Store {
+    /// Closes sled, if nobody else has it open. What was answered is safe by now;
+    /// that the disk fails is for the next start to know.
+    fn drop(&mut self) {
+        if watch::let_go(self.tree.take()).is_err() {
+            unsynced::leave_word(&self.data_dir);
+        }
     }
 }
 
 impl View for Store {
     fn get_bytes(&self, key: &[u8]) -> Result<Option<Vec<u8>>, ReadError> {
-        view::tree_get(&self.tree, key)
+        view::tree_get(self.tree(), key)
     }
 
     fn scan_bytes(&self, prefix: &[u8], after: Option<&[u8]>) -> view::Scan<'_> {
-        view::tree_scan(&self.tree, prefix, after)
+        view::tree_scan(self.tree(), prefix, after)
     }
 }
 
-/// Why no write is taken just now. All of these pass, or end the process.
+/// Why no write, backup, examination or password is taken just now. All of these pass, or
+/// end the process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Unavailable {
     /// More changes are queued than the writer can take.
@@ -346,11 +402,23 @@ pub enum Unavailable {
     /// The disk is nearly full; sled must never meet a full one.
     #[error("the disk has too little free space")]
     DiskNearlyFull,
+    /// There is one backup at a time.
+    #[error("another backup is under way")]
+    OtherBackup,
+    /// There are two at a time of what reads every row.
+    #[error("two others read all of the database or the audit log just now")]
+    OtherExaminations,
+    /// Each password costs memory to check.
+    #[error("too many passwords are being checked")]
+    TooManyPasswords,
     /// The server is shutting down.
     #[error("the server is shutting down")]
     ShuttingDown,
+    /// What the change would be written into cannot be read; nothing was written.
+    #[error("the database is damaged where the change would be written")]
+    Damaged,
     /// A write or sync failed.
-    #[error("the database failed and the server is stopping")]
+    #[error("the database failed; nothing is written any more")]
     Failed,
 }
 

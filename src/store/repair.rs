@@ -40,6 +40,9 @@ pub enum Depth {
     Leftovers,
 }
 
+/// So much is repaired in one change. A batch is held in memory more than once.
+const MOST_LINES: usize = 10_000;
+
 /// What was repaired.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Repaired {
@@ -49,9 +52,25 @@ pub struct Repaired {
     pub counts: BTreeMap<&'static str, u32>,
 }
 
-/// Repairs what can be repaired, in the change that is given.
+impl Repaired {
+    /// Whether there may be more, for a change of its own.
+    pub fn is_full(&self) -> bool {
+        self.lines.len() >= MOST_LINES
+    }
+
+    /// Likewise what another change has done.
+    pub fn add(&mut self, more: Self) {
+        self.lines.extend(more.lines);
+        for (kind, count) in more.counts {
+            *self.counts.entry(kind).or_default() += count;
+        }
+    }
+}
+
+/// Repairs what can be repaired, in the change that is given; call it again when
+/// that [is full](Repaired::is_full).
 pub fn repair(tx: &mut Tx<'_>, depth: Depth) -> Result<Repaired, ReadError> {
-    let mut repair = Repair { tx, done: Repaired::default() };
+    let mut repair = Repair { tx, depth, done: Repaired::default() };
     repair.environments()?;
     repair.secrets()?;
     repair.vars()?;
@@ -92,6 +111,7 @@ impl<I: Table> Wanted<I> {
 
 struct Repair<'t, 'a> {
     tx: &'t mut Tx<'a>,
+    depth: Depth,
     done: Repaired,
 }
 
@@ -120,6 +140,9 @@ impl Repair<'_, '_> {
     }
 
     fn remove<T: Table>(&mut self, key: &T::Key, kind: &'static str, line: String) {
+        if self.done.is_full() {
+            return;
+        }
         self.tx.remove::<T>(key);
         self.note(kind, line);
     }
@@ -135,6 +158,9 @@ impl Repair<'_, '_> {
     ) -> Result<(), ReadError> {
         for (key, entry) in &wanted.0 {
             let Some((row, whose)) = entry else { continue };
+            if self.done.is_full() {
+                return Ok(());
+            }
             let stored = self.tx.get_bytes(key)?;
             if stored.as_deref() == Some(&encode_row::<I>(row)) {
                 continue;
@@ -148,10 +174,33 @@ impl Repair<'_, '_> {
             if wanted.0.contains_key(&full_key::<I>(&key)) {
                 continue;
             }
-            if !kept(self.tx, &key)? {
+            if !self.done.is_full() && !kept(self.tx, &key)? {
                 let table = char::from(I::PREFIX);
                 self.remove::<I>(&key, kind, format!("an index entry ({table:?}) led nowhere"));
             }
+        }
+        if self.depth == Depth::Leftovers {
+            self.nameless::<I>(kind)?;
+        }
+        Ok(())
+    }
+
+    /// Index entries under what is no key, so that nobody can ever find them.
+    fn nameless<I: Table>(&mut self, kind: &'static str) -> Result<(), ReadError> {
+        let mut found = Vec::new();
+        for row in self.tx.scan_bytes(&[I::PREFIX], None) {
+            let (key, _) = row?;
+            if I::decode(&key[1..]).is_none() {
+                found.push(key);
+            }
+        }
+        for key in found {
+            if self.done.is_full() {
+                break;
+            }
+            self.tx.remove_bytes(key);
+            let table = char::from(I::PREFIX);
+            self.note(kind, format!("an index entry ({table:?}) was under no key, and is removed"));
         }
         Ok(())
     }
@@ -184,7 +233,7 @@ impl Repair<'_, '_> {
                 Err(ReadError::Damaged { .. }) => None,
                 stored => Some(stored?.unwrap_or_default()),
             };
-            if stored != Some(counted) {
+            if stored != Some(counted) && !self.done.is_full() {
                 self.tx.put::<Counts>(id, &counted);
                 let CountsRow { secrets, vars } = counted;
                 let line = format!("{id} holds {secrets} secrets and {vars} vars; counted anew");

@@ -19,7 +19,7 @@ use std::path::Path;
 use super::disk::ignore_missing;
 
 /// Stands in the data directory after a write or sync has failed.
-const UNSYNCED: &str = "unsynced";
+pub(super) const UNSYNCED: &str = "unsynced";
 
 /// Leaves word to the next start.
 pub(super) fn leave_word(data_dir: &Path) {

@@ -12,7 +12,7 @@ pub type Scan<'a> = Box<dyn Iterator<Item = Result<(Vec<u8>, Vec<u8>), ReadError
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum ReadError {
     /// The database could not be read.
-    #[error("the database could not be read: {0}")]
+    #[error("the database could not be read: {}", said(.0))]
     Sled(#[from] sled::Error),
     /// A row is there and is not what its table holds.
     #[error("a row of table {:?} is damaged", char::from(*.table))]
@@ -20,6 +20,15 @@ pub enum ReadError {
         /// The table's prefix byte.
         table: u8,
     },
+}
+
+/// What sled says, in words for people.
+pub(super) fn said(error: &sled::Error) -> String {
+    match error {
+        sled::Error::Corruption { at: Some(at), .. } => format!("its log is damaged at {at:?}"),
+        sled::Error::Corruption { at: None, .. } => "its files are damaged".to_owned(),
+        other => other.to_string(),
+    }
 }
 
 /// Something that rows can be read from.
@@ -110,6 +119,15 @@ pub(super) fn tree_get(tree: &sled::Tree, key: &[u8]) -> Result<Option<Vec<u8>>,
     Ok(tree.get(key)?.map(|bytes| bytes.to_vec()))
 }
 
+/// What cannot be read, sled says for ever: it does not get past it. Whoever
+/// walks to the end would never arrive.
+fn until_it_fails<T>(
+    rows: impl Iterator<Item = Result<T, sled::Error>>,
+) -> impl Iterator<Item = Result<T, sled::Error>> {
+    let mut failed = false;
+    rows.take_while(move |found| !std::mem::replace(&mut failed, found.is_err()))
+}
+
 pub(super) fn tree_scan<'a>(tree: &'a sled::Tree, prefix: &[u8], after: Option<&[u8]>) -> Scan<'a> {
     use std::ops::Bound;
 
@@ -119,7 +137,7 @@ pub(super) fn tree_scan<'a>(tree: &'a sled::Tree, prefix: &[u8], after: Option<&
         Some(after) if after >= prefix.as_slice() => Bound::Excluded(after.to_vec()),
         _ => Bound::Included(prefix.clone()),
     };
-    let rows = tree.range::<Vec<u8>, _>((start, Bound::Unbounded));
+    let rows = until_it_fails(tree.range::<Vec<u8>, _>((start, Bound::Unbounded)));
     Box::new(
         rows.map(|found| {
             found.map(|(key, row)| (key.to_vec(), row.to_vec())).map_err(ReadError::from)
@@ -134,7 +152,7 @@ pub(super) fn tree_scan<'a>(tree: &'a sled::Tree, prefix: &[u8], after: Option<&
 pub(super) fn tree_scan_back<T: Table>(
     tree: &sled::Tree,
 ) -> impl Iterator<Item = Result<(T::Key, T::Row), ReadError>> + use<T> {
-    tree.scan_prefix([T::PREFIX]).rev().map(|found| {
+    until_it_fails(tree.scan_prefix([T::PREFIX]).rev()).map(|found| {
         let (key, row) = found?;
         let key = T::decode(&key[1..]).ok_or(ReadError::Damaged { table: T::PREFIX })?;
         Ok((key, decode_row::<T>(&row)?))

@@ -11,7 +11,7 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
@@ -33,12 +33,13 @@ impl Watch {
         let turns = Arc::new(AtomicU64::new(0));
         let (stop, stopped) = channel::<()>();
         let (seen, db) = (Arc::clone(&turns), db.clone());
+        let waking = Arc::new(AtomicBool::new(false));
         let thread = Builder::new().name("coffer-watch".to_owned()).spawn(move || {
             let mut last = 0;
             while stopped.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout) {
                 let now = seen.load(Ordering::Acquire);
                 if now % 2 == 1 && now == last {
-                    wake(&db);
+                    wake(&db, &waking);
                 }
                 last = now;
             }
@@ -55,21 +56,36 @@ impl Watch {
     }
 }
 
-fn wake(db: &sled::Db) {
-    let db = db.clone();
+/// One at a time: a disk that hangs would otherwise collect a thread a second.
+fn wake(db: &sled::Db, waking: &Arc<AtomicBool>) {
+    if waking.swap(true, Ordering::AcqRel) {
+        return;
+    }
+    let (db, awake) = (db.clone(), Arc::clone(waking));
     let flush = move || {
         let failed = db.flush().is_err();
         if failed {
             // As in `Disk::apply`: it must not be closed.
             std::mem::forget(db);
         }
+        awake.store(false, Ordering::Release);
     };
-    // Without a thread to spare there is another second.
-    let _ = Builder::new().name("coffer-wake".to_owned()).spawn(flush);
+    if Builder::new().name("coffer-wake".to_owned()).spawn(flush).is_err() {
+        // Without a thread to spare there is another second.
+        waking.store(false, Ordering::Release);
+    }
+}
+
+/// Drops what holds sled open; an error where sled panics because the last sync
+/// fails. What was settled before that is safe.
+pub(super) fn let_go(holder: impl Sized) -> io::Result<()> {
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| drop(holder)))
+        .map_err(|_| io::Error::other("the last sync has failed"))
 }
 
 impl Drop for Watch {
-    /// sled closes when nobody holds it any more; this one lets go first.
+    /// sled closes when nobody holds it any more. Whoever holds it beside this has
+    /// settled it, and drops this first.
     fn drop(&mut self) {
         self.stop = None;
         if let Some(thread) = self.thread.take() {

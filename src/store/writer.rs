@@ -23,11 +23,12 @@ use tokio::sync::{oneshot, watch};
 use crate::audit::{Chain, Draft};
 use crate::domain::EnvironmentId;
 
-use super::disk::{Disk, FreeSpace, Share};
+use super::disk::Disk;
 use super::frozen::{Freezer, Frozen, MAX_IMAGE_BYTES};
 use super::keyspace::{Table, full_key};
 use super::overlay::Overlay;
 use super::row::{HeadRow, StoredAuditRow};
+use super::space::{FreeSpace, Share};
 use super::tables::{AuditHead, AuditRows};
 use super::view::{self, ReadError, Scan, View, encode_row};
 use super::{Revisions, Unavailable};
@@ -86,6 +87,11 @@ impl Tx<'_> {
     pub fn remove<T: Table>(&mut self, key: &T::Key) {
         self.touched.extend(T::environment(key));
         self.own.set(full_key::<T>(key), None);
+    }
+
+    /// Removes a row whose key is none of its table.
+    pub(super) fn remove_bytes(&mut self, key: Vec<u8>) {
+        self.own.set(key, None);
     }
 }
 
@@ -260,7 +266,8 @@ impl Writer {
         }
     }
 
-    pub fn close(&self) {
+    /// Whether the last write and sync have worked.
+    pub fn close(&self) -> Result<(), Unavailable> {
         self.closing.store(true, Ordering::Release);
         let thread = self.thread.lock().expect("no holder of this lock can panic").take();
         if let Some(thread) = thread {
@@ -268,6 +275,7 @@ impl Writer {
             let _ = self.queue.send(Message::Stop);
             let _ = thread.join();
         }
+        if *self.failed.borrow() { Err(Unavailable::Failed) } else { Ok(()) }
     }
 }
 
@@ -327,6 +335,25 @@ impl Work {
         if std::mem::take(&mut self.is_new) { self.disk.mark_in_use() } else { Ok(()) }
     }
 
+    /// That sled can read what it will have to read to write these rows, and an
+    /// audit row. Where it cannot, it fails in the middle of a batch, and the half
+    /// that it has written comes back with the next start.
+    fn can_be_written<'k>(
+        &self,
+        keys: impl Iterator<Item = &'k [u8]>,
+        audited: bool,
+    ) -> Result<(), ReadError> {
+        let tree = self.disk.tree();
+        for key in keys {
+            tree.get(key)?;
+        }
+        if audited {
+            tree.get(full_key::<AuditRows>(&self.chain.head().seq.saturating_add(1)))?;
+        }
+        tree.get(full_key::<AuditHead>(&()))?;
+        Ok(())
+    }
+
     /// Runs a group; says what ended it.
     fn group(&mut self, first: Change, queue: &Receiver<Message>) -> std::io::Result<After> {
         let mut group = Group { left: self.disk.space().left(), ..Group::default() };
@@ -356,6 +383,9 @@ impl Work {
             self.freezer.keep(self.disk.tree(), &group.writes);
             self.disk.apply(group.writes).and_then(|()| self.mark_in_use())
         };
+        if durable.is_ok() {
+            self.disk.acknowledge(self.chain.head().seq);
+        }
         // Before anybody is answered, so that no answer is older than a list
         // that was kept under the revision before it.
         self.revisions.bump(group.touched.into_iter());
@@ -398,6 +428,12 @@ impl Group {
         let Ok((verdict, finish)) = ran else { return };
         if let Verdict::Apply(drafts) = verdict {
             let further = std::mem::take(&mut tx.further);
+            let rows = drafts.len() + further.len();
+            if let Err(error) = work.can_be_written(tx.own.keys(), rows > 0) {
+                log::error!("a change is refused: {error}");
+                self.finishes.push(Box::new(|_| finish(Err(Unavailable::Damaged))));
+                return;
+            }
             for draft in drafts.into_iter().chain(further) {
                 let row = work.chain.append(draft);
                 tx.put::<AuditRows>(&row.seq, &StoredAuditRow::new(row.mac, row.body));

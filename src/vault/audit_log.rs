@@ -113,7 +113,7 @@ impl Vault {
         permit: &Permit<Read>,
         query: &AuditQuery,
     ) -> Result<AuditPage, Error> {
-        let _walk = self.walks.try_acquire().map_err(|_| Unavailable::Overloaded)?;
+        let _walk = self.walks.try_acquire().map_err(|_| Unavailable::OtherExaminations)?;
         let mut page = AuditPage { rows: Vec::new(), total: 0 };
         let (mut skipped, mut damaged) = (0, 0);
         for found in self.store.scan_back::<AuditRows>() {
@@ -164,7 +164,7 @@ impl Vault {
     /// Walks the chain from its first kept row to the end it has now. May block
     /// on the disk.
     pub fn verify_audit_log(&self, _permit: &Permit<Administer>) -> Result<Verification, Error> {
-        let _walk = self.walks.try_acquire().map_err(|_| Unavailable::Overloaded)?;
+        let _walk = self.walks.try_acquire().map_err(|_| Unavailable::OtherExaminations)?;
         let store = &*self.store;
         loop {
             // The marker first, then the head; rows that come meanwhile lie

@@ -1,16 +1,15 @@
 //! Examining what is stored: whether every record opens, whether the rows fit
 //! each other, whether the audit log holds, and how much room all of it takes.
 //!
-//! Must never: let anything of a value out but whether it opens; change anything
-//! outside `repair`.
+//! Must never: let anything of a value out but whether it opens; change anything.
 
-use serde_json::json;
+use std::collections::BTreeSet;
 
-use crate::audit::{Action, AuditKey, Draft, Verification};
-use crate::domain::{Finding, Origin, Principal, RevealMode, Timestamp, VarKind, Version};
+use crate::audit::{AuditKey, Verification};
+use crate::domain::{Finding, RevealMode, Timestamp, VarKind, Version};
 use crate::store::{
-    self, AuditRows, CommitError, Compacted, Depth, Opened, ReadError, Repaired, SecretPlace,
-    SecretRow, Secrets, Store, Tx, Usage, View,
+    self, AuditRows, Opened, ReadError, SecretPlace, SecretPlaces, SecretRow, Secrets, Store,
+    Usage, View,
 };
 
 use super::cipher::{self, Binding};
@@ -29,8 +28,10 @@ const FLOOR_TIMES: u64 = 4;
 /// A clock that is behind the log by less than this is none to talk about.
 const CLOCK_MILLIS: i64 = 1000;
 
-const RESTORE: &str =
+const REPAIR: &str =
     "Run `coffer doctor --repair` on the stopped server; what stays needs a backup.";
+const RESTORE: &str = "Restore a backup: a repair cannot work this out from elsewhere.";
+const HOLE: &str = "Check the disk, and copy the directory to another one before anything else; then restore a backup.";
 const VALUE: &str = "Give the secret a new value, or restore a backup.";
 
 /// What an examination has found.
@@ -47,29 +48,75 @@ pub fn examine_stopped<'a>(
     now: Timestamp,
 ) -> Result<Examined, UnlockError> {
     let (keyring, services) = services(opened, roots.into())?;
-    Ok(examine(opened, (&keyring, &services.audit), opened.usage()?, now)?)
+    Ok(examine(opened, (&keyring, &services.audit), opened.usage(), now, REPAIR))
 }
 
-/// Likewise, of one that only its caller writes to.
-pub fn examine_unlocked(unlocked: &Unlocked, now: Timestamp) -> Result<Examined, ReadError> {
+/// Likewise, of one that only its caller writes to, and that was repaired.
+pub fn examine_repaired(unlocked: &Unlocked, now: Timestamp) -> Examined {
     let store = &*unlocked.store;
-    examine(store, (&unlocked.keyring.now(), &unlocked.audit_key), store.usage()?, now)
+    examine(store, (&unlocked.keyring.now(), &unlocked.audit_key), store.usage(), now, RESTORE)
 }
 
 fn examine<V: View>(
     view: &V,
     (keyring, audit): (&Keyring, &AuditKey),
-    usage: Usage,
+    usage: Result<Usage, ReadError>,
     now: Timestamp,
-) -> Result<Examined, ReadError> {
-    let (start, head) = (stored_start(view)?, stored_head(view)?);
-    let verified = verify_rows(view, audit, start.as_ref(), head.as_ref(), u64::MAX)?;
-    let mut findings = records(view, keyring)?;
-    findings.extend(rows(store::check(view)?));
-    findings.extend(log(&verified));
-    findings.extend(clock(view, now)?);
-    findings.extend(room(usage));
-    Ok(Examined { findings })
+    misfit: &str,
+) -> Examined {
+    let verified = || {
+        let (start, head) = (stored_start(view)?, stored_head(view)?);
+        verify_rows(view, audit, start.as_ref(), head.as_ref(), u64::MAX)
+    };
+    let mut parts = Parts::default();
+    parts.records(view, keyring);
+    parts.add("the rows", store::check(view).map(|misfits| rows(misfits, misfit)));
+    parts.add("the audit log", verified().map(|verified| log(&verified)));
+    parts.add("the clock", clock(view, now));
+    parts.add("the room", usage.map(room));
+    parts.end(view)
+}
+
+/// What an examination goes through, each part by itself: that one cannot be
+/// read to its end is no reason to say nothing about the others.
+#[derive(Default)]
+struct Parts {
+    findings: Vec<Finding>,
+    has_hole: bool,
+}
+
+impl Parts {
+    fn add(&mut self, about: &str, found: Result<Vec<Finding>, ReadError>) {
+        match found {
+            Ok(findings) => self.findings.extend(findings),
+            Err(error) => {
+                self.has_hole = true;
+                let what = format!("{about} cannot be examined to the end: {error}");
+                self.findings.push(Finding::error(what, HOLE));
+            }
+        }
+    }
+
+    fn records<V: View>(&mut self, view: &V, keyring: &Keyring) {
+        let mut records = Records::default();
+        let secrets = secrets(view, keyring, &mut records);
+        let vars = vars(view, &mut records);
+        let whole = secrets.is_ok() && vars.is_ok();
+        self.add("the secrets", secrets.map(|()| Vec::new()));
+        self.add("the vars", vars.map(|()| Vec::new()));
+        // That all of them open can be said of all of them only.
+        if whole || !records.broken.is_empty() {
+            self.findings.extend(records.told());
+        }
+    }
+
+    fn end(mut self, view: &impl View) -> Examined {
+        if self.has_hole {
+            let tables = store::unreadable(view).into_iter();
+            self.findings.extend(tables.map(|what| Finding::error(what, HOLE)));
+        }
+        Examined { findings: self.findings }
+    }
 }
 
 impl Vault {
@@ -77,28 +124,32 @@ impl Vault {
     ///
     /// Leaves no audit row, as verifying the log leaves none.
     pub fn examine(&self, permit: &Permit<Administer>) -> Result<Examined, Error> {
-        let verified = self.verify_audit_log(permit)?;
-        let _walk = self.walks.try_acquire().map_err(|_| super::Unavailable::Overloaded)?;
+        let verified = match self.verify_audit_log(permit) {
+            Ok(verified) => Ok(log(&verified)),
+            Err(Error::Read(error)) => Err(error),
+            Err(error) => return Err(error),
+        };
+        let _walk = self.walks.try_acquire().map_err(|_| super::Unavailable::OtherExaminations)?;
         let store = &*self.store;
-        let mut findings = records(store, &self.keyring.now())?;
-        // A walk does not see one moment. What was written under it does not
-        // look the same a second time; what is wrong does.
-        let mut misfits = store::check(store)?;
-        if !misfits.is_empty() {
-            let again = store::check(store)?;
-            misfits.retain(|misfit| again.contains(misfit));
-        }
-        findings.extend(rows(misfits));
-        findings.extend(log(&verified));
-        findings.extend(clock(store, self.now())?);
-        findings.extend(room(store.usage()?));
-        Ok(Examined { findings })
+        let mut parts = Parts::default();
+        parts.records(store, &self.keyring.now());
+        parts.add("the rows", busy_misfits(store).map(|misfits| rows(misfits, REPAIR)));
+        parts.add("the audit log", verified);
+        parts.add("the clock", clock(store, self.now()));
+        parts.add("the room", store.usage().map(room));
+        Ok(parts.end(store))
     }
+}
 
-    /// Records that the log was written anew.
-    pub async fn record_compacted(&self, compacted: Compacted) -> Result<(), Error> {
-        self.record_host(Action::ServerCompact, &described(compacted)).await
+/// A walk does not see one moment. What was written under it does not look the
+/// same a second time; what is wrong does.
+fn busy_misfits(store: &Store) -> Result<Vec<String>, ReadError> {
+    let mut misfits = store::check(store)?;
+    if !misfits.is_empty() {
+        let again = store::check(store)?;
+        misfits.retain(|misfit| again.contains(misfit));
     }
+    Ok(misfits)
 }
 
 /// Many findings of one kind, and what it means that there are none.
@@ -115,43 +166,123 @@ fn told(broken: Vec<String>, remedy: &str, none: String) -> Vec<Finding> {
     findings
 }
 
-/// Opens everything that was sealed, and reads every var.
-fn records<V: View>(view: &V, keyring: &Keyring) -> Result<Vec<Finding>, ReadError> {
-    let mut broken = Vec::new();
-    let (mut secrets, mut versions, mut vars) = (0u64, 0u64, 0u64);
+/// What was opened and read, and what of it is broken.
+#[derive(Default)]
+struct Records {
+    secrets: u64,
+    versions: u64,
+    vars: u64,
+    broken: Vec<String>,
+}
+
+impl Records {
+    fn told(self) -> Vec<Finding> {
+        let Self { secrets, versions, vars, broken } = self;
+        let none = format!(
+            "{secrets} secrets with {versions} versions and {vars} vars: every record opens"
+        );
+        told(broken, VALUE, none)
+    }
+}
+
+/// Opens everything that was sealed. Where the rows cannot be read in order any
+/// more, each of the others is looked up by itself.
+fn secrets<V: View>(view: &V, keyring: &Keyring, records: &mut Records) -> Result<(), ReadError> {
+    let mut seen = BTreeSet::new();
+    let mut hole = None;
     for found in view.scan::<Secrets>(&[], None) {
-        match found {
-            Ok(((environment, key), row)) => {
-                secrets += 1;
-                let place = SecretPlace { environment, key };
-                versions += open_all(view, keyring, (&place, &row), &mut broken)?;
-            }
+        let ((environment, key), row) = match found {
+            Ok(found) => found,
             // Which one is said with the rows.
-            Err(ReadError::Damaged { .. }) => {}
-            Err(error) => return Err(error),
-        }
-    }
-    for found in view.scan::<store::Vars>(&[], None) {
-        let (_, row) = match found {
             Err(ReadError::Damaged { .. }) => continue,
-            found => found?,
-        };
-        vars += 1;
-        let whole = |row: &store::VarRow| value_is_whole(view, row);
-        if !whole(&row)? {
-            // Overwritten or deleted under the walk?
-            let now = match VarKind::place(view, row.id) {
-                Ok(Some(place)) => VarKind::row(view, row.id, &place).unwrap_or(None),
-                _ => Some(row.clone()),
-            };
-            if now.is_some_and(|now| now.version == row.version) && !whole(&row)? {
-                broken.push(format!("the value of {} is damaged", row.id));
+            Err(error) => {
+                hole = Some(error);
+                break;
             }
+        };
+        seen.insert(row.id);
+        secret(view, keyring, (&SecretPlace { environment, key }, &row), records);
+    }
+    let Some(hole) = hole else { return Ok(()) };
+    for (id, place) in view.scan::<SecretPlaces>(&[], None).map_while(Result::ok) {
+        if seen.contains(&id) {
+            continue;
+        }
+        match view.get::<Secrets>(&(place.environment, place.key.clone())) {
+            Ok(Some(row)) => secret(view, keyring, (&place, &row), records),
+            Ok(None) | Err(ReadError::Damaged { .. }) => {}
+            Err(_) => records.broken.push(format!("{id} cannot be read")),
         }
     }
-    let none =
-        format!("{secrets} secrets with {versions} versions and {vars} vars: every record opens");
-    Ok(told(broken, VALUE, none))
+    Err(hole)
+}
+
+fn secret<V: View>(
+    view: &V,
+    keyring: &Keyring,
+    secret: (&SecretPlace, &SecretRow),
+    records: &mut Records,
+) {
+    records.secrets += 1;
+    match open_all(view, keyring, secret, &mut records.broken) {
+        Ok(versions) => records.versions += versions,
+        Err(error) => {
+            records.broken.push(format!("the versions of {} cannot be read: {error}", secret.1.id));
+        }
+    }
+}
+
+/// Reads every var; likewise.
+fn vars<V: View>(view: &V, records: &mut Records) -> Result<(), ReadError> {
+    let mut seen = BTreeSet::new();
+    let mut hole = None;
+    for found in view.scan::<store::Vars>(&[], None) {
+        let row = match found {
+            Ok((_, row)) => row,
+            Err(ReadError::Damaged { .. }) => continue,
+            Err(error) => {
+                hole = Some(error);
+                break;
+            }
+        };
+        seen.insert(row.id);
+        var(view, &row, records);
+    }
+    let Some(hole) = hole else { return Ok(()) };
+    for (id, place) in view.scan::<store::VarPlaces>(&[], None).map_while(Result::ok) {
+        if seen.contains(&id) {
+            continue;
+        }
+        match view.get::<store::Vars>(&(place.environment, place.key)) {
+            Ok(Some(row)) => var(view, &row, records),
+            Ok(None) | Err(ReadError::Damaged { .. }) => {}
+            Err(_) => records.broken.push(format!("{id} cannot be read")),
+        }
+    }
+    Err(hole)
+}
+
+fn var(view: &impl View, row: &store::VarRow, records: &mut Records) {
+    records.vars += 1;
+    match is_broken(view, row) {
+        Ok(false) => {}
+        Ok(true) => records.broken.push(format!("the value of {} is damaged", row.id)),
+        Err(error) => {
+            records.broken.push(format!("the value of {} cannot be read: {error}", row.id));
+        }
+    }
+}
+
+fn is_broken(view: &impl View, row: &store::VarRow) -> Result<bool, ReadError> {
+    if value_is_whole(view, row)? {
+        return Ok(false);
+    }
+    // Overwritten or deleted under the walk?
+    let now = match VarKind::place(view, row.id) {
+        Ok(Some(place)) => VarKind::row(view, row.id, &place).unwrap_or(None),
+        _ => Some(row.clone()),
+    };
+    Ok(now.is_some_and(|now| now.version == row.version) && !value_is_whole(view, row)?)
 }
 
 /// Opens every version of a secret; how many there are.
@@ -216,8 +347,8 @@ fn moved(
     opens(view, keyring, (secret.0, &SecretRow { mode: other, ..secret.1.clone() }), version)
 }
 
-fn rows(misfits: Vec<String>) -> Vec<Finding> {
-    told(misfits, RESTORE, "the rows fit each other".to_owned())
+fn rows(misfits: Vec<String>, remedy: &str) -> Vec<Finding> {
+    told(misfits, remedy, "the rows fit each other".to_owned())
 }
 
 fn log(verified: &Verification) -> Vec<Finding> {
@@ -279,59 +410,4 @@ fn mib(bytes: u64) -> String {
     } else {
         format!("{} MiB", bytes / MIB)
     }
-}
-
-/// That nothing was to be repaired, as a change that comes to nothing.
-enum Nothing {
-    ToDo,
-    Read(ReadError),
-}
-
-/// Repairs what can be worked out from other rows, and removes what belongs to
-/// nobody. The caller has copied the data directory.
-pub fn repair(unlocked: &Unlocked, now: Timestamp) -> Result<Repaired, Error> {
-    repair_to(&unlocked.store, Depth::Leftovers, now)
-}
-
-/// Likewise, without removing what belongs to nobody: what a start does.
-pub fn repair_index(unlocked: &Unlocked, now: Timestamp) -> Result<Repaired, Error> {
-    repair_to(&unlocked.store, Depth::Index, now)
-}
-
-fn repair_to(store: &Store, depth: Depth, now: Timestamp) -> Result<Repaired, Error> {
-    let change = move |tx: &mut Tx<'_>| {
-        let repaired = store::repair(tx, depth).map_err(Nothing::Read)?;
-        if repaired.lines.is_empty() {
-            return Err(Nothing::ToDo);
-        }
-        let draft = host(Action::ServerRepair, now).details(&json!(repaired.counts));
-        Ok((repaired, draft))
-    };
-    match store.commit_blocking(change) {
-        Ok(repaired) => Ok(repaired),
-        Err(CommitError::Refused(Nothing::ToDo)) => Ok(Repaired::default()),
-        Err(CommitError::Refused(Nothing::Read(error))) => Err(error.into()),
-        Err(CommitError::Unavailable(why)) => Err(why.into()),
-        Err(CommitError::Panicked) => Err(Error::Panicked),
-    }
-}
-
-/// Records that the log of a stopped server was written anew.
-pub fn record_compaction(
-    unlocked: &Unlocked,
-    compacted: Compacted,
-    now: Timestamp,
-) -> Result<(), Error> {
-    let draft = host(Action::ServerCompact, now).details(&described(compacted));
-    unlocked.store.commit_blocking(move |_| Ok::<_, Error>(((), draft))).map_err(Error::from)
-}
-
-fn host(action: Action, now: Timestamp) -> Draft {
-    Draft::new(action, &Principal::host(), &Origin::host(), now)
-}
-
-fn described(
-    Compacted { rows, live_bytes, before_bytes, after_bytes }: Compacted,
-) -> serde_json::Value {
-    json!({ "rows": rows, "liveBytes": live_bytes, "beforeBytes": before_bytes, "afterBytes": after_bytes })
 }

@@ -6,6 +6,7 @@
 //! wrapping key    HKDF(root, salt from KeyRow (random 32), info "coffer wrapping key v1")
 //! service keys    32 random bytes each (audit, token), wrapped
 //! backup key      HKDF(root, salt "coffer backup v1", info "backup key")
+//! database id     HKDF(token key, salt "coffer database v1", info "id")[0..4]; no secret
 //! receipt key     HKDF(token key, salt "coffer receipts v1", info "mac key")
 //! data key        32 random bytes for one version of one secret, wrapped
 //! wrapped key     AES-256-GCM(wrapping key, random nonce, aad, key)
@@ -204,7 +205,7 @@ impl<'a> From<&'a RootKey> for RootKeys<'a> {
 }
 
 impl<'a> RootKeys<'a> {
-    fn find(&self, wanted: Fingerprint) -> Option<&'a RootKey> {
+    pub(super) fn find(&self, wanted: Fingerprint) -> Option<&'a RootKey> {
         let given = [Some(self.current), self.previous];
         given.into_iter().flatten().find(|key| key.fingerprint() == wanted)
     }

@@ -30,6 +30,7 @@ mod policy;
 mod random;
 mod receipts;
 mod recipients;
+mod repair;
 mod retention;
 mod rewrap;
 mod rotation;
@@ -49,15 +50,13 @@ pub use deliver::{
     Bundle, BundleError, Enrolment, Filled, Form as FileForm, NotFilled, SealedBundle, ToFile,
     ToRecipients, name_digest,
 };
-pub use doctor::{
-    Examined, examine_stopped, examine_unlocked, record_compaction, repair, repair_index,
-};
+pub use doctor::{Examined, examine_repaired, examine_stopped};
 pub use environments::NewEnvironment;
 pub use error::Error;
 pub use import::{Import, ImportReport, Imported, ImportedSecret, Outcome as ImportOutcome};
 pub use keyring::{BadRootKey, Fingerprint, RootKey, RootKeys, TokenKey};
 pub use lookup::Page;
-pub use passphrase::{BadPassphrase, BadSealedKey, Passphrase, SealedRootKey};
+pub use passphrase::{BadPassphrase, BadSealedKey, NotSealed, Passphrase, SealedRootKey};
 pub use plaintext::{Plaintext, Revealed};
 pub use policy::{Administer, Caller, InScope, Level, Own, Permit, Read, Reveal, Target, Write};
 pub use random::Random;
@@ -65,6 +64,7 @@ pub use receipts::{HasOutcome, Known, Outcome, Receipt, Render};
 pub use recipients::{
     BadRecipient, Identities, Recipient, Unopened as UnopenedSeal, generate_identity,
 };
+pub use repair::{record_compaction, repair, repair_index};
 pub use retention::PruneError;
 pub use rotation::{KeyInfo, KeyStatus, RotationBegun, RotationInfo};
 pub use secrets::{NewSecret, SecretPatch};
@@ -73,7 +73,7 @@ pub use standing::{
     check_standing, guarded, guarded_once, label, session_principal, token_principal,
 };
 pub use unlock::{
-    FirstStart, UnlockError, Unlocked, export_audit, sealed_under, unlock, verify_audit,
+    DatabaseId, FirstStart, UnlockError, Unlocked, export_audit, sealed_under, unlock, verify_audit,
 };
 pub use value::{Alphabet, Generate, NewValue};
 pub use vars::{NewVar, VarPatch};
@@ -106,11 +106,12 @@ pub struct Vault {
     store: Arc<Store>,
     keyring: Arc<Keychain>,
     audit_key: AuditKey,
-    /// Walks over the whole audit log that may go on at a time.
+    /// Walks over the whole audit log, or all rows, that may go on at a time.
     walks: Semaphore,
     /// Backups that may go on at a time: one.
     backups: Arc<Semaphore>,
     backup_key: Arc<BackupKey>,
+    database: DatabaseId,
     clock: Arc<dyn Clock>,
     random: Random,
     limits: Limits,
@@ -126,6 +127,7 @@ impl Vault {
             walks: Semaphore::new(2),
             backups: Arc::new(Semaphore::new(1)),
             backup_key: Arc::clone(&unlocked.backup_key),
+            database: unlocked.database,
             clock,
             random: Random,
             limits,
@@ -135,6 +137,11 @@ impl Vault {
     /// What the configuration limits.
     pub fn limits(&self) -> Limits {
         self.limits
+    }
+
+    /// Which database this is.
+    pub fn database(&self) -> DatabaseId {
+        self.database
     }
 
     /// The time by which this vault goes.
@@ -152,9 +159,15 @@ impl Vault {
         self.store.failed().await;
     }
 
-    /// Finishes the writes that are queued and closes the files.
-    pub fn close(&self) {
-        self.store.close();
+    /// See [`Store::stay_open`].
+    pub fn stay_open(&self) {
+        self.store.stay_open();
+    }
+
+    /// Finishes the writes that are queued and closes the files; see
+    /// [`Store::close`].
+    pub fn close(&self) -> Result<(), Unavailable> {
+        self.store.close()
     }
 
     /// See [`Store::revision`].

@@ -76,6 +76,23 @@ pub enum BadSealedKey {
     Memory,
 }
 
+/// Why a root key could not be protected.
+#[derive(Debug, thiserror::Error)]
+pub enum NotSealed {
+    /// There are no random bytes.
+    #[error("{0}")]
+    Random(#[from] Error),
+    /// The process may not have as much memory as guessing is to cost.
+    #[error(
+        "there is too little memory to protect the root key: it takes {} MiB. Nothing was changed; raise the limit, or do it on another machine.",
+        kib >> 10
+    )]
+    Memory {
+        /// How much it takes, in KiB.
+        kib: u32,
+    },
+}
+
 /// A root key that a passphrase protects.
 #[derive(Debug)]
 pub struct SealedRootKey {
@@ -123,14 +140,14 @@ impl SealedRootKey {
     }
 
     /// Protects a root key.
-    pub fn seal(key: &RootKey, passphrase: &Passphrase, random: Random) -> Result<Self, Error> {
+    pub fn seal(key: &RootKey, passphrase: &Passphrase, random: Random) -> Result<Self, NotSealed> {
         let (salt, nonce) = (random.bytes::<16>()?, random.bytes::<12>()?);
         let (memory_kib, passes) = (MEMORY_KIB, PASSES);
         let cost = format!("m={memory_kib},t={passes}");
         let (salt_text, nonce_text) = (BASE64.encode(salt), BASE64.encode(nonce));
         let header = format!("{LABEL}:argon2id:{cost}:{salt_text}:{nonce_text}:");
         let under = stretch(passphrase, &salt, memory_kib, passes)
-            .expect("the cost of a new sealing is one that Argon2 takes");
+            .map_err(|_| NotSealed::Memory { kib: memory_kib })?;
         let (sealed, tag) = seal_key(&aead(&under), nonce, header.as_bytes(), key.bytes());
         Ok(Self { header, memory_kib, passes, salt, nonce, sealed, tag })
     }

@@ -24,15 +24,16 @@ use serde_json::json;
 use crate::audit::{Action, Draft, ResourceType};
 use crate::domain::{Origin, Principal, SecretId, Timestamp, Version};
 use crate::store::{
-    KeyId, Keys, ReadError, Rotation, RotationRow, ServiceKeys as ServiceKeysTable, Table, Tx,
-    Versions, View,
+    KeyId, KeyRow, Keys, ReadError, Rotation, RotationRow, ServiceKeys as ServiceKeysTable, Table,
+    Tx, Versions, View,
 };
 
 use super::keyring::{Fingerprint, Keyring};
 use super::receipts::{HasOutcome, Outcome};
 use super::rewrap::Sweep;
 use super::service_keys::ServiceKeys;
-use super::{Administer, Error, Permit, Unavailable, Vault, guarded_once};
+use super::unlock::UnlockError;
+use super::{Administer, Error, Permit, RootKeys, Unavailable, Vault, guarded_once};
 
 /// Versions that a status names; their number is always whole.
 const NAMED: usize = 20;
@@ -87,7 +88,8 @@ pub struct KeyStatus {
     pub root: Fingerprint,
     /// The root key that was given beside it.
     pub previous_root: Option<Fingerprint>,
-    /// Whether a wrapping key still needs that one.
+    /// Whether something is still wrapped under a wrapping key that is made from
+    /// another root key than the current one.
     pub previous_root_needed: bool,
     /// Some of the versions that a finished rotation had to leave, because their
     /// data keys do not open.
@@ -149,11 +151,43 @@ impl Census {
     }
 }
 
+/// The keyring of a database; `None` when it has no keys. A wrapping key whose
+/// root key was not given is left out when nothing is wrapped under it any more:
+/// a change of the root key that was finished and not yet cleared up, as a backup
+/// of that time holds it, opens with the new root key alone.
+pub(super) fn load_keyring(
+    view: &impl View,
+    roots: RootKeys<'_>,
+) -> Result<Option<Keyring>, UnlockError> {
+    let rows = view.scan::<Keys>(&[], None).collect::<Result<Vec<_>, _>>()?;
+    let Some((newest, _)) = rows.last() else { return Ok(None) };
+    let newest = *newest;
+    let given = |row: &KeyRow| roots.find(Fingerprint(row.root_fingerprint)).is_some();
+    let (mut kept, mut left_out) = (rows, Vec::new());
+    if !kept.iter().all(|(_, row)| given(row)) {
+        let census = census(view, newest)?;
+        // Never the newest: the next number is counted from it.
+        (kept, left_out) = kept
+            .into_iter()
+            .partition(|(id, row)| given(row) || *id == newest || census.needing(*id) > 0);
+    }
+    let loaded = Keyring::load(roots, kept);
+    let loaded = loaded.map_err(|unrooted| UnlockError::unrooted(unrooted, roots))?;
+    for (id, row) in left_out {
+        log::warn!(
+            "root key {} is not given and no longer needed; clear up with: coffer key retire {}",
+            Fingerprint(row.root_fingerprint),
+            id.0
+        );
+    }
+    Ok(loaded)
+}
+
 impl Vault {
     /// The wrapping keys. Reads a row for each version of each secret; may block
     /// on the disk.
     pub fn key_status(&self, _permit: &Permit<Administer>) -> Result<KeyStatus, Error> {
-        let _walk = self.walks.try_acquire().map_err(|_| Unavailable::Overloaded)?;
+        let _walk = self.walks.try_acquire().map_err(|_| Unavailable::OtherExaminations)?;
         let keyring = self.keyring.now();
         let active = keyring.active();
         let rotation = stored(&*self.store)?;
@@ -173,7 +207,9 @@ impl Vault {
         let finished = rotation.as_ref().is_none_or(|row| row.finished_at.is_some());
         let previous_root = self.keyring.previous_root();
         Ok(KeyStatus {
-            previous_root_needed: keys.iter().any(|key| key.root != keyring.root()),
+            previous_root_needed: keys
+                .iter()
+                .any(|key| key.root != keyring.root() && census.needing(KeyId(key.id)) > 0),
             keys,
             rotation: rotation.map(|row| RotationInfo {
                 key: row.to.0,

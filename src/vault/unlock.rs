@@ -12,7 +12,8 @@ use crate::store::{
 use super::audit_log::{ExportedRow, export_rows};
 use super::backup_key::BackupKey;
 use super::environments::{self, NewEnvironment};
-use super::keyring::{Keychain, Keyring, RootKeys, Unrooted};
+use super::keyring::{Keychain, Keyring, RootKeys, Unrooted, derive};
+use super::rotation::load_keyring;
 use super::service_keys::ServiceKeys;
 use super::{Error, Fingerprint, Random, TokenKey};
 
@@ -81,6 +82,30 @@ impl UnlockError {
     }
 }
 
+/// Tells databases apart, in the names of their backups. It stays the same when
+/// keys and root keys change, and when the database is restored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DatabaseId([u8; 4]);
+
+impl DatabaseId {
+    /// From the bytes that it is shown as.
+    pub const fn of_bytes(bytes: [u8; 4]) -> Self {
+        Self(bytes)
+    }
+
+    fn of(token: &TokenKey) -> Self {
+        let derived = derive(&token.0, b"coffer database v1", b"id");
+        let (head, _) = derived.split_first_chunk().expect("32 bytes begin with 4");
+        Self(*head)
+    }
+}
+
+impl std::fmt::Display for DatabaseId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
 /// An unlocked database.
 #[derive(Debug)]
 pub struct Unlocked {
@@ -93,6 +118,7 @@ pub struct Unlocked {
     pub(super) keyring: Arc<Keychain>,
     pub(super) audit_key: AuditKey,
     pub(super) backup_key: Arc<BackupKey>,
+    pub(super) database: DatabaseId,
 }
 
 /// The rows that make an empty database a coffer database. They are written in
@@ -136,10 +162,18 @@ pub fn verify_audit<'a>(
     opened: &impl View,
     roots: impl Into<RootKeys<'a>>,
 ) -> Result<Verification, UnlockError> {
-    let roots = roots.into();
-    let (_, services) = services(opened, roots)?;
+    Ok(keys_and_audit(opened, roots.into())?.1)
+}
+
+/// Likewise, with the keys.
+pub(super) fn keys_and_audit(
+    opened: &impl View,
+    roots: RootKeys<'_>,
+) -> Result<(Keyring, Verification), UnlockError> {
+    let (keyring, services) = services(opened, roots)?;
     let (start, head) = (stored_start(opened)?, stored_head(opened)?);
-    Ok(verify_rows(opened, &services.audit, start.as_ref(), head.as_ref(), u64::MAX)?)
+    let found = verify_rows(opened, &services.audit, start.as_ref(), head.as_ref(), u64::MAX)?;
+    Ok((keyring, found))
 }
 
 /// The keys of a database that has some.
@@ -147,10 +181,7 @@ pub(super) fn services(
     opened: &impl View,
     roots: RootKeys<'_>,
 ) -> Result<(Keyring, ServiceKeys), UnlockError> {
-    let rows = opened.scan::<Keys>(&[], None).collect::<Result<Vec<_>, _>>()?;
-    let keyring =
-        Keyring::load(roots, rows).map_err(|unrooted| UnlockError::unrooted(unrooted, roots))?;
-    let keyring = keyring.ok_or(UnlockError::DamagedKeys)?;
+    let keyring = load_keyring(opened, roots)?.ok_or(UnlockError::DamagedKeys)?;
     let row = opened.get::<ServiceKeysTable>(&())?.ok_or(UnlockError::DamagedKeys)?;
     let services = ServiceKeys::load(&keyring, &row).map_err(|_| UnlockError::DamagedKeys)?;
     Ok((keyring, services))
@@ -244,10 +275,7 @@ pub fn unlock<'a>(
     now: Timestamp,
 ) -> Result<Unlocked, UnlockError> {
     let roots = roots.into();
-    let rows = opened.scan::<Keys>(&[], None).collect::<Result<Vec<_>, _>>()?;
-    let loaded =
-        Keyring::load(roots, rows).map_err(|unrooted| UnlockError::unrooted(unrooted, roots))?;
-    let (keyring, service_keys, first_start) = match loaded {
+    let (keyring, service_keys, first_start) = match load_keyring(&opened, roots)? {
         Some(keyring) => {
             let row = opened.get::<ServiceKeysTable>(&())?.ok_or(UnlockError::DamagedKeys)?;
             (keyring, row, None)
@@ -267,6 +295,7 @@ pub fn unlock<'a>(
     let services =
         ServiceKeys::load(&keyring, &service_keys).map_err(|_| UnlockError::DamagedKeys)?;
     let keychain = Keychain::new(keyring, roots, &services.token);
+    let database = DatabaseId::of(&services.token);
     let audit_key = services.audit.clone();
     let chain = if first_start.is_some() {
         Chain::start(services.audit)
@@ -283,5 +312,6 @@ pub fn unlock<'a>(
         keyring: Arc::new(keychain),
         audit_key,
         backup_key: Arc::new(roots.current.backup_key()),
+        database,
     })
 }

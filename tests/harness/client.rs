@@ -1,7 +1,7 @@
 //! A small HTTP/1.1 client that sends exactly what it is told, malformed
 //! requests included; no well-behaved library would.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
@@ -77,6 +77,11 @@ impl Client {
 
     /// Likewise, for servers that may go away in the middle.
     pub fn try_raw(&self, method: &str, bytes: &[u8]) -> std::io::Result<Reply> {
+        self.counted(method, bytes, &mut 0)
+    }
+
+    /// Likewise; also how many bytes of the answer came, whole or not.
+    pub fn counted(&self, method: &str, bytes: &[u8], came: &mut usize) -> std::io::Result<Reply> {
         let stream = TcpStream::connect(self.address)?;
         stream.set_read_timeout(Some(TIMEOUT))?;
         stream.set_write_timeout(Some(TIMEOUT))?;
@@ -84,10 +89,24 @@ impl Client {
         // A server that refuses early may close before it has read everything;
         // its answer is what counts.
         let sent = writer.write_all(bytes);
-        Reply::read(&mut BufReader::new(stream), method == "HEAD").or_else(|error| {
+        let mut reader = BufReader::new(Counted { stream, came });
+        Reply::read(&mut reader, method == "HEAD").or_else(|error| {
             sent?;
             Err(error)
         })
+    }
+}
+
+struct Counted<'a> {
+    stream: TcpStream,
+    came: &'a mut usize,
+}
+
+impl Read for Counted<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let count = self.stream.read(buffer)?;
+        *self.came += count;
+        Ok(count)
     }
 }
 

@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 
 use crate::harness::dice::Dice;
 use crate::harness::process::{Server, request};
-use crate::harness::{self, Client, await_release};
+use crate::harness::{self, Client, Reply, await_release};
 
 pub const CLIENTS: usize = 4;
 const SHARED: &str = "development";
@@ -58,6 +58,37 @@ pub struct Beside {
     pub method: &'static str,
     pub path: String,
     pub body: Value,
+    /// Statuses besides 200 that are as good; they change nothing at all.
+    pub also: &'static [u16],
+    /// Whether what comes is a file and not JSON.
+    pub is_file: bool,
+}
+
+/// What came of the steps that are [`Beside`].
+#[derive(Debug, Default)]
+pub struct Besides {
+    /// Those that were answered with success, and how, since somebody looked.
+    pub answered: Vec<(Beside, Value)>,
+    /// The last file that came whole.
+    pub file: Option<Vec<u8>>,
+    /// How many came whole.
+    pub files: usize,
+    /// How many broke off behind their first byte.
+    pub halves: usize,
+    /// How many were answered in another good way.
+    pub refused: usize,
+}
+
+impl Besides {
+    fn take(&mut self, beside: &Beside, reply: Reply) {
+        if beside.is_file {
+            assert_eq!(reply.status, 200, "{}", reply.text());
+            self.file = Some(reply.body);
+            self.files += 1;
+        } else {
+            self.answered.push((beside.clone(), reply.expect(200)));
+        }
+    }
 }
 
 impl Step {
@@ -119,6 +150,7 @@ pub struct Worker {
     pub model: Model,
     /// Mixed in, one of them now and then.
     pub beside: Vec<Beside>,
+    pub besides: Besides,
     /// Under which request id a step was answered with success.
     pub acknowledged: Vec<String>,
     /// The step that was cut off.
@@ -127,9 +159,9 @@ pub struct Worker {
 
 impl Worker {
     pub fn new(number: usize, seed: u64) -> Self {
-        let dice = Dice(seed ^ (number as u64 + 1) << 32);
-        let (model, beside, acknowledged) = Default::default();
-        Self { number, dice, steps: 0, model, beside, acknowledged, cut_off: None }
+        let dice = Dice(seed ^ (number as u64).wrapping_add(1) << 32);
+        let (model, beside, besides, acknowledged) = Default::default();
+        Self { number, dice, steps: 0, model, beside, besides, acknowledged, cut_off: None }
     }
 
     /// Works until the server is gone, or answers with an error and `excused`
@@ -148,11 +180,27 @@ impl Worker {
             let (method, path, body) = step.request(&self.model);
             let body = if body.is_null() { String::new() } else { body.to_string() };
             let text = request(server.1, &id, method, &path, &body);
-            let reply = client.try_raw(method, text.as_bytes());
-            let Some(reply) = reply.ok().filter(|reply| reply.status == 200 || !excused()) else {
+            let mut came = 0;
+            let reply = client.counted(method, text.as_bytes(), &mut came);
+            let is_half = reply.is_err() && came > 0;
+            let also = if let Step::Beside(beside) = &step { beside.also } else { &[] };
+            let good = |reply: &Reply| reply.status == 200 || also.contains(&reply.status);
+            let Some(reply) = reply.ok().filter(|reply| good(reply) || !excused()) else {
+                let is_file = matches!(&step, Step::Beside(Beside { is_file: true, .. }));
+                self.besides.halves += usize::from(is_half && is_file);
                 self.cut_off = Some((id, step));
                 return;
             };
+            if also.contains(&reply.status) {
+                self.besides.refused += 1;
+                continue;
+            }
+            if let Step::Beside(beside) = &step {
+                self.besides.take(beside, reply);
+                self.acknowledged.push(id);
+                let _ = answered.send(());
+                continue;
+            }
             let body = reply.expect(200);
             if let Step::Reveal(place) = &step {
                 assert_eq!(body["value"], self.model.secrets[place].value, "{id}");
@@ -169,7 +217,7 @@ impl Worker {
         let value = format!("value {} of {} {padding}", self.steps, self.number);
         let some = self.some_secret();
         match (self.dice.below(20), some) {
-            (19, _) if !self.beside.is_empty() => {
+            (18.., _) if !self.beside.is_empty() => {
                 Step::Beside(self.beside[self.dice.below(self.beside.len())].clone())
             }
             (0, _) => {

@@ -12,6 +12,8 @@ mod log_ear;
 pub mod people;
 pub mod process;
 pub mod scripted;
+#[cfg(target_os = "linux")]
+pub mod small;
 pub mod terminal;
 pub mod workloads;
 
@@ -271,10 +273,15 @@ pub fn skip(reason: impl std::fmt::Display) {
 /// Returns when nothing in this process holds the database any more. sled's own
 /// threads, and actix's, may keep it and its locks a moment longer than the
 /// handle that was dropped; opening it again in that moment fails.
+///
+/// It lets go of the locks itself instead of closing them: a child that another
+/// test starts at this moment has a copy of every open file until it becomes its
+/// program, and would keep them locked for so long.
 pub fn await_release(data_dir: &Path) {
     for held in ["lock", "db/db"] {
         if let Ok(file) = std::fs::File::open(data_dir.join(held)) {
             file.lock().unwrap();
+            file.unlock().unwrap();
         }
     }
 }

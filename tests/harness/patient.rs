@@ -23,7 +23,9 @@ impl Patient {
         let outside = tempfile::tempdir().unwrap();
         let key = outside.path().join("root.key");
         std::fs::rename(data_dir.join("root.key"), &key).unwrap();
-        let backup = serde_json::json!({ "time": SystemClock.now(), "path": "x", "bytes": 1 });
+        let file = outside.path().join("last.backup");
+        std::fs::write(&file, "x").unwrap();
+        let backup = serde_json::json!({ "time": SystemClock.now(), "path": file, "bytes": 1 });
         std::fs::write(data_dir.join("last-backup"), backup.to_string()).unwrap();
         // As the real server does it; what was made before is put right.
         rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
@@ -32,6 +34,8 @@ impl Patient {
     }
 
     pub fn launch<const N: usize>(&self, words: [&str; N]) -> Launch {
+        // Whatever this process has looked at, sled's threads may still have open.
+        harness::await_release(&self.data_dir);
         let launch = Launch::bare(self.outside.path()).arguments(words).argument("--data-dir");
         launch.argument(&self.data_dir).variable("COFFER_ROOT_KEY_FILE", &self.key)
     }

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use ureq::http::{Method, Request, StatusCode, header};
+use ureq::http::{Method, StatusCode, header};
 
 use super::{Client, problem};
 use crate::cli::failure::Failure;
@@ -46,13 +46,8 @@ impl Client {
         let lost = |error| NotFetched::Unreachable(problem::no_answer(&self.place, false, &error));
         let path =
             format!("/api/environments/{environment}/bundle?workload={workload}&wait={wait}");
-        let mut request = Request::builder()
-            .method(Method::GET)
-            .uri(format!("{}{path}", self.place.base()))
-            .header(header::ACCEPT, "application/age-encryption, application/json");
-        if let Some(authorization) = self.authorization() {
-            request = request.header(header::AUTHORIZATION, authorization);
-        }
+        let accept = "application/age-encryption, application/json";
+        let mut request = self.request(&Method::GET, &path, accept);
         if let Some(tag) = known {
             request = request.header(header::IF_NONE_MATCH, tag);
         }

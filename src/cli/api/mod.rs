@@ -20,11 +20,13 @@ use std::io::{Read, Write};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use ureq::http::request::Builder;
 use ureq::http::{HeaderValue, Method, Request, Response, header};
 use ureq::{Agent, Body};
 use zeroize::Zeroizing;
 
 use super::failure::Failure;
+use crate::config::Config;
 use crate::vault::Random;
 use place::Place;
 
@@ -97,8 +99,43 @@ impl Client {
         Ok(Self { agent: self.agent.clone(), place: self.place.with_session(token)? })
     }
 
+    /// Whether it is the server that this configuration is of, as far as the
+    /// address tells.
+    pub fn asks_host_of(&self, config: &Config) -> bool {
+        self.place.base() == format!("http://{}", reachable(config.server.listen))
+    }
+
     pub fn get(&self, path: &str) -> Result<Answer, Failure> {
         self.send(Method::GET, path, None)
+    }
+
+    /// Likewise, of what reads the whole database: whoever gave up would leave the
+    /// server at work, and find it busy when asking again.
+    pub fn get_patiently(&self, path: &str) -> Result<Answer, Failure> {
+        let lost = |error| problem::no_answer(&self.place, false, &error);
+        let request = self.request(&Method::GET, path, "application/json").body(());
+        let request = request.map_err(|error| lost(error.into()))?;
+        let request = self.agent.configure_request(request);
+        let request = request.timeout_recv_response(None).timeout_recv_body(None).build();
+        let mut response = self.agent.run(request).map_err(lost)?;
+        let body = Self::whole(&mut response).map_err(lost)?;
+        self.answer(&response, &body)
+    }
+
+    fn request(&self, method: &Method, path: &str, accept: &str) -> Builder {
+        let request = Request::builder()
+            .method(method)
+            .uri(format!("{}{path}", self.place.base()))
+            .header(header::ACCEPT, accept);
+        match self.authorization() {
+            Some(authorization) => request.header(header::AUTHORIZATION, authorization),
+            None => request,
+        }
+    }
+
+    fn whole(response: &mut Response<Body>) -> Result<Zeroizing<Vec<u8>>, ureq::Error> {
+        let body = response.body_mut().with_config().limit(LARGEST_ANSWER_BYTES).read_to_vec();
+        body.map(Zeroizing::new)
     }
 
     pub fn delete(&self, path: &str) -> Result<Answer, Failure> {
@@ -122,20 +159,13 @@ impl Client {
     /// takes; whether it came whole shows at its end.
     pub fn download(&self, path: &str) -> Result<impl Read + use<>, Failure> {
         let lost = |error| problem::no_answer(&self.place, false, &error);
-        let request = Request::builder()
-            .method(Method::GET)
-            .uri(format!("{}{path}", self.place.base()))
-            .header(header::ACCEPT, "application/octet-stream, application/json");
-        let request = match self.authorization() {
-            Some(authorization) => request.header(header::AUTHORIZATION, authorization),
-            None => request,
-        };
-        let request = request.body(()).map_err(|error| lost(error.into()))?;
+        let accept = "application/octet-stream, application/json";
+        let request = self.request(&Method::GET, path, accept).body(());
+        let request = request.map_err(|error| lost(error.into()))?;
         let request = self.agent.configure_request(request).timeout_recv_body(None).build();
         let mut response = self.agent.run(request).map_err(lost)?;
         if !response.status().is_success() {
-            let body = response.body_mut().with_config().limit(LARGEST_ANSWER_BYTES);
-            let body = body.read_to_vec().map_err(lost)?;
+            let body = Self::whole(&mut response).map_err(lost)?;
             return Err(problem::refusal(&self.place, &response, &body));
         }
         let kind = response.headers().get(header::CONTENT_TYPE);
@@ -161,8 +191,7 @@ impl Client {
                 sent_again += 1;
                 continue;
             }
-            let body = response.body_mut().with_config().limit(LARGEST_ANSWER_BYTES).read_to_vec();
-            let body = Zeroizing::new(body.map_err(lost)?);
+            let body = Self::whole(&mut response).map_err(lost)?;
             return self.answer(&response, &body);
         }
     }
@@ -174,13 +203,7 @@ impl Client {
         body: Option<&[u8]>,
         once: Option<&HeaderValue>,
     ) -> Result<Response<Body>, ureq::Error> {
-        let mut request = Request::builder()
-            .method(method)
-            .uri(format!("{}{path}", self.place.base()))
-            .header(header::ACCEPT, "application/json");
-        if let Some(authorization) = self.authorization() {
-            request = request.header(header::AUTHORIZATION, authorization);
-        }
+        let mut request = self.request(method, path, "application/json");
         if let Some(key) = once {
             request = request.header("idempotency-key", key);
         }

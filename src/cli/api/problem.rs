@@ -7,7 +7,7 @@ use ureq::Body;
 use ureq::http::{Response, StatusCode, header};
 
 use super::place::Place;
-use crate::cli::failure::Failure;
+use crate::cli::failure::{Failure, Passing};
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -51,6 +51,9 @@ pub(super) fn refusal(place: &Place, response: &Response<Body>, body: &[u8]) -> 
     if unknown {
         failure = failure.about_the_credential();
     }
+    if matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
+        failure = failure.passing(Passing::Busy);
+    }
     for Detail { field, message } in &error.details {
         failure = failure.hint(format!("  {field}: {message}"));
     }
@@ -79,7 +82,9 @@ pub(super) fn no_answer(place: &Place, changes: bool, error: &ureq::Error) -> Fa
         "Start the server with `coffer serve`, or give another address with --url or COFFER_URL.";
     let may_be_done =
         if changes { " The change may have been made; look before you repeat it." } else { "" };
-    let unreachable = |why: &str| Failure::failed(format!("cannot reach {base}: {why}"));
+    let unreachable = |why: &str| {
+        Failure::failed(format!("cannot reach {base}: {why}")).passing(Passing::Unreached)
+    };
     match error {
         E::Io(cause) if cause.kind() == ErrorKind::ConnectionRefused => {
             unreachable("the connection was refused").hint(start)
@@ -90,6 +95,7 @@ pub(super) fn no_answer(place: &Place, changes: bool, error: &ureq::Error) -> Fa
             unreachable("no answer in time").hint("Check the address and the network.")
         }
         E::Timeout(_) => Failure::failed(format!("{base} did not answer in time"))
+            .passing(Passing::Unreached)
             .hint(format!("See what the server's log says.{may_be_done}")),
         E::Tls(_) | E::Rustls(_) => unreachable(&error.to_string())
             .hint("This host must trust the server's certificate; SSL_CERT_FILE can name a file of further CAs."),
@@ -108,6 +114,7 @@ pub(super) fn no_answer(place: &Place, changes: bool, error: &ureq::Error) -> Fa
             ) =>
         {
             Failure::failed(format!("the connection to {base} broke: {cause}"))
+                .passing(Passing::Unreached)
                 .hint(format!("See whether the server still runs.{may_be_done}"))
         }
         E::Io(cause) => unreachable(&cause.to_string()).hint("Check the address and the network."),

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+use super::keys;
 use crate::config::{Config, Variables};
 use crate::domain::{Clock, Finding, SystemClock, Timestamp};
 use crate::store::{Leftover, leftovers};
@@ -21,6 +22,7 @@ pub(super) enum Server {
 /// A backup that is older than so many days is worth a warning.
 const BACKUP_DAYS: i64 = 7;
 const DAY_MILLIS: i64 = 24 * 60 * 60 * 1000;
+/// Clocks are put right by so much without being wrong.
 /// So many files with the wrong mode are named.
 const NAMED: usize = 10;
 
@@ -45,11 +47,14 @@ pub(super) fn settings(config: &Config) -> Vec<Finding> {
     findings
 }
 
+/// What to do when a disk fails.
+pub(super) const CHECK_DISK: &str = "Check the disk, and the system's log about it; copy the directory to another disk before anything else.";
+
 /// Everything else.
 pub(super) fn examine(config: &Config, variables: &Variables, server: Server) -> Vec<Finding> {
     let data_dir = &config.server.data_dir;
     let mut findings = modes(data_dir);
-    findings.push(root_key(config, variables));
+    findings.extend(keys::examine(config, variables));
     findings.push(backup(data_dir));
     findings.extend(lying_about(data_dir, server));
     findings
@@ -202,50 +207,99 @@ pub(super) fn repair_modes(data_dir: &Path) -> Vec<Finding> {
     }
 }
 
-/// Whoever gets hold of the directory, or of a copy of it, must not have the key
-/// to it in the same hand.
-fn root_key(config: &Config, variables: &Variables) -> Finding {
-    let data_dir = &config.server.data_dir;
-    let inside = |path: &Path| match (path.canonicalize(), data_dir.canonicalize()) {
-        (Ok(path), Ok(data_dir)) => path.starts_with(data_dir),
-        _ => false,
-    };
-    let given = variables.get("COFFER_ROOT_KEY_FILE").map(PathBuf::from);
-    let named = [given, config.keys.root_key_file.clone(), Some(data_dir.join("root.key"))];
-    match named.into_iter().flatten().find(|path| inside(path)) {
-        Some(path) => Finding::warn(
-            format!("the root key is in the data directory: {}", path.display()),
-            "Back it up apart from the data, or move it and set [keys] root_key_file.",
-        ),
-        None => Finding::ok("the root key is not in the data directory"),
-    }
-}
-
 /// What the last backup has left in the data directory.
 #[derive(Deserialize)]
 struct LastBackup {
     time: String,
+    /// None, when a client has taken it away.
+    path: Option<PathBuf>,
+    bytes: Option<u64>,
 }
 
 fn backup(data_dir: &Path) -> Finding {
     const MAKE: &str = "Make one with: coffer backup create";
-    let path = data_dir.join("last-backup");
-    let text = match fs::read_to_string(&path) {
+    let note = data_dir.join("last-backup");
+    let text = match fs::read_to_string(&note) {
         Ok(text) => text,
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             return Finding::warn("there was never a backup", MAKE);
         }
-        Err(error) => return refused(&path, &error),
+        Err(error) => return refused(&note, &error),
     };
     let last = serde_json::from_str::<LastBackup>(&text).ok();
-    let Some(at) = last.and_then(|last| Timestamp::parse(&last.time)) else {
-        return Finding::warn(format!("{} does not say when", path.display()), MAKE);
+    let Some((at, last)) = last.and_then(|last| Some((Timestamp::parse(&last.time)?, last))) else {
+        return Finding::warn(format!("{} does not say when", note.display()), MAKE);
     };
     let days = (SystemClock.now().millis() - at.millis()).div_euclid(DAY_MILLIS);
     if days >= BACKUP_DAYS {
-        Finding::warn(format!("the last backup is {days} days old, of {at}"), MAKE)
-    } else {
-        Finding::ok(format!("the last backup is of {at}"))
+        return Finding::warn(format!("the last backup is {days} days old, of {at}"), MAKE);
+    }
+    // Clocks of one host differ by little.
+    if days < -1 {
+        return Finding::warn(
+            format!("the last backup is said to be of {at}, which is still to come"),
+            "Set the host's clock, then make another one.",
+        );
+    }
+    let Some(path) = last.path else {
+        return Finding::warn(
+            format!(
+                "the last backup, of {at}, was downloaded; whether it is kept is not known here"
+            ),
+            "See that the file is where it belongs: coffer backup verify FILE",
+        );
+    };
+    match (fs::metadata(&path), last.bytes) {
+        (Ok(file), Some(bytes)) if file.len() != bytes => Finding::warn(
+            format!(
+                "{}, the last backup, has {} bytes and had {bytes}",
+                path.display(),
+                file.len()
+            ),
+            MAKE,
+        ),
+        (Ok(_), _) => Finding::ok(format!("the last backup is of {at}")),
+        (Err(error), _) => Finding::warn(
+            format!("{}, the last backup, is not there: {error}", path.display()),
+            "See that it was copied elsewhere, or make one with: coffer backup create",
+        ),
+    }
+}
+
+/// What opening the database sees to, so that nobody learns of it afterwards.
+pub(super) fn before_opening(data_dir: &Path) -> Vec<Finding> {
+    let found = leftovers(data_dir).unwrap_or_default();
+    let ours = |kind: &Leftover| matches!(kind, Leftover::FailedSync | Leftover::BadSnapshot);
+    found.into_iter().filter(|(kind, _)| ours(kind)).map(|(kind, path)| told(kind, &path)).collect()
+}
+
+fn told(kind: Leftover, path: &Path) -> Finding {
+    let what = format!("{} is {}", path.display(), kind.describe());
+    match kind {
+        Leftover::UnfinishedSnapshot | Leftover::Compaction => Finding::warn(
+            what,
+            "Opening the database, as this does and the next start, sees to it.",
+        ),
+        Leftover::BadSnapshot => Finding::warn(
+            what,
+            "Check the disk. Opening the database sets it aside, if the log is whole without it.",
+        ),
+        Leftover::BeforeCompaction => Finding::warn(
+            what,
+            "Opening the database removes it once the new one opens; until then it is the way back.",
+        ),
+        Leftover::FailedSync => Finding::warn(
+            what,
+            "Check the disk, and the system's log about it, and copy the directory to another disk. Opening the database writes the log once more.",
+        ),
+        Leftover::DamagedSnapshots | Leftover::Trial => Finding::warn(
+            what,
+            "Run `coffer doctor --repair` on the stopped server, which removes it.",
+        ),
+        Leftover::Blobs => Finding::error(
+            what,
+            "Make a backup now, and report this: coffer never writes rows that large.",
+        ),
     }
 }
 
@@ -260,21 +314,7 @@ fn lying_about(data_dir: &Path, server: Server) -> Vec<Finding> {
         if kind == Leftover::UnfinishedSnapshot && server == Server::Running {
             continue;
         }
-        let what = format!("{} is {}", path.display(), kind.describe());
-        findings.push(match kind {
-            Leftover::UnfinishedSnapshot | Leftover::Compaction => Finding::warn(
-                what,
-                "Opening the database, as this does and the next start, sees to it.",
-            ),
-            Leftover::DamagedSnapshots | Leftover::Trial => Finding::warn(
-                what,
-                "Run `coffer doctor --repair` on the stopped server, which removes it.",
-            ),
-            Leftover::Blobs => Finding::error(
-                what,
-                "Make a backup now, and report this: coffer never writes rows that large.",
-            ),
-        });
+        findings.push(told(kind, &path));
     }
     if findings.is_empty() {
         findings.push(Finding::ok("nothing lies about beside the database"));

@@ -12,7 +12,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::audit::{Action, Draft};
 use crate::domain::{Origin, Principal, Timestamp};
-use crate::store::{CommitError, Frozen, Tx, is_backed_up, write_private};
+use crate::store::{CommitError, Frozen, Room, Tx, is_backed_up, write_private};
 
 use super::super::backup_key::BackupKey;
 use super::super::recipients;
@@ -23,6 +23,8 @@ use super::{BackupError, Recipient};
 
 /// The file in the data directory that tells of the last backup.
 pub const LAST_BACKUP: &str = "last-backup";
+/// The one that tells of the last backup that went out through the API.
+pub const LAST_DOWNLOAD: &str = "last-download";
 
 /// The database as of one moment, about to be written out.
 #[derive(Debug)]
@@ -132,7 +134,7 @@ impl Vault {
 
     fn place(&self) -> Result<OwnedSemaphorePermit, Error> {
         let backups: Arc<Semaphore> = Arc::clone(&self.backups);
-        Ok(backups.try_acquire_owned().map_err(|_| Unavailable::Overloaded)?)
+        Ok(backups.try_acquire_owned().map_err(|_| Unavailable::OtherBackup)?)
     }
 
     async fn freeze(&self, place: OwnedSemaphorePermit) -> Result<Backup, Error> {
@@ -142,13 +144,35 @@ impl Vault {
     }
 
     /// See [`note_last_backup`].
-    pub fn note_last_backup(
-        &self,
-        at: Timestamp,
-        path: Option<&Path>,
-        bytes: u64,
-    ) -> std::io::Result<()> {
+    pub fn note_last_backup(&self, at: Timestamp, path: &Path, bytes: u64) -> std::io::Result<()> {
         note_last_backup(self.store.data_dir(), at, path, bytes)
+    }
+
+    /// Leaves a line of JSON in the data directory: when the last backup that went
+    /// out through the API was frozen, and how long it is. Where it is, and
+    /// whether it is kept, is not known here, so it is not the last backup.
+    pub fn note_last_download(&self, at: Timestamp, bytes: u64) -> std::io::Result<()> {
+        let line = json!({ "time": at.to_string(), "bytes": bytes });
+        write_private(&self.store.data_dir().join(LAST_DOWNLOAD), &line.to_string())
+    }
+
+    /// Records that a backup which the server began by itself did not come about.
+    pub async fn record_no_backup(&self, file: &str, problem: &str) -> Result<(), Error> {
+        let details = json!({ "to": file, "problem": problem });
+        let host = (&Principal::host(), &Origin::host());
+        let draft = Draft::new(Action::BackupCreate, host.0, host.1, self.now());
+        let draft = draft.details(&details).refused("INTERNAL");
+        self.store.commit_from_reserve(move |_| Ok(((), draft))).await.map_err(Error::from)
+    }
+
+    /// About how long a backup is. Reads every row.
+    pub fn live_bytes(&self) -> Result<u64, Error> {
+        Ok(self.store.usage()?.live_bytes)
+    }
+
+    /// The room for a file outside the database.
+    pub fn room(&self, path: &Path) -> Room {
+        self.store.room(path)
     }
 }
 
@@ -167,22 +191,21 @@ pub fn back_up_stopped(
     let draft = Draft::new(Action::BackupCreate, &Principal::host(), &Origin::host(), now);
     let draft = draft.details(&own_details(file, recipients));
     let written: Result<(), CommitError<Error>> =
-        unlocked.store.commit_blocking(move |_| Ok(((), draft)));
+        unlocked.store.commit_blocking_from_reserve(move |_| Ok(((), draft)));
     written.map_err(Error::from)?;
     let frozen = unlocked.store.freeze_blocking()?;
     Ok(Backup { frozen, key: Arc::clone(&unlocked.backup_key), at: now, _place: None })
 }
 
-/// Leaves a line of JSON in the data directory: when the last backup that
-/// reached its end was made, where it is (`null`: somebody took it through the
-/// API), how long it is.
+/// Leaves a line of JSON in the data directory: when the last backup that the
+/// host itself made was frozen, where it is, how long it is.
 pub fn note_last_backup(
     data_dir: &Path,
     at: Timestamp,
-    path: Option<&Path>,
+    path: &Path,
     bytes: u64,
 ) -> std::io::Result<()> {
-    let path = path.map(|path| path.to_string_lossy().into_owned());
+    let path = path.to_string_lossy();
     let line = json!({ "time": at.to_string(), "path": path, "bytes": bytes });
     write_private(&data_dir.join(LAST_BACKUP), &line.to_string())
 }

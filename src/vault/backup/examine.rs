@@ -1,15 +1,14 @@
 //! Whether every record of a backup opens, and whether they fit each other.
 
 use crate::audit::Verification;
-use crate::domain::SecretId;
-use crate::store::{self, Keys, ReadError, SecretPlaces, Secrets, Versions, View};
+use crate::domain::{RevealMode, SecretId};
+use crate::store::{self, ReadError, SecretPlaces, Secrets, Versions, View};
 
 use super::super::cipher::{self, Binding};
-use super::super::keyring::Keyring;
 use super::super::secrets::binding;
-use super::super::unlock::verify_audit;
+use super::super::unlock::keys_and_audit;
 use super::super::versions::sealed_value;
-use super::super::{Error, RootKeys, UnlockError};
+use super::super::{Error, RootKeys};
 use super::BackupError;
 
 /// What was found.
@@ -17,6 +16,9 @@ use super::BackupError;
 pub struct Examined {
     /// Versions of secrets that open.
     pub opened: u64,
+    /// Secrets that can be revealed where this is restored: also those that became
+    /// never-reveal behind it.
+    pub revealable: u64,
     /// One line for each thing that does not open or does not fit. Lines name
     /// ids, never values.
     pub findings: Vec<String>,
@@ -27,16 +29,12 @@ pub struct Examined {
 /// Opens every version of every secret, and drops what was in it at once; walks
 /// the audit log; compares the indexes with the rows.
 pub(super) fn examine(view: &impl View, roots: RootKeys<'_>) -> Result<Examined, BackupError> {
-    let rows = view.scan::<Keys>(&[], None).collect::<Result<Vec<_>, _>>()?;
-    let keyring = Keyring::load(roots, rows)
-        .map_err(|unrooted| UnlockError::unrooted(unrooted, roots))?
-        .ok_or(UnlockError::DamagedKeys)?;
-    let audit = verify_audit(view, roots)?;
+    let (keyring, audit) = keys_and_audit(view, roots)?;
     let mut findings = store::check(view)?;
     if let Some(broken) = &audit.broken {
         findings.push(format!("the audit log does not hold: {broken}"));
     }
-    let (mut opened, mut of) = (0, None);
+    let (mut opened, mut revealable, mut of) = (0, 0, None);
     for key in view.keys::<Versions>(&[]) {
         let (id, version) = match key {
             Ok(key) => key,
@@ -48,7 +46,10 @@ pub(super) fn examine(view: &impl View, roots: RootKeys<'_>) -> Result<Examined,
         };
         // Versions of one secret stand together.
         if of.as_ref().is_none_or(|(known, _)| *known != id) {
-            of = Some((id, place(view, id)?));
+            let at = place(view, id)?;
+            revealable +=
+                u64::from(at.as_ref().is_some_and(|at| at.mode == RevealMode::Revealable));
+            of = Some((id, at));
         }
         let Some((_, Some(at))) = &of else {
             findings.push(format!("version {version} of {id} belongs to no secret"));
@@ -66,7 +67,7 @@ pub(super) fn examine(view: &impl View, roots: RootKeys<'_>) -> Result<Examined,
             Err(error) => findings.push(format!("version {version} of {id}: {error}")),
         }
     }
-    Ok(Examined { opened, findings, audit })
+    Ok(Examined { opened, revealable, findings, audit })
 }
 
 /// What a secret's versions are bound to; `None` when its rows do not say.

@@ -25,7 +25,7 @@ mod rows;
 mod seal;
 
 pub use super::recipients::{BadRecipient, Identities, Recipient};
-pub use create::{Backup, LAST_BACKUP, Pieces, back_up_stopped, note_last_backup};
+pub use create::{Backup, LAST_BACKUP, LAST_DOWNLOAD, Pieces, back_up_stopped, note_last_backup};
 pub use error::BackupError;
 pub use examine::Examined;
 pub use read::{Opening, Restored, read_backup, reseal, restore, verify, wanted_root_key};

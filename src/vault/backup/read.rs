@@ -11,7 +11,7 @@ use serde_json::json;
 
 use crate::audit::{Action, Draft};
 use crate::domain::{Origin, Principal, Timestamp};
-use crate::store::{CommitError, Loading, MemoryRows, Options, is_backed_up};
+use crate::store::{CommitError, Loading, MemoryRows, Options, Unsettled, is_backed_up};
 
 use super::super::recipients::{self, Identities, Recipient};
 use super::super::unlock::unlock;
@@ -94,6 +94,8 @@ pub struct Restored {
     pub summary: Summary,
     /// What was found in it.
     pub examined: Examined,
+    /// Set when the database is in place, and a power cut may take it away.
+    pub unsettled: Option<Unsettled>,
 }
 
 /// Makes a data directory out of a backup. The directory holds a database when
@@ -121,11 +123,12 @@ pub fn restore(
     }));
     let marked: Result<(), CommitError<Error>> =
         unlocked.store.commit_blocking(move |_| Ok(((), draft)));
-    unlocked.store.close();
+    let closed = unlocked.store.close();
     drop(unlocked);
     marked.map_err(Error::from)?;
-    place.put()?;
-    Ok(Restored { summary, examined })
+    closed.map_err(Error::from)?;
+    let unsettled = place.put()?;
+    Ok(Restored { summary, examined, unsettled })
 }
 
 /// Opens a backup that is sealed under the root key and seals it to recipients.

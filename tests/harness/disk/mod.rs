@@ -2,10 +2,13 @@
 //! It keeps everything in memory and is mounted with FUSE, so the real binary
 //! works on it. Needs Linux, `/dev/fuse` and the right to mount.
 
+#![allow(dead_code)]
+
 mod mount;
 mod state;
 
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -61,9 +64,40 @@ impl Disk {
         assert!(!waited.timed_out(), "nobody wrote until the power went");
     }
 
+    /// Returns when the power has gone (`true`), or when `over` says that nobody
+    /// waits for that any more and [`Disk::wake`] was called.
+    pub fn wait_for_cut_unless(&self, over: &AtomicBool) -> bool {
+        let waits = |state: &mut State| !state.is_off && !over.load(Ordering::SeqCst);
+        let state = self.0.1.wait_while(self.state(), waits);
+        state.unwrap_or_else(PoisonError::into_inner).is_off
+    }
+
+    /// Lets whoever waits look again.
+    pub fn wake(&self) {
+        let _state = self.state();
+        self.0.1.notify_all();
+    }
+
     /// The power is back, over what the cut has left.
     pub fn restore(&self, survivors: Survivors, dice: &mut Dice) {
         self.state().restore(survivors, dice);
+    }
+
+    /// Another disk that is as this one is now, for a look at what would become of
+    /// it.
+    pub fn fork(&self) -> Self {
+        Self(Arc::new((Mutex::new(self.state().clone()), Condvar::new())))
+    }
+
+    /// Makes everything on it as it is on another one. Nobody may have it open.
+    pub fn become_like(&self, other: &Self) {
+        let state = other.state().clone();
+        *self.state() = state;
+    }
+
+    /// How many changes and syncs there have been.
+    pub fn steps(&self) -> u64 {
+        self.state().steps
     }
 
     /// After so many more syncs every one fails.
@@ -74,6 +108,11 @@ impl Disk {
     /// After so many more writes there is no room for another.
     pub fn fill_after(&self, good: u64) {
         self.state().good_writes = Some(good);
+    }
+
+    /// After so many more writes one fails.
+    pub fn fail_one_write_after(&self, good: u64) {
+        self.state().good_writes_before_a_bad_one = Some(good);
     }
 
     /// Syncs and writes succeed again.

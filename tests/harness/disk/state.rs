@@ -76,8 +76,10 @@ pub enum Survivors {
 }
 
 impl Survivors {
+    pub const KINDS: [Self; 4] = [Self::Nothing, Self::LastHalf, Self::OnlyLastHalf, Self::Some];
+
     pub fn any(dice: &mut Dice) -> Self {
-        [Self::Nothing, Self::LastHalf, Self::OnlyLastHalf, Self::Some][dice.below(4)]
+        Self::KINDS[dice.below(4)]
     }
 }
 
@@ -95,7 +97,7 @@ pub enum Fault {
 }
 
 /// Both states, and when what is to go wrong.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct State {
     nodes: BTreeMap<u64, Node>,
     platter: BTreeMap<u64, Node>,
@@ -110,6 +112,8 @@ pub struct State {
     pub good_syncs: Option<u64>,
     /// So many more writes find room.
     pub good_writes: Option<u64>,
+    /// So many more writes succeed, then one fails, then all succeed.
+    pub good_writes_before_a_bad_one: Option<u64>,
     /// How many syncs and writes failed of what was asked for.
     pub failures: u64,
 }
@@ -127,6 +131,7 @@ impl State {
             is_off: false,
             good_syncs: None,
             good_writes: None,
+            good_writes_before_a_bad_one: None,
             failures: 0,
         }
     }
@@ -180,6 +185,13 @@ impl State {
             return Err(Fault::Full);
         }
         self.good_writes = self.good_writes.map(|left| left - 1);
+        if let Some(left) = self.good_writes_before_a_bad_one {
+            self.good_writes_before_a_bad_one = left.checked_sub(1);
+            if left == 0 {
+                self.failures += 1;
+                return Err(Fault::Io);
+            }
+        }
         self.change(Change::Write { file, at, bytes: bytes.to_vec() });
         Ok(())
     }
@@ -292,6 +304,7 @@ impl State {
     /// Syncs and writes succeed again.
     pub fn mend(&mut self) {
         (self.good_syncs, self.good_writes, self.failures) = (None, None, 0);
+        self.good_writes_before_a_bad_one = None;
     }
 
     fn forget_unreachable(&mut self) {

@@ -1,0 +1,252 @@
+//! Whether there is a hole in sled's log: a place that cannot be read, before
+//! changes that can.
+//!
+//! Owns: what sled 0.34's log looks like, as far as that takes. Only reads.
+//! Must never: call something a hole that a power cut may have left.
+//!
+//! Where sled cannot read on in one of its segments, it goes on with the next
+//! one and says nothing: of a page that was written in between, it takes an older
+//! state. That is right for a segment that was being used again; of a damaged one
+//! it makes a database with older values among newer ones.
+//!
+//! What tells the two apart: there is one writer, and it syncs each batch before
+//! it begins the next. So where two later batches have begun, everything before
+//! the first of them was on the disk, and no power cut has taken it.
+//!
+//! ```text
+//! segment   0..4    checksum of the 16 bytes that follow, inverted
+//! 512 KiB   4..12   its place, little endian, xor 2^63-1
+//!           12..20  how far the log was stable, likewise
+//!           20..    messages, until a cap or until less than 32 bytes are left
+//! message   0..4    checksum of its body and of the rest of its header, inverted
+//!           4       kind: 2 a cap, 3 the beginning of a batch
+//!           ..      length of the body | segment number | page: 1 to 9 bytes each
+//!           ..      body
+//! ```
+//!
+//! A place is counted from the first byte that was ever written. A segment that
+//! is used again keeps its old header until the new one is on the disk: then
+//! messages of a segment behind the last one are in it, and it is no hole.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom};
+use std::path::Path;
+
+use super::opening::last_snapshot;
+
+const SEGMENT: u64 = 512 << 10;
+const SEGMENT_LENGTH: usize = 512 << 10;
+const HEADER: usize = 20;
+/// A message does not begin where less than this is left.
+const SHORTEST: usize = 32;
+const CAP: u8 = 2;
+const BATCH: u8 = 3;
+const LAST_KIND: u8 = 11;
+/// A batch does not reach over more segments.
+const AHEAD: u64 = 1024;
+
+/// The byte of the log's file where there is a hole, if there is one.
+pub(super) fn hole(dir: &Path) -> io::Result<Option<u64>> {
+    let mut log = match File::open(dir.join("db")) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        log => log?,
+    };
+    let slots = log.metadata()?.len().div_ceil(SEGMENT);
+    // What is older, sled does not read through: its snapshot says where what is.
+    let first = last_snapshot(dir)? / SEGMENT;
+    let mut numbers = BTreeMap::new();
+    let mut headless = Vec::new();
+    for slot in 0..slots {
+        match number(&read(&mut log, slot, HEADER as u64)?) {
+            Some(number) if number >= first => drop(numbers.insert(number, slot)),
+            Some(_) => {}
+            None => headless.push(slot),
+        }
+    }
+    let Some((&last, _)) = numbers.last_key_value() else { return Ok(None) };
+    let mut found = Found { first, last, batches: Vec::new(), holes: Vec::new() };
+    for (&number, &slot) in &numbers {
+        found.walk(number, slot, &read(&mut log, slot, SEGMENT)?);
+    }
+    for slot in headless {
+        found.search(slot, &read(&mut log, slot, SEGMENT)?, &numbers);
+    }
+    Ok(found.hole())
+}
+
+fn read(log: &mut File, slot: u64, most: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    log.seek(SeekFrom::Start(slot * SEGMENT))?;
+    log.take(most).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+struct Found {
+    first: u64,
+    last: u64,
+    /// Places where batches begin.
+    batches: Vec<u64>,
+    /// Place in the log and byte in the file of what cannot be read.
+    holes: Vec<(u64, u64)>,
+}
+
+impl Found {
+    /// Reads a segment as sled does; what is behind a hole, it searches.
+    fn walk(&mut self, number: u64, slot: u64, segment: &[u8]) {
+        let place = |at: usize| number * SEGMENT + at as u64;
+        let mut at = HEADER;
+        while at + SHORTEST <= SEGMENT_LENGTH {
+            let rest = segment.get(at..).unwrap_or_default();
+            let message = Message::read(rest).filter(|one| one.segment == number);
+            let Some(message) = message else {
+                let mut is_used_again = false;
+                for (behind, message) in messages(rest, number, self.last) {
+                    is_used_again |= message.segment > self.last;
+                    if message.segment == number && message.kind == BATCH {
+                        self.batches.push(place(at + behind));
+                    }
+                }
+                if !is_used_again {
+                    self.holes.push((place(at), slot * SEGMENT + at as u64));
+                }
+                return;
+            };
+            match message.kind {
+                CAP => return,
+                BATCH => self.batches.push(place(at)),
+                _ => {}
+            }
+            at += message.length;
+        }
+    }
+
+    /// Looks into a segment without a header for messages that are missing.
+    fn search(&mut self, slot: u64, segment: &[u8], numbers: &BTreeMap<u64, u64>) {
+        let missing = (self.first..self.last).filter(|number| !numbers.contains_key(number));
+        for number in missing {
+            if messages(segment, number, number).next().is_some() {
+                self.holes.push((number * SEGMENT, slot * SEGMENT));
+            }
+        }
+    }
+
+    fn hole(mut self) -> Option<u64> {
+        self.batches.sort_unstable();
+        let (_, rest) = self.batches.split_last()?;
+        let synced = rest.last()?;
+        self.holes.sort_unstable();
+        self.holes.iter().find(|(place, _)| place < synced).map(|(_, byte)| *byte)
+    }
+}
+
+/// The number of a segment, from its header.
+fn number(header: &[u8]) -> Option<u64> {
+    let (sum, rest) = header.first_chunk::<HEADER>()?.split_first_chunk::<4>()?;
+    if crc32fast::hash(rest) != !u32::from_le_bytes(*sum) {
+        return None;
+    }
+    let place = u64::from_le_bytes(*rest.first_chunk::<8>()?) ^ (u64::MAX >> 1);
+    (place % SEGMENT == 0).then_some(place / SEGMENT)
+}
+
+/// The whole messages in some bytes, wherever they begin, of one segment or of
+/// those behind the last one.
+fn messages(
+    bytes: &[u8],
+    number: u64,
+    last: u64,
+) -> impl Iterator<Item = (usize, Message)> + use<'_> {
+    let wanted = move |segment| segment == number || (segment > last && segment <= last + AHEAD);
+    (0..bytes.len()).filter_map(move |at| {
+        let message = Message::framed(&bytes[at..]).filter(|(one, _)| wanted(one.segment));
+        let (message, header) = message?;
+        message.holds(&bytes[at..], header).then_some((at, message))
+    })
+}
+
+struct Message {
+    kind: u8,
+    segment: u64,
+    /// Header and body, in bytes.
+    length: usize,
+}
+
+impl Message {
+    fn read(bytes: &[u8]) -> Option<Self> {
+        let (message, header) = Self::framed(bytes)?;
+        message.holds(bytes, header).then_some(message)
+    }
+
+    /// A message as its header says, and the length of that.
+    fn framed(bytes: &[u8]) -> Option<(Self, usize)> {
+        let kind = *bytes.get(4)?;
+        if !(1..=LAST_KIND).contains(&kind) {
+            return None;
+        }
+        let mut rest = &bytes[5..];
+        let body = usize::try_from(varint(&mut rest)?).ok()?;
+        let segment = varint(&mut rest)?;
+        varint(&mut rest)?;
+        let header = bytes.len() - rest.len();
+        (body <= rest.len()).then(|| (Self { kind, segment, length: header + body }, header))
+    }
+
+    fn holds(&self, bytes: &[u8], header: usize) -> bool {
+        let mut sum = crc32fast::Hasher::new();
+        sum.update(&bytes[header..self.length]);
+        sum.update(&bytes[4..header]);
+        sum.finalize().to_le_bytes().map(|byte| !byte) == bytes[..4]
+    }
+}
+
+/// A number as sled writes it: up to 240 in one byte, then in ever more.
+fn varint(bytes: &mut &[u8]) -> Option<u64> {
+    let (&first, rest) = bytes.split_first()?;
+    let (number, length) = match first {
+        0..=240 => (u64::from(first), 0),
+        241..=248 => (240 + 256 * (u64::from(first) - 241) + u64::from(*rest.first()?), 1),
+        249 => (2288 + 256 * u64::from(*rest.first()?) + u64::from(*rest.get(1)?), 2),
+        _ => {
+            let length = usize::from(first) - 247;
+            let mut number = [0; 8];
+            number[..length].copy_from_slice(rest.get(..length)?);
+            (u64::from_le_bytes(number), length)
+        }
+    };
+    *bytes = &rest[length..];
+    Some(number)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_read_as_sled_writes_them() {
+        for (bytes, number) in [
+            (&[0][..], 0),
+            (&[240], 240),
+            (&[241, 1], 241),
+            (&[248, 255], 2287),
+            (&[249, 0, 0], 2288),
+            (&[249, 255, 255], 67823),
+            (&[250, 0, 0, 1], 65536),
+            (&[255, 1, 0, 0, 0, 0, 0, 0, 128], (1 << 63) + 1),
+        ] {
+            let mut rest = bytes;
+            assert_eq!((varint(&mut rest), rest.len()), (Some(number), 0), "{bytes:?}");
+            assert_eq!(varint(&mut &bytes[..bytes.len() - 1]), None, "{bytes:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_log_has_no_hole() {
+        let dir = tempfile::tempdir().unwrap();
+        assert_eq!(hole(dir.path()).unwrap(), None);
+        for bytes in [&[][..], &[0xff; 100], &[250; 3 << 19], &[3; 700_000]] {
+            std::fs::write(dir.path().join("db"), bytes).unwrap();
+            assert_eq!(hole(dir.path()).unwrap(), None);
+        }
+    }
+}

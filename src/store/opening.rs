@@ -1,0 +1,150 @@
+//! Opening sled on files that may be damaged or unfinished.
+//!
+//! Owns: what is removed or set aside before sled may see it, and what its
+//! answers mean.
+//! Must never: let an older state pass for the newest, as far as that can be told;
+//! let sled's panics through: it asserts where it reads, so damage makes it panic.
+
+use std::fs;
+use std::io;
+use std::panic::{self, AssertUnwindSafe};
+use std::path::{Path, PathBuf};
+
+use super::acknowledged::ACKNOWLEDGED;
+use super::disk::{OpenError, ignore_missing, parent};
+use super::view::said;
+
+/// Opens sled. Its snapshots are a cache of what its log says, so one that is
+/// damaged is no reason to stay closed. But sled says the same of a damaged log,
+/// and without the snapshots it would open as much of that as it can read, an
+/// older state, as if nothing had happened. So a copy is tried first: a snapshot
+/// is named after the place up to which the log had been read, and the copy must
+/// come as far as that without it. Only then are the snapshots set aside.
+pub(super) fn open_sled(
+    config: impl Fn(&Path) -> sled::Config,
+    dir: &Path,
+) -> Result<sled::Db, OpenError> {
+    let sled = |cause| OpenError::Sled { path: dir.to_owned(), cause };
+    let cause = match opened(&config(dir)) {
+        Err(cause @ sled::Error::Corruption { .. }) => cause,
+        opened => return opened.map_err(sled),
+    };
+    let io = |cause| OpenError::Io { path: dir.to_owned(), cause };
+    let reached = last_snapshot(dir).map_err(io)?;
+    if reached == 0 {
+        return Err(sled(cause));
+    }
+    let trial = dir.with_extension("trial");
+    let tried = try_without_snapshots(&config, dir, &trial);
+    fs::remove_dir_all(&trial).or_else(ignore_missing).map_err(io)?;
+    let readable = tried.map_err(io)?.ok_or_else(|| sled(cause.clone()))?;
+    if readable == 0 {
+        // There is no older state to go on with.
+        return Err(sled(cause));
+    }
+    if readable < reached {
+        let marker = parent(dir).join(ACKNOWLEDGED);
+        return Err(OpenError::LogDamaged { path: dir.to_owned(), readable, reached, marker });
+    }
+    let aside = unused_name(dir);
+    fs::create_dir(&aside).map_err(io)?;
+    for snapshot in snapshots(dir).map_err(io)? {
+        let name = snapshot.file_name().expect("a file that was listed has a name");
+        fs::rename(&snapshot, aside.join(name)).map_err(io)?;
+    }
+    log::error!(
+        "sled's snapshot is damaged ({}); its log is whole, so nothing is lost; the snapshot is set aside in {}",
+        said(&cause),
+        aside.display()
+    );
+    opened(&config(dir)).map_err(sled)
+}
+
+/// What sled says, or that it has panicked: in some places it asserts what a
+/// damaged file does not keep. Where, the log says (see `cli::logging`).
+fn opened(config: &sled::Config) -> Result<sled::Db, sled::Error> {
+    panic::catch_unwind(AssertUnwindSafe(|| config.open())).unwrap_or_else(|_| {
+        log::error!("sled panicked as it opened {}", config.get_path().display());
+        Err(sled::Error::Corruption { at: None, bt: () })
+    })
+}
+
+/// How far a copy of the log can be read; `None` when it does not open at all.
+fn try_without_snapshots(
+    config: &impl Fn(&Path) -> sled::Config,
+    dir: &Path,
+    trial: &Path,
+) -> io::Result<Option<u64>> {
+    fs::remove_dir_all(trial).or_else(ignore_missing)?;
+    fs::create_dir(trial)?;
+    for name in ["db", "conf"] {
+        fs::copy(dir.join(name), trial.join(name))?;
+    }
+    match opened(&config(trial)) {
+        // Opening writes a snapshot, and thereby says how far it came.
+        Ok(_) => last_snapshot(trial).map(Some),
+        Err(error) => {
+            log::error!("without its snapshot the log does not open either: {}", said(&error));
+            Ok(None)
+        }
+    }
+}
+
+/// The place in the log that the newest snapshot stands for, 0 without one.
+pub(super) fn last_snapshot(dir: &Path) -> io::Result<u64> {
+    let place = |path: &PathBuf| {
+        let name = path.file_name()?.to_str()?;
+        u64::from_str_radix(name.strip_prefix("snap.")?, 16).ok()
+    };
+    Ok(snapshots(dir)?.iter().filter_map(place).max().unwrap_or(0))
+}
+
+fn snapshots(dir: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?;
+        if entry.file_name().to_string_lossy().starts_with("snap.") {
+            found.push(entry.path());
+        }
+    }
+    Ok(found)
+}
+
+/// A name beside sled's directory that is not taken.
+fn unused_name(dir: &Path) -> PathBuf {
+    (1..)
+        .map(|n: u32| dir.with_extension(format!("damaged.{n}")))
+        .find(|path| !path.exists())
+        .expect("there are more numbers than directories")
+}
+
+pub(super) fn remove_unfinished_snapshots(dir: &Path) -> io::Result<()> {
+    let entries = match fs::read_dir(dir) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        entries => entries?,
+    };
+    for entry in entries {
+        let path = entry?.path();
+        if path.extension().is_some_and(|extension| extension == "generating") {
+            log::info!("removing a snapshot that was not finished: {}", path.display());
+            fs::remove_file(path)?;
+        }
+    }
+    Ok(())
+}
+
+/// sled's settings without a log: a first start that was cut off.
+pub(super) fn remove_unfinished_settings(dir: &Path) -> io::Result<()> {
+    let settings = dir.join("conf");
+    match fs::metadata(dir.join("db")) {
+        Ok(log) if log.len() > 0 => return Ok(()),
+        // Where there is a snapshot there was a log.
+        _ if last_snapshot(dir).unwrap_or(0) > 0 => return Ok(()),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    match fs::remove_file(settings) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,162 @@
+//! What damage cannot be told from what a power cut or an older copy leaves, and
+//! what of it is noticed all the same.
+
+#[path = "harness/damage.rs"]
+mod damage;
+mod harness;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use damage::{copy, launch, samples};
+use harness::acts::{new_secret, reveal, text};
+use harness::process::{Launch, Server};
+use harness::{Client, data_dir};
+use serde_json::json;
+
+/// How many secrets show their newest value, an older one, none.
+fn count(server: &Server, token: &str, values: &BTreeMap<String, Vec<String>>) -> [usize; 3] {
+    let client = Client::new(server.address, Some(token.to_owned()));
+    let mut counts = [0; 3];
+    for (id, values) in values {
+        let reply = client.get(&format!("/api/secrets/{id}/value"));
+        let body = reply.json();
+        let kind = match body["value"].as_str() {
+            Some(value) if Some(value) == values.last().map(String::as_str) => 0,
+            Some(value) if values.iter().any(|one| one == value) => 1,
+            Some(value) => panic!("never written: {value:.100}"),
+            None => 2,
+        };
+        counts[kind] += 1;
+    }
+    counts
+}
+
+fn doctor(data_dir: &Path) -> harness::process::Ended {
+    let launch = Launch::bare(data_dir.parent().unwrap()).arguments(["doctor", "--data-dir"]);
+    launch.argument(data_dir).run("")
+}
+
+/// A log that ends earlier is what an older log is. Only the file beside it
+/// knows better; with that one gone, or as old, nothing is noticed.
+#[test]
+fn an_older_log_with_an_older_note_is_an_older_state() {
+    let samples = samples();
+    let of = samples.iter().find(|sample| sample.name == "killed").unwrap();
+    let older = samples.iter().find(|sample| sample.name == "closed").unwrap();
+    let dir = older.copy();
+    let server = launch(&data_dir(dir.path())).start();
+    let [newest, old, none] = count(&server, &server.token(), &of.known.secrets);
+    assert_eq!((newest, none), (0, 0));
+    assert_eq!(old, of.known.secrets.len());
+    server.stop();
+    // With the newer note beside it, it is.
+    let dir = older.copy();
+    let note = of.copy();
+    let name = "acknowledged";
+    fs::copy(data_dir(note.path()).join(name), data_dir(dir.path()).join(name)).unwrap();
+    let ended = launch(&data_dir(dir.path())).fails();
+    assert!(ended.stderr.contains("has lost changes"), "{ended:#?}");
+}
+
+/// Where the rows of the log end: behind that it is zeros.
+fn end_of(log: &Path) -> usize {
+    let bytes = fs::read(log).unwrap();
+    bytes.iter().rposition(|byte| *byte != 0).unwrap() + 1
+}
+
+/// What a power cut does to the last write, which nobody was told of: it is gone,
+/// and nothing is said.
+#[test]
+fn a_torn_write_that_was_not_acknowledged_is_no_damage() {
+    let dir = tempfile::tempdir().unwrap();
+    let data_dir = harness::data_dir(dir.path());
+    let server = launch(&data_dir).start();
+    let admin = server.admin();
+    let kept = new_secret(&admin, "development", "KEPT", "the value of KEPT");
+    let note = fs::read(data_dir.join("acknowledged")).unwrap();
+    let before = end_of(&data_dir.join("db/db"));
+    new_secret(&admin, "development", "TORN", &"x".repeat(60_000));
+    let after = end_of(&data_dir.join("db/db"));
+    server.kill();
+    for cut in [after - 1, before + (after - before) / 2, before + 40] {
+        let torn = tempfile::tempdir().unwrap();
+        let to = harness::data_dir(torn.path());
+        copy(&data_dir, &to);
+        fs::write(to.join("acknowledged"), &note).unwrap();
+        fs::File::options()
+            .write(true)
+            .open(to.join("db/db"))
+            .unwrap()
+            .set_len(cut as u64)
+            .unwrap();
+        let server = launch(&to).start();
+        let admin = server.admin();
+        assert_eq!(reveal(&admin, text(&kept, "id")), "the value of KEPT");
+        let listed = admin.get("/api/environments/development/secrets").expect(200);
+        assert_eq!(harness::acts::keys(&listed["secrets"]), ["KEPT"]);
+        server.stop();
+        harness::rows_fit(&to);
+        harness::audit_rows(torn.path());
+    }
+}
+
+/// sled passes over a place that it cannot read and goes on with its next
+/// segment: older values stood among newer ones, and nothing was said. Once sled
+/// has opened it, it cannot be told any more.
+#[test]
+fn damage_before_later_changes_is_told_before_sled_passes_over_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let data_dir = harness::data_dir(dir.path());
+    let server = launch(&data_dir).start();
+    let (admin, token, mut known) = (server.admin(), server.token(), BTreeMap::new());
+    for n in 0..200 {
+        let value = format!("secret {n} v1");
+        let made = new_secret(&admin, "development", &format!("KEY_{n:03}"), &value);
+        known.insert(text(&made, "id").to_owned(), vec![value]);
+    }
+    server.stop();
+    let server = launch(&data_dir).start();
+    let (admin, log) = (server.admin(), data_dir.join("db/db"));
+    let from = end_of(&log);
+    for (id, values) in known.iter_mut().step_by(10) {
+        let value = format!("{id} v2");
+        admin.patch(&format!("/api/secrets/{id}"), &json!({ "value": value })).expect(200);
+        values.push(value);
+    }
+    let to = end_of(&log);
+    for n in 0..30 {
+        new_secret(&admin, "development", &format!("ZZ_{n:03}"), &"x".repeat(60_000));
+    }
+    server.kill();
+    // Whole, it has no hole.
+    let whole = tempfile::tempdir().unwrap();
+    copy(&data_dir, &harness::data_dir(whole.path()));
+    let server = launch(&harness::data_dir(whole.path())).start();
+    assert_eq!(count(&server, &token, &known), [known.len(), 0, 0]);
+    server.stop();
+    let mut older = 0;
+    for n in 0..6 {
+        let damaged = tempfile::tempdir().unwrap();
+        let data = harness::data_dir(damaged.path());
+        copy(&data_dir, &data);
+        let mut bytes = fs::read(data.join("db/db")).unwrap();
+        bytes[from + (to - from) * n / 6 + 8] ^= 1;
+        fs::write(data.join("db/db"), &bytes).unwrap();
+        let ended = launch(&data).fails();
+        damage::is_one_clear_line(&ended.stderr, &[]);
+        assert!(ended.stderr.contains("before changes that came later"), "{ended:#?}");
+        assert_eq!(fs::read(data.join("db/db")).unwrap(), bytes, "it was written to");
+        let doctor = doctor(&data);
+        assert_eq!(doctor.code, Some(2), "{doctor:#?}");
+        assert!(doctor.stdout.contains("before changes that came later"), "{doctor:#?}");
+        // Whoever goes on all the same, as the line says how to, gets just that.
+        fs::remove_file(data.join("acknowledged")).unwrap();
+        if let Ok(server) = launch(&data).try_start() {
+            older += count(&server, &token, &known)[1];
+            server.kill();
+        }
+    }
+    assert!(older > 0, "there was nothing to tell");
+}

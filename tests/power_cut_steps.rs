@@ -1,0 +1,463 @@
+//! Cuts the power at each step of the commands that make a database anew or copy
+//! it: `compact`, `backup restore`, `backup create`; and lets their syncs and
+//! writes fail at each step. Afterwards there is everything, or the old thing,
+//! or a clear word; never a half that is taken for the whole.
+#![cfg(target_os = "linux")]
+
+#[path = "harness/bench.rs"]
+mod bench;
+#[path = "harness/disk/mod.rs"]
+mod disk;
+mod harness;
+#[path = "harness/machine.rs"]
+mod machine;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use coffer::store::{OpenError, Opened, Options, Rotation, View};
+use coffer::vault::{RootKey, RootKeys};
+use disk::{Disk, Survivors};
+use harness::backups::{restore, root_key, sound};
+use harness::dice::{Dice, Seed};
+use harness::process::{Ended, Launch, Server, request};
+use harness::{acts, await_release, data_dir, rows_fit};
+use machine::{Machine, gone, machine_or_skip};
+use serde_json::json;
+use tempfile::TempDir;
+
+/// More than any command makes.
+const MOST_STEPS: u64 = 1000;
+/// What a step is cut off with: each kind, and the one with dice in it again.
+const LOTS: [Survivors; 6] = [
+    Survivors::Nothing,
+    Survivors::LastHalf,
+    Survivors::OnlyLastHalf,
+    Survivors::Some,
+    Survivors::Some,
+    Survivors::Some,
+];
+
+/// What somebody had before.
+struct Stock {
+    values: BTreeMap<String, String>,
+}
+
+impl Stock {
+    fn of(server: &Server) -> Self {
+        let admin = server.admin();
+        let mut values = BTreeMap::new();
+        for number in 0..6 {
+            let value = format!("value {number} {}", "~".repeat(number * 9000));
+            let made = acts::new_secret(&admin, "development", &format!("KEY_{number}"), &value);
+            values.insert(acts::text(&made, "id").to_owned(), value);
+            // So that the log is longer than what is in it.
+            let gone = acts::new_secret(&admin, "development", "GONE", &"x".repeat(50_000));
+            admin.delete(&format!("/api/secrets/{}", acts::text(&gone, "id"))).expect(200);
+        }
+        Self { values }
+    }
+
+    #[track_caller]
+    fn is_served_by(&self, server: &Server) {
+        let admin = server.admin();
+        let list = admin.get("/api/environments/development/secrets").expect(200);
+        assert_eq!(list["secrets"].as_array().unwrap().len(), self.values.len());
+        for (id, value) in &self.values {
+            assert_eq!(&acts::reveal(&admin, id), value);
+        }
+    }
+}
+
+/// Every row but those of the audit log and of when a token was last used.
+fn dump(data_dir: &Path) -> BTreeMap<Vec<u8>, Vec<u8>> {
+    let table = bench::Table::open(data_dir);
+    let mut rows = table.dump();
+    rows.retain(|key, _| key[0] != b'L');
+    table.close();
+    await_release(data_dir);
+    rows
+}
+
+/// That a directory holds a whole database with these rows, which opens again
+/// and again and has nothing left beside it.
+#[track_caller]
+fn is_whole(data_dir: &Path, root: &RootKey, wanted: &BTreeMap<Vec<u8>, Vec<u8>>, when: &str) {
+    for _ in 0..2 {
+        let opened = harness::open_stopped(data_dir);
+        let verified = coffer::vault::verify_audit(&opened, root).unwrap();
+        assert_eq!(verified.broken, None, "{when}");
+        let findings = coffer::store::check(&opened).unwrap();
+        assert!(findings.is_empty(), "{when}: {findings:#?}");
+        drop(opened);
+        await_release(data_dir);
+        let left = coffer::store::leftovers(data_dir).unwrap();
+        assert!(left.is_empty(), "{when}: {left:?}");
+    }
+    assert!(&dump(data_dir) == wanted, "{when}: other rows than before");
+}
+
+/// What a disk holds after a power cut that leaves so much.
+fn left(disk: &Disk, survivors: Survivors, dice: &mut Dice) -> TempDir {
+    let fork = disk.fork();
+    fork.restore(survivors, dice);
+    let copy = tempfile::tempdir().unwrap();
+    fork.copy_to(copy.path());
+    copy
+}
+
+/// That the doctor finds nothing broken in a stopped server's directory.
+#[track_caller]
+fn doctor_finds_no_error(data_dir: &Path, key: &Path, when: &str) {
+    let launch = Launch::bare(key.parent().unwrap()).arguments(["doctor", "--data-dir"]);
+    let ended = launch.argument(data_dir).variable("COFFER_ROOT_KEY_FILE", key).run("");
+    let errors: Vec<_> = ended.stdout.lines().filter(|line| line.starts_with("error")).collect();
+    assert!(errors.is_empty() && ended.code.is_some_and(|code| code < 2), "{when}: {ended:#?}");
+}
+
+/// A server that was stopped, its root key on another disk.
+fn stopped() -> Result<(Machine, Stock, PathBuf), String> {
+    let mut machine = Machine::new()?;
+    let server = machine.starts().expect("there is power");
+    let stock = Stock::of(&server);
+    server.stop();
+    await_release(&machine.data_dir());
+    let key = machine.elsewhere().join("the.key");
+    std::fs::copy(machine.data_dir().join("root.key"), &key).unwrap();
+    machine.launch = machine.launch.variable("COFFER_ROOT_KEY_FILE", &key);
+    Ok((machine, stock, key))
+}
+
+macro_rules! stopped_or_skip {
+    () => {
+        match stopped() {
+            Ok(stopped) => stopped,
+            Err(reason) => return harness::skip(reason),
+        }
+    };
+}
+
+fn compact(machine: &Machine, key: &Path) -> Launch {
+    let launch = machine.command(["compact", "--data-dir"]).argument(machine.data_dir());
+    launch.variable("COFFER_ROOT_KEY_FILE", key)
+}
+
+#[test]
+fn a_compaction_is_cut_off_at_each_of_its_steps() {
+    let seed = Seed::of_this_run();
+    let mut dice = Dice(seed.0);
+    let (machine, stock, key) = stopped_or_skip!();
+    let root = root_key(&machine.data_dir());
+    let wanted = dump(machine.copy().path().join("data").as_path());
+    let before = machine.disk.fork();
+    let mut looks = 0;
+    for steps in 0..MOST_STEPS {
+        machine.disk.become_like(&before);
+        machine.disk.cut_after(steps);
+        let ended = machine.runs(&compact(&machine, &key));
+        let is_done = !machine.disk.is_off();
+        for survivors in LOTS {
+            let when = format!("step {steps}, {survivors:?}");
+            let copy = left(&machine.disk, survivors, &mut dice);
+            is_whole(&data_dir(copy.path()), &root, &wanted, &when);
+            looks += 1;
+        }
+        machine.disk.restore(Survivors::any(&mut dice), &mut dice);
+        let when = format!("step {steps}");
+        doctor_finds_no_error(&machine.data_dir(), &key, &when);
+        let server = machine.starts().expect("there is power");
+        stock.is_served_by(&server);
+        gone(server);
+        if is_done {
+            assert_eq!(ended.code, Some(0), "{ended:#?}");
+            assert!(steps > 20, "a compaction changes more than {steps} things");
+            println!("{steps} steps of a compaction, {looks} looks at what a cut left");
+            return;
+        }
+    }
+    panic!("it never ends");
+}
+
+/// How often the power is cut while the root key changes.
+const CHANGE_CUTS: usize = 24;
+
+/// The root key changes by a rotation that the start begins; the power goes while
+/// it is under way, and while another rotation is.
+#[test]
+fn a_change_of_the_root_key_is_cut_off_again_and_again() {
+    let seed = Seed::of_this_run();
+    let mut dice = Dice(seed.0);
+    let mut machine = machine_or_skip!();
+    machine.launch = machine.launch.variable("COFFER_LIMITS__VERSIONS_KEPT", "1000");
+    let server = machine.starts().expect("there is power");
+    let text = request(&server.token(), "rotate", "POST", "/api/admin/keys/rotate", "");
+    let mut stock = Stock::of(&server);
+    acts::parallel(6, |number| {
+        let (id, _) = stock.values.iter().nth(number).unwrap();
+        for version in 0..100 {
+            let value = json!({ "value": format!("version {version} of {number}") });
+            server.admin().patch(&format!("/api/secrets/{id}"), &value).expect(200);
+        }
+    });
+    for (number, value) in stock.values.values_mut().enumerate() {
+        *value = format!("version 99 of {number}");
+    }
+    server.stop();
+    await_release(&machine.data_dir());
+    let mut old = std::fs::read_to_string(machine.data_dir().join("root.key")).unwrap();
+    let (mut changing, mut in_the_middle, mut rotating) = (0, 0, 0);
+    while changing < 3 {
+        let new = RootKey::generate(coffer::vault::Random).unwrap().to_text().to_string();
+        let both = machine.launch.clone().variable("COFFER_ROOT_KEY", &new);
+        let both = both.variable("COFFER_PREVIOUS_ROOT_KEY", old.trim());
+        let parsed = [&new, &old].map(|text| RootKey::parse(text).unwrap());
+        let roots = RootKeys { current: &parsed[0], previous: Some(&parsed[1]) };
+        for round in 0..CHANGE_CUTS / 3 {
+            machine.disk.cut_after(10 + dice.below(if round % 2 == 0 { 30 } else { 80 }) as u64);
+            if let Some(server) = machine.starts_as(&both) {
+                // A second one has to wait for the first, and then is one more.
+                let client = harness::Client::new(server.address, None);
+                while client.try_raw("POST", text.as_bytes()).is_ok() && !machine.disk.is_off() {}
+                gone(server);
+            }
+            if !machine.disk.is_off() {
+                machine.disk.spare();
+            }
+            let survivors = Survivors::any(&mut dice);
+            machine.disk.restore(survivors, &mut dice);
+            let copy = machine.copy();
+            let opened = harness::open_stopped(&data_dir(copy.path()));
+            let verified = coffer::vault::verify_audit(&opened, roots).unwrap();
+            assert_eq!(verified.broken, None, "{survivors:?}");
+            assert_eq!(coffer::store::check(&opened).unwrap(), Vec::<String>::new());
+            if let Some(row) = opened.get::<Rotation>(&()).unwrap() {
+                let open = row.finished_at.is_none();
+                rotating += usize::from(open);
+                let begun = coffer::vault::verify_audit(&opened, roots.current).is_err();
+                in_the_middle += usize::from(open && begun);
+            }
+            drop(opened);
+            await_release(&data_dir(copy.path()));
+        }
+        let server = machine.starts_as(&both).expect("there is power");
+        let status = acts::rotated(&server.admin());
+        assert_eq!((&status["rotation"]["left"], &status["unopened"]), (&json!(0), &json!([])));
+        stock.is_served_by(&server);
+        for key in status["keys"].as_array().unwrap() {
+            if key["state"] == "retiring" {
+                let path = format!("/api/admin/keys/{}", key["id"]);
+                server.admin().delete(&path).expect(200);
+            }
+        }
+        server.stop();
+        let only_new = machine.launch.clone().variable("COFFER_ROOT_KEY", &new);
+        let server = machine.starts_as(&only_new).expect("there is power");
+        stock.is_served_by(&server);
+        server.stop();
+        await_release(&machine.data_dir());
+        old = new;
+        changing += 1;
+    }
+    println!("{rotating} cuts while rotating, {in_the_middle} of them with two root keys");
+    assert!(rotating >= CHANGE_CUTS / 4 && in_the_middle >= 2);
+}
+
+/// Everything that a restore may have left: all of it, or none of it and a
+/// clear word; and then it goes through.
+#[track_caller]
+fn is_restored_or_can_be(
+    data_dir: &Path,
+    (file, root): (&[u8], &RootKey),
+    wanted: &BTreeMap<Vec<u8>, Vec<u8>>,
+    when: &str,
+) -> bool {
+    let is_there = data_dir.join("db").exists();
+    if !is_there {
+        if data_dir.join("restoring/db").exists() {
+            let refused = Opened::open(data_dir, Options::default());
+            assert!(matches!(refused, Err(OpenError::Restoring { .. })), "{when}");
+        }
+        restore(file, root, data_dir).unwrap_or_else(|error| panic!("{when}: {error}"));
+        await_release(data_dir);
+    }
+    is_whole(data_dir, root, wanted, when);
+    is_there
+}
+
+#[test]
+fn a_restore_is_cut_off_at_each_of_its_steps() {
+    let seed = Seed::of_this_run();
+    let mut dice = Dice(seed.0);
+    let (source, stock, key) = stopped_or_skip!();
+    let token = source.data_dir().join("bootstrap-token");
+    let (root, token) = (root_key(&source.data_dir()), std::fs::read(token).unwrap());
+    let wanted = dump(source.copy().path().join("data").as_path());
+    let path = source.elsewhere().join("a.backup");
+    let create = source.command(["backup", "create", "--offline"]).argument(&path);
+    let made = create.argument("--data-dir").argument(source.data_dir()).run("");
+    assert_eq!(made.code, Some(0), "{made:#?}");
+    let file = std::fs::read(&path).unwrap();
+    let mut machine = machine_or_skip!();
+    machine.launch = machine.launch.variable("COFFER_ROOT_KEY_FILE", &key);
+    let command = machine.command(["backup", "restore"]).argument(&path).argument("--data-dir");
+    let command = command.argument(machine.data_dir()).variable("COFFER_ROOT_KEY_FILE", &key);
+    let before = machine.disk.fork();
+    let (mut refused, mut whole) = (0, 0);
+    for steps in 0..MOST_STEPS {
+        machine.disk.become_like(&before);
+        machine.disk.cut_after(steps);
+        let ended = machine.runs(&command);
+        let is_done = !machine.disk.is_off();
+        for survivors in LOTS {
+            let when = format!("step {steps}, {survivors:?}");
+            let copy = left(&machine.disk, survivors, &mut dice);
+            let is_there =
+                is_restored_or_can_be(&data_dir(copy.path()), (&file, &root), &wanted, &when);
+            assert!(is_there || ended.code != Some(0), "{when}: it said that it was done");
+            whole += usize::from(is_there);
+        }
+        machine.disk.restore(Survivors::any(&mut dice), &mut dice);
+        let when = format!("step {steps}");
+        let has = |name: &str| machine.data_dir().join(name).exists();
+        if !has("db") {
+            if has("restoring/db") {
+                let ended = machine.launch.fails();
+                assert!(ended.stderr.contains("a restore into"), "{when}: {ended:#?}");
+                assert!(ended.stderr.contains("Run it again"), "{when}: {ended:#?}");
+                refused += 1;
+            }
+            let again = machine.runs(&command);
+            assert_eq!(again.code, Some(0), "{when}: {again:#?}");
+        }
+        doctor_finds_no_error(&machine.data_dir(), &key, &when);
+        std::fs::write(machine.data_dir().join("bootstrap-token"), &token).unwrap();
+        let server = machine.starts().expect("there is power");
+        stock.is_served_by(&server);
+        gone(server);
+        if is_done {
+            assert_eq!(ended.code, Some(0), "{ended:#?}");
+            println!("{steps} steps of a restore; {whole} whole, {refused} refused by a server");
+            assert!(steps > 20 && whole > 6 && refused > 5);
+            return;
+        }
+    }
+    panic!("it never ends");
+}
+
+#[test]
+fn a_backup_on_the_same_disk_is_cut_off_at_each_of_its_steps() {
+    let seed = Seed::of_this_run();
+    let mut dice = Dice(seed.0);
+    let (machine, _stock, key) = stopped_or_skip!();
+    let root = root_key(&machine.data_dir());
+    let wanted = dump(machine.copy().path().join("data").as_path());
+    let command = machine.command(["backup", "create", "--offline"]);
+    let command = command.argument(machine.path("a.backup")).argument("--data-dir");
+    let command = command.argument(machine.data_dir()).variable("COFFER_ROOT_KEY_FILE", &key);
+    let before = machine.disk.fork();
+    for steps in 0..MOST_STEPS {
+        machine.disk.become_like(&before);
+        machine.disk.cut_after(steps);
+        let ended = machine.runs(&command);
+        for survivors in LOTS {
+            let when = format!("step {steps}, {survivors:?}");
+            let copy = left(&machine.disk, survivors, &mut dice);
+            let file = std::fs::read(copy.path().join("a.backup"));
+            assert!(file.is_ok() || ended.code != Some(0), "{when}: {ended:#?}");
+            if let Ok(file) = file {
+                sound(&file, &root);
+            }
+            is_whole(&data_dir(copy.path()), &root, &wanted, &when);
+        }
+        if !machine.disk.is_off() {
+            assert_eq!(ended.code, Some(0), "{ended:#?}");
+            println!("{steps} steps of a backup");
+            assert!(steps > 10);
+            return;
+        }
+    }
+    panic!("it never ends");
+}
+
+/// What fails on a disk that still has power.
+#[derive(Debug, Clone, Copy)]
+enum Trouble {
+    Syncs,
+    Room,
+}
+
+/// Lets a command meet it at each of its steps: it must end by itself, well only
+/// if it met none.
+fn meet(machine: &Machine, before: &Disk, command: &Launch, mut look: impl FnMut(&Ended, &str)) {
+    for trouble in [Trouble::Syncs, Trouble::Room] {
+        for good in 0.. {
+            machine.disk.become_like(before);
+            match trouble {
+                Trouble::Syncs => machine.disk.fail_syncs_after(good),
+                Trouble::Room => machine.disk.fill_after(good),
+            }
+            let ended = command.run("");
+            let has_failed = machine.disk.has_failed();
+            machine.disk.mend();
+            let when = format!("{trouble:?} after {good}: {ended:#?}");
+            assert!(ended.code.is_some_and(|code| code != 101), "{when}");
+            look(&ended, &when);
+            if !has_failed {
+                assert_eq!(ended.code, Some(0), "{when}");
+                assert!(good > 2, "{when}");
+                println!("{trouble:?}: {good}");
+                break;
+            }
+        }
+    }
+}
+
+#[test]
+fn a_compaction_meets_a_disk_that_fails_at_each_of_its_steps() {
+    let seed = Seed::of_this_run();
+    let mut dice = Dice(seed.0);
+    let (machine, _stock, key) = stopped_or_skip!();
+    let root = root_key(&machine.data_dir());
+    let wanted = dump(machine.copy().path().join("data").as_path());
+    let before = machine.disk.fork();
+    meet(&machine, &before, &compact(&machine, &key), |ended, when| {
+        if ended.code != Some(0) {
+            assert!(ended.stderr.contains("coffer: "), "{when}");
+        }
+        // The disk is well again, with and without a power cut.
+        let copy = left(&machine.disk, Survivors::any(&mut dice), &mut dice);
+        is_whole(&data_dir(copy.path()), &root, &wanted, when);
+        is_whole(&machine.data_dir(), &root, &wanted, when);
+        let copy = left(&machine.disk, Survivors::Nothing, &mut dice);
+        is_whole(&data_dir(copy.path()), &root, &wanted, when);
+    });
+}
+
+#[test]
+fn a_restore_meets_a_disk_that_fails_at_each_of_its_steps() {
+    let seed = Seed::of_this_run();
+    let mut dice = Dice(seed.0);
+    let (source, _stock, key) = stopped_or_skip!();
+    let root = root_key(&source.data_dir());
+    let wanted = dump(source.copy().path().join("data").as_path());
+    let path = source.elsewhere().join("a.backup");
+    let create = source.command(["backup", "create", "--offline"]).argument(&path);
+    let made = create.argument("--data-dir").argument(source.data_dir()).run("");
+    assert_eq!(made.code, Some(0), "{made:#?}");
+    let file = std::fs::read(&path).unwrap();
+    let machine = machine_or_skip!();
+    let command = machine.command(["backup", "restore"]).argument(&path).argument("--data-dir");
+    let command = command.argument(machine.data_dir()).variable("COFFER_ROOT_KEY_FILE", &key);
+    let before = machine.disk.fork();
+    meet(&machine, &before, &command, |ended, when| {
+        let copy = left(&machine.disk, Survivors::Nothing, &mut dice);
+        let (to, what) = (data_dir(copy.path()), (&file[..], &root));
+        let is_there = is_restored_or_can_be(&to, what, &wanted, when);
+        assert!(is_there || ended.code != Some(0), "{when}: it is not there");
+        is_restored_or_can_be(&machine.data_dir(), what, &wanted, when);
+        let copy = left(&machine.disk, Survivors::Nothing, &mut dice);
+        is_whole(&data_dir(copy.path()), &root, &wanted, when);
+        rows_fit(&machine.data_dir());
+        await_release(&machine.data_dir());
+    });
+}
