@@ -108,6 +108,7 @@ fn every_command_of_the_readme_does_what_the_page_shows() {
     let ran = Command::new("sh")
         .env("PATH", format!("{}:{path}", binary.display()))
         .env("COFFER_URL", &here)
+        .env("XDG_CACHE_HOME", dir.path().join("cache"))
         .arg("-c")
         .arg(script.replace("http://127.0.0.1:8420", &here))
         .current_dir(dir.path())
@@ -140,7 +141,9 @@ fn every_file_that_the_pages_point_to_exists() {
         "docs/api.md",
         "docs/cli.md",
         "docs/fuzzing.md",
+        "docs/formats.md",
         "docs/operations.md",
+        "docs/workloads.md",
     ] {
         let text = std::fs::read_to_string(root.join(page)).unwrap();
         for (at, _) in text.match_indices("](") {
