@@ -326,8 +326,9 @@ impl Prepared {
             Ok(()) => record(vault, Action::ServerStop).await,
             Err(_) => Ok(()),
         };
-        let closed = vault.close().map_err(|_| ServeError::Failed);
-        outcome.and(recorded).and(closed)
+        // What a failure of the writer has made of the last row is no news beside it.
+        vault.close().map_err(|_| ServeError::Failed)?;
+        outcome.and(recorded)
     }
 }
 

@@ -22,7 +22,6 @@ pub(super) enum Server {
 /// A backup that is older than so many days is worth a warning.
 const BACKUP_DAYS: i64 = 7;
 const DAY_MILLIS: i64 = 24 * 60 * 60 * 1000;
-/// Clocks are put right by so much without being wrong.
 /// So many files with the wrong mode are named.
 const NAMED: usize = 10;
 
