@@ -15,6 +15,9 @@ use harness::process::{Launch, Server};
 use harness::{Client, data_dir};
 use serde_json::json;
 
+/// How many damages are looked at.
+const ROUNDS: usize = 6;
+
 /// How many secrets show their newest value, an older one, none.
 fn count(server: &Server, token: &str, values: &BTreeMap<String, Vec<String>>) -> [usize; 3] {
     let (counts, is_there) = count_while_it_lasts(server, token, values);
@@ -149,13 +152,13 @@ fn damage_before_later_changes_is_told_before_sled_passes_over_it() {
     let server = launch(&harness::data_dir(whole.path())).start();
     assert_eq!(count(&server, &token, &known), [known.len(), 0, 0]);
     server.stop();
-    let mut older = 0;
-    for n in 0..6 {
+    let mut astray = 0;
+    for n in 0..ROUNDS {
         let damaged = tempfile::tempdir().unwrap();
         let data = harness::data_dir(damaged.path());
         copy(&data_dir, &data);
         let mut bytes = fs::read(data.join("db/db")).unwrap();
-        bytes[from + (to - from) * n / 6 + 8] ^= 1;
+        bytes[from + (to - from) * n / ROUNDS + 8] ^= 1;
         fs::write(data.join("db/db"), &bytes).unwrap();
         let ended = launch(&data).fails();
         damage::is_one_clear_line(&ended.stderr, &[]);
@@ -164,19 +167,24 @@ fn damage_before_later_changes_is_told_before_sled_passes_over_it() {
         let doctor = doctor(&data);
         assert_eq!(doctor.code, Some(2), "{doctor:#?}");
         assert!(doctor.stdout.contains("before changes that came later"), "{doctor:#?}");
-        // Whoever goes on all the same, as the line says how to, gets just that.
+        // Whoever goes on all the same, as the line says how to, gets just that:
+        // older values, values that do not open, or a server that ends, as luck
+        // will have it.
         fs::remove_file(data.join("acknowledged")).unwrap();
-        if let Ok(server) = launch(&data).try_start() {
-            let (counts, is_there) = count_while_it_lasts(&server, &token, &known);
-            older += counts[1];
-            if is_there {
-                server.kill();
-            } else {
-                let ended = server.running.wait();
-                damage::is_one_clear_line(&ended.stderr, &[]);
-                assert_eq!(ended.code, Some(1), "{ended:#?}");
-            }
+        let Ok(server) = launch(&data).try_start() else {
+            astray += 1;
+            continue;
+        };
+        let (counts, is_there) = count_while_it_lasts(&server, &token, &known);
+        astray += usize::from(counts != [known.len(), 0, 0]);
+        if is_there {
+            server.kill();
+        } else {
+            let ended = server.running.wait();
+            damage::is_one_clear_line(&ended.stderr, &[]);
+            assert_eq!(ended.code, Some(1), "{ended:#?}");
         }
     }
-    assert!(older > 0, "there was nothing to tell");
+    // Of some damaged pages there is a newer state further on; nobody could tell.
+    println!("{astray} of {ROUNDS} would have gone astray");
 }

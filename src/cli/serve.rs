@@ -367,12 +367,15 @@ async fn prune(vault: &Vault, keep_days: u32, batches: usize) -> bool {
     }
 }
 
-/// Records a start or a stop. On a disk that is too full even for that, the
-/// server still starts, for reads go on, and still stops.
+/// Records a start or a stop. On a disk that is too full even for that, and where
+/// the page that the row would go to is damaged, the server still starts, for reads
+/// go on, and still stops.
 async fn record(vault: &Vault, action: Action) -> Result<(), ServeError> {
     let version = json!({ "version": env!("CARGO_PKG_VERSION") });
     match vault.record_host(action, &version).await {
-        Err(vault::Error::Unavailable(why @ vault::Unavailable::DiskNearlyFull)) => {
+        Err(vault::Error::Unavailable(
+            why @ (Unavailable::DiskNearlyFull | Unavailable::Damaged),
+        )) => {
             log::error!("{} is not in the audit log: {why}", action.as_str());
             Ok(())
         }

@@ -6,6 +6,7 @@
 //! <data dir>/acknowledged  how far it has been answered for; see `acknowledged`
 //! <data dir>/restoring  a restore that is not finished; see `load`
 //! <data dir>/unsynced   a write or sync has failed; the next start takes care of it
+//! <data dir>/opening    sled opens; see `opening`
 //! <data dir>/db/db      sled's log: all rows
 //! <data dir>/db/conf    sled's settings
 //! <data dir>/db/snap.*  sled's cache of its page table
@@ -46,7 +47,7 @@ use super::acknowledged::{ACKNOWLEDGED, Acknowledged};
 pub(super) use super::directory::{ignore_missing, make_directory, parent, sync_directory};
 use super::holes::hole;
 use super::keyspace::{Table, full_key};
-use super::opening::{open_sled, remove_unfinished_settings, remove_unfinished_snapshots};
+use super::opening::{self, open_sled, remove_unfinished_settings, remove_unfinished_snapshots};
 use super::overlay::Overlay;
 use super::space::FreeSpace;
 use super::tables::{AuditHead, AuditRows};
@@ -284,7 +285,8 @@ impl Disk {
         has_no_hole(data_dir, &dir)?;
         let acknowledged =
             Acknowledged::open(data_dir).map_err(at(&data_dir.join(ACKNOWLEDGED)))?;
-        let db = open_sled(|dir| settings(dir, options), &dir).inspect_err(|error| {
+        let opened = opening::marked(data_dir, || open_sled(|dir| settings(dir, options), &dir));
+        let db = opened.map_err(at(data_dir))?.inspect_err(|error| {
             // Opening writes, too.
             if matches!(error, OpenError::Sled { cause: sled::Error::Io(..), .. }) {
                 unsynced::leave_word(data_dir);
@@ -438,7 +440,9 @@ impl Drop for Disk {
 /// has removed the note of what was acknowledged wants that.
 fn has_no_hole(data_dir: &Path, dir: &Path) -> Result<(), OpenError> {
     let marker = data_dir.join(ACKNOWLEDGED);
-    if !marker.try_exists().map_err(at(&marker))? {
+    if !marker.try_exists().map_err(at(&marker))?
+        || opening::was_cut_off(data_dir).map_err(at(data_dir))?
+    {
         return Ok(());
     }
     match hole(dir).map_err(at(dir))? {

@@ -11,8 +11,30 @@ use std::panic::{self, AssertUnwindSafe};
 use std::path::{Path, PathBuf};
 
 use super::acknowledged::ACKNOWLEDGED;
-use super::disk::{OpenError, ignore_missing, parent};
+use super::disk::{OpenError, ignore_missing, parent, sync_directory};
 use super::view::said;
+
+/// Stands in the data directory while sled opens: then it overwrites segments that
+/// it does not need, with zeros, and a power cut leaves any part of that. Such a
+/// segment looks like a hole in the log. So the log is looked through before the
+/// first opening, and not again after one that was cut off.
+const OPENING: &str = "opening";
+
+/// Whether the last opening was cut off, before which the log was whole.
+pub(super) fn was_cut_off(data_dir: &Path) -> io::Result<bool> {
+    data_dir.join(OPENING).try_exists()
+}
+
+/// Calls `open` while the marker stands.
+pub(super) fn marked<T>(data_dir: &Path, open: impl FnOnce() -> T) -> io::Result<T> {
+    let marker = data_dir.join(OPENING);
+    fs::File::create(&marker)?.sync_all()?;
+    sync_directory(data_dir)?;
+    let opened = open();
+    // Even if it was refused: then there is nothing that it has begun.
+    fs::remove_file(&marker).or_else(ignore_missing)?;
+    Ok(opened)
+}
 
 /// Opens sled. Its snapshots are a cache of what its log says, so one that is
 /// damaged is no reason to stay closed. But sled says the same of a damaged log,
