@@ -404,7 +404,7 @@ mod tests {
         let file = include_str!("../../config.toml");
         let is_setting = |line: &&str| {
             line.strip_prefix('#')
-                .is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_lowercase()))
+                .is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_lowercase() || c == '['))
         };
         let uncommented: Vec<_> =
             file.lines().map(|line| if is_setting(&line) { &line[1..] } else { line }).collect();
@@ -419,6 +419,9 @@ mod tests {
         assert!(read.keys.root_key_file.take().is_some());
         assert!(read.keys.previous_root_key_file.take().is_some());
         assert!(read.backup.directory.take().is_some());
+        assert_eq!((read.workloads.len(), read.deliveries.len()), (1, 1));
+        read.workloads.clear();
+        read.deliveries.clear();
         assert_eq!(format!("{read:?}"), format!("{:?}", Config::default()));
         let as_it_is = with_file(file).unwrap();
         assert_eq!(format!("{as_it_is:?}"), format!("{:?}", Config::default()));
