@@ -93,6 +93,7 @@ fn items_have_exactly_their_members_and_an_absent_one_is_null() {
         (&Value::Null, &json!(false))
     );
 
+    harness::workloads::declare(&app, Vec::new());
     let common = "id key description version createdAt updatedAt usedByConfigFiles usedByServices usageCount";
     let common: BTreeSet<_> = common.split(' ').collect();
     let secret = &admin.post(SECRETS, &json!({ "key": "A", "value": "v" })).expect(200)["secret"];
@@ -260,6 +261,7 @@ fn a_path_id_of_any_shape_that_names_nothing_is_404() {
         for segment in segments.iter().chain([wrong_kind]) {
             let path = route.path.replace("{environment}", segment).replace("{id}", segment);
             let path = path.replace("{version}", "1").replace("{session}", segment);
+            let path = if path.ends_with("/bundle") { path + "?workload=local" } else { path };
             let reply = admin.send(method, &path, body);
             assert_eq!(reply.status, 404, "{method} {path}: {}", reply.text());
             reply.expect_error(404, "NOT_FOUND");

@@ -21,6 +21,7 @@ fn list(client: &Client, query: &str) -> Value {
 #[test]
 fn an_item_has_exactly_the_members_of_the_contract_in_every_answer() {
     let app = TestApp::start_with(Setup::default().with_test_clock());
+    harness::workloads::declare(&app, Vec::new());
     let operator = app.principal(Role::Operator);
     let body = json!({ "key": "API_KEY", "value": "canary-of-this-test", "description": "for CI" });
     let made = operator.post(PATH, &body).expect(200);
@@ -286,6 +287,7 @@ fn the_environments_default_decides_only_where_the_body_is_silent() {
 #[test]
 fn every_problem_of_a_body_is_named_and_unknown_members_are_ignored() {
     let app = TestApp::start();
+    harness::workloads::declare(&app, Vec::new());
     let admin = app.admin();
     let reply = admin.post(PATH, &json!({ "key": "k", "description": 1, "neverReveal": 2 }));
     let body = reply.expect_error(400, "VALIDATION_ERROR");

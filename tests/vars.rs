@@ -30,6 +30,7 @@ fn but(item: &Value, changes: Value) -> Value {
 #[test]
 fn an_item_has_its_value_in_every_answer_and_exactly_the_members_of_the_contract() {
     let app = TestApp::start_with(Setup::default().with_test_clock());
+    harness::workloads::declare(&app, Vec::new());
     let operator = app.principal(Role::Operator);
     let body = json!({ "key": "LOG_LEVEL", "value": " debug\0\n", "description": "how loud" });
     let made = operator.post(PATH, &body).expect(200);

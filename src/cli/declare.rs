@@ -166,7 +166,7 @@ pub(super) async fn keep_declaring(state: &State, reread: Option<(Hangups, Rerea
     loop {
         hangups.next().await;
         let again = Arc::clone(&reread);
-        let read = actix_web::web::block(move || {
+        let read = tokio::task::spawn_blocking(move || {
             again().map_err(Into::into).and_then(|config| catalogue(&config))
         });
         match read.await {

@@ -148,6 +148,9 @@ fn operation(endpoint: &Endpoint) -> Operation {
             }))
             .schema(Some(match name {
                 "version" => number(1, Some(u32::MAX as usize)).build().into(),
+                "id" if endpoint.info.path == "/api/admin/keys/{id}" => {
+                    number(1, Some(u32::MAX as usize)).build().into()
+                }
                 _ => text(),
             }));
         operation = operation.parameter(described);
@@ -410,11 +413,17 @@ fn describe(parameter: Parameter) -> ParameterBuilder {
             ("limit", "At most so many rows; 1000 if it is not given.", number(1, Some(MAX_LIMIT)))
         }
     };
-    let header = matches!(parameter, Parameter::IfMatch | Parameter::IdempotencyKey);
+    let header = matches!(
+        parameter,
+        Parameter::IfMatch | Parameter::IdempotencyKey | Parameter::IfNoneMatch
+    );
     ParameterBuilder::new()
         .name(name)
         .parameter_in(if header { ParameterIn::Header } else { ParameterIn::Query })
-        .required(Required::False)
+        .required(match parameter {
+            Parameter::Workload => Required::True,
+            _ => Required::False,
+        })
         .description(Some(what))
         .schema(Some(schema.build()))
 }
