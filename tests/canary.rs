@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
 use coffer::domain::Role;
+use harness::workloads::{Workload, declare};
 use harness::{Client, Reply, Setup, TestApp};
 use search::{Needle, Searcher, needles};
 use serde_json::{Value, json};
@@ -178,6 +179,28 @@ impl Session {
         self.admin("POST", copy, Some(body)).expect_error(404, "NOT_FOUND");
         let body = json!({ "from": "home", "keys": ["SHUT"] });
         self.admin("POST", copy, Some(body)).expect_error(409, "CONFLICT");
+    }
+
+    /// To a workload, which opens it; to everybody else it is ciphertext.
+    fn deliver(&self) {
+        let workload = Workload::new("w");
+        declare(&self.app, vec![workload.declared(&["home"], &["*"])]);
+        let home = "/api/environments/home";
+        let bundle = self.admin("GET", &format!("{home}/bundle?workload=w"), None);
+        let opened = workload.open(&bundle.body);
+        for (key, canary) in [("OPEN", "revealable"), ("SHUT", "never-reveal")] {
+            let planted = self.canaries.iter().find(|one| one.name == canary).unwrap();
+            assert_eq!(
+                opened["values"][key], planted.value,
+                "a delivery would be nothing to search"
+            );
+        }
+        let known = self.app.admin().with("If-None-Match", bundle.header("etag").unwrap());
+        let again = format!("{home}/bundle?workload=w");
+        assert_eq!(self.recorder.send(&known, "GET", &again, None).status, 304);
+        for list in ["workloads", "deliveries", "secrets"] {
+            self.admin("GET", &format!("{home}/{list}"), None).expect(200);
+        }
     }
 
     fn plant_generated(&mut self) -> Vec<String> {
@@ -408,6 +431,7 @@ fn no_planted_value_is_in_any_answer_but_a_granted_reveal_nor_in_any_log_line_or
     let ids = session.plant_in_secrets();
     let made = session.plant_generated();
     session.copy();
+    session.deliver();
     session.plant_in_failures(&ids);
     let all = [&ids[..], &made[..1]].concat();
     session.plant_in_paths();

@@ -303,3 +303,64 @@ fn a_hangup_puts_the_new_declarations_in_force_and_a_bad_file_leaves_the_old() {
     assert!(host.path("run/app.env").exists());
     server.stop();
 }
+
+/// Whether a version has the value of another one is for nobody to learn: an
+/// operator could try guesses on a secret that nobody can see.
+#[test]
+fn a_new_version_is_written_and_its_command_run_whatever_its_value() {
+    let host = Host::new();
+    host.configure(&format!(
+        "{ONE}format = \"json\"\non_change = [\"sh\", \"-c\", \"echo x >> $DIR/run/hook\"]\n"
+    ));
+    let server = host.launch().start();
+    let admin = server.admin();
+    let id = secret(&server, "A", VALUE);
+    receipt(&admin, versions(json!({ "A": 1 })));
+    let runs = |host: &Host| host.read("run/hook").lines().count();
+    let before = runs(&host);
+    for (version, value) in [(2, VALUE), (3, "another"), (4, "another")] {
+        let ino = host.path("run/app.env").metadata().unwrap().ino();
+        admin.patch(&format!("/api/secrets/{id}"), &json!({ "value": value })).expect(200);
+        let one = receipt(&admin, versions(json!({ "A": version })));
+        assert_eq!(one["commandStatus"], "0", "{one}");
+        assert_ne!(host.path("run/app.env").metadata().unwrap().ino(), ino);
+    }
+    assert_eq!(runs(&host), before + 3);
+    server.stop();
+}
+
+/// What does not fit, and why, tells something of a value that nobody may see.
+#[test]
+fn why_a_value_does_not_fit_is_for_the_host_alone() {
+    let host = Host::new();
+    host.configure(&format!("{ONE}format = \"docker-env\"\n"));
+    let server = host.launch().start();
+    let admin = server.admin();
+    let log = Lines::clone(&server.running.stderr);
+    secret(&server, "SHUT", "two\nlines of canary-90c1");
+    let one = receipt(&admin, |one| one["outcome"] == "failed");
+    let problem = one["problem"].as_str().unwrap();
+    assert!(!problem.contains("SHUT") && !problem.contains("line break"), "{one}");
+    log.wait_for(|line| line.contains("SHUT") && line.contains("line break")).unwrap();
+    // The row that said what was to be delivered is followed by one that it was not.
+    let rows = admin.get("/api/audit-logs?action=delivery.write").expect(200);
+    assert_eq!(rows["logs"][0]["success"], false, "{rows}");
+    server.stop().keeps_quiet_about("canary-90c1");
+}
+
+/// A group that is not declared any more does not go on reading.
+#[test]
+fn a_mode_or_a_group_that_is_taken_back_is_taken_back() {
+    let host = Host::new();
+    host.configure(&format!("{ONE}format = \"json\"\nmode = \"0644\"\n"));
+    let server = host.launch().start();
+    let admin = server.admin();
+    secret(&server, "A", VALUE);
+    receipt(&admin, versions(json!({ "A": 1 })));
+    host.configure(&format!("{ONE}format = \"json\"\n"));
+    server.running.signal(Signal::HUP);
+    receipt(&admin, |one| one["mode"] == "0600" && one["outcome"] == "written");
+    let mode = host.path("run/app.env").metadata().unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    server.stop();
+}

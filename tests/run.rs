@@ -168,6 +168,43 @@ fn the_last_bundle_is_used_when_the_server_cannot_be_reached() {
     assert_eq!(gone(&["--max-age", "4h", "--", "true"]).run("").code, Some(0));
 }
 
+/// Anybody can seal something to a recipient.
+#[test]
+fn what_is_sealed_for_another_workload_is_not_used() {
+    let dir = tempfile::tempdir().unwrap();
+    let (identity, recipient) = coffer::vault::generate_identity();
+    std::fs::write(dir.path().join("key.txt"), identity.as_bytes()).unwrap();
+    let recipient: age::x25519::Recipient = recipient.to_string().parse().unwrap();
+    for (document, why) in [
+        (
+            r#"{"environment":"development","workload":"other","values":{"A":"v"}}"#,
+            "something else",
+        ),
+        (r#"{"environment":"production","workload":"api","values":{"A":"v"}}"#, "something else"),
+        (r#"{"environment":"development","workload":"api","values":{"a=b":"v"}}"#, "no bundle"),
+        ("{}", "no bundle"),
+    ] {
+        let sealed = age::encrypt(&recipient, document.as_bytes()).unwrap();
+        let head = format!(
+            "HTTP/1.1 200 OK\r\ncontent-type: application/age-encryption\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
+            sealed.len()
+        );
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let answers = std::thread::spawn(move || {
+            use std::io::{Read, Write};
+            let (mut stream, _) = listener.accept().unwrap();
+            let _ = stream.read(&mut [0; 4096]).unwrap();
+            stream.write_all(&[head.as_bytes(), &sealed].concat()).unwrap();
+        });
+        let words = ["--workload", "api", "--identity", "key.txt", "--", "true"];
+        let ran = launch(dir.path(), &url, &words).variable("COFFER_TOKEN", harness::cli::TOKEN);
+        ran.run("").refuses(1, [why]);
+        answers.join().unwrap();
+        assert!(!dir.path().join("cache").exists(), "it is not kept either");
+    }
+}
+
 /// Whoever was struck off must not go on with what it had.
 #[test]
 fn a_refusal_is_no_server_that_cannot_be_reached() {

@@ -341,6 +341,11 @@ impl Draft {
         self
     }
 
+    /// What it names.
+    pub fn resource_name(&self) -> &str {
+        self.resource.name.as_deref().unwrap_or_default()
+    }
+
     /// Names the environment.
     #[must_use]
     pub fn within(mut self, id: EnvironmentId, name: &EnvironmentName) -> Self {

@@ -2,8 +2,8 @@
 //! have a hand in it.
 //!
 //! ```text
-//! <directory>/.NAME.PID.coffer   being written, 0600
-//! <directory>/NAME               renamed to, when it is whole and synced
+//! <directory>/.NAME.coffer   being written, 0600; one that was cut off is replaced
+//! <directory>/NAME           renamed to, when it is whole and synced
 //! ```
 //!
 //! The directory is opened once, and everything is done relative to that handle,
@@ -98,7 +98,7 @@ pub fn place(
     }
     let mut half = OsString::from(".");
     half.push(name);
-    half.push(format!(".{}.coffer", std::process::id()));
+    half.push(".coffer");
     let written = write(&directory, &half, attributes, fill).and_then(|()| {
         renameat(&directory, &half, &directory, name)?;
         directory.sync_all()
@@ -138,8 +138,8 @@ fn mode(attributes: &Attributes) -> Mode {
 
 fn has(stat: &Stat, attributes: &Attributes) -> bool {
     Mode::from_raw_mode(stat.st_mode) == mode(attributes)
-        && attributes.owner.is_none_or(|owner| stat.st_uid == owner)
-        && attributes.group.is_none_or(|group| stat.st_gid == group)
+        && stat.st_uid == attributes.owner.unwrap_or(rustix::process::geteuid().as_raw())
+        && stat.st_gid == attributes.group.unwrap_or(rustix::process::getegid().as_raw())
 }
 
 /// Opens a directory step by step from the root, so that no link is followed and

@@ -129,8 +129,8 @@ impl From<CopyRefusal> for ApiError {
             }
             CopyRefusal::Taken(places) => at(Code::Conflict, &places, "is taken in the target")
                 .hint("Nothing was copied. Leave them out, or say onConflict: skip or replace."),
-            CopyRefusal::TooMuch { limit } => {
-                Self::invalid(format!("keys must name secrets of less than {limit} bytes together"))
+            CopyRefusal::TooMany { most } => {
+                Self::invalid(format!("keys must name at most {most} secrets"))
                     .field("keys")
                     .hint("Copy them in several requests.")
             }

@@ -104,6 +104,6 @@ pub(super) async fn list(call: Call<Read, NoBody>) -> Result<Answer, ApiError> {
     let environment = call.state.vault.read_environment(&call.permit)?;
     let declared = call.state.declared.now();
     let files = declared.files_of(&environment.name);
-    let item = |file: &FileDelivery| DeliveryItem::new(file, call.state.receipts.of(&file.path));
+    let item = |file: &FileDelivery| DeliveryItem::new(file, call.state.receipts.of(file));
     Ok(Answer::json(&DeliveriesAnswer { deliveries: files.map(item).collect() }))
 }

@@ -108,6 +108,11 @@ impl ApiError {
         self
     }
 
+    /// More of such requests are under way than there may be.
+    pub fn busy() -> Self {
+        Self::new(Code::ServiceUnavailable, "Try again: too many such requests are under way.")
+    }
+
     pub fn internal(cause: impl ToString) -> Self {
         Self {
             cause: Some(cause.to_string().into()),
@@ -205,7 +210,7 @@ impl From<vault::Error> for ApiError {
                 )
             },
             E::BundleTooLarge => Self::new(Code::Conflict, "The bundle is too large")
-                .hint("Narrow the workload's keys in the server's config.toml: a bundle has at most 64 MiB."),
+                .hint("It has at most 64 MiB, in which each secret counts as the longest value there may be. Remove secrets or vars, or ask the host's operator to give the workload fewer keys."),
             E::Unavailable(why) => Self {
                 cause: Some(why.to_string().into()),
                 ..Self::new(Code::ServiceUnavailable, format!("Try again: {why}."))

@@ -58,7 +58,7 @@ use std::time::Duration;
 
 use actix_web::dev::{Server, ServiceFactory, ServiceRequest, ServiceResponse};
 use actix_web::{App, HttpServer, web};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 use crate::access::{Access, Limits, Rates};
 use crate::delivery::{Declared, Receipts};
@@ -93,6 +93,9 @@ pub struct State {
     pub declared: Arc<Declared>,
     /// What became of the files that values are written into.
     pub receipts: Receipts,
+    /// Requests for bundles that may be under way, those that wait for a change
+    /// included.
+    bundles: Semaphore,
     stopping: Stopping,
     lists: list_cache::ListCache,
     under_way: once::UnderWay,
@@ -114,6 +117,7 @@ impl State {
             trusted_proxies,
             declared,
             receipts: Receipts::default(),
+            bundles: Semaphore::new(MOST_BUNDLES),
             stopping,
             lists,
             under_way,
@@ -144,6 +148,8 @@ impl Waiting {
     }
 }
 
+/// So many requests for bundles may be under way.
+const MOST_BUNDLES: usize = 500;
 /// A request line and headers that take longer than this to arrive are not
 /// waited for.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);

@@ -3,6 +3,7 @@
 //! Must never: answer with anything of a value but ciphertext for recipients
 //! that the host has declared; take a recipient from a request.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::http::header::{HeaderMap, IF_NONE_MATCH};
@@ -64,9 +65,10 @@ pub(super) async fn bundle(call: Call<Read, NoBody>) -> Result<Answer, ApiError>
     let until = Instant::now() + Duration::from_secs(wait as u64);
     let known = call.request.headers().clone();
     let Call { state, permit, .. } = call;
-    let permit = std::sync::Arc::new(permit);
+    let permit = Arc::new(permit);
     let environment = permit.environment()?.id();
     // Before anything is looked at, so that no change falls in between.
+    let _place = state.bundles.try_acquire().map_err(|_| ApiError::busy())?;
     let (mut rows, mut declared) = (state.vault.changes(), state.declared.changes());
     let mut stopping = state.stopping();
     loop {
@@ -74,12 +76,16 @@ pub(super) async fn bundle(call: Call<Read, NoBody>) -> Result<Answer, ApiError>
         let enrolment = state.declared.now().workload(&name).ok_or(unknown)?;
         let seen = state.vault.revision(environment);
         let tag = {
-            let (state, permit) = (state.clone(), std::sync::Arc::clone(&permit));
-            let enrolment = std::sync::Arc::clone(&enrolment);
+            let (state, permit) = (state.clone(), Arc::clone(&permit));
+            let enrolment = Arc::clone(&enrolment);
             actix_web::web::block(move || state.vault.bundle_tag(&permit, &enrolment)).await??
         };
         if !names(&known, &tag) {
-            let sealed = state.vault.deliver_bundle(&permit, enrolment).await?;
+            let sealed = state.vault.deliver_bundle(&permit, Arc::clone(&enrolment)).await?;
+            // Struck off, or sealed to others, while it was being made.
+            if state.declared.now().workload(&name) != Some(enrolment) {
+                continue;
+            }
             return Ok(Answer::sealed(sealed.bytes, &sealed.tag));
         }
         let changed = async {

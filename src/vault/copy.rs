@@ -31,7 +31,9 @@ use super::secrets::{binding, info, trusted_mode};
 use super::versions::{Put, latch_versions, put_version, sealed_value};
 use super::{Administer, Error, Permit, Random, Vault, policy};
 
-/// Bytes that one copy may write: a batch stops all reads while it is applied.
+/// Bytes that one copy may write: a batch stops all reads while it is applied. Each
+/// key counts as the longest value there may be. To count what is really written
+/// would tell whoever tries with values of known length how long a sealed one is.
 const MOST_BYTES: usize = 4 << 20;
 
 /// Which secrets to copy; the permit says where to.
@@ -85,11 +87,11 @@ pub enum CopyRefusal {
     /// The target has secrets with these keys.
     #[error("{} keys are taken", .0.len())]
     Taken(Vec<usize>),
-    /// The values are too long for one copy.
-    #[error("more than {limit} bytes at once")]
-    TooMuch {
-        /// The limit in bytes.
-        limit: usize,
+    /// There are too many for one copy.
+    #[error("more than {most} keys at once")]
+    TooMany {
+        /// How many there may be.
+        most: usize,
     },
     /// One secret cannot be copied.
     #[error("key {at}: {error}")]
@@ -112,6 +114,10 @@ impl Vault {
         let source = self.copy_source(permit, &copying.from).await?;
         if source == target {
             return Err(CopyRefusal::SameEnvironment.into());
+        }
+        let most = (MOST_BYTES / self.limits.value_bytes).max(1);
+        if copying.keys.len() > most {
+            return Err(CopyRefusal::TooMany { most }.into());
         }
         let now = self.now();
         let draft = permit.draft(Action::SecretCopy, now);
@@ -195,9 +201,6 @@ impl Transfer {
                 Error::Read(_) | Error::NoRandomness => error,
                 error => CopyRefusal::Secret { at, error: Box::new(error) }.into(),
             })?);
-            if tx.written_bytes() > MOST_BYTES {
-                return Err(CopyRefusal::TooMuch { limit: MOST_BYTES }.into());
-            }
         }
         let number = |outcome| copied.iter().filter(|one| one.outcome == outcome).count();
         let draft = policy::label(self.draft, self.target, &self.into).details(&json!({

@@ -108,6 +108,8 @@ pub struct Vault {
     audit_key: AuditKey,
     /// Walks over the whole audit log, or all rows, that may go on at a time.
     walks: Semaphore,
+    /// Bundles that may be sealed at a time.
+    deliveries: Semaphore,
     /// Backups that may go on at a time: one.
     backups: Arc<Semaphore>,
     backup_key: Arc<BackupKey>,
@@ -125,6 +127,7 @@ impl Vault {
             keyring: Arc::clone(&unlocked.keyring),
             audit_key: unlocked.audit_key.clone(),
             walks: Semaphore::new(2),
+            deliveries: Semaphore::new(2),
             backups: Arc::new(Semaphore::new(1)),
             backup_key: Arc::clone(&unlocked.backup_key),
             database: unlocked.database,

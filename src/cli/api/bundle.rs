@@ -30,7 +30,9 @@ pub(in crate::cli) enum Fetched {
 pub(in crate::cli) enum NotFetched {
     /// Nobody answered, or somebody in between who cannot reach the server.
     Unreachable(Failure),
-    /// The server said no.
+    /// The server said that it is not for this caller, or not any more.
+    StruckOff(Failure),
+    /// The server said no to something else.
     Refused(Failure),
 }
 
@@ -69,13 +71,16 @@ impl Client {
                 let tag = header(header::ETAG).map(str::to_owned);
                 Ok(Fetched::New { sealed, tag })
             }
-            StatusCode::BAD_GATEWAY
-            | StatusCode::SERVICE_UNAVAILABLE
-            | StatusCode::GATEWAY_TIMEOUT => {
+            // Busy, broken, or somebody in between who is no server of ours: all of
+            // that may pass, and none of it says that the values are not to be used.
+            status if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS => {
                 Err(NotFetched::Unreachable(problem::refusal(&self.place, &response, &sealed)))
             }
-            StatusCode::OK => {
-                Err(NotFetched::Refused(problem::not_coffer("it is of another type")))
+            _ if !problem::is_ours(&sealed) => {
+                Err(NotFetched::Unreachable(problem::refusal(&self.place, &response, &sealed)))
+            }
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::NOT_FOUND => {
+                Err(NotFetched::StruckOff(problem::refusal(&self.place, &response, &sealed)))
             }
             _ => Err(NotFetched::Refused(problem::refusal(&self.place, &response, &sealed))),
         }

@@ -32,6 +32,11 @@ pub(in crate::cli) fn not_coffer(why: &str) -> Failure {
         .hint("Check that --url or COFFER_URL is the address of a coffer server of this version.")
 }
 
+/// Whether an answer is an error of the API's.
+pub(super) fn is_ours(body: &[u8]) -> bool {
+    serde_json::from_slice::<ApiError>(body).is_ok()
+}
+
 /// The server said no.
 pub(super) fn refusal(place: &Place, response: &Response<Body>, body: &[u8]) -> Failure {
     let status = response.status();

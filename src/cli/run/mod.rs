@@ -159,9 +159,13 @@ impl Plan {
     /// The bundle, from the server or else from the cache; and its tag.
     fn fetch(&self) -> Result<(Bundle, Option<String>), Failure> {
         match self.ask(None, 0) {
-            Ok(Fetched::New { sealed, tag }) => Ok((self.open(&sealed)?, tag)),
+            Ok(Fetched::New { sealed, tag }) => {
+                let bundle = self.open(&sealed)?;
+                self.keep(&sealed);
+                Ok((bundle, tag))
+            }
             Ok(Fetched::Same) => Err(super::api::not_coffer("it is not what was asked for")),
-            Err(NotFetched::Refused(failure)) => Err(failure),
+            Err(NotFetched::Refused(failure) | NotFetched::StruckOff(failure)) => Err(failure),
             Err(NotFetched::Unreachable(failure)) => {
                 let (sealed, age) = self.kept(failure)?;
                 let bundle = self.open(&sealed)?;
@@ -179,19 +183,22 @@ impl Plan {
     fn ask(&self, known: Option<&str>, wait: u64) -> Result<Fetched, NotFetched> {
         let what = (self.environment.as_str(), self.workload.as_str());
         let fetched = self.client.bundle(what, known, wait);
-        match (&fetched, &self.cache) {
-            (Ok(Fetched::New { sealed, .. }), Some(cache)) => {
-                if let Err(error) = cache.keep(sealed) {
-                    let _ = writeln!(
-                        std::io::stderr(),
-                        "coffer: warning: the bundle is not kept for later: {error}"
-                    );
-                }
-            }
-            (Err(NotFetched::Refused(_)), Some(cache)) => cache.forget(),
-            _ => {}
+        if let (Err(NotFetched::StruckOff(_)), Some(cache)) = (&fetched, &self.cache) {
+            cache.forget();
         }
         fetched
+    }
+
+    /// For when the server cannot be reached; only one that opens takes the place of
+    /// another.
+    fn keep(&self, sealed: &[u8]) {
+        let Some(cache) = &self.cache else { return };
+        if let Err(error) = cache.keep(sealed) {
+            let _ = writeln!(
+                std::io::stderr(),
+                "coffer: warning: the bundle is not kept for later: {error}"
+            );
+        }
     }
 
     /// The last bundle, if there is one that may be used.
@@ -213,6 +220,16 @@ impl Plan {
             Failure::failed(format!("the bundle of {}: {error}", self.workload))
                 .hint("Give the identity of one of the workload's recipients; `coffer run` opens the bundle itself.")
         })?;
+        // An id says nothing that could be compared.
+        let named =
+            Some(self.environment.as_str()).filter(|name| name.parse::<EnvironmentId>().is_err());
+        if !bundle.is_of(named, &self.workload) {
+            return Err(Failure::failed(format!(
+                "the server has sent something else than the bundle of {} for {}",
+                self.workload, self.environment
+            ))
+            .hint("Nothing of it is used. See who answers at that address."));
+        }
         if !self.only.is_empty() {
             bundle.retain(&self.only);
         }
@@ -223,12 +240,13 @@ impl Plan {
         let (program, arguments) = self.command.split_first().expect("clap requires one");
         let mut command = Command::new(program);
         command.args(arguments);
-        for name in OWN {
-            command.env_remove(name);
-        }
         bundle.set_on(&mut command).map_err(|error: BundleError| {
             Failure::failed(error).hint("Leave it out with --only, or give the value without it.")
         })?;
+        // Also if they are among the values.
+        for name in OWN {
+            command.env_remove(name);
+        }
         Ok(command)
     }
 
@@ -261,7 +279,10 @@ impl Plan {
                     Ok(Fetched::New { sealed, tag }) => {
                         let is_other = known != tag;
                         known = tag;
-                        let made = self.open(&sealed).and_then(|bundle| self.command(&bundle));
+                        let made = self.open(&sealed).and_then(|bundle| {
+                            self.keep(&sealed);
+                            self.command(&bundle)
+                        });
                         match made {
                             Ok(command) => {
                                 if is_other && send.send(command).is_err() {
@@ -273,9 +294,11 @@ impl Plan {
                         }
                     }
                     Ok(Fetched::Same) => FIRST_PAUSE,
-                    Err(NotFetched::Refused(failure) | NotFetched::Unreachable(failure)) => {
-                        self.complain(&failure, pause)
-                    }
+                    Err(
+                        NotFetched::Refused(failure)
+                        | NotFetched::StruckOff(failure)
+                        | NotFetched::Unreachable(failure),
+                    ) => self.complain(&failure, pause),
                 };
             }
         });

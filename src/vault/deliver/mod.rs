@@ -65,35 +65,58 @@ impl<O> Enrolment<O> {
 }
 
 /// Variables by which loaders, shells and interpreters can be made to run other
-/// code than their own: ld.so(8), dyld(1), bash(1), and the manuals of node,
-/// python, perl, ruby, java, git. No such list is complete.
+/// code than their own, or to trust and talk to somebody else: ld.so(8), dyld(1),
+/// bash(1), curl(1), openssl(1), and the manuals of node, python, perl, ruby, java,
+/// .NET, git. No such list is complete.
 fn steers(key: &str) -> bool {
-    const FAMILIES: [&str; 3] = ["LD_", "DYLD_", "GIT_"];
-    const NAMES: [&str; 24] = [
+    const FAMILIES: [&str; 7] = ["LD_", "DYLD_", "GIT_", "OPENSSL_", "COFFER_", "GEM_", "BUNDLE_"];
+    const NAMES: [&str; 46] = [
         "PATH",
         "HOME",
         "IFS",
         "ENV",
         "BASH_ENV",
         "SHELL",
+        "SHELLOPTS",
         "PROMPT_COMMAND",
         "PS4",
         "GCONV_PATH",
+        "GLIBC_TUNABLES",
         "LOCPATH",
+        "HTTP_PROXY",
+        "HTTPS_PROXY",
+        "ALL_PROXY",
+        "NO_PROXY",
+        "SSL_CERT_FILE",
+        "SSL_CERT_DIR",
+        "CURL_CA_BUNDLE",
+        "REQUESTS_CA_BUNDLE",
         "NODE_OPTIONS",
         "NODE_PATH",
+        "NODE_TLS_REJECT_UNAUTHORIZED",
+        "NODE_EXTRA_CA_CERTS",
+        "NODE_USE_ENV_PROXY",
         "PYTHONPATH",
         "PYTHONHOME",
         "PYTHONSTARTUP",
+        "PYTHONINSPECT",
+        "PYTHONBREAKPOINT",
         "PERL5LIB",
         "PERL5OPT",
+        "PERL5DB",
         "PERLLIB",
         "RUBYLIB",
         "RUBYOPT",
         "JAVA_TOOL_OPTIONS",
         "JDK_JAVA_OPTIONS",
+        "JAVA_OPTS",
+        "MAVEN_OPTS",
         "CLASSPATH",
+        "DOTNET_STARTUP_HOOKS",
+        "PHPRC",
+        "PHP_INI_SCAN_DIR",
         "EDITOR",
+        "PAGER",
     ];
     FAMILIES.iter().any(|family| key.starts_with(family)) || NAMES.contains(&key)
 }

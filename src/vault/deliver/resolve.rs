@@ -209,7 +209,7 @@ impl Vault {
         let draft = permit.draft(Action::WorkloadDeliver, now).named(enrolment.name());
         let keychain = self.keyring.clone();
         let standing = permit.standing(now);
-        let enrolled = Arc::clone(&enrolment);
+        let (more, enrolled) = (draft.clone(), Arc::clone(&enrolment));
         let delivered = self.store.commit(move |tx| {
             standing.check(tx)?;
             let row = environment_row(tx, environment)?;
@@ -240,14 +240,20 @@ impl Vault {
             })
         });
         let (name, tag, resolved, keyring) = delivered.await.map_err(Error::from)??;
-        let value_bytes = self.limits.value_bytes;
+        let (value_bytes, shown) = (self.limits.value_bytes, name.clone());
+        // Each of them takes up to twice its length in memory.
+        let _turn = self.deliveries.acquire().await.map_err(|_| Error::Panicked)?;
         let seal = move || {
             let entries = open(&keyring, resolved)?;
             let to = enrolment.recipients();
             bundle::seal((name.as_str(), enrolment.name()), &entries, value_bytes, to)
         };
-        let bytes = tokio::task::spawn_blocking(seal).await.map_err(|_| Error::Panicked)??;
-        Ok(SealedBundle { bytes, tag })
+        let sealed = tokio::task::spawn_blocking(seal).await.map_err(|_| Error::Panicked)?;
+        if let Err(Error::BundleTooLarge) = sealed {
+            log::error!("the bundle of {} for {shown} is too large", more.resource_name());
+            self.record_refused(more.within(environment, &shown).refused("CONFLICT")).await?;
+        }
+        Ok(SealedBundle { bytes: sealed?, tag })
     }
 }
 
