@@ -354,7 +354,8 @@ fn describe(parameter: Parameter) -> ParameterBuilder {
         Parameter::IfNoneMatch => (
             "If-None-Match",
             "The `ETag` of a bundle that the client has; 304 if there is nothing else.",
-            text().min_length(Some(1)).pattern(Some(r"^[!-~]([ -~]*[!-~])?$")),
+            // What is no tag of ours names nothing.
+            text(),
         ),
         Parameter::IdempotencyKey => (
             "Idempotency-Key",
