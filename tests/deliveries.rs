@@ -364,3 +364,25 @@ fn a_mode_or_a_group_that_is_taken_back_is_taken_back() {
     assert_eq!(mode & 0o777, 0o600);
     server.stop();
 }
+
+/// It had the directory's group, which could read it at 0640, and was taken for
+/// wrong and written again at each start.
+#[test]
+fn a_file_in_a_directory_with_the_set_group_id_bit_has_the_servers_group() {
+    let host = Host::new();
+    let (ours, another) = (rustix::process::getegid().as_raw(), 54_321);
+    if std::os::unix::fs::chown(host.path("run"), None, Some(another)).is_err() {
+        return harness::skip("only root can give a directory to any group");
+    }
+    chmod(&host.path("run"), 0o2700);
+    host.configure(&format!("{ONE}format = \"json\"\nmode = \"0640\"\n"));
+    let server = host.launch().start();
+    secret(&server, "A", VALUE);
+    receipt(&server.admin(), versions(json!({ "A": 1 })));
+    let made = host.path("run/app.env").metadata().unwrap();
+    assert_eq!((made.gid(), made.permissions().mode() & 0o7777), (ours, 0o640));
+    server.stop();
+    let server = host.launch().start();
+    receipt(&server.admin(), |one| one["outcome"] == "unchanged");
+    server.stop();
+}

@@ -57,6 +57,16 @@ pub struct Attributes {
     pub group: Option<u32>,
 }
 
+impl Attributes {
+    fn owner(&self) -> u32 {
+        self.owner.unwrap_or(rustix::process::geteuid().as_raw())
+    }
+
+    fn group(&self) -> u32 {
+        self.group.unwrap_or(rustix::process::getegid().as_raw())
+    }
+}
+
 /// Whether anything had to be done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Placed {
@@ -125,8 +135,12 @@ fn write(
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let mut file = File::from(openat(directory, half, flags, Mode::RUSR | Mode::WUSR)?);
     fill(&mut file)?;
-    if attributes.owner.is_some() || attributes.group.is_some() {
-        fchown(&file, attributes.owner.map(Uid::from_raw), attributes.group.map(Gid::from_raw))?;
+    // Also where none was named: a file that is made in a directory with the set-group-ID
+    // bit has that directory's group (inode(7)), and on macOS every file has.
+    let made = fstat(&file)?;
+    let (owner, group) = (attributes.owner(), attributes.group());
+    if made.st_uid != owner || made.st_gid != group {
+        fchown(&file, Some(Uid::from_raw(owner)), Some(Gid::from_raw(group)))?;
     }
     fchmod(&file, mode(attributes))?;
     file.sync_all()
@@ -138,8 +152,8 @@ fn mode(attributes: &Attributes) -> Mode {
 
 fn has(stat: &Stat, attributes: &Attributes) -> bool {
     Mode::from_raw_mode(stat.st_mode) == mode(attributes)
-        && stat.st_uid == attributes.owner.unwrap_or(rustix::process::geteuid().as_raw())
-        && stat.st_gid == attributes.group.unwrap_or(rustix::process::getegid().as_raw())
+        && stat.st_uid == attributes.owner()
+        && stat.st_gid == attributes.group()
 }
 
 /// Opens a directory step by step from the root, so that no link is followed and
