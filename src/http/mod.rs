@@ -15,6 +15,8 @@ mod auth;
 mod backup;
 mod call;
 mod client_address;
+mod condition;
+mod console;
 mod copy;
 mod credential;
 mod deliveries;
@@ -171,6 +173,7 @@ pub fn app(
     App::new()
         .app_data(state)
         .configure(table::configure)
+        .configure(console::configure)
         .default_service(web::to(about::not_found))
         .wrap(actix_web::middleware::from_fn(envelope::wrap))
 }

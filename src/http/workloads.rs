@@ -6,7 +6,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix_web::http::header::{HeaderMap, IF_NONE_MATCH};
 use serde::Serialize;
 use tokio::time::{Instant, sleep_until};
 use utoipa::ToSchema;
@@ -17,6 +16,7 @@ use crate::vault::{self, Enrolment, Read, ToRecipients};
 
 use super::answer::Answer;
 use super::call::{Call, NoBody};
+use super::condition::names;
 use super::error::ApiError;
 
 /// Longest time that a request may wait for a change, in seconds.
@@ -105,12 +105,4 @@ pub(super) async fn bundle(call: Call<Read, NoBody>) -> Result<Answer, ApiError>
             () = stopping.begun() => return Ok(Answer::not_modified(&tag)),
         }
     }
-}
-
-/// Whether `If-None-Match` names a tag (RFC 9110, section 13.1.2). A `*` does not:
-/// it would match whatever there is, and nobody could mean that here.
-fn names(headers: &HeaderMap, tag: &str) -> bool {
-    let values = headers.get_all(IF_NONE_MATCH).filter_map(|value| value.to_str().ok());
-    let mut tags = values.flat_map(|value| value.split(','));
-    tags.any(|one| one.trim().trim_start_matches("W/").trim_matches('"') == tag)
 }
