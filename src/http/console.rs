@@ -54,6 +54,7 @@ const ASSETS: &[Asset] = &[
     asset!("entry.js", JAVASCRIPT),
     asset!("environments.js", JAVASCRIPT),
     asset!("format.js", JAVASCRIPT),
+    asset!("list.js", JAVASCRIPT),
     asset!("login.js", JAVASCRIPT),
     asset!("people.js", JAVASCRIPT),
     asset!("secrets.js", JAVASCRIPT),

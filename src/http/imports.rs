@@ -3,10 +3,12 @@
 use serde::Serialize;
 use utoipa::openapi::{ObjectBuilder, RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
+use zeroize::Zeroizing;
 
 use crate::domain::{Description, KeyName, OnConflict, Version};
 use crate::vault::{
     Import, ImportOutcome, ImportReport, Imported, ImportedSecret, NewVar, Plaintext, Write,
+    read_dotenv,
 };
 
 use super::State;
@@ -46,13 +48,20 @@ pub(super) struct SecretItem {
     never_reveal: Option<bool>,
 }
 
-/// Secrets to import. No key stands in it twice.
+/// Secrets to import, as a list or as the text of a `.env` file. No key stands in
+/// it twice.
 #[derive(ToSchema)]
 #[schema(as = SecretImport)]
 #[allow(dead_code, missing_debug_implementations)]
 pub(super) struct ImportSecrets {
-    #[schema(value_type = Vec<SecretItem>, min_items = 1, max_items = 1000)]
+    #[schema(value_type = Vec<SecretItem>, min_items = 1, max_items = 1000, required = false)]
     secrets: Vec<SecretItem>,
+    /// Instead of the list: a `.env` file, read as `coffer import` does.
+    #[schema(nullable = false, min_length = 1, example = "SMTP_USER=mailer\nSMTP_PASSWORD='…'")]
+    dotenv: Option<String>,
+    /// What it is for all that stands in `dotenv`; an item of the list says so itself.
+    #[schema(rename = "neverReveal", nullable = false)]
+    never_reveal: Option<bool>,
     #[schema(rename = "onConflict", required = false, schema_with = conflict_words)]
     on_conflict: OnConflict,
     /// Only tell what would happen.
@@ -75,13 +84,17 @@ pub(super) struct VarItem {
     description: Option<Description>,
 }
 
-/// Vars to import. No key stands in it twice.
+/// Vars to import, as a list or as the text of a `.env` file. No key stands in it
+/// twice.
 #[derive(Debug, ToSchema)]
 #[schema(as = VarImport)]
 #[allow(dead_code)]
 pub(super) struct ImportVars {
-    #[schema(value_type = Vec<VarItem>, min_items = 1, max_items = 1000)]
+    #[schema(value_type = Vec<VarItem>, min_items = 1, max_items = 1000, required = false)]
     vars: Vec<VarItem>,
+    /// Instead of the list: a `.env` file, read as `coffer import` does.
+    #[schema(nullable = false, min_length = 1, example = "LOG_LEVEL=info")]
+    dotenv: Option<String>,
     #[schema(rename = "onConflict", required = false, schema_with = conflict_words)]
     on_conflict: OnConflict,
     /// Only tell what would happen.
@@ -105,29 +118,64 @@ fn on_conflict(members: &mut Members<'_>) -> OnConflict {
     word.unwrap_or(OnConflict::Fail)
 }
 
-/// What both kinds of body have in common: the list and two switches.
+/// What both kinds of body have in common: the items, from a list or from a text,
+/// and two switches.
 fn parse<D, T>(
-    body: &[u8],
-    list: &'static str,
+    mut members: Members<'_>,
+    (list, limit): (&'static str, usize),
     mut item: impl FnMut(&mut Members<'_>, KeyName) -> Option<T>,
+    entry: impl FnMut(KeyName, Zeroizing<String>) -> T,
 ) -> Result<Body<D, T>, ApiError> {
-    let mut members = Members::parse(body)?;
     members.refuse_misspelt("dryRun")?;
     members.refuse_misspelt("onConflict")?;
-    let mut seen = std::collections::HashSet::new();
-    let items = members.objects(list, MOST_ITEMS, |inner| {
-        let key = inner.required("key", named(KeyName::parse));
-        if key.as_ref().is_some_and(|key| !seen.insert(key.clone())) {
-            inner.problem("key", "stands in the list twice");
-        }
-        // Without a key it is refused, but what else is wrong is to be told.
-        let nobody = KeyName::parse("X").expect("one letter is a key");
-        item(inner, key.unwrap_or(nobody))
-    });
+    let items = if members.has("dotenv") {
+        from_dotenv(&mut members, list, limit, entry)
+    } else {
+        let mut seen = std::collections::HashSet::new();
+        members.objects(list, MOST_ITEMS, |inner| {
+            let key = inner.required("key", named(KeyName::parse));
+            if key.as_ref().is_some_and(|key| !seen.insert(key.clone())) {
+                inner.problem("key", "stands in the list twice");
+            }
+            // Without a key it is refused, but what else is wrong is to be told.
+            let nobody = KeyName::parse("X").expect("one letter is a key");
+            item(inner, key.unwrap_or(nobody))
+        })
+    };
     let on_conflict = on_conflict(&mut members);
     let dry_run = members.optional("dryRun", boolean).unwrap_or(false);
     let import = Import { items, on_conflict, dry_run };
     members.finish(Some(Body(import, std::marker::PhantomData)))
+}
+
+/// The items of a `.env` file. What is wrong names a line or a key of it.
+fn from_dotenv<T>(
+    members: &mut Members<'_>,
+    list: &str,
+    limit: usize,
+    mut entry: impl FnMut(KeyName, Zeroizing<String>) -> T,
+) -> Vec<T> {
+    if members.has(list) {
+        members.problem("dotenv", format!("cannot stand beside {list}"));
+        return Vec::new();
+    }
+    let read = |raw: &_| {
+        let text = Zeroizing::new(text(raw)?.into_owned());
+        let entries = read_dotenv(&text)
+            .map_err(|problem| Rule::Owned(format!("cannot be read: {problem}")))?;
+        let (count, most) = (entries.len(), MOST_ITEMS);
+        if !(1..=most).contains(&count) {
+            return Err(Rule::Owned(format!("must hold 1 to {most} keys, and holds {count}")));
+        }
+        match entries.iter().find(|(_, value)| !(1..=limit).contains(&value.len())) {
+            None => Ok(entries),
+            Some((key, _)) => Err(Rule::Owned(format!(
+                "cannot be taken: the value of {key} must be 1 to {limit} bytes of UTF-8"
+            ))),
+        }
+    };
+    let entries = members.optional("dotenv", read).unwrap_or_default();
+    entries.into_iter().map(|(key, value)| entry(key, value)).collect()
 }
 
 impl RequestBody for Body<ImportSecrets, ImportedSecret> {
@@ -137,7 +185,14 @@ impl RequestBody for Body<ImportSecrets, ImportedSecret> {
 
     fn parse(body: &[u8], state: &State) -> Result<Self, ApiError> {
         let limit = state.vault.limits().value_bytes;
-        parse(body, "secrets", |members, key| {
+        let mut members = Members::parse(body)?;
+        members.refuse_misspelt("neverReveal")?;
+        if members.has("neverReveal") && !members.has("dotenv") {
+            // Otherwise a list would be stored revealable that was not to be.
+            members.problem("neverReveal", "goes with dotenv; in a list, each item says it");
+        }
+        let for_all = members.optional("neverReveal", boolean);
+        let item = |members: &mut Members<'_>, key| {
             if members.refuse_misspelt("neverReveal").is_err() {
                 members.problem("neverReveal", "is spelled neverReveal");
             }
@@ -145,6 +200,12 @@ impl RequestBody for Body<ImportSecrets, ImportedSecret> {
             let description = members.optional("description", nullable(Description::parse));
             let never_reveal = members.optional("neverReveal", boolean);
             value.map(|value| ImportedSecret { key, value, description, never_reveal })
+        };
+        parse(members, ("secrets", limit), item, |key, value| ImportedSecret {
+            key,
+            value: value.into(),
+            description: None,
+            never_reveal: for_all,
         })
     }
 }
@@ -156,12 +217,16 @@ impl RequestBody for Body<ImportVars, (NewVar, bool)> {
 
     fn parse(body: &[u8], state: &State) -> Result<Self, ApiError> {
         let limit = state.vault.limits().value_bytes;
-        parse(body, "vars", |members, key| {
+        let item = |members: &mut Members<'_>, key| {
             let value = members.required("value", |raw| vars::value(raw, limit));
             let description = members.optional("description", nullable(Description::parse));
             let described = description.is_some();
             let description = description.unwrap_or_default();
             value.map(|value| (NewVar { key, value, description }, described))
+        };
+        parse(Members::parse(body)?, ("vars", limit), item, |key, value| {
+            let value = value.as_str().to_owned();
+            (NewVar { key, value, description: Description::default() }, false)
         })
     }
 }

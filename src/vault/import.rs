@@ -5,10 +5,13 @@
 //! new one that does not say. Each item that was written has an audit row, in the
 //! same batch; what was skipped has none, because nothing happened to it.
 
+use zeroize::Zeroizing;
+
 use crate::audit::{Action, Draft};
 use crate::domain::{
     Description, EnvironmentId, KeyName, OnConflict, SecretId, Timestamp, VarId, Version,
 };
+use crate::formats::{BadInput, Source};
 use crate::store::{Secrets, Tx, Vars, View};
 
 use super::keyring::Keyring;
@@ -38,6 +41,13 @@ pub struct ImportedSecret {
     pub description: Option<Description>,
     /// As in [`super::NewSecret`] and [`super::SecretPatch`].
     pub never_reveal: Option<bool>,
+}
+
+/// The keys and values of a `.env` file, in its order; every key stands in it once.
+/// What is refused names a line and nothing of a value.
+pub fn read_dotenv(text: &str) -> Result<Vec<(KeyName, Zeroizing<String>)>, BadInput> {
+    let entries = Source::Dotenv.read(text)?.into_list();
+    Ok(entries.into_iter().map(|entry| (entry.key, entry.value)).collect())
 }
 
 /// What became of an item.

@@ -53,7 +53,9 @@ pub use deliver::{
 pub use doctor::{Examined, examine_repaired, examine_stopped};
 pub use environments::NewEnvironment;
 pub use error::Error;
-pub use import::{Import, ImportReport, Imported, ImportedSecret, Outcome as ImportOutcome};
+pub use import::{
+    Import, ImportReport, Imported, ImportedSecret, Outcome as ImportOutcome, read_dotenv,
+};
 pub use keyring::{BadRootKey, Fingerprint, RootKey, RootKeys, TokenKey};
 pub use lookup::Page;
 pub use passphrase::{BadPassphrase, BadSealedKey, NotSealed, Passphrase, SealedRootKey};

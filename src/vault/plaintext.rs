@@ -36,6 +36,13 @@ impl Plaintext {
     }
 }
 
+impl From<Zeroizing<String>> for Plaintext {
+    /// Takes the text over; nothing of it is copied.
+    fn from(mut text: Zeroizing<String>) -> Self {
+        Self(Zeroizing::new(std::mem::take(&mut *text).into_bytes()))
+    }
+}
+
 impl<'de> Deserialize<'de> for Plaintext {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Text;
