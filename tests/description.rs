@@ -596,7 +596,7 @@ fn parameters_are_described_as_strictly_as_they_are_read() {
     assert_eq!(pattern, "^env_[0-7][0-9A-HJKMNP-TV-Z]{25}$");
     let id = made["environment"]["id"].as_str().unwrap();
     admin.get(&format!("/api/audit-logs?environmentId={id}")).expect(200);
-    for name in ["offset", "beforeSeq"] {
+    for name in ["offset", "beforeSeq", "afterSeq"] {
         let most = parameter(audit, name)["maximum"].as_u64().unwrap();
         admin.get(&format!("/api/audit-logs?{name}={most}")).expect(200);
         for bad in [(most + 1).to_string(), "05".to_owned(), "%2B5".to_owned(), "-1".to_owned()] {

@@ -19,6 +19,7 @@ const AUDIT: &[Parameter] = &[
     Parameter::AuditLimit,
     Parameter::AuditOffset,
     Parameter::AuditBeforeSeq,
+    Parameter::AfterSeq,
 ];
 
 pub(super) fn endpoints() -> Vec<Endpoint> {
@@ -55,7 +56,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             audit_logs::export,
         )
         .answers::<wire::ExportAnswer>()
-        .takes(&[Parameter::ExportAfterSeq, Parameter::ExportLimit]),
+        .takes(&[Parameter::AfterSeq, Parameter::ExportLimit]),
         // No HEAD: it would leave the row of a backup that nobody has.
         Endpoint::new(
             get(),
