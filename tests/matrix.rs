@@ -57,6 +57,7 @@ const DELIVERIES: &str = "/api/environments/{environment}/deliveries";
 const BUNDLE: &str = "/api/environments/{environment}/bundle";
 const LOGIN: &str = "/api/auth/login";
 const REGISTER: &str = "/api/auth/register";
+const REGISTRATION: &str = "/api/auth/registration";
 const LOGOUT: &str = "/api/auth/logout";
 const ME: &str = "/api/auth/me";
 const USERS: &str = "/api/users";
@@ -114,6 +115,7 @@ const TABLE: &[Line] = &[
     ("GET", BACKUP, "backup.create", "UUU RSSS RSSS +SSS"),
     ("GET", DOCTOR, "server.doctor", "UUU RSSS RSSS +SSS"),
     ("POST", LOGIN, "auth.login", "+++ ++++ ++++ ++++"),
+    ("GET", REGISTRATION, "", "+++ ++++ ++++ ++++"),
     // There is a user.
     ("POST", REGISTER, "auth.register", "RRR RRRR RRRR RRRR"),
     ("POST", LOGOUT, "auth.logout", "UUU CCCC CCCC CCCC"),
