@@ -329,7 +329,7 @@ fn answers(admin: &Client) -> Vec<(&'static str, String, Reply)> {
     for path in ["/api/audit-logs", "/api/audit-logs/verification", "/api/audit-logs/export"] {
         all.push(("GET", path.to_owned(), admin.get(path)));
     }
-    for path in ["/api/admin/doctor", "/api/auth/registration"] {
+    for path in ["/api/admin/doctor", "/api/admin/status", "/api/auth/registration"] {
         all.push(("GET", path.to_owned(), admin.get(path)));
     }
     all

@@ -4,7 +4,7 @@ use crate::audit::Action;
 
 use super::super::error::Code;
 use super::super::table::{Endpoint, Parameter, TargetKind};
-use super::super::{audit_logs, backup, doctor, keys, wire};
+use super::super::{audit_logs, backup, doctor, keys, status, wire};
 use super::{CONFLICT, delete, get, needs, post};
 
 const AUDIT: &[Parameter] = &[
@@ -75,6 +75,14 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             doctor::examine,
         )
         .answers::<doctor::DoctorAnswer>(),
+        Endpoint::new(
+            get(),
+            "/api/admin/status",
+            needs(A::ServerStatus, Everything),
+            "How the server is: its room, its last backups, its requests of the last hour",
+            status::read,
+        )
+        .answers::<status::StatusAnswer>(),
         Endpoint::new(
             get(),
             KEYS,
