@@ -3,9 +3,10 @@
 mod harness;
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use coffer::domain::Role;
-use coffer::store::AuditRows;
+use coffer::store::{AuditRows, Table};
 use harness::{Client, Setup, TestApp, data_dir, expect_log};
 use serde_json::{Value, json};
 
@@ -24,6 +25,18 @@ fn total(client: &Client, query: &str) -> u64 {
 
 fn actions(rows: &[Value]) -> Vec<&str> {
     rows.iter().map(|row| row["action"].as_str().unwrap()).collect()
+}
+
+/// Changes a row of a stopped server behind its back.
+fn change_row(data_dir: &Path, seq: u64, change: impl FnOnce(&mut Vec<u8>)) {
+    let db = sled::open(data_dir.join("db")).unwrap();
+    let key = [&[AuditRows::PREFIX][..], &seq.to_be_bytes()].concat();
+    let mut row = db.get(&key).unwrap().unwrap().to_vec();
+    change(&mut row);
+    db.insert(key, row).unwrap();
+    db.flush().unwrap();
+    drop(db);
+    harness::await_release(data_dir);
 }
 
 type Filter = Box<dyn Fn(&Value) -> bool>;
@@ -159,6 +172,58 @@ fn paging_shows_every_row_once_while_new_ones_come() {
 }
 
 #[test]
+fn rows_after_a_number_are_shown_and_counted_alone() {
+    let scene = Scene::new();
+    let all = logs(&scene.admin, "");
+    let newest = all[0]["seq"].as_u64().unwrap();
+    let seq = |row: &Value| row["seq"].as_u64().unwrap();
+    for after in 0..=newest + 1 {
+        let expected: Vec<_> = all.iter().filter(|row| seq(row) > after).cloned().collect();
+        assert_eq!(logs(&scene.admin, &format!("afterSeq={after}")), expected);
+        assert_eq!(total(&scene.admin, &format!("afterSeq={after}")), expected.len() as u64);
+        // Together they are a window; `total` does not depend on the page.
+        for before in [after, newest - 1, newest + 1] {
+            let query = format!("afterSeq={after}&beforeSeq={before}");
+            let window: Vec<_> = expected.iter().filter(|row| seq(row) < before).cloned().collect();
+            assert_eq!(logs(&scene.admin, &query), window, "{query}");
+            assert_eq!(total(&scene.admin, &query), expected.len() as u64, "{query}");
+        }
+    }
+    let refused = logs(&scene.admin, "afterSeq=1&success=false");
+    assert_eq!(actions(&refused), ["secret.reveal"]);
+    assert_eq!(logs(&scene.admin, "afterSeq=1&limit=2&offset=1"), all[1..3]);
+}
+
+#[test]
+fn a_scoped_caller_is_shown_nothing_more_after_a_number() {
+    let scene = Scene::new();
+    let one = scene.app.environment_id("one");
+    let all = logs(&scene.admin, "");
+    let scoped = scene.app.scoped(Role::Admin, &[&one]);
+    for row in &all {
+        let query = format!("afterSeq={}", row["seq"]);
+        let newer = all.iter().take_while(|other| other["seq"] != row["seq"]);
+        let expected: Vec<_> = newer.filter(|row| row["environmentId"] == *one).cloned().collect();
+        assert_eq!(logs(&scoped, &query), expected, "{query}");
+        assert_eq!(total(&scoped, &query), expected.len() as u64, "{query}");
+    }
+}
+
+/// Following the log must not get dearer as it grows: what is behind the number is
+/// not even looked at, so damage there is not noticed.
+#[test]
+fn the_walk_ends_at_the_number() {
+    let app = TestApp::start();
+    app.admin().post("/api/environments", &json!({ "name": "staging" })).expect(200);
+    let dir = app.stop();
+    change_row(&data_dir(dir.path()), 1, Vec::clear);
+    let app = TestApp::start_in(dir, Setup::default());
+    assert!(!logs(&app.admin(), "afterSeq=1").is_empty());
+    expect_log("1 audit rows are damaged");
+    assert!(!logs(&app.admin(), "afterSeq=0").is_empty());
+}
+
+#[test]
 fn fifty_rows_are_shown_when_nothing_is_said() {
     let scene = Scene::new();
     for _ in 0..60 {
@@ -184,6 +249,9 @@ fn a_bad_parameter_is_refused_by_name_without_being_quoted() {
         ("limit=canary", "limit"),
         ("offset=-1", "offset"),
         ("beforeSeq=canary", "beforeSeq"),
+        ("afterSeq=canary", "afterSeq"),
+        ("afterSeq=-1", "afterSeq"),
+        ("afterSeq=1&afterSeq=2", "afterSeq"),
         ("action=secret.create&action=secret.delete", "action"),
     ] {
         let reply = scene.admin.get(&format!("{LOGS}?{query}"));
@@ -234,17 +302,7 @@ fn verification_names_the_first_row_that_was_changed() {
     expect_log("the audit log does not hold: audit row 3");
     let scene = Scene::new();
     let dir = scene.app.stop();
-    {
-        use coffer::store::Table;
-
-        let db = sled::open(data_dir(dir.path()).join("db")).unwrap();
-        let key = [&[AuditRows::PREFIX][..], &3u64.to_be_bytes()].concat();
-        let mut row = db.get(&key).unwrap().unwrap().to_vec();
-        *row.last_mut().unwrap() ^= 1;
-        db.insert(key, row).unwrap();
-        db.flush().unwrap();
-    }
-    harness::await_release(&data_dir(dir.path()));
+    change_row(&data_dir(dir.path()), 3, |row| *row.last_mut().unwrap() ^= 1);
     let app = TestApp::start_in(dir, Setup::default());
     let answer = app.admin().get("/api/audit-logs/verification").expect(200);
     assert_eq!(answer["verification"]["intact"], false);

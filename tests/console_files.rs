@@ -266,14 +266,16 @@ fn what_the_page_and_the_modules_name_is_there() {
     assert!(page.starts_with("<!doctype html>"));
     let named = [quoted(page, "src="), quoted(page, "href=")].concat();
     assert!(named.contains(&"/console/app.js") && named.contains(&"/console/app.css"));
-    for path in named {
+    for path in named.into_iter().filter(|path| *path != "/api/docs") {
         let name = path.strip_prefix("/console/").unwrap_or_else(|| panic!("{path}"));
         assert!(files.contains_key(name), "{path}");
     }
     for (name, text) in files.iter().filter(|(name, _)| name.ends_with(".js")) {
-        for path in
-            [quoted(text, " from "), quoted(text, "import("), quoted(text, "import ")].concat()
-        {
+        // A statement; the words stand in texts for people as well.
+        let begins = |line: &&str| ["import", "export", "}"].iter().any(|b| line.starts_with(b));
+        let lines = text.lines().filter(begins);
+        let fixed = lines.flat_map(|line| [quoted(line, " from "), quoted(line, "import ")]);
+        for path in fixed.chain([quoted(text, "import(")]).flatten() {
             let module = path.strip_prefix("./").unwrap_or_else(|| panic!("{path} in {name}"));
             assert!(files.contains_key(module), "{path} in {name}");
         }
@@ -284,13 +286,13 @@ fn what_the_page_and_the_modules_name_is_there() {
 fn no_file_names_another_host() {
     for (name, text) in files() {
         let text = text.replace("http://www.w3.org/2000/svg", "");
-        for scheme in ["http:", "https:", "ws:", "wss:", "\"//", "'//", "`//", "(//", "=//"] {
+        for scheme in ["http:", "https:", "ws://", "wss://", "\"//", "'//", "`//", "(//", "=//"] {
             assert!(!text.contains(scheme), "{scheme} in {name}");
         }
     }
 }
 
-/// Ways to make markup or a script out of text, and a place where a value would
+/// Ways to make markup or a script out of text, and places where what was seen would
 /// outlive the page.
 #[test]
 fn no_module_makes_markup_or_scripts_out_of_text() {
@@ -310,9 +312,14 @@ fn no_module_makes_markup_or_scripts_out_of_text() {
         for sink in sinks {
             assert!(!text.contains(sink), "{sink} in {name}");
         }
-        let kept = |line: &&str| line.contains("localStorage") || line.contains("sessionStorage");
-        for line in text.lines().filter(kept) {
-            assert!(!line.to_lowercase().contains("value"), "{name}: {line}");
+        // One thing outlives the page: the name of the environment that was looked at
+        // last. A value, a key or a token must not.
+        let kept = text.matches("localStorage").count();
+        let known = ["localStorage.getItem(LAST)", "localStorage.setItem(LAST,"]
+            .map(|one| text.matches(one).count());
+        assert_eq!(kept, known.iter().sum::<usize>(), "localStorage in {name}");
+        for other in ["sessionStorage", "indexedDB", "document.cookie"] {
+            assert!(!text.contains(other), "{other} in {name}");
         }
     }
 }

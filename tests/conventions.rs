@@ -52,6 +52,8 @@ fn every_success_is_200_with_one_named_member() {
         (admin.get("/api/environments"), "environments"),
         (admin.post("/api/environments", &json!({ "name": "staging" })), "environment"),
         (admin.get("/api/environments/staging"), "environment"),
+        (app.anonymous().get("/api/auth/registration"), "registration"),
+        (admin.get("/api/admin/status"), "status"),
         (admin.get(SETTINGS), "settings"),
         (admin.patch(SETTINGS, &json!({})), "settings"),
         (admin.send("POST", &format!("{SETTINGS}/reset"), None), "settings"),

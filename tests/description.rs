@@ -329,7 +329,9 @@ fn answers(admin: &Client) -> Vec<(&'static str, String, Reply)> {
     for path in ["/api/audit-logs", "/api/audit-logs/verification", "/api/audit-logs/export"] {
         all.push(("GET", path.to_owned(), admin.get(path)));
     }
-    all.push(("GET", "/api/admin/doctor".to_owned(), admin.get("/api/admin/doctor")));
+    for path in ["/api/admin/doctor", "/api/admin/status", "/api/auth/registration"] {
+        all.push(("GET", path.to_owned(), admin.get(path)));
+    }
     all
 }
 
@@ -596,7 +598,7 @@ fn parameters_are_described_as_strictly_as_they_are_read() {
     assert_eq!(pattern, "^env_[0-7][0-9A-HJKMNP-TV-Z]{25}$");
     let id = made["environment"]["id"].as_str().unwrap();
     admin.get(&format!("/api/audit-logs?environmentId={id}")).expect(200);
-    for name in ["offset", "beforeSeq"] {
+    for name in ["offset", "beforeSeq", "afterSeq"] {
         let most = parameter(audit, name)["maximum"].as_u64().unwrap();
         admin.get(&format!("/api/audit-logs?{name}={most}")).expect(200);
         for bad in [(most + 1).to_string(), "05".to_owned(), "%2B5".to_owned(), "-1".to_owned()] {

@@ -52,11 +52,13 @@ const VERIFICATION: &str = "/api/audit-logs/verification";
 const EXPORT: &str = "/api/audit-logs/export";
 const BACKUP: &str = "/api/admin/backup";
 const DOCTOR: &str = "/api/admin/doctor";
+const STATUS: &str = "/api/admin/status";
 const WORKLOADS: &str = "/api/environments/{environment}/workloads";
 const DELIVERIES: &str = "/api/environments/{environment}/deliveries";
 const BUNDLE: &str = "/api/environments/{environment}/bundle";
 const LOGIN: &str = "/api/auth/login";
 const REGISTER: &str = "/api/auth/register";
+const REGISTRATION: &str = "/api/auth/registration";
 const LOGOUT: &str = "/api/auth/logout";
 const ME: &str = "/api/auth/me";
 const USERS: &str = "/api/users";
@@ -113,7 +115,9 @@ const TABLE: &[Line] = &[
     ("GET", EXPORT, "audit.export", "UUU RSSS RSSS +SSS"),
     ("GET", BACKUP, "backup.create", "UUU RSSS RSSS +SSS"),
     ("GET", DOCTOR, "server.doctor", "UUU RSSS RSSS +SSS"),
+    ("GET", STATUS, "server.status", "UUU RSSS RSSS +SSS"),
     ("POST", LOGIN, "auth.login", "+++ ++++ ++++ ++++"),
+    ("GET", REGISTRATION, "", "+++ ++++ ++++ ++++"),
     // There is a user.
     ("POST", REGISTER, "auth.register", "RRR RRRR RRRR RRRR"),
     ("POST", LOGOUT, "auth.logout", "UUU CCCC CCCC CCCC"),

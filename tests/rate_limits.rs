@@ -64,6 +64,7 @@ fn strangers_are_counted_by_address_and_do_not_hinder_who_is_known() {
     check_limited(&app.anonymous().get(LIST), 2);
     check_limited(&garbage.get(LIST), 2);
     check_limited(&app.anonymous().get("/api/docs"), 2);
+    check_limited(&app.anonymous().get("/api/auth/registration"), 2);
     check_limited(&app.anonymous().get("/api/no-such-route"), 2);
     check_limited(&app.anonymous().send("PUT", LIST, None), 2);
     assert_eq!(statuses(&app.admin(), LIST, 5), [200; 5]);

@@ -8,6 +8,8 @@ use harness::people::*;
 use harness::{Client, Reply, Setup, TestApp};
 use serde_json::{Value, json};
 
+const REGISTRATION: &str = "/api/auth/registration";
+
 fn register(client: &Client, email: &str) -> Reply {
     client.post(REGISTER, &json!({ "email": email, "password": PASSWORD }))
 }
@@ -56,6 +58,39 @@ fn the_console_gets_its_cookie_when_it_registers() {
     assert_eq!(cookies[0].0, format!("coffer_session={token}"));
     assert!(cookies[0].1.iter().any(|one| one == "httponly"));
     assert!(cookies[0].1.iter().any(|one| one == "samesite=strict"));
+}
+
+/// Whether registration is open, as everybody is told.
+#[track_caller]
+fn is_open(app: &TestApp) -> bool {
+    let client = app.anonymous();
+    let answer = client.get(REGISTRATION).expect(200);
+    assert_eq!(members(&answer), ["registration"].into());
+    assert_eq!(members(&answer["registration"]), ["open"].into());
+    for other in [app.admin(), app.bearer("garbage"), client.with("X-Forwarded-For", "::1")] {
+        assert_eq!(other.get(REGISTRATION).expect(200), answer);
+    }
+    answer["registration"]["open"].as_bool().unwrap()
+}
+
+/// Also while only the bootstrap token opens it: there is still nobody who could
+/// log in.
+#[test]
+fn everybody_is_told_whether_there_is_a_user() {
+    let app = start();
+    assert!(is_open(&app));
+    new_secret(&app.admin(), "development", "SECRET", "v");
+    assert!(is_open(&app));
+    register(&app.admin(), "root@example.com").expect(200);
+    assert!(!is_open(&app));
+    // A disabled one, or one that was made by an admin, is a user, too.
+    let app = start();
+    let ann = new_user(&app, "ann@example.com", "viewer", &everywhere());
+    let path = format!("{USERS}/{}", text(&ann, "id"));
+    app.admin().patch(&path, &json!({ "disabled": true })).expect(200);
+    assert!(!is_open(&app));
+    app.admin().delete(&path).expect(200);
+    assert!(is_open(&app));
 }
 
 #[test]

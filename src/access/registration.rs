@@ -35,6 +35,14 @@ pub enum Registrant {
 }
 
 impl Access {
+    /// Whether there is no user yet, so that somebody may register.
+    ///
+    /// Anybody may know: whoever tries to register is told the same, by 401 while
+    /// there is nobody and by 403 afterwards.
+    pub fn registration_is_open(&self) -> bool {
+        !has_user(&*self.store)
+    }
+
     /// Creates the first user, an admin of everything, and logs it in.
     pub async fn register(
         &self,
@@ -102,10 +110,14 @@ impl Access {
     }
 }
 
+fn has_user(view: &impl View) -> bool {
+    // A row that cannot be read is somebody, too.
+    view.keys::<Users>(&[]).next().is_some()
+}
+
 fn may_register(view: &impl View, by: &Registrant) -> Result<(), Error> {
     let any = |found: Option<Result<(), ReadError>>| found.transpose().map(|found| found.is_some());
-    // A row that cannot be read is somebody, too.
-    if view.keys::<Users>(&[]).next().is_some() {
+    if has_user(view) {
         return Err(Error::RegistrationClosed);
     }
     match by {

@@ -172,6 +172,8 @@ words! {
         ServerStop = "server.stop",
         /// The server and its database were examined.
         ServerDoctor = "server.doctor",
+        /// The server was asked how it is.
+        ServerStatus = "server.status",
         /// Rows that did not fit the others were made to.
         ServerRepair = "server.repair",
         /// The database's log was written anew, with what is live.

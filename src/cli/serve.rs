@@ -214,6 +214,7 @@ pub fn prepare(
         },
         body_bytes: config.limits.body_bytes,
         trusted_proxies: config.server.trusted_proxies.clone(),
+        backups_scheduled: schedule.is_some(),
     };
     // Now that a first start has enrolled what works at once.
     let declared = Arc::new(Declared::new(declare::catalogue(config)?));

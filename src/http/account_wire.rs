@@ -244,6 +244,8 @@ macro_rules! answers {
 }
 
 answers! {
+    /// Whether anybody can register.
+    RegistrationAnswer { registration: RegistrationItem }
     /// One user.
     UserAnswer { user: UserItem }
     /// Users, by e-mail address.
@@ -267,6 +269,14 @@ pub(super) struct NewTokenAnswer<'a> {
     #[schema(example = "cof_3fQzI0m0hYb2dJr8c1Xl5uPq7sT9vW4eA6gK_nM-oRy")]
     pub token: &'a str,
     pub token_record: TokenItem,
+}
+
+/// Whether anybody can register.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Registration)]
+pub(super) struct RegistrationItem {
+    /// Whether there is no user yet.
+    pub open: bool,
 }
 
 /// A session that has begun.

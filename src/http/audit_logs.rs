@@ -40,6 +40,7 @@ fn parse(query: &Query) -> Result<AuditQuery, ApiError> {
         )?,
         to: query.parsed("to", "must be a time, such as 2026-01-31T00:00:00Z", Timestamp::parse)?,
         before_seq: query.number("beforeSeq", 0..=MAX_COUNT)?.map(|number| number as u64),
+        after_seq: query.number("afterSeq", 0..=MAX_COUNT)?.map(|number| number as u64),
         offset: query.number("offset", 0..=MAX_COUNT)?.unwrap_or(0),
         limit: query.number("limit", 1..=MAX_LIMIT)?.unwrap_or(DEFAULT_LIMIT),
     })

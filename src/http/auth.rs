@@ -1,6 +1,7 @@
 //! `/api/auth/…`: logging in and out, the first user, who the caller is.
 
 use actix_web::http::header::USER_AGENT;
+use actix_web::{HttpRequest, HttpResponse};
 use utoipa::openapi::{RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
@@ -9,9 +10,9 @@ use crate::domain::{Email, PersonName};
 use crate::vault::Read;
 
 use super::State;
-use super::account_wire::{LoginAnswer, MeAnswer};
+use super::account_wire::{LoginAnswer, MeAnswer, RegistrationAnswer, RegistrationItem};
 use super::answer::Answer;
-use super::call::{Call, NoBody, RequestBody, Visit, authenticated};
+use super::call::{Call, NoBody, RequestBody, Visit, authenticated, state};
 use super::credential;
 use super::error::ApiError;
 use super::json::{Members, Rule, named, nullable, text, typed};
@@ -83,6 +84,13 @@ pub(super) async fn login(visit: Visit<LoginBody>) -> Result<Answer, ApiError> {
     Ok(begun(&request, &session))
 }
 
+/// So that a page knows whether to greet its first visitor or to ask who is there.
+/// It tells nothing that `register` does not tell anybody who tries.
+pub(super) async fn registration(request: HttpRequest) -> HttpResponse {
+    let open = state(&request).access.registration_is_open();
+    Answer::json(&RegistrationAnswer { registration: RegistrationItem { open } }).into_response()
+}
+
 pub(super) async fn register(visit: Visit<RegisterBody>) -> Result<Answer, ApiError> {
     let client = client(&visit);
     let Visit { state, body, request, .. } = visit;
@@ -106,7 +114,7 @@ fn client<B>(visit: &Visit<B>) -> Client {
 /// The answer to a login. A page of ours gets the token as a cookie, too, which
 /// its scripts cannot read; so does nobody else, because nobody else would guard
 /// it.
-fn begun(request: &actix_web::HttpRequest, session: &NewSession) -> Answer {
+fn begun(request: &HttpRequest, session: &NewSession) -> Answer {
     let mut answer = Answer::json(&LoginAnswer::from(session));
     if credential::is_page(request.headers()) {
         let cookie = credential::set_cookie(request, session.token.expose(), session.seconds);

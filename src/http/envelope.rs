@@ -1,10 +1,11 @@
 //! What every answer carries, whatever made it: request id, cache and sniffing
-//! headers; and one line in the log.
+//! headers; one line in the log, and its place among the requests of its minute.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::StatusCode;
 use actix_web::http::header::{CACHE_CONTROL, HeaderName, HeaderValue, X_CONTENT_TYPE_OPTIONS};
 use actix_web::middleware::Next;
 use actix_web::{HttpMessage, web};
@@ -13,6 +14,7 @@ use crate::domain::RequestId;
 use crate::vault::Random;
 
 use super::State;
+use super::traffic::Class;
 
 pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -35,8 +37,27 @@ pub(super) async fn wrap(
     // The pattern, not the path: a path can hold anything that a client
     // mistook for one.
     let pattern = response.request().match_pattern().unwrap_or_else(|| "no route".to_owned());
-    log::debug!("{id}: {method} {pattern} {} {:?}", response.status().as_u16(), started.elapsed());
+    let took = started.elapsed();
+    log::debug!("{id}: {method} {pattern} {} {took:?}", response.status().as_u16());
+    if let Some(state) = response.request().app_data::<web::Data<State>>() {
+        count(state, &pattern, response.status(), took);
+    }
     Ok(response)
+}
+
+/// Counts what was asked of the API.
+fn count(state: &State, pattern: &str, status: StatusCode, took: Duration) {
+    if !pattern.starts_with("/api/") {
+        return;
+    }
+    let class = match status {
+        status if status.is_client_error() => Class::ClientError,
+        status if status.is_server_error() => Class::ServerError,
+        _ => Class::Done,
+    };
+    // It may wait for a change on purpose.
+    let took = Some(took).filter(|_| !pattern.ends_with("/bundle"));
+    state.traffic.count(state.vault.now(), class, took);
 }
 
 fn request_id(request: &ServiceRequest) -> RequestId {

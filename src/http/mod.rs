@@ -43,8 +43,10 @@ mod scope_body;
 mod secrets;
 mod service_accounts;
 mod settings;
+mod status;
 mod table;
 mod tokens;
+mod traffic;
 mod used;
 mod users;
 mod vars;
@@ -64,7 +66,7 @@ use tokio::sync::{Semaphore, watch};
 
 use crate::access::{Access, Limits, Rates};
 use crate::delivery::{Declared, Receipts};
-use crate::domain::Network;
+use crate::domain::{Network, Timestamp};
 use crate::vault::Vault;
 
 /// What the configuration says about requests.
@@ -76,6 +78,8 @@ pub struct Settings {
     pub body_bytes: usize,
     /// Peers that are believed about who their client is.
     pub trusted_proxies: Vec<Network>,
+    /// Whether the server makes backups by itself.
+    pub backups_scheduled: bool,
 }
 
 /// Everything a request may use.
@@ -99,6 +103,9 @@ pub struct State {
     /// included.
     bundles: Semaphore,
     stopping: Stopping,
+    started_at: Timestamp,
+    backups_scheduled: bool,
+    traffic: traffic::Traffic,
     lists: list_cache::ListCache,
     under_way: once::UnderWay,
 }
@@ -106,7 +113,8 @@ pub struct State {
 impl State {
     /// Puts the parts together.
     pub fn new(vault: Vault, access: Access, declared: Arc<Declared>, settings: Settings) -> Self {
-        let Settings { rates, body_bytes, trusted_proxies } = settings;
+        let Settings { rates, body_bytes, trusted_proxies, backups_scheduled } = settings;
+        let started_at = vault.now();
         let limits = Limits::new(rates);
         let lists = list_cache::ListCache::default();
         let under_way = once::UnderWay::default();
@@ -121,6 +129,9 @@ impl State {
             receipts: Receipts::default(),
             bundles: Semaphore::new(MOST_BUNDLES),
             stopping,
+            started_at,
+            backups_scheduled,
+            traffic: traffic::Traffic::default(),
             lists,
             under_way,
         }

@@ -405,7 +405,7 @@ fn describe(parameter: Parameter) -> ParameterBuilder {
             "Only rows with a lower number: the cursor that stays where it is while new rows come.",
             number(0, Some(MAX_COUNT)),
         ),
-        Parameter::ExportAfterSeq => (
+        Parameter::AfterSeq => (
             "afterSeq",
             "Only rows with a higher number; from the first one on if it is not given.",
             number(0, Some(MAX_COUNT)),

@@ -94,7 +94,7 @@ pub(super) enum Parameter {
     Workload,
     Wait,
     IfNoneMatch,
-    ExportAfterSeq,
+    AfterSeq,
     ExportLimit,
 }
 

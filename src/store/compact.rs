@@ -58,6 +58,17 @@ pub struct Usage {
     pub floor_bytes: u64,
 }
 
+/// What of it can be told without reading a row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Extent {
+    /// sled's log, in bytes.
+    pub file_bytes: u64,
+    /// Free disk space, in bytes.
+    pub free_bytes: u64,
+    /// Free disk space below which no write is taken, in bytes.
+    pub floor_bytes: u64,
+}
+
 impl Usage {
     /// Whether compacting is worth while.
     pub fn is_wasteful(&self) -> bool {
@@ -173,12 +184,17 @@ pub(super) fn usage(tree: &sled::Tree, space: &FreeSpace) -> Result<Usage, ReadE
         let (key, row) = row?;
         live_bytes += (key.len() + row.len()) as u64;
     }
-    Ok(Usage {
+    let Extent { file_bytes, free_bytes, floor_bytes } = extent(space);
+    Ok(Usage { file_bytes, live_bytes, free_bytes, floor_bytes })
+}
+
+/// Asks the file system.
+pub(super) fn extent(space: &FreeSpace) -> Extent {
+    Extent {
         file_bytes: log_bytes(&space.dir),
-        live_bytes,
         free_bytes: space.left(),
         floor_bytes: space.floor_bytes,
-    })
+    }
 }
 
 /// How long the log is; 0 when that cannot be told.

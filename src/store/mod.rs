@@ -41,7 +41,7 @@ mod writer;
 
 pub use account_row::{PasswordRow, ServiceAccountRow, SessionRow, TokenRow, Used, UserRow};
 pub use check::check;
-pub use compact::{CompactError, Compacted, Usage};
+pub use compact::{CompactError, Compacted, Extent, Usage};
 pub use disk::{Held, IN_USE, OpenError, Options};
 pub use frozen::{Frozen, FrozenError, RawRow};
 pub use keyspace::Table;
@@ -317,6 +317,11 @@ impl Store {
     /// How much room it takes. Reads every row.
     pub fn usage(&self) -> Result<Usage, ReadError> {
         compact::usage(self.tree(), self.writer.space())
+    }
+
+    /// How much room it takes, as far as the file system knows. Reads no row.
+    pub fn extent(&self) -> Extent {
+        compact::extent(self.writer.space())
     }
 
     /// The room for a file outside the database, at this path.

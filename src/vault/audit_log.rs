@@ -32,6 +32,8 @@ pub struct AuditQuery {
     /// Only rows with a lower number than this are shown: the cursor that stays
     /// where it is while new rows come.
     pub before_seq: Option<u64>,
+    /// Only rows with a higher number than this: what has come since it was seen.
+    pub after_seq: Option<u64>,
     /// How many of the newest rows are left out.
     pub offset: usize,
     /// At most so many are shown.
@@ -44,7 +46,8 @@ impl AuditQuery {
             wanted.is_none_or(|wanted| found == Some(wanted))
         }
         let draft = &row.draft;
-        fits(self.environment.as_ref(), draft.environment.as_ref().map(|at| &at.id))
+        self.after_seq.is_none_or(|after| row.seq > after)
+            && fits(self.environment.as_ref(), draft.environment.as_ref().map(|at| &at.id))
             && fits(self.resource_type.as_ref(), Some(&draft.action.resource_type()))
             && fits(self.resource_id.as_ref(), draft.resource.id.as_ref())
             && fits(self.action.as_ref(), Some(&draft.action))
@@ -105,8 +108,8 @@ pub(super) fn export_rows<V: View>(
 
 impl Vault {
     /// The rows that match, of those that the caller may read. Walks the whole
-    /// log, from its end; rows that are damaged are left out. May block on the
-    /// disk. Only so many walks go on at a time: each costs as much as the log is
+    /// log, from its end back to `after_seq` if there is one; rows that are damaged
+    /// are left out. May block on the disk. Only so many walks go on at a time: each costs as much as the log is
     /// long, whoever asks for it.
     pub fn audit_logs(
         &self,
@@ -118,6 +121,8 @@ impl Vault {
         let (mut skipped, mut damaged) = (0, 0);
         for found in self.store.scan_back::<AuditRows>() {
             let row = match found {
+                // Rows stand by their numbers: what is behind has lower ones.
+                Ok((seq, _)) if query.after_seq.is_some_and(|after| seq <= after) => break,
                 Ok((_, stored)) => stored.row(),
                 Err(ReadError::Damaged { .. }) => None,
                 Err(error) => return Err(error.into()),

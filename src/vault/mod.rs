@@ -38,6 +38,7 @@ mod secrets;
 mod service_keys;
 mod settings;
 mod standing;
+mod status;
 mod unlock;
 mod value;
 mod vars;
@@ -74,6 +75,7 @@ pub use settings::SettingsPatch;
 pub use standing::{
     check_standing, guarded, guarded_once, label, session_principal, token_principal,
 };
+pub use status::{Extent, Status};
 pub use unlock::{
     DatabaseId, FirstStart, UnlockError, Unlocked, export_audit, sealed_under, unlock, verify_audit,
 };

@@ -5,12 +5,11 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
-
 use super::keys;
 use crate::config::{Config, Variables};
-use crate::domain::{Clock, Finding, SystemClock, Timestamp};
+use crate::domain::{Clock, Finding, SystemClock};
 use crate::store::{Leftover, leftovers};
+use crate::vault::backup::{LAST_BACKUP, NoteError, Noted, read_note};
 
 /// Whether the server runs while its files are looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -206,28 +205,16 @@ pub(super) fn repair_modes(data_dir: &Path) -> Vec<Finding> {
     }
 }
 
-/// What the last backup has left in the data directory.
-#[derive(Deserialize)]
-struct LastBackup {
-    time: String,
-    /// None, when a client has taken it away.
-    path: Option<PathBuf>,
-    bytes: Option<u64>,
-}
-
 fn backup(data_dir: &Path) -> Finding {
     const MAKE: &str = "Make one with: coffer backup create";
-    let note = data_dir.join("last-backup");
-    let text = match fs::read_to_string(&note) {
-        Ok(text) => text,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            return Finding::warn("there was never a backup", MAKE);
+    let note = data_dir.join(LAST_BACKUP);
+    let Noted { at, path, bytes } = match read_note(data_dir, LAST_BACKUP) {
+        Ok(Some(noted)) => noted,
+        Ok(None) => return Finding::warn("there was never a backup", MAKE),
+        Err(NoteError::Io(error)) => return refused(&note, &error),
+        Err(NoteError::Damaged) => {
+            return Finding::warn(format!("{} does not say when", note.display()), MAKE);
         }
-        Err(error) => return refused(&note, &error),
-    };
-    let last = serde_json::from_str::<LastBackup>(&text).ok();
-    let Some((at, last)) = last.and_then(|last| Some((Timestamp::parse(&last.time)?, last))) else {
-        return Finding::warn(format!("{} does not say when", note.display()), MAKE);
     };
     let days = (SystemClock.now().millis() - at.millis()).div_euclid(DAY_MILLIS);
     if days >= BACKUP_DAYS {
@@ -240,7 +227,7 @@ fn backup(data_dir: &Path) -> Finding {
             "Set the host's clock, then make another one.",
         );
     }
-    let Some(path) = last.path else {
+    let Some(path) = path else {
         return Finding::warn(
             format!(
                 "the last backup, of {at}, was downloaded; whether it is kept is not known here"
@@ -248,7 +235,7 @@ fn backup(data_dir: &Path) -> Finding {
             "See that the file is where it belongs: coffer backup verify FILE",
         );
     };
-    match (fs::metadata(&path), last.bytes) {
+    match (fs::metadata(&path), bytes) {
         (Ok(file), Some(bytes)) if file.len() != bytes => Finding::warn(
             format!(
                 "{}, the last backup, has {} bytes and had {bytes}",

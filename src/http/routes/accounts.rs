@@ -40,6 +40,12 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
         Endpoint::open("/api/auth/login", "Log in", auth::login)
             .answers::<LoginAnswer>()
             .fails(OPEN),
+        Endpoint::public(
+            "/api/auth/registration",
+            "Whether the first user can still be created",
+            auth::registration,
+        )
+        .answers::<account_wire::RegistrationAnswer>(),
         Endpoint::open("/api/auth/register", "Create the first user", auth::register)
             .answers::<LoginAnswer>()
             .fails(REGISTER),

@@ -4,7 +4,7 @@ use crate::audit::Action;
 
 use super::super::error::Code;
 use super::super::table::{Endpoint, Parameter, TargetKind};
-use super::super::{audit_logs, backup, doctor, keys, wire};
+use super::super::{audit_logs, backup, doctor, keys, status, wire};
 use super::{CONFLICT, delete, get, needs, post};
 
 const AUDIT: &[Parameter] = &[
@@ -19,6 +19,7 @@ const AUDIT: &[Parameter] = &[
     Parameter::AuditLimit,
     Parameter::AuditOffset,
     Parameter::AuditBeforeSeq,
+    Parameter::AfterSeq,
 ];
 
 pub(super) fn endpoints() -> Vec<Endpoint> {
@@ -55,7 +56,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             audit_logs::export,
         )
         .answers::<wire::ExportAnswer>()
-        .takes(&[Parameter::ExportAfterSeq, Parameter::ExportLimit]),
+        .takes(&[Parameter::AfterSeq, Parameter::ExportLimit]),
         // No HEAD: it would leave the row of a backup that nobody has.
         Endpoint::new(
             get(),
@@ -74,6 +75,14 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             doctor::examine,
         )
         .answers::<doctor::DoctorAnswer>(),
+        Endpoint::new(
+            get(),
+            "/api/admin/status",
+            needs(A::ServerStatus, Everything),
+            "How the server is: its room, its last backups, its requests of the last hour",
+            status::read,
+        )
+        .answers::<status::StatusAnswer>(),
         Endpoint::new(
             get(),
             KEYS,

@@ -12,7 +12,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::audit::{Action, Draft};
 use crate::domain::{Origin, Principal, Timestamp};
-use crate::store::{CommitError, Frozen, Room, Tx, is_backed_up, write_private};
+use crate::store::{CommitError, Frozen, Room, Tx, is_backed_up};
 
 use super::super::backup_key::BackupKey;
 use super::super::recipients;
@@ -20,11 +20,6 @@ use super::super::{Administer, Error, Permit, Random, Unavailable, Unlocked, Vau
 use super::rows::{RowsWriter, Summary};
 use super::seal::SealWriter;
 use super::{BackupError, Recipient};
-
-/// The file in the data directory that tells of the last backup.
-pub const LAST_BACKUP: &str = "last-backup";
-/// The one that tells of the last backup that went out through the API.
-pub const LAST_DOWNLOAD: &str = "last-download";
 
 /// The database as of one moment, about to be written out.
 #[derive(Debug)]
@@ -143,19 +138,6 @@ impl Vault {
         Ok(Backup { frozen, key: Arc::clone(&self.backup_key), at, _place: Some(place) })
     }
 
-    /// See [`note_last_backup`].
-    pub fn note_last_backup(&self, at: Timestamp, path: &Path, bytes: u64) -> std::io::Result<()> {
-        note_last_backup(self.store.data_dir(), at, path, bytes)
-    }
-
-    /// Leaves a line of JSON in the data directory: when the last backup that went
-    /// out through the API was frozen, and how long it is. Where it is, and
-    /// whether it is kept, is not known here, so it is not the last backup.
-    pub fn note_last_download(&self, at: Timestamp, bytes: u64) -> std::io::Result<()> {
-        let line = json!({ "time": at.to_string(), "bytes": bytes });
-        write_private(&self.store.data_dir().join(LAST_DOWNLOAD), &line.to_string())
-    }
-
     /// Records that a backup which the server began by itself did not come about.
     pub async fn record_no_backup(&self, file: &str, problem: &str) -> Result<(), Error> {
         let details = json!({ "to": file, "problem": problem });
@@ -195,17 +177,4 @@ pub fn back_up_stopped(
     written.map_err(Error::from)?;
     let frozen = unlocked.store.freeze_blocking()?;
     Ok(Backup { frozen, key: Arc::clone(&unlocked.backup_key), at: now, _place: None })
-}
-
-/// Leaves a line of JSON in the data directory: when the last backup that the
-/// host itself made was frozen, where it is, how long it is.
-pub fn note_last_backup(
-    data_dir: &Path,
-    at: Timestamp,
-    path: &Path,
-    bytes: u64,
-) -> std::io::Result<()> {
-    let path = path.to_string_lossy();
-    let line = json!({ "time": at.to_string(), "path": path, "bytes": bytes });
-    write_private(&data_dir.join(LAST_BACKUP), &line.to_string())
 }

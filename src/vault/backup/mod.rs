@@ -20,13 +20,15 @@
 mod create;
 mod error;
 mod examine;
+mod notes;
 mod read;
 mod rows;
 mod seal;
 
 pub use super::recipients::{BadRecipient, Identities, Recipient};
-pub use create::{Backup, LAST_BACKUP, LAST_DOWNLOAD, Pieces, back_up_stopped, note_last_backup};
+pub use create::{Backup, Pieces, back_up_stopped};
 pub use error::BackupError;
 pub use examine::Examined;
+pub use notes::{LAST_BACKUP, LAST_DOWNLOAD, NoteError, Noted, note_last_backup, read_note};
 pub use read::{Opening, Restored, read_backup, reseal, restore, verify, wanted_root_key};
 pub use rows::{Summary, WrappingKeyInfo};
