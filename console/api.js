@@ -5,74 +5,52 @@
 
 /** What the API, or the way to it, has refused. */
 export class ApiError extends Error {
-  constructor(status, body) {
-    super(body.message);
-    Object.assign(this, { status, ...body });
-  }
+	constructor(status, body) {
+		super();
+		Object.assign(this, { status, ...body });
+	}
 }
 
 /** The session has ended; whoever waits for an answer has nothing more to do. */
 export class SessionLost extends Error {}
 
-let whenLost = () => {};
+let whenLost;
 
 /** Calls `act` when a request finds that there is no session any more. */
-export function onSessionLost(act) {
-  whenLost = act;
-}
+export const onSessionLost = (act) => (whenLost = act);
 
 const UNREACHABLE = {
-  code: 'UNREACHABLE',
-  message: 'The server cannot be reached.',
-  hint: 'Is it running? Whether the last change was made can be seen when it is back.',
+	message: 'The server cannot be reached.',
+	hint: 'Is it running? Whether the last change was made can be seen when it is back.',
 };
-
-async function readBody(response) {
-  try {
-    return await response.json();
-  } catch {
-    return { code: 'UNREADABLE', message: `The server answered ${response.status}, and not in its own words.` };
-  }
-}
 
 /**
  * One request. `bearer` is a credential that stands in for the session.
  * Answers the JSON, or throws an ApiError.
  */
-export async function api(method, path, body, { bearer, signal, keepSession } = {}) {
-  const headers = { 'X-Coffer': '1' };
-  if (body !== undefined) headers['Content-Type'] = 'application/json';
-  if (bearer) headers.Authorization = `Bearer ${bearer}`;
-  let response;
-  try {
-    response = await fetch(path, {
-      method,
-      headers,
-      body: body === undefined ? undefined : JSON.stringify(body),
-      signal,
-      cache: 'no-store',
-      redirect: 'error',
-    });
-  } catch (error) {
-    if (signal?.aborted) throw error;
-    throw new ApiError(0, UNREACHABLE);
-  }
-  const answer = await readBody(response);
-  if (response.ok) return answer;
-  if (response.status === 401 && !keepSession) {
-    whenLost();
-    throw new SessionLost(answer.message);
-  }
-  const wait = response.headers.get('Retry-After');
-  if (wait) answer.hint = `Try again in ${wait} s.`;
-  throw new ApiError(response.status, answer);
+export async function api(method, path, body, { bearer, keepSession } = {}) {
+	const headers = { 'X-Coffer': '1' };
+	if (body !== undefined) headers['Content-Type'] = 'application/json';
+	if (bearer) headers.Authorization = `Bearer ${bearer}`;
+	const sent = { method, headers, body: body && JSON.stringify(body), cache: 'no-store', redirect: 'error' };
+	const response = await fetch(path, sent).catch(() => {
+		throw new ApiError(0, UNREACHABLE);
+	});
+	const answer = await response.json().catch(() => ({ message: `The server answered ${response.status}, and not in its own words.` }));
+	if (response.ok) return answer;
+	if (response.status === 401 && !keepSession) {
+		whenLost();
+		throw new SessionLost();
+	}
+	const wait = response.headers.get('Retry-After');
+	if (wait) answer.hint = `Try again in ${wait} s.`;
+	throw new ApiError(response.status, answer);
 }
 
 export const get = (path, options) => api('GET', path, undefined, options);
 
 /** A path out of pieces that may hold anything. */
-export const at = (strings, ...parts) =>
-  String.raw({ raw: strings }, ...parts.map((part) => encodeURIComponent(part)));
+export const at = (strings, ...parts) => String.raw({ raw: strings }, ...parts.map(encodeURIComponent));
 
 /** Who is logged in, and the environments that they reach. */
 export const session = { me: null, environments: [] };
@@ -82,18 +60,16 @@ export const can = (scope) => session.me?.scopes.includes(scope) ?? false;
 export const isAdmin = () => can('admin:*');
 
 export async function loadSession() {
-  session.me = await get('/api/auth/me');
-  await loadEnvironments();
+	session.me = await get('/api/auth/me', { keepSession: true });
+	await loadEnvironments();
 }
 
 export async function loadEnvironments() {
-  session.environments = (await get('/api/environments')).environments;
-  dispatchEvent(new Event('environments'));
-  return session.environments;
+	session.environments = (await get('/api/environments')).environments;
+	dispatchEvent(new Event('environments'));
+	return session.environments;
 }
 
 /** An environment by its name, in any case. */
-export const environment = (name) =>
-  session.environments.find((one) => one.name.toLowerCase() === name?.toLowerCase());
-
+export const environment = (name) => session.environments.find((one) => one.name.toLowerCase() === name?.toLowerCase());
 export const environmentName = (id) => session.environments.find((one) => one.id === id)?.name;

@@ -2,127 +2,111 @@
 
 import { get, isAdmin, session } from './api.js';
 import { plural, stamp } from './format.js';
-import { alertBox, badge, busy, button, code, dialog, emptyState, facts, field, h, input, select, table } from './ui.js';
+import { actions, alertBox, badge, busy, button, code, dialog, emptyState, facts, field, h, input, muted, select, table, why } from './ui.js';
 
-const PAGE = 50;
 const MOST_SHOWN = 500;
-const EVERY = 2000;
-const FILTERS = ['environmentId', 'resourceType', 'action', 'success', 'from', 'to'];
-let actions = null;
+const EVERY_MS = 2000;
+let words;
 
 /** The words for actions, from the description that the server publishes. */
-async function loadActions() {
-  const document = await get('/openapi.json');
-  return (actions ??= document.components.schemas.AuditRow.properties.action.enum ?? []);
-}
+const loadWords = async () => (words ??= (await get('/openapi.json')).components.schemas.AuditRow.properties.action.enum);
 
-const result = (row) => (row.success ? badge('good', 'Done') : badge('bad', row.error));
-const on = (row) => [row.resourceName ?? row.resourceId ?? '', row.environmentName && h('span', { class: 'muted' }, ` ${row.environmentName}`)];
+const result = (row) => (row.success ? badge('good', 'Done') : [badge('bad', row.error === 'INTERNAL' ? 'Failed' : 'Refused'), why(code(row.error))]);
 
 function details(row) {
-  const parsed = row.details && Object.entries(JSON.parse(row.details)).map(([name, what]) => [name, code(typeof what === 'string' ? what : JSON.stringify(what))]);
-  dialog(`Row ${row.seq}`, () => facts([
-    ['Time', `${stamp(row.createdAt)} (${row.createdAt})`],
-    ['Who', row.actorName],
-    ['Action', code(row.action)],
-    ['On', [row.resourceType, ' ', row.resourceName && code(row.resourceName), row.resourceId && h('div', { class: 'why' }, row.resourceId)]],
-    row.environmentName && ['Environment', row.environmentName],
-    ['Result', result(row)],
-    row.ip && ['From', code(row.ip)],
-    row.requestId && ['Request', code(row.requestId)],
-    row.apiTokenId && ['Token', code(row.apiTokenId)],
-    ...(parsed || []),
-  ]), { wide: true });
+	const known = Object.entries(JSON.parse(row.details ?? '{}')).map(([name, what]) => [name, code(typeof what === 'string' ? what : JSON.stringify(what))]);
+	const all = facts(
+		['Time', [stamp(row.createdAt), why(row.createdAt)]],
+		['Who', row.actorName],
+		['Action', code(row.action)],
+		['On', [row.resourceType, ' ', row.resourceName, why(row.resourceId ?? '')]],
+		row.environmentName && ['Environment', row.environmentName],
+		['Result', result(row)],
+		...[['From', 'ip'], ['Request', 'requestId'], ['Token', 'apiTokenId']].map(([name, member]) => row[member] && [name, code(row[member])]),
+		...known,
+	);
+	dialog(`Row ${row.seq}`, () => all, { wide: true });
 }
 
 export async function open() {
-  const words = await loadActions();
-  const types = [...new Set(words.map((word) => word.split('.')[0]))];
-  const all = (options) => [['', 'All'], ...options];
-  const given = new URLSearchParams(location.search);
-  const local = (time) => (time ? stamp(time).replace(' ', 'T').slice(0, 16) : '');
-  const controls = {
-    environmentId: select('environmentId', all(session.environments.map((one) => [one.id, one.name])), given.get('environmentId') ?? ''),
-    resourceType: select('resourceType', all(types.map((one) => [one, one])), given.get('resourceType') ?? ''),
-    action: select('action', all(words.map((one) => [one, one])), given.get('action') ?? ''),
-    success: select('success', all([['true', 'Done'], ['false', 'Refused or failed']]), given.get('success') ?? ''),
-    from: input('from', { type: 'datetime-local', value: local(given.get('from')) }),
-    to: input('to', { type: 'datetime-local', value: local(given.get('to')) }),
-  };
-  const labels = ['Environment', 'Type', 'Action', 'Result', 'From', 'To'];
-  const filters = h('form', { class: 'filters', onsubmit: (event) => event.preventDefault() }, FILTERS.map((name, number) => field(labels[number], controls[name])));
-  const [place, notes, tally, chain] = [h('div'), alertBox(), h('p', { role: 'status', class: 'muted' }), h('p', { role: 'status', class: 'chain' })];
-  let rows = [];
-  let total = 0;
-  let turn = 0;
-  let timer;
+	await loadWords();
+	const given = new URLSearchParams(location.search);
+	const choice = (label, name, options) => [label, select(name, [['', 'All'], ...options], given.get(name) ?? '')];
+	const time = (label, name) => {
+		const at = given.get(name);
+		return [label, input(name, { type: 'datetime-local', value: at && stamp(at).slice(0, 16) })];
+	};
+	const types = [...new Set(words.map((word) => word.split('.')[0]))];
+	const filters = [
+		choice('Environment', 'environmentId', session.environments.map((one) => [one.id, one.name])),
+		choice('Type', 'resourceType', types.map((one) => [one, one])),
+		choice('Action', 'action', words.map((one) => [one, one])),
+		choice('Result', 'success', [['true', 'Done'], ['false', 'Refused or failed']]),
+		time('From', 'from'),
+		time('To', 'to'),
+	];
+	const [place, notes, tally, chain] = [h('div'), alertBox(), h('p', { role: 'status' }), h('p', { role: 'status' })];
+	let [rows, total, turn, timer] = [[], 0, 0];
 
-  function query(more) {
-    const asked = new URLSearchParams();
-    for (const name of FILTERS) {
-      const { value, type } = controls[name];
-      if (value) asked.set(name, type === 'datetime-local' ? new Date(value).toISOString() : value);
-    }
-    const url = String(asked);
-    history.replaceState(null, '', `/audit${url && `?${url}`}`);
-    for (const [name, what] of Object.entries(more)) asked.set(name, what);
-    return `/api/audit-logs?${asked}`;
-  }
-  async function ask(more, take) {
-    const mine = (turn += 1);
-    try {
-      const answer = await get(query({ limit: PAGE, ...more }));
-      if (mine !== turn) return;
-      notes.clear();
-      take(answer);
-      draw();
-    } catch (error) {
-      if (mine === turn) notes.show(error);
-    }
-  }
-  const load = () => ask({}, (answer) => ({ logs: rows, total } = answer));
-  const older = button('Load older rows', () => busy(older, () => ask({ beforeSeq: rows.at(-1).seq }, ({ logs }) => rows.push(...logs))));
-  function draw() {
-    const time = (row) => button(h('time', { datetime: row.createdAt }, stamp(row.createdAt)), () => details(row), { class: 'text', 'aria-label': `${stamp(row.createdAt)}, row ${row.seq}` });
-    place.replaceChildren(table('Audit log', [['Time', time], ['Who', (row) => row.actorName], ['Action', (row) => code(row.action)], ['On', on], ['Result', result]], rows,
-      emptyState('No rows match', 'Take a filter away to see more.')));
-    older.hidden = rows.length >= total || !rows.length;
-    tally.replaceChildren(`${plural(rows.length, 'row')} of ${plural(total, 'row')}`);
-  }
-  const follow = button('Follow live', () => {
-    const on = follow.getAttribute('aria-pressed') !== 'true';
-    follow.setAttribute('aria-pressed', on);
-    clearTimeout(timer);
-    if (on) watch();
-  }, { 'aria-pressed': 'false' });
-  async function watch() {
-    if (document.visibilityState === 'visible' && !document.querySelector('dialog[open]')) {
-      await ask({ afterSeq: rows[0]?.seq ?? 0, limit: MOST_SHOWN }, ({ logs }) => {
-        total += logs.length;
-        rows = [...logs, ...rows].slice(0, MOST_SHOWN);
-      });
-    }
-    timer = setTimeout(watch, EVERY);
-  }
-  const verify = isAdmin() && button('Verify chain', () => busy(verify, async () => {
-    chain.replaceChildren('Walking the log…');
-    try {
-      const { verification: found } = await get('/api/audit-logs/verification');
-      chain.replaceChildren(found.intact
-        ? badge('good', `The chain holds: ${plural(found.rows, 'row')} from number ${found.firstSeq} on, none changed, none missing.`)
-        : badge('bad', `The chain is broken at row ${found.brokenSeq}: ${found.problem}. Run coffer doctor on the host.`));
-    } catch (error) {
-      chain.replaceChildren();
-      notes.show(error);
-    }
-  }));
-  filters.addEventListener('change', load);
-  await load();
-  return {
-    title: 'Audit log',
-    actions: h('div', { class: 'buttons' }, follow, verify),
-    element: h('div', null, chain, filters, notes.box, tally, place, h('div', { class: 'actions' }, older)),
-    filter: controls.environmentId,
-    stop: () => clearTimeout(timer),
-  };
+	async function ask(more, take) {
+		const mine = (turn += 1);
+		const asked = new URLSearchParams();
+		for (const [, { name, value, type }] of filters) {
+			if (value) asked.set(name, type === 'datetime-local' ? new Date(value).toISOString() : value);
+		}
+		history.replaceState(null, '', `/audit?${asked}`.replace(/\?$/, ''));
+		const page = new URLSearchParams({ limit: 50, ...more });
+		try {
+			const answer = await get(`/api/audit-logs?${asked}&${page}`.replace('?&', '?'));
+			if (mine !== turn) return;
+			notes.clear();
+			take(answer);
+			draw();
+		} catch (error) {
+			notes.show(error);
+		}
+	}
+	const load = () => ask({}, (answer) => ({ logs: rows, total } = answer));
+	const older = button('Load older rows', () => busy(older, notes, () => ask({ beforeSeq: rows.at(-1).seq }, ({ logs }) => rows.push(...logs))));
+	function draw() {
+		const opener = (row) => button(h('time', { datetime: row.createdAt }, stamp(row.createdAt)), () => details(row), { class: 'text', 'aria-label': `${stamp(row.createdAt)}, row ${row.seq}` });
+		const on = (row) => [row.resourceName ?? row.resourceId, ' ', muted(row.environmentName)];
+		place.replaceChildren(table('Audit log', [['Time', opener], ['Who', (row) => row.actorName], ['Action', (row) => code(row.action)], ['On', on], ['Result', result]], rows, emptyState('No rows match', 'Take a filter away to see more.')));
+		older.hidden = rows.length >= total;
+		tally.textContent = `${rows.length} of ${plural(total, 'row')}`;
+	}
+	const follow = button('Follow live', () => {
+		const on = follow.ariaPressed !== 'true';
+		follow.ariaPressed = on;
+		clearTimeout(timer);
+		if (on) watch();
+	}, { 'aria-pressed': 'false' });
+	async function watch() {
+		if (!document.hidden && !document.querySelector('dialog[open]')) {
+			await ask({ afterSeq: rows[0]?.seq ?? 0, limit: MOST_SHOWN }, ({ logs }) => {
+				total += logs.length;
+				rows = [...logs, ...rows].slice(0, MOST_SHOWN);
+			});
+		}
+		timer = setTimeout(watch, EVERY_MS);
+	}
+	const verify = isAdmin() && button('Verify chain', () => busy(verify, notes, async () => {
+		chain.replaceChildren('Walking the log…');
+		const { verification: found } = await get('/api/audit-logs/verification').finally(() => chain.replaceChildren());
+		chain.append(found.intact
+			? badge('good', `The chain holds: ${plural(found.rows, 'row')} from number ${found.firstSeq} on, none changed, none missing.`)
+			: badge('bad', `The chain is broken at row ${found.brokenSeq}: ${found.problem}. Run coffer doctor on the host.`));
+	}));
+	await load();
+	return {
+		title: 'Audit log',
+		actions: [follow, verify],
+		element: h('div', null, chain, h('div', { class: 'filters', onchange: load }, filters.map(([label, control]) => field(label, control))), notes.box, tally, place, actions(older)),
+		filter: filters[0][1],
+		stop() {
+			turn = -1;
+			clearTimeout(timer);
+			follow.ariaPressed = 'false';
+		},
+	};
 }

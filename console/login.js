@@ -1,75 +1,55 @@
 // The first visit, and logging in. Must never: keep a password or token.
 
-import { api, ApiError, get } from './api.js';
-import { code, field, form, h, input, toast } from './ui.js';
+import { api, ApiError, get, session } from './api.js';
+import { code, field, form, h, input, LONG_ENOUGH, p, password, prose, toast } from './ui.js';
 import { enter, navigate } from './app.js';
 
 const isOpen = async () => (await get('/api/auth/registration')).registration.open;
 
 /** Nobody is logged in: to the first visit or to the login, and then back. */
 export async function begin() {
-  const path = location.pathname + location.search;
-  const next = path === '/' ? '' : `?next=${encodeURIComponent(path)}`;
-  return navigate((await isOpen()) ? '/setup' : `/login${next}`, { replace: true });
+	const path = location.pathname + location.search;
+	const next = path === '/' ? '' : `?next=${encodeURIComponent(path)}`;
+	return navigate((await isOpen()) ? '/setup' : `/login${next}`, true);
 }
 
-const page = (title, about, content) =>
-  h('main', { class: 'plain', id: 'main' }, h('p', { class: 'brand' }, 'coffer'), h('h1', { tabindex: '-1' }, title), about, content);
+/** A 401 here is no lost session; these are the words for it. */
+const send = (path, body, words, options) =>
+	api('POST', path, body, { ...options, keepSession: true }).catch((error) => {
+		throw error.status === 401 ? new ApiError(401, { ...error, hint: null, ...words }) : error;
+	});
 
-const email = () => input('email', { type: 'email', autocomplete: 'username', inputmode: 'email' });
+const email = () => input('email', { type: 'email', autocomplete: 'username' });
 
 export async function openLogin() {
-  if (await isOpen()) return navigate('/setup', { replace: true });
-  const password = input('password', { type: 'password', autocomplete: 'current-password' });
-  const address = email();
-  const lost = new URLSearchParams(location.search).has('next');
-  const sent = form([field('Email', address), field('Password', password)], {
-    label: 'Log in',
-    async submit() {
-      const body = { email: address.value.trim(), password: password.value };
-      try {
-        await api('POST', '/api/auth/login', body, { keepSession: true });
-      } catch (error) {
-        if (error.status !== 401) throw error;
-        password.value = '';
-        throw new ApiError(401, { ...error, message: 'The email or the password is wrong.', hint: null });
-      }
-      password.value = '';
-      await enter();
-    },
-  });
-  const about = lost && h('p', { class: 'note' }, 'Your session has ended. Log in to go on where you were.');
-  return { title: 'Log in', element: page('Log in', about, sent), shown: () => address.focus() };
+	if (await isOpen()) return navigate('/setup', true);
+	const [address, secret] = [email(), password('password', 'current-password')];
+	const sent = form([session.lost && p('Your session has ended. Log in to go on where you were.'), field('Email', address), field('Password', secret)], {
+		label: 'Log in',
+		async submit() {
+			const body = { email: address.value.trim(), password: secret.value };
+			secret.value = '';
+			await send('/api/auth/login', body, { message: 'The email or the password is wrong.' });
+			await enter();
+		},
+	});
+	return { title: 'Log in', element: sent, shown: () => address.focus() };
 }
 
 export async function openSetup() {
-  if (!(await isOpen())) return navigate('/login', { replace: true });
-  const secret = (name, complete) => input(name, { type: 'password', autocomplete: complete });
-  const [token, password, address, name] = [secret('token', 'off'), secret('password', 'new-password'), email(), input('name', { autocomplete: 'name', autocapitalize: 'words' })];
-  const made = form(
-    [
-      field('Bootstrap token', token, { hint: ['It shows that this server is yours. On the server: ', code('cat data/bootstrap-token')] }),
-      field('Email', address),
-      field('Password', password, { hint: 'At least 12 characters.' }),
-      field('Name (optional)', name),
-    ],
-    {
-      label: 'Create the first admin',
-      async submit() {
-        const body = { email: address.value.trim(), password: password.value };
-        if (name.value.trim()) body.name = name.value.trim();
-        try {
-          await api('POST', '/api/auth/register', body, { bearer: token.value.trim() || 'none', keepSession: true });
-        } catch (error) {
-          if (error.status !== 401) throw error;
-          throw new ApiError(401, { ...error, message: 'This is not the bootstrap token of this server.', hint: null, field: 'token' });
-        }
-        token.value = password.value = '';
-        await enter();
-        toast('Welcome. You are the first admin.');
-      },
-    },
-  );
-  const about = h('p', null, 'This server has no users yet. Create the first one, who administers everything.');
-  return { title: 'Set up coffer', element: page('Set up coffer', about, made), shown: () => token.focus() };
+	if (!(await isOpen())) return navigate('/login', true);
+	const [token, address, secret, name] = [password('token', 'off'), email(), password('password'), prose('name', '', { autocomplete: 'name' })];
+	const hint = ['It shows that this server is yours. On the server: ', code('cat data/bootstrap-token')];
+	const made = form([field('Bootstrap token', token, { hint }), field('Email', address), field('Password', secret, LONG_ENOUGH), field('Name (optional)', name)], {
+		label: 'Create the first admin',
+		async submit() {
+			const body = { email: address.value.trim(), password: secret.value, name: name.value.trim() || undefined };
+			const words = { message: 'This is not the bootstrap token of this server.', field: 'token' };
+			await send('/api/auth/register', body, words, { bearer: token.value.trim() || 'none' });
+			await enter();
+			toast('Welcome. You are the first admin.');
+		},
+	});
+	const element = h('div', null, p('This server has no users yet. Create the first one, who administers everything.'), made);
+	return { title: 'Set up coffer', element, shown: () => token.focus() };
 }
