@@ -26,5 +26,5 @@ export async function open() {
 		},
 	});
 	const about = facts(['Email', user.email], ['Role', role], ['Scope', scopeText(user.scope, environmentName)]);
-	return { title: 'Your account', element: h('div', { class: 'column' }, about, named, section('Password', changed), section('Sessions', sessions(user.id))) };
+	return { title: 'Your account', element: h('div.column', null, about, named, section('Password', changed), section('Sessions', sessions(user.id))) };
 }

@@ -3,7 +3,6 @@
 // Owns: fetch. Must never: keep a value, put anything of one into a URL, or talk
 // to another host than the page's own.
 
-/** What the API, or the way to it, has refused. */
 export class ApiError extends Error {
 	constructor(status, body) {
 		super();
@@ -11,12 +10,12 @@ export class ApiError extends Error {
 	}
 }
 
-/** The session has ended; whoever waits for an answer has nothing more to do. */
+// Whoever waits for an answer has nothing more to do.
 export class SessionLost extends Error {}
 
 let whenLost;
 
-/** Calls `act` when a request finds that there is no session any more. */
+// Calls `act` when a request finds that there is no session any more.
 export const onSessionLost = (act) => (whenLost = act);
 
 const UNREACHABLE = {
@@ -49,13 +48,13 @@ export async function api(method, path, body, { bearer, keepSession } = {}) {
 
 export const get = (path, options) => api('GET', path, undefined, options);
 
-/** A path out of pieces that may hold anything. */
+// A path out of pieces that may hold anything.
 export const at = (strings, ...parts) => String.raw({ raw: strings }, ...parts.map(encodeURIComponent));
 
-/** Who is logged in, and the environments that they reach. */
+// Who is logged in, and the environments that they reach.
 export const session = { me: null, environments: [] };
 
-/** Whether the credential can do this, in the API's words for it. */
+// Whether the credential can do this, in the API's words for it.
 export const can = (scope) => session.me?.scopes.includes(scope) ?? false;
 export const isAdmin = () => can('admin:*');
 
@@ -70,6 +69,5 @@ export async function loadEnvironments() {
 	return session.environments;
 }
 
-/** An environment by its name, in any case. */
 export const environment = (name) => session.environments.find((one) => one.name.toLowerCase() === name?.toLowerCase());
 export const environmentName = (id) => session.environments.find((one) => one.id === id)?.name;

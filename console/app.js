@@ -14,9 +14,8 @@ import { open as audit } from './audit.js';
 import { open as status } from './status.js';
 import { open as account } from './account.js';
 
-// A view opens for the rest of its path and answers {title, element}, and if it
-// likes update(rest) for another path of its own, add() for the key n, filter for
-// the key /, shown() and stop().
+// A view opens for the rest of its path and answers {title, element}; also update(rest)
+// for another path of its own, add() for the key n, filter for /, shown(), stop().
 const VIEWS = {
 	login: { open: openLogin, bare: true },
 	setup: { open: openSetup, bare: true },
@@ -35,7 +34,7 @@ const LAST = 'coffer.environment';
 
 const app = document.getElementById('app');
 const main = h('main', { id: 'main', tabindex: '-1' });
-const progress = h('div', { class: 'progress', hidden: true });
+const progress = h('div.progress', { hidden: true });
 let [frame, current, turn] = [null, null, 0];
 
 const remembered = () => environment(localStorage.getItem(LAST)) ?? session.environments[0];
@@ -43,7 +42,7 @@ const here = () => location.pathname + location.search;
 const viewName = () => location.pathname.split('/')[1];
 export const titled = (parts) => (document.title = [...parts, 'coffer'].filter(Boolean).join(' · '));
 
-/** Goes to a path of the console. */
+// Goes to a path of the console.
 export function navigate(path, replace) {
 	if (path !== here()) history[replace ? 'replaceState' : 'pushState'](null, '', path);
 	return route();
@@ -67,7 +66,7 @@ async function route() {
 	}
 }
 
-/** The view that the URL names; nothing when it is another URL's turn, or there already. */
+// The view that the URL names; nothing when it is another URL's turn, or there already.
 function open() {
 	let parts = [];
 	try {
@@ -102,12 +101,12 @@ function show(opened) {
 	titled([opened.title, view?.within && env]);
 	if (view?.bare || !session.me) {
 		frame = null;
-		const page = h('main', { class: 'plain', id: 'main' }, h('p', { class: 'brand' }, 'coffer'), h('h1', { tabindex: '-1' }, opened.title), opened.element);
+		const page = h('main.plain', { id: 'main' }, h('p.brand', null, 'coffer'), h('h1', { tabindex: '-1' }, opened.title), opened.element);
 		app.replaceChildren(page);
 	} else {
 		if (!frame) app.replaceChildren(...makeFrame());
 		const heading = h('h1', { tabindex: '-1' }, opened.title);
-		main.replaceChildren(h('div', { class: 'title' }, heading, h('div', { class: 'buttons' }, opened.actions)), opened.element);
+		main.replaceChildren(h('div.title', null, heading, h('div.buttons', null, opened.actions)), opened.element);
 		frame();
 		if (!first) heading.focus({ preventScroll: true });
 		scrollTo(0, 0);
@@ -125,7 +124,7 @@ function makeFrame() {
 		leave('/login');
 	}));
 	const nav = h('nav', { id: 'nav', 'aria-label': 'Main' }, h('label', { for: 'environment' }, 'Environment'), picker, list,
-		h('div', { class: 'who' }, link('/account', user.email ?? user.name), out, link('/api/docs', 'API', { target: '_blank', rel: 'noopener' })));
+		h('div.who', null, link('/account', user.email ?? user.name), out, link('/api/docs', 'API', { target: '_blank', rel: 'noopener' })));
 	const fold = (folded) => {
 		toggle.ariaExpanded = !folded;
 		nav.classList.toggle('open', !folded);
@@ -148,10 +147,10 @@ function makeFrame() {
 		fill();
 		fold(true);
 	};
-	return [link('#main', 'Skip to content', { class: 'skip' }), progress, h('header', { class: 'bar' }, link('/', 'coffer', { class: 'brand' }), toggle, nav), main];
+	return [link('#main', 'Skip to content', { class: 'skip' }), progress, h('header.bar', null, link('/', 'coffer', { class: 'brand' }), toggle, nav), main];
 }
 
-/** Nobody is logged in here any more. `lost`: not because they wanted it so. */
+// Nobody is logged in here any more. `lost`: not because they wanted it so.
 export function leave(path, lost) {
 	session.me = null;
 	session.lost = lost;
@@ -160,7 +159,7 @@ export function leave(path, lost) {
 
 onSessionLost(() => session.me && leave(`/login?next=${encodeURIComponent(here())}`, true));
 
-/** The server knows who this is: to where they wanted to go. */
+// The server knows who this is: to where they wanted to go.
 export async function enter() {
 	await loadSession();
 	const url = new URL(new URLSearchParams(location.search).get('next') ?? '/', location.origin);
@@ -174,7 +173,7 @@ addEventListener('keydown', (event) => {
 	const act = {
 		'/': current?.filter && (() => current.filter.focus()),
 		n: current?.add,
-		'?': session.me && (() => dialog('Keyboard', () => h('dl', { class: 'keys' }, KEYS.map(([key, what]) => h('div', null, h('dt', null, h('kbd', null, key)), h('dd', null, what)))))),
+		'?': session.me && (() => dialog('Keyboard', () => h('dl.keys', null, KEYS.map(([key, what]) => h('div', null, h('dt', null, h('kbd', null, key)), h('dd', null, what)))))),
 	}[event.key];
 	if (!act) return;
 	event.preventDefault();

@@ -8,7 +8,7 @@ const MOST_SHOWN = 500;
 const EVERY_MS = 2000;
 let words;
 
-/** The words for actions, from the description that the server publishes. */
+// The words for actions, from the description that the server publishes.
 const loadWords = async () => (words ??= (await get('/openapi.json')).components.schemas.AuditRow.properties.action.enum);
 
 const result = (row) => (row.success ? badge('good', 'Done') : [badge('bad', row.error === 'INTERNAL' ? 'Failed' : 'Refused'), why(code(row.error))]);
@@ -101,7 +101,7 @@ export async function open() {
 	return {
 		title: 'Audit log',
 		actions: [follow, verify],
-		element: h('div', null, chain, h('div', { class: 'filters', onchange: load }, filters.map(([label, control]) => field(label, control))), notes.box, tally, place, actions(older)),
+		element: h('div', null, chain, h('div.filters', { onchange: load }, filters.map(([label, control]) => field(label, control))), notes.box, tally, place, actions(older)),
 		filter: filters[0][1],
 		stop() {
 			turn = -1;

@@ -11,7 +11,7 @@ const ALPHABETS = [['alphanumeric', 'Letters and digits'], ['hex', 'Hexadecimal'
 
 export const WRITE_ONLY = 'Nobody can ever see the value again, admins included. This cannot be undone.';
 
-/** A text area whose text is dots until it is shown. */
+// A text area whose text is dots until it is shown.
 function masked(name, what, props) {
 	const area = h('textarea', { name, rows: 2, class: 'masked mono', autocomplete: 'off', autocapitalize: 'none', spellcheck: 'false', 'data-1p-ignore': true, 'data-lpignore': true, ...props });
 	const toggle = button(`Show ${what}`, () => {
@@ -20,13 +20,13 @@ function masked(name, what, props) {
 	return [area, toggle];
 }
 
-/** A value, typed or made by the server. `read()` is what the API wants to have. */
+// A value, typed or made by the server. `read()` is what the API wants to have.
 export function valueField() {
 	const [area, beside] = masked('value', 'value');
 	const typed = field('Value', area, { beside });
 	const length = input('generate.length', { type: 'number', min: 1, max: 4096, value: '32' });
 	const alphabet = select('generate.alphabet', ALPHABETS);
-	const made = h('div', { class: 'pair', hidden: true }, field('Length', length), field('Alphabet', alphabet));
+	const made = h('div.pair', { hidden: true }, field('Length', length), field('Alphabet', alphabet));
 	const onchange = () => {
 		made.hidden = !generate.box.checked;
 		typed.hidden = generate.box.checked;
@@ -40,9 +40,9 @@ export function valueField() {
 	};
 }
 
-/** Offers to import when several lines of a `.env` file are put into one of these fields. */
+// Offers to import when several lines of a `.env` file are put into one of these fields.
 export function offerImport(controls, open) {
-	const place = h('div', { class: 'offer', role: 'status' });
+	const place = h('div.offer', { role: 'status' });
 	const onpaste = (event) => {
 		const text = event.clipboardData.getData('text');
 		const lines = envLines(text);
@@ -59,7 +59,7 @@ export function offerImport(controls, open) {
 const OUTCOMES = { created: ['good', 'New'], replaced: ['warn', 'Replaces the value'], skipped: ['off', 'Exists, is skipped'], conflict: ['bad', 'Exists already'] };
 const DONE = { created: ['good', 'Created'], replaced: ['good', 'Replaced'], skipped: ['off', 'Skipped'] };
 
-/** The dialog that imports secrets or vars. The server reads the lines, and says what would come of them. */
+// The dialog that imports secrets or vars. The server reads the lines, and says what would come of them.
 export function importDialog({ env, kind, one, settings }, text, done) {
 	const path = at`/api/environments/${env.id}/` + `${kind}/import`;
 	dialog('Import a .env file', (close) => {

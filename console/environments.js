@@ -40,7 +40,7 @@ async function openOne(name) {
 	const path = at`/api/environments/${env.id}/settings/configuration`;
 	const counts = facts(['Secrets', link(`/secrets/${env.name}`, env._count.secrets)], ['Vars', link(`/vars/${env.name}`, env._count.vars)], ['Created', stamp(env.createdAt)], ['Id', code(env.id)]);
 	const top = [env.displayName && p(env.displayName), counts];
-	if (!can('environments:write')) return { title: env.name, element: h('div', { class: 'column' }, top, p('Its settings are for admins.')) };
+	if (!can('environments:write')) return { title: env.name, element: h('div.column', null, top, p('Its settings are for admins.')) };
 	const { settings } = await get(path);
 	const boxes = [
 		check('allowSecretReveal', 'Admins may reveal revealable secrets', {}, 'Switched off, nobody can see any value here, while programs go on getting them.'),
@@ -61,7 +61,7 @@ async function openOne(name) {
 		},
 	});
 	const gone = section('Delete', p('Everything in it goes, for good.'), button('Delete environment', () => remove(env), { class: 'danger' }));
-	return { title: env.name, element: h('div', { class: 'column' }, top, section('Settings', saved), gone) };
+	return { title: env.name, element: h('div.column', null, top, section('Settings', saved), gone) };
 }
 
 export async function open([name]) {

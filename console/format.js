@@ -9,20 +9,20 @@ const STEPS = [
 	[Infinity, 86400 * 365.25, 'y'],
 ];
 
-/** How long, in one unit: `5 min`, `3 d`. */
+// How long, in one unit: `5 min`, `3 d`.
 export function span(seconds) {
 	const [, unit, word] = STEPS.find(([end]) => seconds < end);
 	return `${Math.floor(seconds / unit)} ${word}`;
 }
 
-/** How long ago. A clock that differs from the server's by a little is no future. */
+// How long ago. A clock that differs from the server's by a little is no future.
 export function age(time) {
 	const seconds = (Date.now() - Date.parse(time)) / 1000;
 	if (seconds < -60) return `in ${span(-seconds)}`;
 	return seconds < 5 ? 'just now' : `${span(seconds)} ago`;
 }
 
-/** Date and time here, to the second. */
+// Date and time here, to the second.
 export function stamp(time) {
 	const at = new Date(time);
 	return new Date(at - at.getTimezoneOffset() * 60000).toISOString().slice(0, 19).replace('T', ' ');
@@ -32,7 +32,7 @@ export const count = (number) => number.toLocaleString('en');
 
 export const plural = (number, one) => `${count(number)} ${one}${number === 1 ? '' : 's'}`;
 
-/** `2.4 MiB` */
+// `2.4 MiB`
 export function bytes(number) {
 	const step = Math.min(4, Math.floor(Math.log2(number || 1) / 10));
 	const scaled = number / 1024 ** step;
@@ -41,7 +41,7 @@ export function bytes(number) {
 
 const ASSIGNMENT = /^\s*(export\s+)?[A-Za-z_][\w.-]*\s*=/;
 
-/** How many lines of a text look like lines of a `.env` file; 0 for fewer than two. */
+// How many lines of a text look like lines of a `.env` file; 0 for fewer than two.
 export function envLines(text) {
 	const lines = text.split(/[\r\n]+/).filter((line) => ASSIGNMENT.test(line)).length;
 	return lines > 1 ? lines : 0;

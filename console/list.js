@@ -29,7 +29,7 @@ export async function openList({ kind, title, columns, detail, add, empty, words
 		kind,
 		one,
 		settings,
-		/** What the API has answered takes the place of what was here. */
+		// What the API has answered takes the place of what was here.
 		put(row) {
 			rows = [...rows.filter((other) => other.id !== row.id), row];
 			draw();
@@ -47,13 +47,13 @@ export async function openList({ kind, title, columns, detail, add, empty, words
 	};
 	const openAdd = mayWrite && (() => add(context));
 	const buttons = () => mayWrite && [adding(`Add ${one}`, openAdd), button('Import .env', () => context.openImport(''))];
-	const none = h('p', { class: 'muted', hidden: true }, `No ${one} matches. Esc empties the filter.`);
+	const none = h('p.muted', { hidden: true }, `No ${one} matches. Esc empties the filter.`);
 	const tell = () => {
 		tally.textContent = `${count(grid.count())} of ${count(rows.length)} ${rows.length === 1 ? one : kind}`;
 		none.hidden = grid.count() > 0;
 	};
 	const filter = filterBox(`Filter ${kind}`, grid, (row) => `${row.key} ${row.description ?? ''} ${words(row)}`, tell);
-	const tools = h('div', { class: 'tools' }, filter, tally, h('div', { class: 'buttons' }, buttons()));
+	const tools = h('div.tools', null, filter, tally, h('div.buttons', null, buttons()));
 
 	function draw() {
 		tools.hidden = !rows.length;
@@ -137,10 +137,10 @@ const COLUMNS = [
 	{ title: 'Use', cell: uses, sort: (row) => row.usageCount, class: 'use' },
 ];
 
-/** Where something is used, for whoever is about to change or delete it. */
+// Where something is used, for whoever is about to change or delete it.
 export function usedBy({ usedByServices, usedByConfigFiles }) {
 	const all = [...usedByServices.map(code), ...usedByConfigFiles.map((one) => [code(one), ' (template)'])];
-	return all.length ? h('ul', { class: 'inline' }, all.map((one) => h('li', null, one))) : 'nothing that the host declares';
+	return all.length ? h('ul.inline', null, all.map((one) => h('li', null, one))) : 'nothing that the host declares';
 }
 
 export const about = (row) =>

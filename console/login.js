@@ -6,14 +6,14 @@ import { enter, navigate } from './app.js';
 
 const isOpen = async () => (await get('/api/auth/registration')).registration.open;
 
-/** Nobody is logged in: to the first visit or to the login, and then back. */
+// Nobody is logged in: to the first visit or to the login, and then back.
 export async function begin() {
 	const path = location.pathname + location.search;
 	const next = path === '/' ? '' : `?next=${encodeURIComponent(path)}`;
 	return navigate((await isOpen()) ? '/setup' : `/login${next}`, true);
 }
 
-/** A 401 here is no lost session; these are the words for it. */
+// A 401 here is no lost session; these are the words for it.
 const send = (path, body, words, options) =>
 	api('POST', path, body, { ...options, keepSession: true }).catch((error) => {
 		throw error.status === 401 ? new ApiError(401, { ...error, hint: null, ...words }) : error;

@@ -12,7 +12,7 @@ const state = ['State', (one) => (one.disabled ? badge('off', 'Disabled') : badg
 const title = (one) => one.email ?? one.name;
 const value = (element, name) => element.elements.namedItem(name)?.value;
 
-/** What users and service accounts have in common as pages. */
+// What users and service accounts have in common as pages.
 async function accounts(kind, [id]) {
 	const { one: word, base, path } = kind;
 	const place = h('div');
@@ -99,7 +99,6 @@ export const users = (rest) => accounts({
 	],
 }, rest);
 
-/** The sessions of a user, and ending them. */
 export function sessions(user) {
 	const place = h('div', null, muted('Loading…'));
 	const notes = alertBox();
@@ -155,7 +154,7 @@ export async function tokens() {
 			return `Token ${one.name} is deleted.`;
 		});
 		const expires = ({ expiresAt: end }) => (end ? (Date.parse(end) < Date.now() ? badge('bad', 'Expired') : stamp(end).slice(0, 10)) : 'never');
-		place.replaceChildren(only ? h('p', { class: 'lead' }, `Those of ${ownerName(only)}. `, link('/tokens', 'Show all')) : '', table('Tokens', [
+		place.replaceChildren(only ? h('p.lead', null, `Those of ${ownerName(only)}. `, link('/tokens', 'Show all')) : '', table('Tokens', [
 			['Name', (one) => one.name],
 			['Starts with', (one) => code(one.tokenPrefix)],
 			['Owner', (one) => ownerName(one.serviceAccountId ?? one.userId)],

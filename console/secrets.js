@@ -6,7 +6,7 @@
 import { api, at, can, environment, get, session } from './api.js';
 import { offerImport, valueField, WRITE_ONLY } from './entry.js';
 import { about, openList, usedBy } from './list.js';
-import { actions, ago, alertBox, badge, busy, button, check, confirmByName, copyButton, field, formDialog, h, input, muted, p, prose, select, table, toast, wrong } from './ui.js';
+import { actions, ago, alertBox, badge, busy, button, check, confirmByName, copyButton, field, formDialog, h, input, muted, p, prose, section, select, table, toast, wrong } from './ui.js';
 
 const SHOWN_SECONDS = 30;
 const state = ({ neverReveal }) => (neverReveal ? badge('sealed', 'Write-only') : badge('open', 'Revealable'));
@@ -95,9 +95,9 @@ export function remove(row, context) {
 	});
 }
 
-/** A value, for as long as somebody may look at it. */
+// A value, for as long as somebody may look at it.
 function revealed(value, gone) {
-	const text = h('pre', { class: 'value mono', tabindex: '0' }, value);
+	const text = h('pre.value.mono', { tabindex: '0' }, value);
 	const left = muted();
 	const until = Date.now() + SHOWN_SECONDS * 1000;
 	const hide = () => {
@@ -114,7 +114,7 @@ function revealed(value, gone) {
 		if (seconds <= 0) hide();
 	};
 	const timer = setInterval(tick, 250);
-	const element = h('section', { class: 'reveal', 'aria-label': 'Value' }, text, actions(copyButton('Copy value', () => text.textContent), button('Hide value', hide), left));
+	const element = h('section.reveal', { 'aria-label': 'Value' }, text, actions(copyButton('Copy value', () => text.textContent), button('Hide value', hide), left));
 	document.addEventListener('visibilitychange', hide);
 	addEventListener('pagehide', hide);
 	tick();
@@ -145,7 +145,7 @@ function detail(row, context) {
 		nodes: [
 			p(state(row)),
 			row.neverReveal
-				? h('div', { class: 'note' }, h('strong', null, 'Nobody can see this value again'), ', in any role. Programs that the host declares get it all the same. If it is lost, replace it; if a new one does not work, activate an earlier version below.')
+				? h('div.note', null, h('strong', null, 'Nobody can see this value again'), ', in any role. Programs that the host declares get it all the same. If it is lost, replace it; if a new one does not work, activate an earlier version below.')
 				: !mayReveal && muted('Admins may reveal this value.'),
 			notes.box,
 			value,
@@ -156,8 +156,7 @@ function detail(row, context) {
 				mayWrite && act('Delete secret', remove, 'danger'),
 			),
 			about(row),
-			h('h3', null, 'Versions'),
-			versions,
+			section('Versions', versions),
 		],
 	};
 }

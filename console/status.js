@@ -10,7 +10,7 @@ const [WIDTH, HEIGHT] = [600, 120];
 
 const ms = (number) => (number === null ? '–' : `${number < 10 ? number.toFixed(2) : Math.round(number)} ms`);
 
-/** A small chart of an hour: bars, or lines, of several series [class, label, values]. */
+// A small chart of an hour: bars, or lines, of several series [class, label, values].
 function chart(title, unit, draw, series) {
 	const most = Math.max(...series.flatMap(([, , values]) => values));
 	const y = (value) => HEIGHT - (value / (most || 1)) * (HEIGHT - 4);
@@ -18,14 +18,14 @@ function chart(title, unit, draw, series) {
 	const shapes = series.map(([name, , values]) => draw(name, values, step, y));
 	const label = `${title}, the last hour, at most ${unit(most)}`;
 	return h('figure', null,
-		h('figcaption', null, h('strong', null, title), muted(` at most ${unit(most)}`), h('span', { class: 'legend' }, series.map(([name, word]) => h('span', { class: name }, word)))),
+		h('figcaption', null, h('strong', null, title), muted(` at most ${unit(most)}`), h('span.legend', null, series.map(([name, word]) => h('span', { class: name }, word)))),
 		svg('svg', { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, preserveAspectRatio: 'none', role: 'img', 'aria-label': label }, ...shapes.flat()),
-		h('div', { class: 'axis', 'aria-hidden': 'true' }, muted('an hour ago'), muted('now')));
+		h('div.axis', { 'aria-hidden': 'true' }, muted('an hour ago'), muted('now')));
 }
 
 const bars = (name, values, step, y) => values.map((value, at) => svg('rect', { class: name, x: at * step + 1, width: step - 2, y: y(value), height: HEIGHT - y(value) }));
 
-/** A minute without requests has no latency: the line has a gap there. */
+// A minute without requests has no latency: the line has a gap there.
 function lines(name, values, step, y) {
 	const at = (value, minute) => (value === null ? ' ' : `${values[minute - 1] == null ? 'M' : 'L'}${(minute + 0.5) * step} ${y(value)}h.1`);
 	return svg('path', { class: `line ${name}`, d: values.map(at).join('') });
@@ -35,7 +35,7 @@ function charts(requests) {
 	const pick = (name) => requests.map((minute) => minute[name]);
 	const refused = requests.map((minute) => minute.clientErrors + minute.serverErrors);
 	return [
-		h('div', { class: 'charts' },
+		h('div.charts', null,
 			chart('Requests a minute', count, bars, [['all', 'all', pick('total')], ['refused', 'refused', refused], ['failed', 'failed', pick('serverErrors')]]),
 			chart('Latency', ms, lines, [['refused', '99 %', pick('p99Ms')], ['all', 'median', pick('p50Ms')]])),
 		h('details', null, h('summary', null, 'Figures'), table('Requests by minute', [

@@ -10,12 +10,12 @@ import { button, h } from './ui.js';
 
 const BEYOND = 12;
 
-/** Columns: {title, cell(row), class, sort?(row)}. `id(row)` tells rows apart; `kind` is a class. */
+// Columns: {title, cell(row), class, sort?(row)}. `id(row)` tells rows apart; `kind` is a class.
 export function windowed({ label, columns, id, kind }) {
 	let [all, rows, height] = [[], [], 48];
 	let [column, down, keep] = [columns[0], false, () => true];
 	const shown = new Map();
-	const body = h('div', { class: 'rows', role: 'rowgroup' });
+	const body = h('div.rows', { role: 'rowgroup' });
 	const headers = columns.map((one) => h('div', { role: 'columnheader', class: one.class }, one.sort ? button(one.title, () => sortBy(one), { class: 'sort' }) : one.title));
 	const head = h('div', { role: 'rowgroup', class: 'head' }, h('div', { role: 'row', class: 'row', 'aria-rowindex': '1' }, headers));
 	const element = h('div', { class: `windowed ${kind}`, role: 'table', 'aria-label': label }, head, body);
@@ -126,7 +126,7 @@ export function windowed({ label, columns, id, kind }) {
 	};
 }
 
-/** A filter for a table: all words must be somewhere in the text of a row. */
+// A filter for a table: all words must be somewhere in the text of a row.
 export function filterBox(label, grid, text, onchange) {
 	const texts = new WeakMap();
 	const act = () => {

@@ -8,9 +8,11 @@ import { age, stamp } from './format.js';
 
 const PROPERTIES = ['value', 'checked', 'hidden'];
 
-/** An element. `on…` are listeners, the rest attributes as in HTML; what is false or missing is left out. */
-export function h(tag, props, ...children) {
+// An element, `tag.class`. `on…` are listeners, the rest attributes as in HTML; what is false or missing is left out.
+export function h(kind, props, ...children) {
+	const [tag, ...classes] = kind.split('.');
 	const element = document.createElement(tag);
+	if (classes.length) element.className = classes.join(' ');
 	for (const [name, given] of Object.entries(props ?? {})) {
 		if (given === false || given == null) continue;
 		if (name.startsWith('on')) element.addEventListener(name.slice(2), given);
@@ -37,7 +39,7 @@ const ICONS = {
 	off: 'M4 8h8',
 };
 
-/** A word with a mark: state is never told by colour alone. */
+// A word with a mark: state is never told by colour alone.
 export const badge = (kind, word) =>
 	h('span', { class: `badge ${kind}` }, svg('svg', { viewBox: '0 0 16 16', class: 'icon', 'aria-hidden': 'true' }, svg('path', { d: ICONS[kind] })), word);
 
@@ -46,20 +48,19 @@ export const adding = (label, onclick) => button(label, onclick, { class: 'prima
 export const link = (href, text, props) => h('a', { href, ...props }, text);
 export const code = (text) => h('code', null, text);
 export const p = (...children) => h('p', null, children);
-export const muted = (...children) => h('span', { class: 'muted' }, children);
-export const why = (...children) => h('div', { class: 'why' }, children);
-export const actions = (...children) => h('div', { class: 'actions' }, children);
+export const muted = (...children) => h('span.muted', null, children);
+export const why = (...children) => h('div.why', null, children);
+export const actions = (...children) => h('div.actions', null, children);
 
-/** A part of a page with a heading of its own. */
 export function section(title, ...children) {
 	const heading = h('h2', { id: fresh() }, title);
 	return h('section', { 'aria-labelledby': heading.id }, heading, children);
 }
 
-/** How long ago, with the moment itself for whoever points at it. */
+// How long ago, with the moment itself for whoever points at it.
 export const ago = (time, never = 'never') => (time ? h('time', { datetime: time, title: stamp(time) }, age(time)) : muted(never));
 
-/** A control is busy until the work is done; what is refused is told in `notes`. */
+// A control is busy until the work is done; what is refused is told in `notes`.
 export async function busy(control, notes, work) {
 	if (control.ariaBusy === 'true') return;
 	control.ariaBusy = control.ariaDisabled = 'true';
@@ -73,10 +74,10 @@ export async function busy(control, notes, work) {
 	}
 }
 
-/** The dialog on top, or the page. */
+// The dialog on top, or the page.
 const top = () => [...document.querySelectorAll('dialog[open]')].at(-1) ?? document.body;
 
-/** Says that something has happened. It is read out, and goes by itself. */
+// Says that something has happened. It is read out, and goes by itself.
 const toasts = document.getElementById('toasts');
 export function toast(text) {
 	// What is outside of a modal dialog is not read out.
@@ -86,16 +87,16 @@ export function toast(text) {
 	setTimeout(() => note.remove(), 6000);
 }
 
-/** What a problem says, what to do about it, and the number to ask for help with. */
+// What a problem says, what to do about it, and the number to ask for help with.
 const problem = ({ message, hint, requestId }) => [
 	h('strong', null, message),
 	hint && ` ${hint}`,
-	requestId && h('small', { class: 'request' }, `Request ${requestId}`),
+	requestId && h('small.request', null, `Request ${requestId}`),
 ];
 
-/** A box for what went wrong; empty and hidden until it is told. */
+// A box for what went wrong; empty and hidden until it is told.
 export function alertBox() {
-	const box = h('div', { class: 'alert', role: 'alert', hidden: true });
+	const box = h('div.alert', { role: 'alert', hidden: true });
 	const clear = () => {
 		box.hidden = true;
 		box.replaceChildren();
@@ -117,18 +118,16 @@ export function alertBox() {
 	};
 }
 
-// Forms
-
 let ids = 0;
 const fresh = () => `id${(ids += 1)}`;
 
-/** A control with its label, a hint, and a place for what is wrong with it. */
+// A control with its label, a hint, and a place for what is wrong with it.
 export function field(label, control, { hint, beside } = {}) {
 	control.id ||= fresh();
-	const note = hint && h('p', { class: 'hint', id: `${control.id}-hint` }, hint);
-	const wrong = h('p', { class: 'wrong', id: `${control.id}-wrong` });
+	const note = hint && h('p.hint', { id: `${control.id}-hint` }, hint);
+	const wrong = h('p.wrong', { id: `${control.id}-wrong` });
 	control.setAttribute('aria-describedby', `${hint ? note.id : ''} ${wrong.id}`.trim());
-	return h('div', { class: 'field' }, h('label', { for: control.id }, label), note, beside ? h('div', { class: 'beside' }, control, beside) : control, wrong);
+	return h('div.field', null, h('label', { for: control.id }, label), note, beside ? h('div.beside', null, control, beside) : control, wrong);
 }
 
 export const input = (name, props) => h('input', { type: 'text', name, autocomplete: 'off', autocapitalize: 'none', spellcheck: 'false', ...props });
@@ -139,7 +138,7 @@ export const LONG_ENOUGH = { hint: 'At least 12 characters.' };
 export function check(name, label, props, hint) {
 	const box = h('input', { type: 'checkbox', name, id: fresh(), ...props });
 	if (hint) box.setAttribute('aria-describedby', `${box.id}-hint`);
-	const element = h('div', { class: 'check' }, box, h('label', { for: box.id }, label), hint && h('p', { class: 'hint', id: `${box.id}-hint` }, hint));
+	const element = h('div.check', null, box, h('label', { for: box.id }, label), hint && h('p.hint', { id: `${box.id}-hint` }, hint));
 	return Object.assign(element, { box });
 }
 
@@ -149,13 +148,13 @@ export function select(name, options, chosen, props) {
 	return control;
 }
 
-/** Problems that the page has found by itself, at fields: pairs of name and message. */
+// Problems that the page has found by itself, at fields: pairs of name and message.
 export const wrong = (...pairs) => {
 	const details = pairs.map(([name, message]) => ({ field: name, message }));
 	return new ApiError(400, { ...details[0], details });
 };
 
-/** Shows each problem at the field that it names; tells whether there was one for each. */
+// Shows each problem at the field that it names; tells whether there was one for each.
 function showAtFields(form, error) {
 	let first;
 	let all = true;
@@ -179,7 +178,7 @@ function showAtFields(form, error) {
 	return all;
 }
 
-/** A form. `submit` may throw what the API refused, or `wrong(…)`. Its button is busy meanwhile. */
+// A form. `submit` may throw what the API refused, or `wrong(…)`. Its button is busy meanwhile.
 export function form(fields, { label, submit, cancel, danger, also }) {
 	const notes = alertBox();
 	const send = h('button', { class: danger ? 'danger' : 'primary' }, label);
@@ -199,9 +198,7 @@ export function form(fields, { label, submit, cancel, danger, also }) {
 	return Object.assign(element, { send, notes });
 }
 
-// Dialogs
-
-/** Gives the focus back: to the same thing, to one that says the same, or to the heading. */
+// Gives the focus back: to the same thing, to one that says the same, or to the heading.
 function focusAgain(before) {
 	const place = top();
 	const alike = [...place.querySelectorAll('button')].find((one) => one.textContent === before.textContent);
@@ -219,7 +216,7 @@ export function dialog(title, content, { onclose, wide, subject } = {}) {
 	const isBusy = () => element.querySelector('form [aria-busy]');
 	const close = () => element.open && element.close();
 	const shut = button(h('span', { 'aria-hidden': 'true' }, '×'), () => isBusy() || close(), { class: 'x', 'aria-label': 'Close' });
-	element.append(h('header', null, heading, shut), h('div', { class: 'body' }, content(close)));
+	element.append(h('header', null, heading, shut), h('div.body', null, content(close)));
 	// A browser heeds the first refusal of `cancel` only, so the key is taken away, too.
 	const refuse = (event) => (event.type === 'cancel' || event.key === 'Escape') && isBusy() && event.preventDefault();
 	element.addEventListener('cancel', refuse);
@@ -238,7 +235,7 @@ export function dialog(title, content, { onclose, wide, subject } = {}) {
 	return { element, close };
 }
 
-/** A dialog that is a form. What `submit` answers is said when it is done. */
+// What `submit` answers is said when it is done.
 export const formDialog = (title, fields, { submit, ...rest }) =>
 	dialog(title, (close) =>
 		form(fields, {
@@ -251,7 +248,7 @@ export const formDialog = (title, fields, { submit, ...rest }) =>
 			},
 		}));
 
-/** Asks before something that cannot be undone; the name must be typed. */
+// Asks before something that cannot be undone; the name must be typed.
 export function confirmByName(title, name, fields, label, act) {
 	const typed = input('confirmation');
 	formDialog(title, [fields, field(`Type ${name} to confirm`, typed)], {
@@ -268,28 +265,23 @@ export function closeDialogs() {
 	for (const open of [...document.querySelectorAll('dialog[open]')].reverse()) open.close();
 }
 
-// Tables and lists
-
 /**
  * A table of a few rows. Columns: [title, cell of a row, class]. On a narrow
  * page each row is a card, and `data-label` names its lines.
  */
 export function table(caption, columns, rows, empty) {
 	if (!rows.length) return empty;
-	const head = columns.map(([title, , kind]) => h('th', { role: 'columnheader', scope: 'col', class: kind }, title || h('span', { class: 'sr' }, 'Actions')));
+	const head = columns.map(([title, , kind]) => h('th', { role: 'columnheader', scope: 'col', class: kind }, title || h('span.sr', null, 'Actions')));
 	const cells = (row) => columns.map(([title, cell, kind]) => h('td', { role: 'cell', 'data-label': title, class: kind }, h('div', null, cell(row))));
 	return h('table', { role: 'table', 'aria-label': caption },
 		h('thead', { role: 'rowgroup' }, h('tr', { role: 'row' }, head)),
 		h('tbody', { role: 'rowgroup' }, rows.map((row) => h('tr', { role: 'row' }, cells(row)))));
 }
 
-/** Nothing there yet, and what to do about it. */
-export const emptyState = (title, text, ...acts) => h('div', { class: 'empty' }, h('h2', null, title), p(text), acts.length > 0 && actions(acts));
+export const emptyState = (title, text, ...acts) => h('div.empty', null, h('h2', null, title), p(text), acts.length > 0 && actions(acts));
 
-/** Pairs of a name and what it is. */
-export const facts = (...pairs) => h('dl', { class: 'facts' }, pairs.filter(Boolean).map(([name, what]) => h('div', null, h('dt', null, name), h('dd', null, what))));
+export const facts = (...pairs) => h('dl.facts', null, pairs.filter(Boolean).map(([name, what]) => h('div', null, h('dt', null, name), h('dd', null, what))));
 
-/** A copy button that says what came of it. */
 export const copyButton = (label, text) =>
 	button(label, async () => {
 		const copied = await navigator.clipboard?.writeText(text()).then(() => true, () => false);
@@ -297,18 +289,17 @@ export const copyButton = (label, text) =>
 		toast(copied ? 'Copied.' : 'The browser lets this page copy only over HTTPS or on the same machine. Select the text and copy it.');
 	});
 
-/** Fields for where an account or token may go. */
 export function scopeFields(environments, now = {}) {
 	const radio = (given, label, checked) => {
 		const box = h('input', { type: 'radio', name: 'allEnvironments', value: given, id: fresh(), checked });
-		return [h('div', { class: 'check' }, box, h('label', { for: box.id }, label)), box];
+		return [h('div.check', null, box, h('label', { for: box.id }, label)), box];
 	};
 	const [all, everywhere] = radio('true', 'All environments', now.allEnvironments);
 	const [some] = radio('false', 'Only these', !now.allEnvironments);
 	const boxes = environments.map((one) => check('environmentIds', one.name, { value: one.id, checked: now.environmentIds?.includes(one.id) }));
-	const place = h('p', { class: 'wrong', id: `${boxes[0]?.box.id}-wrong` });
+	const place = h('p.wrong', { id: `${boxes[0]?.box.id}-wrong` });
 	boxes[0]?.box.setAttribute('aria-describedby', place.id);
-	const list = h('div', { class: 'scope-list' }, boxes.length ? boxes : muted('There are no environments yet.'), place);
+	const list = h('div.scope-list', null, boxes.length ? boxes : muted('There are no environments yet.'), place);
 	const sync = () => (list.hidden = everywhere.checked);
 	const element = h('fieldset', { onchange: sync }, h('legend', null, 'Scope'), all, some, list);
 	sync();

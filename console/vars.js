@@ -30,7 +30,7 @@ function edit(row, context) {
 
 const detail = (row, context) => ({
 	nodes: [
-		h('pre', { class: 'value mono', tabindex: '0', role: 'region', 'aria-label': 'Value' }, row.value),
+		h('pre.value.mono', { tabindex: '0', role: 'region', 'aria-label': 'Value' }, row.value),
 		actions(
 			can('secrets:write') && button('Edit var', () => edit(row, context), { class: 'primary' }),
 			copyButton('Copy value', () => row.value),

@@ -11,7 +11,7 @@ const OUTCOMES = {
 	failed: ['bad', 'Failed'],
 	pending: ['off', 'Not yet'],
 };
-const codes = (texts) => h('span', { class: 'codes' }, texts.map(code));
+const codes = (texts) => h('span.codes', null, texts.map(code));
 const keys = (one) => (one.keys.join() === '*' ? 'All' : codes(one.keys));
 const short = (key) => h('code', { title: key }, key.length > 28 ? `${key.slice(0, 16)}…${key.slice(-8)}` : key);
 
@@ -32,11 +32,11 @@ export async function open([name]) {
 	return {
 		title: 'Workloads',
 		element: h('div', null,
-			h('p', { class: 'lead' }, 'Programs and files that get values, write-only ones included. They are declared in ', code('config.toml'), ' on the host, and nowhere else: nobody who only has an account can enrol one.'),
+			h('p.lead', null, 'Programs and files that get values, write-only ones included. They are declared in ', code('config.toml'), ' on the host, and nowhere else: nobody who only has an account can enrol one.'),
 			section('Workloads', table('Workloads', [
 				['Name', (one) => code(one.name)],
 				['Keys', keys],
-				['Recipients', (one) => h('span', { class: 'codes' }, one.recipients.map(short))],
+				['Recipients', (one) => h('span.codes', null, one.recipients.map(short))],
 				['Last delivery', last],
 			], workloads, emptyState(`No workloads for ${env}`, 'Declare a [[workload]] in config.toml with the key that its bundles are sealed to, and send the server SIGHUP. docs/workloads.md shows how.'))),
 			section('Deliveries', table('Deliveries', [
