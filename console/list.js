@@ -73,7 +73,9 @@ export async function openList({ kind, title, columns, detail, add, empty, words
 			latest = next;
 			const made = detail(next, context);
 			stop = made.stop;
+			const had = body.contains(document.activeElement);
 			body.replaceChildren(...made.nodes.filter(Boolean));
+			if (had) body.closest('dialog').querySelector('h2').focus();
 		};
 		redraw(row);
 		const opened = dialog(row.key, () => body, {

@@ -104,9 +104,10 @@ function revealed(value, gone) {
 		clearInterval(timer);
 		document.removeEventListener('visibilitychange', hide);
 		removeEventListener('pagehide', hide);
+		const had = element.contains(document.activeElement);
 		text.textContent = '';
 		element.remove();
-		gone();
+		gone(had);
 	};
 	const tick = () => {
 		const seconds = Math.ceil((until - Date.now()) / 1000);
@@ -129,9 +130,9 @@ function detail(row, context) {
 		const answer = await get(at`/api/secrets/${row.id}/value`);
 		// Whoever has closed the dialog meanwhile does not want to see it.
 		if (!value.isConnected || document.hidden) return;
-		const open = revealed(answer.value, () => {
+		const open = revealed(answer.value, (had) => {
 			show.hidden = false;
-			show.focus();
+			if (had) show.focus();
 		});
 		stop = open.hide;
 		show.hidden = true;
@@ -145,7 +146,7 @@ function detail(row, context) {
 		nodes: [
 			p(state(row)),
 			row.neverReveal
-				? h('div.note', null, h('strong', null, 'Nobody can see this value again'), ', in any role. Programs that the host declares get it all the same. If it is lost, replace it; if a new one does not work, activate an earlier version below.')
+				? h('div.note', null, h('strong', null, 'Nobody can see this value again'), `, in any role. Programs that the host declares get it all the same. If it is lost, ${mayWrite ? '' : 'ask an operator to '}replace it; if a new one does not work, activate an earlier version.`)
 				: !mayReveal && muted('Admins may reveal this value.'),
 			notes.box,
 			value,

@@ -99,6 +99,9 @@ export function windowed({ label, columns, id, kind }) {
 		go(step);
 	});
 
+	// A row is as good as its link, unless somebody marks text in it.
+	body.addEventListener('click', (event) => event.target.closest('a') || String(getSelection()) || event.target.closest('.row')?.querySelector('a').click());
+
 	const focus = (wanted) => {
 		const at = rows.findIndex((row) => id(row) === wanted);
 		if (at >= 0) go(at);

@@ -66,6 +66,8 @@ fn first_start_text(made: &FirstStartMade, address: SocketAddr, to_terminal: boo
     if !names.is_empty() {
         lines.push(format!("  environments  {}", names.join(", ")));
     }
+    let first_visit = if made.email.is_none() { " (begin there with that token)" } else { "" };
+    lines.push(format!("  console       http://{address}/{first_visit}"));
     lines.push(format!("  API           http://{address}/api/docs"));
     if let Some(name) = names.first() {
         lines.push(String::new());
