@@ -24,17 +24,22 @@ export function windowed({ label, columns, id, kind }) {
 
 	function sortBy(one) {
 		[column, down] = [one, column === one && !down];
-		arrange();
+		sort();
 	}
 
-	function arrange() {
+	function sort() {
 		columns.forEach((one, at) => {
 			if (one.sort) headers[at].ariaSort = one !== column ? 'none' : down ? 'descending' : 'ascending';
 		});
 		const by = column.sort;
-		// Rows that are alike stay in the order of their keys.
-		rows = all.filter(keep).sort((one, other) => (by(one) < by(other) ? -1 : by(one) > by(other) ? 1 : 0));
-		if (down) rows.reverse();
+		// What is alike stays in the order that it had.
+		all.sort((one, other) => (by(one) < by(other) ? -1 : by(one) > by(other) ? 1 : 0));
+		if (down) all.reverse();
+		arrange();
+	}
+
+	function arrange() {
+		rows = all.filter(keep);
 		element.ariaRowCount = rows.length + 1;
 		place();
 	}
@@ -111,10 +116,10 @@ export function windowed({ label, columns, id, kind }) {
 		count: () => rows.length,
 		set(given) {
 			const had = focused();
-			all = given;
+			all = [...given];
 			for (const one of shown.values()) one.remove();
 			shown.clear();
-			arrange();
+			sort();
 			if (had && all.some((row) => id(row) === id(had))) focus(id(had));
 		},
 		filter(test) {
