@@ -173,7 +173,7 @@ addEventListener('keydown', (event) => {
 	const act = {
 		'/': current?.filter && (() => current.filter.focus()),
 		n: current?.add,
-		'?': session.me && (() => dialog('Keyboard', () => h('dl.keys', null, KEYS.map(([key, what]) => h('div', null, h('dt', null, h('kbd', null, key)), h('dd', null, what)))))),
+		'?': session.me && (() => dialog('Keyboard', () => h('dl', null, KEYS.map(([key, what]) => h('div.pair', null, h('dt', null, h('kbd', null, key)), h('dd', null, what)))))),
 	}[event.key];
 	if (!act) return;
 	event.preventDefault();

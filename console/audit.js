@@ -71,7 +71,7 @@ export async function open() {
 	function draw() {
 		const opener = (row) => button(h('time', { datetime: row.createdAt }, stamp(row.createdAt)), () => details(row), { class: 'text', 'aria-label': `${stamp(row.createdAt)}, row ${row.seq}` });
 		const on = (row) => [row.resourceName ?? row.resourceId, ' ', muted(row.environmentName)];
-		place.replaceChildren(table('Audit log', [['Time', opener], ['Who', (row) => row.actorName], ['Action', (row) => code(row.action)], ['On', on], ['Result', result]], rows, emptyState('No rows match', 'Take a filter away to see more.')));
+		place.replaceChildren(table('Audit log', [['Time', opener], ['Who', (row) => row.actorName], ['Action', (row) => code(row.action)], ['On', on, 'any'], ['Result', result, 'nowrap']], rows, emptyState('No rows match', 'Take a filter away to see more.')));
 		older.hidden = rows.length >= total;
 		tally.textContent = `${rows.length} of ${plural(total, 'row')}`;
 	}

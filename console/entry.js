@@ -3,7 +3,7 @@
 // Must never: show a value that nobody asked to see; leave one in a field that is
 // not being filled in any more.
 
-import { api, ApiError, at } from './api.js';
+import { api, at } from './api.js';
 import { envLines, plural } from './format.js';
 import { actions, alertBox, badge, button, check, code, dialog, field, form, h, input, p, select, table, wrong } from './ui.js';
 
@@ -72,7 +72,7 @@ export function importDialog({ env, kind, one, settings }, text, done) {
 		let [turn, timer] = [0];
 		const send = async (dryRun) => {
 			const body = { dotenv: area.value, onConflict: conflict.value, dryRun };
-			if (seal?.box.checked) body.neverReveal = true;
+			if (seal.box?.checked) body.neverReveal = true;
 			return (await api('POST', path, body)).import;
 		};
 		const outcomes = ({ results }, words) => table('What becomes of each key', [['Key', (row) => code(row.key)], ['Outcome', (row) => badge(...words[row.outcome])]], results, '');
@@ -84,7 +84,8 @@ export function importDialog({ env, kind, one, settings }, text, done) {
 			if (area.value.trim()) report = await send(true).catch((error) => void (problem = error));
 			if (mine !== turn) return;
 			notes.clear();
-			if (problem) notes.show(new ApiError(400, { ...problem, details: [], message: problem.message.replace(/^dotenv/, 'This') }));
+			if (problem?.field === 'dotenv') Object.assign(problem, { details: [], message: problem.message.replace('dotenv', 'This') });
+			if (problem) notes.show(problem);
 			preview.replaceChildren(report ? outcomes(report, OUTCOMES) : '');
 			made.send.textContent = report ? `Import ${plural(report.results.length, one)}` : 'Import';
 		}
