@@ -10,7 +10,6 @@ export class ApiError extends Error {
 	}
 }
 
-// Whoever waits for an answer has nothing more to do.
 export class SessionLost extends Error {}
 
 let whenLost;

@@ -66,7 +66,7 @@ async function route() {
 	}
 }
 
-// The view that the URL names; nothing when it is another URL's turn, or there already.
+// The view that the URL names; nothing when it is there already.
 function open() {
 	let parts = [];
 	try {

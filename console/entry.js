@@ -5,7 +5,7 @@
 
 import { api, at } from './api.js';
 import { envLines, plural } from './format.js';
-import { actions, alertBox, badge, button, check, code, dialog, field, form, h, input, p, select, table, wrong } from './ui.js';
+import { actions, alertBox, badge, button, check, code, dialog, field, form, h, input, p, select, table } from './ui.js';
 
 const ALPHABETS = [['alphanumeric', 'Letters and digits'], ['hex', 'Hexadecimal'], ['base64url', 'Base64, for URLs'], ['ascii', 'All of a keyboard']];
 
@@ -63,7 +63,7 @@ const DONE = { created: ['good', 'Created'], replaced: ['good', 'Replaced'], ski
 export function importDialog({ env, kind, one, settings }, text, done) {
 	const path = at`/api/environments/${env.id}/` + `${kind}/import`;
 	dialog('Import a .env file', (close) => {
-		const [area, beside] = masked('dotenv', 'values', { rows: 5, value: text, oninput: () => soon() });
+		const [area, beside] = masked('dotenv', 'values', { required: true, rows: 5, value: text, oninput: () => soon() });
 		const file = h('input', { type: 'file', 'aria-label': 'Choose a file' });
 		const conflict = select('onConflict', [['skip', 'Skip it'], ['replace', 'Replace its value'], ['fail', 'Import nothing']], 'skip', { onchange: () => look() });
 		const seal = kind === 'secrets' && check('neverReveal', 'Write-only', { checked: settings?.neverRevealByDefault }, WRITE_ONLY);
@@ -99,7 +99,6 @@ export function importDialog({ env, kind, one, settings }, text, done) {
 			async submit() {
 				clearTimeout(timer);
 				turn += 1;
-				if (!area.value.trim()) throw wrong(['dotenv', 'There is nothing to import yet.']);
 				const report = await send(false);
 				area.value = '';
 				const ready = button('Done', close, { class: 'primary' });

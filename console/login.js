@@ -45,7 +45,7 @@ export async function openSetup() {
 		async submit() {
 			const body = { email: address.value.trim(), password: secret.value, name: name.value.trim() || undefined };
 			const words = { message: 'This is not the bootstrap token of this server.', field: 'token' };
-			await send('/api/auth/register', body, words, { bearer: token.value.trim() || 'none' });
+			await send('/api/auth/register', body, words, { bearer: token.value.trim() });
 			await enter();
 			toast('Welcome. You are the first admin.');
 		},

@@ -6,7 +6,7 @@
 import { api, at, can, environment, get, session } from './api.js';
 import { offerImport, valueField, WRITE_ONLY } from './entry.js';
 import { about, openList, usedBy } from './list.js';
-import { actions, ago, alertBox, badge, busy, button, check, confirmByName, copyButton, field, formDialog, h, input, muted, p, prose, section, select, table, toast, wrong } from './ui.js';
+import { actions, ago, alertBox, badge, busy, button, check, confirmByName, copyButton, field, formDialog, h, input, muted, p, prose, section, select, table, toast } from './ui.js';
 
 const SHOWN_SECONDS = 30;
 const state = ({ neverReveal }) => (neverReveal ? badge('sealed', 'Write-only') : badge('open', 'Revealable'));
@@ -73,13 +73,12 @@ function latch(row, context) {
 
 function copy(row, context) {
 	const others = session.environments.filter((one) => one.id !== context.env.id);
-	const target = select('environment', others.map((one) => [one.name, one.name]));
+	const target = select('environment', others.map((one) => [one.name, one.name]), undefined, { required: true });
 	const conflict = select('onConflict', [['fail', 'Stop'], ['replace', 'Replace its value']]);
 	const what = 'The server copies the value; nobody sees it on the way. What is write-only stays so.';
 	formDialog(`Copy ${row.key}`, [p(what), field('To environment', target), field('When the key exists', conflict)], {
 		label: 'Copy secret',
 		async submit() {
-			if (!others.length) throw wrong(['environment', 'There is no other environment.']);
 			await api('POST', at`/api/environments/${target.value}/secrets/copy`, { from: context.env.id, keys: [row.key], onConflict: conflict.value });
 			return `${row.key} is copied to ${target.value}.`;
 		},

@@ -74,7 +74,6 @@ export async function busy(control, notes, work) {
 	}
 }
 
-// The dialog on top, or the page.
 const top = () => [...document.querySelectorAll('dialog[open]')].at(-1) ?? document.body;
 
 // Says that something has happened. It is read out, and goes by itself.
@@ -121,7 +120,7 @@ export function alertBox() {
 let ids = 0;
 const fresh = () => `id${(ids += 1)}`;
 
-// A control with its label, a hint, and a place for what is wrong with it.
+// With a place for what is wrong with it.
 export function field(label, control, { hint, beside } = {}) {
 	control.id ||= fresh();
 	const note = hint && h('p.hint', { id: `${control.id}-hint` }, hint);
@@ -130,8 +129,8 @@ export function field(label, control, { hint, beside } = {}) {
 	return h('div.field', null, h('label', { for: control.id }, label), note, beside ? h('div.beside', null, control, beside) : control, wrong);
 }
 
-export const input = (name, props) => h('input', { type: 'text', name, autocomplete: 'off', autocapitalize: 'none', spellcheck: 'false', ...props });
-export const prose = (name, value, props) => input(name, { value: value ?? '', autocapitalize: 'sentences', maxlength: 1000, ...props });
+export const input = (name, props) => h('input', { type: 'text', name, autocomplete: 'off', autocapitalize: 'none', spellcheck: 'false', required: true, ...props });
+export const prose = (name, value, props) => input(name, { required: false, value: value ?? '', autocapitalize: 'sentences', maxlength: 1000, ...props });
 export const password = (name, complete = 'new-password') => input(name, { type: 'password', autocomplete: complete });
 export const LONG_ENOUGH = { hint: 'At least 12 characters.' };
 
@@ -192,7 +191,12 @@ export function form(fields, { label, submit, cancel, danger, also }) {
 			},
 			show: (error) => (error instanceof ApiError && showAtFields(element, error)) || notes.show(error),
 		};
-		busy(send, at, () => submit(element));
+		busy(send, at, () => {
+			const missing = [...element.querySelectorAll('[required]')].filter((one) => !one.value).map((one) => [one.name, 'This is needed.']);
+			if (element.querySelector('.scope-list:not([hidden], :has(:checked))')) missing.push(['environmentIds', 'Choose at least one environment, or all of them.']);
+			if (missing.length) throw wrong(...missing);
+			return submit(element);
+		});
 	};
 	const element = h('form', { novalidate: true, autocomplete: 'off', onsubmit }, notes.box, fields, actions(send, cancel && button('Cancel', cancel), also));
 	return Object.assign(element, { send, notes });
