@@ -31,13 +31,15 @@ export async function api(method, path, body, { bearer, keepSession } = {}) {
 	if (body !== undefined) headers['Content-Type'] = 'application/json';
 	if (bearer) headers.Authorization = `Bearer ${bearer}`;
 	const sent = { method, headers, body: body && JSON.stringify(body), cache: 'no-store', redirect: 'error' };
+	const { me } = session;
 	const response = await fetch(path, sent).catch(() => {
 		throw new ApiError(0, UNREACHABLE);
 	});
 	const answer = await response.json().catch(() => ({ message: `The server answered ${response.status}, and not in its own words.` }));
 	if (response.ok) return answer;
 	if (response.status === 401 && !keepSession) {
-		whenLost();
+		// A late answer to somebody who has logged out since is no news.
+		if (me && me === session.me) whenLost();
 		throw new SessionLost();
 	}
 	const wait = response.headers.get('Retry-After');

@@ -1,9 +1,10 @@
 // The frame: which view is shown for which URL, the navigation, keys.
 //
-// Must never: keep more between visits than the last environment's name.
+// Must never: keep more between visits than the last environment's name, and whether
+// single keys do something.
 
 import { api, environment, isAdmin, loadSession, onSessionLost, session, SessionLost } from './api.js';
-import { alertBox, busy, button, closeDialogs, dialog, emptyState, h, link, p, toast } from './ui.js';
+import { div, alertBox, busy, button, closeDialogs, emptyState, h, link, p, say, toast } from './ui.js';
 import { begin, openLogin, openSetup } from './login.js';
 import { open as secrets } from './secrets.js';
 import { open as vars } from './vars.js';
@@ -31,21 +32,47 @@ const VIEWS = {
 	account: { open: account },
 };
 const LAST = 'coffer.environment';
+export const KEYS = 'coffer.keys';
 
 const app = document.getElementById('app');
 const main = h('main', { id: 'main', tabindex: '-1' });
 const progress = h('div.progress', { hidden: true });
-let [frame, current, turn] = [null, null, 0];
+let [frame, current, turn, failed] = [null, null, 0];
+// Another tab has another user from now on, and so has this one.
+const tabs = new BroadcastChannel('coffer');
+tabs.onmessage = () => location.reload();
 
 const remembered = () => environment(localStorage.getItem(LAST)) ?? session.environments[0];
 const here = () => location.pathname + location.search;
 const viewName = () => location.pathname.split('/')[1];
 export const titled = (parts) => (document.title = [...parts, 'coffer'].filter(Boolean).join(' · '));
 
-// Goes to a path of the console.
 export function navigate(path, replace) {
 	if (path !== here()) history[replace ? 'replaceState' : 'pushState'](null, '', path);
 	return route();
+}
+
+// The dialog of the thing that the URL names behind `base`: `find` finds it, `show`
+// opens it and calls back when it is closed.
+export function byUrl(base, find, show) {
+	let shown;
+	return (wanted) => {
+		if (shown === wanted) return;
+		// Those that stand on top of it go first.
+		if (shown) closeDialogs();
+		shown = wanted;
+		const thing = wanted && find(wanted);
+		if (thing) {
+			show(thing, () => {
+				if (shown !== wanted) return;
+				shown = undefined;
+				if (location.pathname.endsWith(`/${wanted}`)) navigate(base, true);
+			});
+		} else if (wanted) {
+			toast(`There is no ${wanted} here.`);
+			navigate(base, true);
+		}
+	};
 }
 
 async function route() {
@@ -59,7 +86,7 @@ async function route() {
 		if (mine !== turn || error instanceof SessionLost) return;
 		const notes = alertBox();
 		notes.show(error);
-		show({ title: VIEWS[viewName()]?.label ?? 'coffer', element: h('div', null, notes.box, button('Try again', () => location.reload())) });
+		show({ title: VIEWS[viewName()]?.label ?? 'Log in', element: div(notes.box, button('Try again', () => location.reload())) });
 	} finally {
 		clearTimeout(slow);
 		progress.hidden = true;
@@ -76,6 +103,7 @@ function open() {
 	}
 	const [name, ...rest] = parts;
 	const view = VIEWS[name];
+	if (failed) throw failed;
 	if (!view?.bare && !session.me) return begin();
 	if (!name) return navigate(remembered() ? `/secrets/${remembered().name}` : '/environments', true);
 	if (!view) return { title: 'Not here', element: p('There is no such page. ', link('/', 'Go to your secrets')) };
@@ -100,7 +128,6 @@ function show(opened) {
 	current = { ...opened, view };
 	titled([opened.title, view?.within && env]);
 	if (view?.bare || !session.me) {
-		frame = null;
 		const page = h('main.plain', { id: 'main' }, h('p.brand', null, 'coffer'), h('h1', { tabindex: '-1' }, opened.title), opened.element);
 		app.replaceChildren(page);
 	} else {
@@ -108,7 +135,7 @@ function show(opened) {
 		const heading = h('h1', { tabindex: '-1' }, opened.title);
 		main.replaceChildren(h('div.title', null, heading, h('div.buttons', null, opened.actions)), opened.element);
 		frame();
-		if (!first) heading.focus({ preventScroll: true });
+		if (!first && document.activeElement.id !== 'environment') heading.focus({ preventScroll: true });
 		scrollTo(0, 0);
 	}
 	opened.shown?.();
@@ -118,8 +145,8 @@ function makeFrame() {
 	const picker = h('select', { id: 'environment' });
 	const list = h('ul');
 	const toggle = button('Menu', () => fold(toggle.ariaExpanded === 'true'), { class: 'menu', 'aria-controls': 'nav' });
-	const [notes, { user }] = [{ clear() {}, show: (error) => toast(`${error.message} You are still logged in.`) }, session.me];
-	const out = button('Log out', () => busy(out, notes, async () => {
+	const { user } = session.me;
+	const out = button('Log out', () => busy(out, { clear() {}, show: say }, async () => {
 		await api('POST', '/api/auth/logout', {});
 		leave('/login');
 	}));
@@ -137,7 +164,6 @@ function makeFrame() {
 		localStorage.setItem(LAST, picker.value);
 		navigate(`/${VIEWS[viewName()]?.within ? viewName() : 'secrets'}/${picker.value}`);
 	});
-	addEventListener('environments', fill);
 	frame = () => {
 		const item = ([name, view]) => {
 			const where = view.within && remembered() ? `/${name}/${remembered().name}` : `/${name}`;
@@ -154,27 +180,31 @@ function makeFrame() {
 export function leave(path, lost) {
 	session.me = null;
 	session.lost = lost;
+	tabs.postMessage(0);
+	// Nothing of it stays to be seen, however long the next page takes.
+	closeDialogs();
+	current?.stop?.();
+	current = frame = null;
+	app.replaceChildren();
+	main.replaceChildren();
 	navigate(path);
 }
 
-onSessionLost(() => session.me && leave(`/login?next=${encodeURIComponent(here())}`, true));
+onSessionLost(() => leave(`/login?next=${encodeURIComponent(here())}`, true));
 
 // The server knows who this is: to where they wanted to go.
 export async function enter() {
 	await loadSession();
-	const url = new URL(new URLSearchParams(location.search).get('next') ?? '/', location.origin);
-	return navigate(url.origin === location.origin ? url.pathname + url.search : '/', true);
+	tabs.postMessage(0);
+	const next = new URLSearchParams(location.search).get('next') ?? '/';
+	const url = new URL(URL.canParse(next, location) ? next : '/', location);
+	const fits = url.origin === location.origin && !VIEWS[url.pathname.split('/')[1]]?.bare;
+	return navigate(fits ? url.pathname + url.search : '/', true);
 }
 
-const KEYS = [['/', 'Filter'], ['n', 'Add'], ['↑ ↓ Home End', 'Move among rows'], ['Enter', 'Open'], ['Esc', 'Close, or empty the filter'], ['?', 'This list']];
-
 addEventListener('keydown', (event) => {
-	if (event.ctrlKey || event.metaKey || event.altKey || document.querySelector('dialog[open]') || event.target.closest?.('input, textarea, select')) return;
-	const act = {
-		'/': current?.filter && (() => current.filter.focus()),
-		n: current?.add,
-		'?': session.me && (() => dialog('Keyboard', () => h('dl', null, KEYS.map(([key, what]) => h('div.pair', null, h('dt', null, h('kbd', null, key)), h('dd', null, what)))))),
-	}[event.key];
+	if (localStorage.getItem(KEYS) || event.ctrlKey || event.metaKey || event.altKey || document.querySelector('dialog[open]') || event.target.closest?.('input, textarea, select')) return;
+	const act = { '/': current?.filter && (() => current.filter.focus()), n: current?.add }[event.key];
 	if (!act) return;
 	event.preventDefault();
 	act();
@@ -188,9 +218,10 @@ addEventListener('click', (event) => {
 });
 
 addEventListener('popstate', route);
+addEventListener('environments', () => frame?.());
 
 // A page that comes back from the browser's cache may belong to another session.
 addEventListener('pageshow', (event) => event.persisted && location.reload());
 
-if (!VIEWS[viewName()]?.bare) await loadSession().catch((error) => error.status !== 401 && toast(error.message));
+if (!VIEWS[viewName()]?.bare) await loadSession().catch((error) => (failed = !(error instanceof SessionLost) && error.status !== 401 && error));
 route();

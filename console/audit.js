@@ -2,7 +2,7 @@
 
 import { get, isAdmin, session } from './api.js';
 import { plural, stamp } from './format.js';
-import { actions, alertBox, badge, busy, button, code, dialog, emptyState, facts, field, h, input, muted, select, table, why } from './ui.js';
+import { actions, alertBox, attended, badge, busy, button, code, dialog, div, emptyState, facts, field, h, input, muted, select, table, why } from './ui.js';
 
 const MOST_SHOWN = 500;
 const EVERY_MS = 2000;
@@ -29,66 +29,78 @@ function details(row) {
 }
 
 export async function open() {
-	await loadWords();
 	const given = new URLSearchParams(location.search);
+	await loadWords();
 	const choice = (label, name, options) => [label, select(name, [['', 'All'], ...options], given.get(name) ?? '')];
 	const time = (label, name) => {
 		const at = given.get(name);
-		return [label, input(name, { type: 'datetime-local', value: at && stamp(at).slice(0, 16) })];
+		return [label, input(name, { type: 'datetime-local', value: Date.parse(at) && stamp(at).slice(0, 16) })];
 	};
 	const types = [...new Set(words.map((word) => word.split('.')[0]))];
 	const filters = [
 		choice('Environment', 'environmentId', session.environments.map((one) => [one.id, one.name])),
-		choice('Type', 'resourceType', types.map((one) => [one, one])),
-		choice('Action', 'action', words.map((one) => [one, one])),
+		choice('Type', 'resourceType', types),
+		choice('Action', 'action', words),
 		choice('Result', 'success', [['true', 'Done'], ['false', 'Refused or failed']]),
 		time('From', 'from'),
 		time('To', 'to'),
 	];
-	const [place, notes, tally, chain] = [h('div'), alertBox(), h('p', { role: 'status' }), h('p', { role: 'status' })];
-	let [rows, total, turn, timer] = [[], 0, 0];
+	const [place, notes, tally, chain] = [div(), alertBox(), h('p', { role: 'status' }), h('p', { role: 'status' })];
+	let [rows, total, turn, mark, timer] = [[], 0, 0];
 
-	async function ask(more, take) {
-		const mine = (turn += 1);
-		const asked = new URLSearchParams();
+	function query(more) {
+		const asked = new URLSearchParams(more);
 		for (const [, { name, value, type }] of filters) {
 			if (value) asked.set(name, type === 'datetime-local' ? new Date(value).toISOString() : value);
 		}
-		history.replaceState(null, '', `/audit?${asked}`.replace(/\?$/, ''));
-		const page = new URLSearchParams({ limit: 50, ...more });
+		return `?${asked}`;
+	}
+	async function ask(more, take) {
+		// Following the log takes nobody's turn.
+		const mine = more.afterSeq === undefined ? (turn += 1) : turn;
 		try {
-			const answer = await get(`/api/audit-logs?${asked}&${page}`.replace('?&', '?'));
+			const answer = await get(`/api/audit-logs${query({ limit: 50, ...more })}`);
 			if (mine !== turn) return;
 			notes.clear();
-			take(answer);
-			draw();
+			if (take(answer) !== 0) draw();
 		} catch (error) {
 			notes.show(error);
 		}
 	}
 	const load = () => ask({}, (answer) => ({ logs: rows, total } = answer));
+	const onchange = () => {
+		history.replaceState(null, '', `/audit${query()}`);
+		load();
+	};
 	const older = button('Load older rows', () => busy(older, notes, () => ask({ beforeSeq: rows.at(-1).seq }, ({ logs }) => rows.push(...logs))));
 	function draw() {
 		const opener = (row) => button(h('time', { datetime: row.createdAt }, stamp(row.createdAt)), () => details(row), { class: 'text', 'aria-label': `${stamp(row.createdAt)}, row ${row.seq}` });
+		const had = document.activeElement.ariaLabel;
 		const on = (row) => [row.resourceName ?? row.resourceId, ' ', muted(row.environmentName)];
-		place.replaceChildren(table('Audit log', [['Time', opener], ['Who', (row) => row.actorName], ['Action', (row) => code(row.action)], ['On', on, 'any'], ['Result', result, 'nowrap']], rows, emptyState('No rows match', 'Take a filter away to see more.')));
+		place.replaceChildren(table('Audit log', [['Time', opener], ['Who', 'actorName'], ['Action', (row) => code(row.action)], ['On', on, 'any'], ['Result', result, 'nowrap']], rows, emptyState('No rows match', 'Take a filter away to see more.')));
+		if (had) [...place.querySelectorAll('button')].find((one) => one.ariaLabel === had)?.focus();
 		older.hidden = rows.length >= total;
 		tally.textContent = `${rows.length} of ${plural(total, 'row')}`;
 	}
-	const follow = button('Follow live', () => {
-		const on = follow.ariaPressed !== 'true';
-		follow.ariaPressed = on;
-		clearTimeout(timer);
-		if (on) watch();
-	}, { 'aria-pressed': 'false' });
+	const follow = button('Follow live', () => busy(follow, notes, async () => {
+		follow.ariaPressed = follow.ariaPressed !== 'true';
+		if (follow.ariaPressed === 'false') return;
+		// Asking for what came after this costs little, whatever the filters let through.
+		mark = (await get('/api/audit-logs?limit=1')).logs[0]?.seq ?? 0;
+		await load();
+		watch();
+	}), { 'aria-pressed': 'false' });
 	async function watch() {
-		if (!document.hidden && !document.querySelector('dialog[open]')) {
-			await ask({ afterSeq: rows[0]?.seq ?? 0, limit: MOST_SHOWN }, ({ logs }) => {
-				total += logs.length;
-				rows = [...logs, ...rows].slice(0, MOST_SHOWN);
+		if (!older.ariaBusy && attended() && !document.querySelector('dialog[open]')) {
+			await ask({ afterSeq: Math.max(mark, rows[0]?.seq ?? 0), limit: MOST_SHOWN }, ({ logs }) => {
+				const fresh = logs.filter((row) => !(row.seq <= rows[0]?.seq));
+				total += fresh.length;
+				rows = [...fresh, ...rows].slice(0, Math.max(MOST_SHOWN, rows.length));
+				return fresh.length;
 			});
 		}
-		timer = setTimeout(watch, EVERY_MS);
+		clearTimeout(timer);
+		if (follow.ariaPressed === 'true') timer = setTimeout(watch, EVERY_MS);
 	}
 	const verify = isAdmin() && button('Verify chain', () => busy(verify, notes, async () => {
 		chain.replaceChildren('Walking the log…');
@@ -101,7 +113,7 @@ export async function open() {
 	return {
 		title: 'Audit log',
 		actions: [follow, verify],
-		element: h('div', null, chain, h('div.filters', { onchange: load }, filters.map(([label, control]) => field(label, control))), notes.box, tally, place, actions(older)),
+		element: div(chain, h('div.filters', { onchange }, filters.map(([label, control]) => field(label, control))), notes.box, tally, place, actions(older)),
 		filter: filters[0][1],
 		stop() {
 			turn = -1;

@@ -1,21 +1,18 @@
 // Environments: making, configuring and deleting them.
 
-import { api, ApiError, at, can, environment, get, isAdmin, loadEnvironments } from './api.js';
+import { api, at, can, environment, get, isAdmin, loadEnvironments } from './api.js';
 import { plural, stamp } from './format.js';
-import { adding, busy, button, check, code, confirmByName, emptyState, facts, field, form, formDialog, h, input, link, p, prose, section, table, toast } from './ui.js';
+import { adding, busy, button, changed, check, code, confirmDelete, emptyState, facts, field, form, formDialog, h, input, link, p, prose, say, section, table, toast } from './ui.js';
 import { navigate } from './app.js';
 
 function create() {
-	const [name, shown] = [input('name', { maxlength: 50 }), prose('displayName', '', { maxlength: 100 })];
+	const [name, shown] = [input('name'), prose('displayName')];
 	const hint = 'Letters, digits, dots, dashes and _, such as staging. It stays.';
-	formDialog('New environment', [field('Name', name, { hint }), field('Display name', shown)], {
-		label: 'Create environment',
-		async submit() {
-			const made = await api('POST', '/api/environments', { name: name.value.trim(), displayName: shown.value || null });
-			await loadEnvironments();
-			await navigate(`/environments/${made.environment.name}`);
-			return `${made.environment.name} is there.`;
-		},
+	formDialog('New environment', [field('Name', name, hint), field('Display name', shown)], 'Create environment', async () => {
+		const made = await api('POST', '/api/environments', { name: name.value.trim(), displayName: shown.value || null });
+		await loadEnvironments().catch(say);
+		await navigate(`/environments/${made.environment.name}`);
+		return `${made.environment.name} is there.`;
 	});
 }
 
@@ -23,16 +20,7 @@ function remove(env) {
 	const { secrets, vars } = env._count;
 	const force = secrets > 0 && check('force', `Also delete its ${plural(secrets, 'secret')} and ${plural(vars, 'var')}, for good`);
 	const what = secrets ? 'Their data keys are destroyed: nothing brings the values back but a backup.' : `It holds no secrets, and ${plural(vars, 'var')}.`;
-	confirmByName(`Delete ${env.name}`, env.name, [p(what), force], 'Delete environment', async () => {
-		const path = at`/api/environments/${env.id}` + (force?.box?.checked ? '?force=true' : '');
-		await api('DELETE', path).catch((error) => {
-			const hint = force ? 'Tick the box to delete them, too.' : 'Reload the page to see what has come in meanwhile.';
-			throw error.status === 409 ? new ApiError(409, { ...error, hint }) : error;
-		});
-		await loadEnvironments();
-		await navigate('/environments');
-		return `${env.name} is deleted.`;
-	});
+	confirmDelete('environment', env.name, [p(what), force], () => at`/api/environments/${env.id}` + (force?.box?.checked ? '?force=true' : ''), () => navigate('/environments'));
 }
 
 async function openOne(name) {
@@ -46,20 +34,21 @@ async function openOne(name) {
 		check('allowSecretReveal', 'Admins may reveal revealable secrets', {}, 'Switched off, nobody can see any value here, while programs go on getting them.'),
 		check('neverRevealByDefault', 'New secrets are write-only unless told otherwise', {}, 'Those that are there stay as they are.'),
 	];
-	const fill = (now) => boxes.forEach(({ box }) => (box.checked = now[box.name]));
+	let last;
+	const fill = (now) => {
+		last = now;
+		for (const { box } of boxes) box.checked = now[box.name];
+	};
 	fill(settings);
 	const restore = button('Restore defaults', () => busy(restore, saved.notes, async () => {
 		fill((await api('POST', `${path}/reset`, {})).settings);
 		toast('The settings are the defaults again.');
 	}));
-	const saved = form(boxes, {
-		label: 'Save settings',
-		also: restore,
-		async submit() {
-			fill((await api('PATCH', path, Object.fromEntries(boxes.map(({ box }) => [box.name, box.checked])))).settings);
-			toast('The settings are saved.');
-		},
-	});
+	const saved = form(boxes, 'Save settings', async () => {
+		const now = Object.fromEntries(boxes.map(({ box }) => [box.name, box.checked]));
+		fill((await api('PATCH', path, changed(now, last))).settings);
+		toast('The settings are saved.');
+	}, { also: restore });
 	const gone = section('Delete', p('Everything in it goes, for good.'), button('Delete environment', () => remove(env), { class: 'danger' }));
 	return { title: env.name, element: h('div.column', null, top, section('Settings', saved), gone) };
 }
@@ -71,7 +60,7 @@ export async function open([name]) {
 	const holds = (what) => (one) => link(`/${what}s/${one.name}`, one._count[`${what}s`], { 'aria-label': `${plural(one._count[`${what}s`], what)} of ${one.name}` });
 	const list = table('Environments', [
 		['Name', (one) => link(`/environments/${one.name}`, one.name, { class: 'mono' })],
-		['Display name', (one) => one.displayName],
+		['Display name', 'displayName'],
 		['Secrets', holds('secret'), 'number'],
 		['Vars', holds('var'), 'number'],
 		['Created', (one) => stamp(one.createdAt)],

@@ -41,8 +41,8 @@ export function bytes(number) {
 
 const ASSIGNMENT = /^\s*(export\s+)?[A-Za-z_][\w.-]*\s*=/;
 
-// How many lines of a text look like lines of a `.env` file; 0 for fewer than two.
-export function envLines(text) {
+// How many lines of a text look like lines of a `.env` file; 0 if that is fewer than `least`.
+export function envLines(text, least) {
 	const lines = text.split(/[\r\n]+/).filter((line) => ASSIGNMENT.test(line)).length;
-	return lines > 1 ? lines : 0;
+	return lines < least ? 0 : lines;
 }

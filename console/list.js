@@ -1,17 +1,14 @@
 // What secrets and vars have in common as pages: a filtered table, the import, and
 // a dialog for the one that the URL names.
 
-import { at, can, environment, get } from './api.js';
+import { api, at, can, environment, get } from './api.js';
 import { count } from './format.js';
 import { importDialog } from './entry.js';
 import { filterBox, windowed } from './table.js';
-import { adding, ago, button, closeDialogs, code, dialog, emptyState, facts, h, link, muted, toast } from './ui.js';
-import { navigate, titled } from './app.js';
+import { adding, ago, button, code, dialog, div, emptyState, facts, h, link, muted, say } from './ui.js';
+import { byUrl, navigate, titled } from './app.js';
 
-/**
- * `kind` is `secrets` or `vars`; `detail(row, context)` answers the nodes of its dialog
- * and how to stop; `add(context)` opens the dialog that makes one.
- */
+// `kind` is `secrets` or `vars`; `detail(row, context)` answers the nodes of its dialog and how to stop.
 export async function openList({ kind, title, columns, detail, add, empty, words, settings }, [name, key]) {
 	const one = kind.slice(0, -1);
 	const env = environment(name);
@@ -21,7 +18,7 @@ export async function openList({ kind, title, columns, detail, add, empty, words
 	const mayWrite = can('secrets:write');
 	const grid = windowed({ label: title, columns: [keyColumn(base), ...columns, ...COLUMNS], id: (row) => row.id, kind });
 	const tally = h('p', { id: 'count', role: 'status' });
-	const place = h('div');
+	const place = div();
 	let shown;
 
 	const context = {
@@ -29,21 +26,30 @@ export async function openList({ kind, title, columns, detail, add, empty, words
 		kind,
 		one,
 		settings,
-		// What the API has answered takes the place of what was here.
-		put(row) {
-			rows = [...rows.filter((other) => other.id !== row.id), row];
-			draw();
-			shown?.redraw(row);
+		// What the API answers takes the place of what was here; what it refuses may be because that is old.
+		async change(method, path, body) {
+			const { [one]: row } = await api(method, path, body).catch((error) => {
+				if (error.status === 409) error.hint = 'Look again at what is there now.';
+				shown?.look();
+				throw error;
+			});
+			put(row);
+			return row;
 		},
 		drop(row) {
 			rows = rows.filter((other) => other.id !== row.id);
 			draw();
-			navigate(base);
+			if (shown) navigate(base);
 		},
 		openImport: (text) => importDialog(context, text, async () => {
 			rows = await load();
 			draw();
 		}),
+	};
+	const put = (row) => {
+		rows = [...rows.filter((other) => other.id !== row.id), row];
+		draw();
+		shown?.redraw(row);
 	};
 	const openAdd = mayWrite && (() => add(context));
 	const buttons = () => mayWrite && [adding(`Add ${one}`, openAdd), button('Import .env', () => context.openImport(''))];
@@ -63,10 +69,10 @@ export async function openList({ kind, title, columns, detail, add, empty, words
 		tell();
 	}
 
-	function openDetail(row) {
+	const follow = byUrl(base, (wanted) => rows.find((row) => row.key === wanted), (row, closed) => {
 		let latest;
 		let stop;
-		const body = h('div');
+		const body = div();
 		const redraw = (next) => {
 			if (next.id !== row.id) return;
 			stop?.();
@@ -77,31 +83,33 @@ export async function openList({ kind, title, columns, detail, add, empty, words
 			body.replaceChildren(...made.nodes.filter(Boolean));
 			if (had) body.closest('dialog').querySelector('h2').focus();
 		};
+		// Somebody else may have changed it meanwhile.
+		const look = () => get(at`/api/${kind}/${row.id}`).then(
+			({ [one]: now }) => JSON.stringify(now) !== JSON.stringify(latest) && put(now),
+			(error) => {
+				if (error.status === 404) context.drop(row);
+				say(error);
+			},
+		);
 		redraw(row);
-		const opened = dialog(row.key, () => body, {
+		dialog(row.key, () => body, {
 			subject: true,
 			onclose() {
 				stop?.();
-				shown = null;
-				if (decodeURIComponent(location.pathname) === `${base}/${row.key}`) navigate(base);
-				grid.focus(latest.id);
+				if (shown === mine) shown = null;
+				closed();
+				grid.focus(row.id);
 			},
 		});
-		shown = { key: row.key, redraw, close: opened.close };
-	}
+		const mine = { redraw, look };
+		shown = mine;
+		look();
+	});
 
 	function update([where, wanted]) {
 		if (environment(where)?.id !== env.id) return false;
-		// Those that stand on top of it go first.
-		if (shown && shown.key !== wanted) closeDialogs();
 		titled([wanted, title, env.name]);
-		if (!wanted || shown) return true;
-		const row = rows.find((other) => other.key === wanted);
-		if (row) openDetail(row);
-		else {
-			toast(`There is no ${one} ${wanted} here.`);
-			navigate(base, true);
-		}
+		follow(wanted);
 		return true;
 	}
 
@@ -114,7 +122,7 @@ export async function openList({ kind, title, columns, detail, add, empty, words
 	document.addEventListener('visibilitychange', seen);
 	return {
 		title,
-		element: h('div', null, tools, place),
+		element: div(tools, place),
 		filter,
 		add: openAdd,
 		update,
@@ -129,17 +137,16 @@ export async function openList({ kind, title, columns, detail, add, empty, words
 	};
 }
 
-const keyColumn = (base) => ({ title: 'Key', cell: (row) => link(`${base}/${row.key}`, row.key, { class: 'mono' }), sort: (row) => row.key, class: 'key' });
+const keyColumn = (base) => ({ title: 'Key', cell: (row) => link(`${base}/${row.key}`, row.key, { class: 'mono' }), sort: (row) => row.key });
 
 const uses = ({ usageCount, usedByServices }) => (usageCount ? h('span', { title: usedByServices.join('\n') }, `used by ${count(usageCount)}`) : muted('not used'));
 
 const COLUMNS = [
-	{ title: 'Version', cell: (row) => `v${row.version}`, sort: (row) => row.version, class: 'version' },
-	{ title: 'Age', cell: (row) => ago(row.updatedAt), sort: (row) => -Date.parse(row.updatedAt), class: 'age' },
-	{ title: 'Use', cell: uses, sort: (row) => row.usageCount, class: 'use' },
+	{ title: 'Version', cell: (row) => `v${row.version}`, sort: (row) => row.version },
+	{ title: 'Age', cell: (row) => ago(row.updatedAt), sort: (row) => -Date.parse(row.updatedAt) },
+	{ title: 'Use', cell: uses, sort: (row) => row.usageCount },
 ];
 
-// Where something is used, for whoever is about to change or delete it.
 export function usedBy({ usedByServices, usedByConfigFiles }) {
 	const all = [...usedByServices.map(code), ...usedByConfigFiles.map((one) => [code(one), ' (template)'])];
 	return all.length ? h('ul.inline', null, all.map((one) => h('li', null, one))) : 'nothing that the host declares';

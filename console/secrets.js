@@ -4,99 +4,73 @@
 // it where nobody has asked for it.
 
 import { api, at, can, environment, get, session } from './api.js';
-import { offerImport, valueField, WRITE_ONLY } from './entry.js';
+import { offerImport, sealBox, valueField } from './entry.js';
 import { about, openList, usedBy } from './list.js';
-import { actions, ago, alertBox, badge, busy, button, check, confirmByName, copyButton, field, formDialog, h, input, muted, p, prose, section, select, table, toast } from './ui.js';
+import { div, actions, alertBox, badge, busy, button, confirmDelete, copyButton, field, formDialog, h, input, muted, p, prose, section, select, table, toast } from './ui.js';
 
 const SHOWN_SECONDS = 30;
 const state = ({ neverReveal }) => (neverReveal ? badge('sealed', 'Write-only') : badge('open', 'Revealable'));
 
-async function send(context, method, path, body) {
-	const { secret } = await api(method, path, body);
-	context.put(secret);
-	return secret;
-}
-
-export const keyInput = () => input('key', { class: 'mono', maxlength: 256 });
+export const keyInput = () => input('key', { class: 'mono' });
 
 function add(context) {
 	const [key, value, text] = [keyInput(), valueField(), prose('description')];
-	const seal = check('neverReveal', 'Write-only', { checked: context.settings?.neverRevealByDefault }, WRITE_ONLY);
+	const seal = sealBox(context.settings);
 	const offer = offerImport([key, value.area], (lines) => {
 		made.close();
 		context.openImport(lines);
 	});
 	const hint = 'Capital letters, digits and _, such as DATABASE_URL.';
-	const made = formDialog('Add a secret', [field('Key', key, { hint }), offer, value.nodes, field('Description (optional)', text), seal], {
-		label: 'Add secret',
-		async submit() {
-			const body = { key: key.value.trim(), ...value.read(), description: text.value || null, neverReveal: seal.box.checked };
-			const secret = await send(context, 'POST', at`/api/environments/${context.env.id}/secrets`, body);
-			return `${secret.key} is stored${secret.neverReveal ? ', write-only' : ''}.`;
-		},
+	const made = formDialog('Add a secret', [field('Key', key, hint), offer, value.nodes, field('Description (optional)', text), seal], 'Add secret', async () => {
+		const body = { key: key.value.trim(), ...value.read(), description: text.value || null, neverReveal: seal.box.checked || (context.settings && false) };
+		const secret = await context.change('POST', at`/api/environments/${context.env.id}/secrets`, body);
+		return `${secret.key} is stored${secret.neverReveal ? ', write-only' : ''}.`;
 	});
 }
 
 function replace(row, context) {
 	const value = valueField();
-	formDialog(`Replace the value of ${row.key}`, [p(`It becomes version ${row.version + 1}. What uses it gets it at once.`), value.nodes], {
-		label: 'Replace value',
-		async submit() {
-			const { version } = await send(context, 'PATCH', at`/api/secrets/${row.id}?version=${row.version}`, value.read());
-			return `${row.key} has a new value, version ${version}.`;
-		},
+	formDialog(`Replace the value of ${row.key}`, [p(`It becomes version ${row.version + 1}. What uses it gets it at once.`), value.nodes], 'Replace value', async () => {
+		const { version } = await context.change('PATCH', at`/api/secrets/${row.id}?version=${row.version}`, value.read());
+		return `${row.key} has a new value, version ${version}.`;
 	});
 }
 
 function describe(row, context) {
 	const text = prose('description', row.description);
-	formDialog(`Edit the description of ${row.key}`, field('Description', text), {
-		label: 'Save description',
-		async submit() {
-			await send(context, 'PATCH', at`/api/secrets/${row.id}`, { description: text.value || null });
-			return 'The description is saved.';
-		},
+	formDialog(`Edit the description of ${row.key}`, field('Description', text), 'Save description', async () => {
+		await context.change('PATCH', at`/api/secrets/${row.id}`, { description: text.value || null });
+		return 'The description is saved.';
 	});
 }
 
 function latch(row, context) {
 	const what = `From then on nobody can see the value of ${row.key}, nor any of its versions: not you, not another admin. Programs go on getting it. `;
-	formDialog(`Make ${row.key} write-only`, p(what, h('strong', null, 'This is for good.')), {
-		label: 'Make it write-only for good',
-		danger: true,
-		async submit() {
-			await send(context, 'PATCH', at`/api/secrets/${row.id}`, { neverReveal: true });
-			return `${row.key} is write-only now.`;
-		},
-	});
+	formDialog(`Make ${row.key} write-only`, p(what, h('strong', null, 'This is for good.')), 'Make it write-only for good', async () => {
+		await context.change('PATCH', at`/api/secrets/${row.id}`, { neverReveal: true });
+		return `${row.key} is write-only now.`;
+	}, { danger: true });
 }
 
 function copy(row, context) {
 	const others = session.environments.filter((one) => one.id !== context.env.id);
-	const target = select('environment', others.map((one) => [one.name, one.name]), undefined, { required: true });
+	const target = select('environment', others.map((one) => one.name), undefined, { required: true });
 	const conflict = select('onConflict', [['fail', 'Stop'], ['replace', 'Replace its value']]);
-	const what = 'The server copies the value; nobody sees it on the way. What is write-only stays so.';
-	formDialog(`Copy ${row.key}`, [p(what), field('To environment', target), field('When the key exists', conflict)], {
-		label: 'Copy secret',
-		async submit() {
-			await api('POST', at`/api/environments/${target.value}/secrets/copy`, { from: context.env.id, keys: [row.key], onConflict: conflict.value });
-			return `${row.key} is copied to ${target.value}.`;
-		},
+	const what = 'The server copies the value; nobody sees it on the way. What is write-only stays so, and makes what it replaces write-only, for good.';
+	formDialog(`Copy ${row.key}`, [p(what), field('To environment', target), field('When the key exists', conflict)], 'Copy secret', async () => {
+		await api('POST', at`/api/environments/${target.value}/secrets/copy`, { from: context.env.id, keys: [row.key], onConflict: conflict.value });
+		return `${row.key} is copied to ${target.value}.`;
 	});
 }
 
 export function remove(row, context) {
 	const what = [p(`The ${context.one} goes for good, with all its versions. It is used by:`), p(usedBy(row))];
-	confirmByName(`Delete ${row.key}`, row.key, what, `Delete ${context.one}`, async () => {
-		await api('DELETE', at`/api/${context.kind}/${row.id}`);
-		context.drop(row);
-		return `${row.key} is deleted.`;
-	});
+	confirmDelete(context.one, row.key, what, () => at`/api/${context.kind}/${row.id}`, () => context.drop(row));
 }
 
 // A value, for as long as somebody may look at it.
 function revealed(value, gone) {
-	const text = h('pre.value.mono', { tabindex: '0' }, value);
+	const text = h('pre.box', { tabindex: '0' }, value);
 	const left = muted();
 	const until = Date.now() + SHOWN_SECONDS * 1000;
 	const hide = () => {
@@ -123,11 +97,11 @@ function revealed(value, gone) {
 
 function detail(row, context) {
 	const [mayWrite, mayReveal] = [can('secrets:write'), can('secrets:reveal')];
-	const [notes, value, versions] = [alertBox(), h('div'), h('div', null, muted('Loading…'))];
+	const [notes, value, versions] = [alertBox(), div(), div(muted('Loading…'))];
 	let stop;
 	const show = button('Reveal value', () => busy(show, notes, async () => {
 		const answer = await get(at`/api/secrets/${row.id}/value`);
-		// Whoever has closed the dialog meanwhile does not want to see it.
+		// Whoever has closed the dialog does not want to see it.
 		if (!value.isConnected || document.hidden) return;
 		const open = revealed(answer.value, (had) => {
 			show.hidden = false;
@@ -166,14 +140,14 @@ async function loadVersions(row, context, place, mayWrite) {
 	const activate = ({ version, active }) => {
 		if (active) return badge('good', 'In force');
 		const control = mayWrite && button(`Activate version ${version}`, () => busy(control, notes, async () => {
-			const secret = await send(context, 'POST', at`/api/secrets/${row.id}/versions/${version}/activate`, {});
+			const secret = await context.change('POST', at`/api/secrets/${row.id}/versions/${version}/activate`, {});
 			toast(`Version ${version} is in force again, as version ${secret.version}.`);
 		}), { class: 'small' });
 		return control;
 	};
 	try {
 		const { versions } = await get(at`/api/secrets/${row.id}/versions`);
-		place.replaceChildren(notes.box, table('Versions', [['Version', (one) => one.version], ['When', (one) => ago(one.createdAt)], ['Who', (one) => one.createdBy], ['', activate]], versions));
+		place.replaceChildren(notes.box, table('Versions', [['Version', 'version'], ['When', 'createdAt'], ['Who', 'createdBy'], ['', activate]], versions));
 	} catch (error) {
 		notes.show(error);
 		place.replaceChildren(notes.box);
@@ -187,8 +161,8 @@ export async function open(rest) {
 		kind: 'secrets',
 		title: 'Secrets',
 		columns: [
-			{ title: 'Description', cell: (row) => row.description, class: 'about' },
-			{ title: 'State', cell: state, sort: (row) => !row.neverReveal, class: 'state' },
+			{ title: 'Description', cell: (row) => row.description },
+			{ title: 'State', cell: state, sort: (row) => !row.neverReveal },
 		],
 		words: (row) => (row.neverReveal ? 'write-only' : 'revealable'),
 		settings: (await asked).settings,

@@ -2,7 +2,7 @@
 
 import { get } from './api.js';
 import { bytes, count, plural, span, stamp } from './format.js';
-import { ago, alertBox, badge, busy, button, code, emptyState, facts, h, muted, p, section, svg, table, why } from './ui.js';
+import { div, ago, alertBox, attended, badge, busy, button, code, emptyState, facts, h, muted, p, section, svg, table, why } from './ui.js';
 
 const OLD_BACKUP_SECONDS = 7 * 86400;
 const EVERY_MS = 10000;
@@ -10,46 +10,37 @@ const [WIDTH, HEIGHT] = [600, 120];
 
 const ms = (number) => (number === null ? '–' : `${number < 10 ? number.toFixed(2) : Math.round(number)} ms`);
 
-// A small chart of an hour: bars, or lines, of several series [class, label, values].
-function chart(title, unit, draw, series) {
+// A small chart of an hour: bars of several series [class, label, values], the last in front.
+function chart(title, unit, series) {
 	const most = Math.max(...series.flatMap(([, , values]) => values));
 	const y = (value) => HEIGHT - (value / (most || 1)) * (HEIGHT - 4);
 	const step = WIDTH / series[0][2].length;
-	const shapes = series.map(([name, , values]) => draw(name, values, step, y));
-	const label = `${title}, the last hour, at most ${unit(most)}`;
+	const bar = (name) => (value, at) => svg('rect', { class: name, x: at * step + 1, width: step - 2, y: y(value), height: HEIGHT - y(value) });
+	const bars = series.flatMap(([name, , values]) => values.map(bar(name)));
+	const about = ` in the last hour, at most ${unit(most)}`;
 	return h('figure', null,
-		h('figcaption', null, h('strong', null, title), muted(` at most ${unit(most)}`), h('span.legend', null, series.map(([name, word]) => h('span', { class: name }, word)))),
-		svg('svg', { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, preserveAspectRatio: 'none', role: 'img', 'aria-label': label }, ...shapes.flat()),
-		h('div.axis', { 'aria-hidden': 'true' }, muted('an hour ago'), muted('now')));
-}
-
-const bars = (name, values, step, y) => values.map((value, at) => svg('rect', { class: name, x: at * step + 1, width: step - 2, y: y(value), height: HEIGHT - y(value) }));
-
-// A minute without requests has no latency: the line has a gap there.
-function lines(name, values, step, y) {
-	const at = (value, minute) => (value === null ? ' ' : `${values[minute - 1] == null ? 'M' : 'L'}${(minute + 0.5) * step} ${y(value)}h.1`);
-	return svg('path', { class: `line ${name}`, d: values.map(at).join('') });
+		h('figcaption', null, h('strong', null, title), muted(about), h('span.legend', null, series.map(([name, word]) => h('span', { class: name }, word)))),
+		svg('svg', { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, preserveAspectRatio: 'none', role: 'img', 'aria-label': title + about }, ...bars));
 }
 
 function charts(requests) {
 	const pick = (name) => requests.map((minute) => minute[name]);
 	const refused = requests.map((minute) => minute.clientErrors + minute.serverErrors);
-	return [
-		h('div.charts', null,
-			chart('Requests a minute', count, bars, [['all', 'all', pick('total')], ['refused', 'refused', refused], ['failed', 'failed', pick('serverErrors')]]),
-			chart('Latency', ms, lines, [['refused', '99 %', pick('p99Ms')], ['all', 'median', pick('p50Ms')]])),
-		h('details', null, h('summary', null, 'Figures'), table('Requests by minute', [
-			['Minute', (one) => stamp(one.minute).slice(11, 16)],
-			['Requests', (one) => count(one.total), 'number'],
-			['Refused', (one) => count(one.clientErrors), 'number'],
-			['Failed', (one) => count(one.serverErrors), 'number'],
-			['Median', (one) => ms(one.p50Ms), 'number'],
-			['99 %', (one) => ms(one.p99Ms), 'number'],
-		], requests.filter((minute) => minute.total).reverse(), muted('No requests in this hour.'))),
-	];
+	return h('div.charts', null,
+		chart('Requests a minute', count, [['all', 'all', pick('total')], ['refused', 'refused', refused], ['failed', 'failed', pick('serverErrors')]]),
+		chart('Latency', ms, [['refused', '99 %', pick('p99Ms')], ['all', 'median', pick('p50Ms')]]));
 }
 
-function summary(health, { now, version, startedAt, storage, backup }, { keys, rotation, rootKey }) {
+const minutes = (requests) => table('Requests by minute', [
+	['Minute', (one) => stamp(one.minute).slice(11, 16)],
+	['Requests', (one) => count(one.total), 'number'],
+	['Refused', (one) => count(one.clientErrors), 'number'],
+	['Failed', (one) => count(one.serverErrors), 'number'],
+	['Median', (one) => ms(one.p50Ms), 'number'],
+	['99 %', (one) => ms(one.p99Ms), 'number'],
+], requests.filter((minute) => minute.total).reverse(), '');
+
+function summary(health, { now, version, startedAt, storage, backup }, { keys, rotation }) {
 	const since = (time) => (Date.parse(now) - Date.parse(time)) / 1000;
 	const active = keys.find((key) => key.state === 'active');
 	const made = backup.lastAt && [badge(...(since(backup.lastAt) > OLD_BACKUP_SECONDS ? ['warn', 'Old'] : ['good', 'Made'])), ' ', ago(backup.lastAt), why(bytes(backup.lastBytes))];
@@ -58,10 +49,8 @@ function summary(health, { now, version, startedAt, storage, backup }, { keys, r
 		['Version', version],
 		['Running since', ago(startedAt)],
 		['Wrapping key', active && [`number ${active.id}, ${span(since(active.createdAt))} old`, rotation && !rotation.finishedAt && why(`rotating, ${plural(rotation.left, 'key')} left`)]],
-		['Root key', code(rootKey.fingerprint)],
 		['Last backup', made || badge('warn', backup.scheduled ? 'None yet' : 'None, nor scheduled')],
 		backup.lastDownloadAt && ['Last download', ago(backup.lastDownloadAt)],
-		['Database', bytes(storage.fileBytes)],
 		['Free disk', [bytes(storage.freeBytes), storage.freeBytes < storage.floorBytes * 4 && [' ', badge('warn', 'Low')]]],
 	);
 }
@@ -69,19 +58,19 @@ function summary(health, { now, version, startedAt, storage, backup }, { keys, r
 const SEVERITIES = { ok: ['good', 'Good'], warn: ['warn', 'Warning'], error: ['bad', 'Broken'] };
 
 export async function open() {
-	const [about, graphs, found, notes] = [h('div'), h('div'), h('div', { role: 'status' }), alertBox()];
-	let timer;
+	const [about, graphs, found, notes] = [div(), div(), h('div', { role: 'status' }), alertBox()];
+	const figures = h('details', null, h('summary', null, 'Figures'), div());
+	let [timer, gone] = [];
 	async function load() {
 		const [health, { status }, keys] = await Promise.all([get('/health').catch((error) => error), get('/api/admin/status'), get('/api/admin/keys')]);
 		about.replaceChildren(summary(health, status, keys));
-		const wasOpen = graphs.querySelector('details')?.open;
-		graphs.replaceChildren(...charts(status.requests));
-		graphs.querySelector('details').open = wasOpen;
+		graphs.replaceChildren(charts(status.requests));
+		figures.lastChild.replaceChildren(minutes(status.requests));
 	}
 	const again = () => {
 		timer = setTimeout(async () => {
-			if (!document.hidden) await load().then(notes.clear, notes.show);
-			again();
+			if (attended()) await load().then(notes.clear, notes.show);
+			if (!gone) again();
 		}, EVERY_MS);
 	};
 	const doctor = button('Run the doctor', () => busy(doctor, notes, async () => {
@@ -97,7 +86,10 @@ export async function open() {
 	const text = p('Opens every record and looks whether everything fits. On the host, ', code('coffer doctor'), ' looks at files and clock as well.');
 	return {
 		title: 'Status',
-		element: h('div', null, notes.box, about, graphs, section('Doctor', text, h('div', null, doctor), found)),
-		stop: () => clearTimeout(timer),
+		element: div(notes.box, about, graphs, figures, section('Doctor', text, div(doctor), found)),
+		stop() {
+			gone = true;
+			clearTimeout(timer);
+		},
 	};
 }

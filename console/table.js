@@ -3,23 +3,22 @@
 // Owns: which rows are in the document, their order, moving among them by keys.
 // Must never: remove the row that has the focus; keep more rows than a few views.
 //
-// All rows are equally high. The height is measured, so that larger text or a
-// narrow page change it; each row is put in its place by a transform.
+// All rows are equally high. The height is measured: text may be larger, the page narrow.
 
 import { button, h } from './ui.js';
 
 const BEYOND = 12;
 
-// Columns: {title, cell(row), class, sort?(row)}. `id(row)` tells rows apart; `kind` is a class.
+// Columns: {title, cell(row), sort?(row)}. `id(row)` tells rows apart; `kind` is a class.
 export function windowed({ label, columns, id, kind }) {
 	let [all, rows, height] = [[], [], 48];
 	let [column, down, keep] = [columns[0], false, () => true];
 	const shown = new Map();
 	const body = h('div.rows', { role: 'rowgroup' });
-	const headers = columns.map((one) => h('div', { role: 'columnheader', class: one.class }, one.sort ? button(one.title, () => sortBy(one), { class: 'sort' }) : one.title));
-	const head = h('div', { role: 'rowgroup', class: 'head' }, h('div', { role: 'row', class: 'row', 'aria-rowindex': '1' }, headers));
+	const headers = columns.map((one) => h('div', { role: 'columnheader', class: one.title.toLowerCase() }, one.sort ? button(one.title, () => sortBy(one), { class: 'sort' }) : one.title));
+	const head = h('div.head', { role: 'rowgroup' }, h('div.row', { role: 'row', 'aria-rowindex': '1' }, headers));
 	const element = h('div', { class: `windowed ${kind}`, role: 'table', 'aria-label': label }, head, body);
-	const line = (row) => h('div', { role: 'row', class: 'row' }, columns.map((one) => h('div', { role: 'cell', class: one.class }, one.cell(row))));
+	const line = (row) => h('div.row', { role: 'row' }, columns.map((one) => h('div', { role: 'cell', class: one.title.toLowerCase() }, one.cell(row))));
 	const focused = () => [...shown].find(([, one]) => one.contains(document.activeElement))?.[0];
 
 	function sortBy(one) {
@@ -153,6 +152,6 @@ export function filterBox(label, grid, text, onchange) {
 		} else return;
 		event.preventDefault();
 	};
-	const box = h('input', { type: 'search', placeholder: label, 'aria-label': label, autocomplete: 'off', spellcheck: 'false', 'aria-keyshortcuts': '/', class: 'filter', oninput: act, onkeydown });
+	const box = h('input', { type: 'search', placeholder: label, 'aria-label': label, autocomplete: 'off', spellcheck: 'false', 'aria-keyshortcuts': '/', title: 'Key: /', class: 'filter', oninput: act, onkeydown });
 	return box;
 }

@@ -3,7 +3,7 @@
 // Owns: how things look alike. Must never: make elements out of text (only nodes
 // and text nodes, so that nothing that was stored can become markup), or keep a value.
 
-import { ApiError, SessionLost } from './api.js';
+import { api, ApiError, SessionLost } from './api.js';
 import { age, stamp } from './format.js';
 
 const PROPERTIES = ['value', 'checked', 'hidden'];
@@ -44,9 +44,10 @@ export const badge = (kind, word) =>
 	h('span', { class: `badge ${kind}` }, svg('svg', { viewBox: '0 0 16 16', class: 'icon', 'aria-hidden': 'true' }, svg('path', { d: ICONS[kind] })), word);
 
 export const button = (label, onclick, props) => h('button', { type: 'button', onclick, ...props }, label);
-export const adding = (label, onclick) => button(label, onclick, { class: 'primary', 'aria-keyshortcuts': 'n' });
+export const adding = (label, onclick) => button(label, onclick, { class: 'primary', 'aria-keyshortcuts': 'n', title: 'Key: n' });
 export const link = (href, text, props) => h('a', { href, ...props }, text);
 export const code = (text) => h('code', null, text);
+export const div = (...children) => h('div', null, children);
 export const p = (...children) => h('p', null, children);
 export const muted = (...children) => h('span.muted', null, children);
 export const why = (...children) => h('div.why', null, children);
@@ -57,10 +58,9 @@ export function section(title, ...children) {
 	return h('section', { 'aria-labelledby': heading.id }, heading, children);
 }
 
-// How long ago, with the moment itself for whoever points at it.
 export const ago = (time, never = 'never') => (time ? h('time', { datetime: time, title: stamp(time) }, age(time)) : muted(never));
 
-// A control is busy until the work is done; what is refused is told in `notes`.
+// What is refused is told in `notes`.
 export async function busy(control, notes, work) {
 	if (control.ariaBusy === 'true') return;
 	control.ariaBusy = control.ariaDisabled = 'true';
@@ -76,24 +76,23 @@ export async function busy(control, notes, work) {
 
 const top = () => [...document.querySelectorAll('dialog[open]')].at(-1) ?? document.body;
 
-// Says that something has happened. It is read out, and goes by itself.
 const toasts = document.getElementById('toasts');
 export function toast(text) {
 	// What is outside of a modal dialog is not read out.
-	top().append(toasts);
+	if (toasts.parentNode !== top()) top().append(toasts);
 	const note = p(text);
-	toasts.replaceChildren(note);
+	setTimeout(() => toasts.replaceChildren(note), 50);
 	setTimeout(() => note.remove(), 6000);
 }
 
-// What a problem says, what to do about it, and the number to ask for help with.
+export const say = (error) => error.message && toast(error.message);
+
 const problem = ({ message, hint, requestId }) => [
 	h('strong', null, message),
 	hint && ` ${hint}`,
 	requestId && h('small.request', null, `Request ${requestId}`),
 ];
 
-// A box for what went wrong; empty and hidden until it is told.
 export function alertBox() {
 	const box = h('div.alert', { role: 'alert', hidden: true });
 	const clear = () => {
@@ -111,17 +110,21 @@ export function alertBox() {
 				known = { message: 'Something in this page went wrong. Reload it, and try again.' };
 			}
 			const list = (known.details ?? []).map(({ field: name, message }) => h('li', null, code(name), ` ${message}`));
-			box.replaceChildren(h('div', null, problem(known), list.length > 0 && h('ul', null, list)));
+			box.replaceChildren(div(problem(known), list.length > 0 && h('ul', null, list)));
 			box.hidden = false;
 		},
 	};
 }
 
+// What asks by itself stops when nobody is there, so that the session can end.
+let touched = Date.now();
+for (const sign of ['pointerdown', 'keydown', 'scroll']) addEventListener(sign, () => (touched = Date.now()));
+export const attended = () => !document.hidden && Date.now() - touched < 900000;
+
 let ids = 0;
 const fresh = () => `id${(ids += 1)}`;
 
-// With a place for what is wrong with it.
-export function field(label, control, { hint, beside } = {}) {
+export function field(label, control, hint, beside) {
 	control.id ||= fresh();
 	const note = hint && h('p.hint', { id: `${control.id}-hint` }, hint);
 	const wrong = h('p.wrong', { id: `${control.id}-wrong` });
@@ -130,9 +133,9 @@ export function field(label, control, { hint, beside } = {}) {
 }
 
 export const input = (name, props) => h('input', { type: 'text', name, autocomplete: 'off', autocapitalize: 'none', spellcheck: 'false', required: true, ...props });
-export const prose = (name, value, props) => input(name, { required: false, value: value ?? '', autocapitalize: 'sentences', maxlength: 1000, ...props });
+export const prose = (name, value, props) => input(name, { required: false, value: value ?? '', autocapitalize: 'sentences', ...props });
 export const password = (name, complete = 'new-password') => input(name, { type: 'password', autocomplete: complete });
-export const LONG_ENOUGH = { hint: 'At least 12 characters.' };
+export const LONG_ENOUGH = 'At least 12 characters.';
 
 export function check(name, label, props, hint) {
 	const box = h('input', { type: 'checkbox', name, id: fresh(), ...props });
@@ -142,8 +145,9 @@ export function check(name, label, props, hint) {
 }
 
 export function select(name, options, chosen, props) {
-	const control = h('select', { name, ...props }, options.map(([given, text]) => h('option', { value: given }, text)));
+	const control = h('select', { name, ...props }, options.map((one) => h('option', { value: [one].flat()[0] }, [one].flat().at(-1))));
 	if (chosen !== undefined) control.value = chosen;
+	if (control.selectedIndex < 0) control.selectedIndex = 0;
 	return control;
 }
 
@@ -178,7 +182,7 @@ function showAtFields(form, error) {
 }
 
 // A form. `submit` may throw what the API refused, or `wrong(…)`. Its button is busy meanwhile.
-export function form(fields, { label, submit, cancel, danger, also }) {
+export function form(fields, label, submit, { cancel, danger, also } = {}) {
 	const notes = alertBox();
 	const send = h('button', { class: danger ? 'danger' : 'primary' }, label);
 	const onsubmit = (event) => {
@@ -219,8 +223,9 @@ export function dialog(title, content, { onclose, wide, subject } = {}) {
 	const element = h('dialog', { 'aria-labelledby': heading.id, class: (wide || subject) && 'wide' });
 	const isBusy = () => element.querySelector('form [aria-busy]');
 	const close = () => element.open && element.close();
-	const shut = button(h('span', { 'aria-hidden': 'true' }, '×'), () => isBusy() || close(), { class: 'x', 'aria-label': 'Close' });
-	element.append(h('header', null, heading, shut), h('div.body', null, content(close)));
+	const leave = () => isBusy() || close();
+	const shut = button('×', leave, { class: 'x', 'aria-label': 'Close' });
+	element.append(h('header', null, heading, shut), h('div.body', null, content(close, leave)));
 	// A browser heeds the first refusal of `cancel` only, so the key is taken away, too.
 	const refuse = (event) => (event.type === 'cancel' || event.key === 'Escape') && isBusy() && event.preventDefault();
 	element.addEventListener('cancel', refuse);
@@ -240,29 +245,22 @@ export function dialog(title, content, { onclose, wide, subject } = {}) {
 }
 
 // What `submit` answers is said when it is done.
-export const formDialog = (title, fields, { submit, ...rest }) =>
-	dialog(title, (close) =>
-		form(fields, {
-			...rest,
-			cancel: close,
-			async submit(element) {
-				const said = await submit(element, close);
-				close();
-				if (said) toast(said);
-			},
-		}));
+export const formDialog = (title, fields, label, submit, options) =>
+	dialog(title, (close, leave) => form(fields, label, async (element) => {
+		const said = await submit(element, close);
+		close();
+		if (said) toast(said);
+	}, { cancel: leave, ...options }));
 
-// Asks before something that cannot be undone; the name must be typed.
-export function confirmByName(title, name, fields, label, act) {
+// Asks before something goes for good: its name must be typed.
+export function confirmDelete(word, name, fields, path, after) {
 	const typed = input('confirmation');
-	formDialog(title, [fields, field(`Type ${name} to confirm`, typed)], {
-		label,
-		danger: true,
-		submit() {
-			if (typed.value.trim() !== name) throw wrong(['confirmation', `This is not ${name}.`]);
-			return act();
-		},
-	});
+	formDialog(`Delete ${name}`, [fields, field(`Type ${name} to confirm`, typed)], `Delete ${word}`, async () => {
+		if (typed.value.trim() !== name) throw wrong(['confirmation', `This is not ${name}.`]);
+		await api('DELETE', path());
+		await after();
+		return `${name} is deleted.`;
+	}, { danger: true });
 }
 
 export function closeDialogs() {
@@ -270,13 +268,13 @@ export function closeDialogs() {
 }
 
 /**
- * A table of a few rows. Columns: [title, cell of a row, class]. On a narrow
- * page each row is a card, and `data-label` names its lines.
+ * A table of a few rows. Columns: [title, cell of a row or the member that it shows, class].
+ * With little room each row is a card, and `data-label` names its lines.
  */
 export function table(caption, columns, rows, empty) {
 	if (!rows.length) return empty;
 	const head = columns.map(([title, , kind]) => h('th', { role: 'columnheader', scope: 'col', class: kind }, title || h('span.sr', null, 'Actions')));
-	const cells = (row) => columns.map(([title, cell, kind]) => h('td', { role: 'cell', 'data-label': title, class: kind }, h('div', null, cell(row))));
+	const cells = (row) => columns.map(([title, cell, kind]) => h('td', { role: 'cell', 'data-label': title, class: kind }, div(typeof cell === 'function' ? cell(row) : /At$/.test(cell) ? ago(row[cell]) : row[cell])));
 	return h('table', { role: 'table', 'aria-label': caption },
 		h('thead', { role: 'rowgroup' }, h('tr', { role: 'row' }, head)),
 		h('tbody', { role: 'rowgroup' }, rows.map((row) => h('tr', { role: 'row' }, cells(row)))));
@@ -284,7 +282,7 @@ export function table(caption, columns, rows, empty) {
 
 export const emptyState = (title, text, ...acts) => h('div.empty', null, h('h2', null, title), p(text), acts.length > 0 && actions(acts));
 
-export const facts = (...pairs) => h('dl.facts', null, pairs.filter(Boolean).map(([name, what]) => h('div', null, h('dt', null, name), h('dd', null, what))));
+export const facts = (...pairs) => h('dl.facts', null, pairs.filter(Boolean).map(([name, what]) => div(h('dt', null, name), h('dd', null, what))));
 
 export const copyButton = (label, text) =>
 	button(label, async () => {
@@ -309,9 +307,12 @@ export function scopeFields(environments, now = {}) {
 	sync();
 	return {
 		element,
-		read: () => ({ allEnvironments: everywhere.checked, environmentIds: everywhere.checked ? undefined : boxes.filter(({ box }) => box.checked).map(({ box }) => box.value) }),
+		read: () => ({ allEnvironments: everywhere.checked, environmentIds: everywhere.checked ? undefined : boxes.filter(({ box }) => box.checked).map(({ box }) => box.value).sort() }),
 	};
 }
+
+// What is not as it was: what somebody else has changed meanwhile stays.
+export const changed = (now, before) => Object.fromEntries(Object.entries(now).filter(([name, value]) => JSON.stringify(value ?? null) !== JSON.stringify(before[name] ?? null)));
 
 export const scopeText = (one, nameOf) => (one.allEnvironments ? 'All environments' : one.environmentIds.map((id) => nameOf(id) ?? id).join(', ') || 'None');
 

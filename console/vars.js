@@ -1,6 +1,6 @@
 // Vars: configuration that is no secret, so its values are shown.
 
-import { api, at, can } from './api.js';
+import { at, can } from './api.js';
 import { offerImport } from './entry.js';
 import { about, openList } from './list.js';
 import { keyInput, remove } from './secrets.js';
@@ -9,28 +9,25 @@ import { actions, button, copyButton, field, formDialog, h, prose } from './ui.j
 function edit(row, context) {
 	const [key, text] = [keyInput(), prose('description', row?.description)];
 	const value = h('textarea', { name: 'value', rows: 2, class: 'mono', autocomplete: 'off', spellcheck: 'false', value: row?.value });
+	// The same value again would be a new version. A text area has made one kind of line end of all.
+	const was = row && value.value;
 	const offer = !row && offerImport([key, value], (lines) => {
 		made.close();
 		context.openImport(lines);
 	});
 	const hint = 'Capital letters, digits and _, such as LOG_LEVEL.';
-	const made = formDialog(row ? `Edit ${row.key}` : 'Add a var', [!row && [field('Key', key, { hint }), offer], field('Value', value), field('Description (optional)', text)], {
-		label: row ? 'Save var' : 'Add var',
-		async submit() {
-			// The same value again would be a new version.
-			const body = { value: row?.value === value.value ? undefined : value.value, description: text.value || null };
-			const answer = row
-				? await api('PATCH', at`/api/vars/${row.id}?version=${row.version}`, body)
-				: await api('POST', at`/api/environments/${context.env.id}/vars`, { key: key.value.trim(), ...body });
-			context.put(answer.var);
-			return `${answer.var.key} is stored.`;
-		},
+	const made = formDialog(row ? `Edit ${row.key}` : 'Add a var', [!row && [field('Key', key, hint), offer], field('Value', value), field('Description (optional)', text)], row ? 'Save var' : 'Add var', async () => {
+		const body = { value: was === value.value ? undefined : value.value, description: text.value || null };
+		const answer = row
+			? await context.change('PATCH', at`/api/vars/${row.id}?version=${row.version}`, body)
+			: await context.change('POST', at`/api/environments/${context.env.id}/vars`, { key: key.value.trim(), ...body });
+		return `${answer.key} is stored.`;
 	});
 }
 
 const detail = (row, context) => ({
 	nodes: [
-		h('pre.value.mono', { tabindex: '0', role: 'region', 'aria-label': 'Value' }, row.value),
+		h('pre.box', { tabindex: '0', role: 'region', 'aria-label': 'Value' }, row.value),
 		actions(
 			can('secrets:write') && button('Edit var', () => edit(row, context), { class: 'primary' }),
 			copyButton('Copy value', () => row.value),
@@ -45,8 +42,8 @@ export const open = (rest) =>
 		kind: 'vars',
 		title: 'Vars',
 		columns: [
-			{ title: 'Value', cell: (row) => h('code', null, row.value), sort: (row) => row.value, class: 'val' },
-			{ title: 'Description', cell: (row) => row.description, class: 'about' },
+			{ title: 'Value', cell: (row) => h('code', null, row.value), sort: (row) => row.value },
+			{ title: 'Description', cell: (row) => row.description },
 		],
 		words: (row) => row.value,
 		detail,

@@ -2,7 +2,7 @@
 // both are declared on the host.
 
 import { at, environment, get } from './api.js';
-import { ago, badge, code, emptyState, h, muted, section, table, why } from './ui.js';
+import { div, ago, badge, code, emptyState, h, muted, section, table, why } from './ui.js';
 
 const OUTCOMES = {
 	written: ['good', 'Written'],
@@ -27,11 +27,11 @@ export async function open([name]) {
 	const [{ workloads }, { deliveries }, { logs }] = await Promise.all(asked.map((one) => get(one)));
 	const last = (one) => {
 		const row = logs.find((other) => other.resourceName === one.name);
-		return [ago(row?.createdAt), row && why(`to ${row.actorName}`)];
+		return [ago(row?.createdAt, logs.length < 1000 ? 'never' : 'not lately'), row && why(`to ${row.actorName}`)];
 	};
 	return {
 		title: 'Workloads',
-		element: h('div', null,
+		element: div(
 			h('p.lead', null, 'Programs and files that get values, write-only ones included. They are declared in ', code('config.toml'), ' on the host, and nowhere else: nobody who only has an account can enrol one.'),
 			section('Workloads', table('Workloads', [
 				['Name', (one) => code(one.name)],

@@ -167,7 +167,7 @@ impl From<vault::Error> for ApiError {
             E::NotEmpty { secrets } => {
                 let plural = if secrets == 1 { "secret" } else { "secrets" };
                 Self::new(Code::Conflict, format!("Environment holds {secrets} {plural}"))
-                    .hint("Delete them first, or repeat the request with ?force=true to delete everything in it.")
+                    .hint("Delete them first, or everything in it at once (?force=true).")
             }
             E::OtherVersion { current } => {
                 Self::new(Code::Conflict, format!("Version {current} is in force"))
