@@ -284,8 +284,9 @@ pub(super) struct RegistrationItem {
 #[allow(missing_debug_implementations)]
 pub(super) struct LoginAnswer<'a> {
     /// The session's token, to be sent as a bearer token. It is shown this once.
-    #[schema(example = "cos_3fQzI0m0hYb2dJr8c1Xl5uPq7sT9vW4eA6gK_nM-oRy")]
-    token: &'a str,
+    /// `null` for a page (`X-Coffer: 1`), which gets it as a cookie.
+    #[schema(required = true, example = "cos_3fQzI0m0hYb2dJr8c1Xl5uPq7sT9vW4eA6gK_nM-oRy")]
+    token: Option<&'a str>,
     user: LoginUser<'a>,
 }
 
@@ -300,15 +301,16 @@ pub(super) struct LoginUser<'a> {
     role: RoleWord,
 }
 
-impl<'a> From<&'a NewSession> for LoginAnswer<'a> {
-    fn from(session: &'a NewSession) -> Self {
+impl<'a> LoginAnswer<'a> {
+    /// `token`: as far as the caller may read it.
+    pub fn new(session: &'a NewSession, token: Option<&'a str>) -> Self {
         let user = LoginUser {
             id: session.user,
             email: session.email.as_str(),
             name: session.name.as_deref(),
             role: session.role.into(),
         };
-        Self { token: session.token.expose(), user }
+        Self { token, user }
     }
 }
 

@@ -111,16 +111,16 @@ fn client<B>(visit: &Visit<B>) -> Client {
     Client { origin: visit.origin.clone(), user_agent: agent.map(str::to_owned) }
 }
 
-/// The answer to a login. A page of ours gets the token as a cookie, too, which
-/// its scripts cannot read; so does nobody else, because nobody else would guard
-/// it.
-fn begun(request: &HttpRequest, session: &NewSession) -> Answer {
-    let mut answer = Answer::json(&LoginAnswer::from(session));
-    if credential::is_page(request.headers()) {
-        let cookie = credential::set_cookie(request, session.token.expose(), session.seconds);
-        answer.cookie = Some(cookie);
+/// The answer to a login. A page of ours gets the token as a cookie, which its
+/// scripts cannot read, and not in the answer, which they can. Nobody else gets a
+/// cookie, because nobody else would guard it.
+fn begun(request: &actix_web::HttpRequest, session: &NewSession) -> Answer {
+    let token = session.token.expose();
+    if !credential::is_page(request.headers()) {
+        return Answer::json(&LoginAnswer::new(session, Some(token)));
     }
-    answer
+    let cookie = Some(credential::set_cookie(request, token, session.seconds));
+    Answer { cookie, ..Answer::json(&LoginAnswer::new(session, None)) }
 }
 
 pub(super) async fn logout(call: Call<Read, NoBody>) -> Result<Answer, ApiError> {

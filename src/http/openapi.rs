@@ -407,7 +407,7 @@ fn describe(parameter: Parameter) -> ParameterBuilder {
         ),
         Parameter::AfterSeq => (
             "afterSeq",
-            "Only rows with a higher number; from the first one on if it is not given.",
+            "Only rows with a higher number; all of them if it is not given.",
             number(0, Some(MAX_COUNT)),
         ),
         Parameter::ExportLimit => {
