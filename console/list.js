@@ -29,8 +29,10 @@ export async function openList({ kind, title, columns, detail, add, empty, words
 		// What the API answers takes the place of what was here; what it refuses may be because that is old.
 		async change(method, path, body) {
 			const { [one]: row } = await api(method, path, body).catch((error) => {
-				if (error.status === 409) error.hint = 'Look again at what is there now.';
-				shown?.look();
+				if (error.status === 409) {
+					error.hint = 'Look again at what is there now.';
+					shown?.look();
+				}
 				throw error;
 			});
 			put(row);
