@@ -77,7 +77,7 @@ export async function open() {
 		const opener = (row) => button(h('time', { datetime: row.createdAt }, stamp(row.createdAt)), () => details(row), { class: 'text', 'aria-label': `${stamp(row.createdAt)}, row ${row.seq}` });
 		const had = document.activeElement.ariaLabel;
 		const on = (row) => [row.resourceName ?? row.resourceId, ' ', muted(row.environmentName)];
-		place.replaceChildren(table('Audit log', [['Time', opener], ['Who', 'actorName'], ['Action', (row) => code(row.action)], ['On', on, 'any'], ['Result', result, 'nowrap']], rows, emptyState('No rows match', 'Take a filter away to see more.')));
+		place.replaceChildren(table('Audit log', [['Time', opener], ['Who', 'actorName', 'nowrap'], ['Action', (row) => code(row.action), 'nowrap'], ['On', on, 'any'], ['Result', result, 'nowrap']], rows, emptyState('No rows match', 'Take a filter away to see more.')));
 		if (had) [...place.querySelectorAll('button')].find((one) => one.ariaLabel === had)?.focus();
 		older.hidden = rows.length >= total;
 		tally.textContent = `${rows.length} of ${plural(total, 'row')}`;
