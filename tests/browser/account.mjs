@@ -31,7 +31,7 @@ check('the name', { as: null }, async (stage) => {
 
 check('the password', { as: null, allow: [400, 401] }, async (stage) => {
   const { id, email, password } = await at(stage, 'careful');
-  const trail = await Trail.of(stage);
+  const trail = new Trail(stage);
   trail.plant('new password', NEW);
   trail.plant('old password', password);
   trail.sentBy(/^POST \/api\/users\/\w+\/change-password$/, /^POST \/api\/auth\/login$/);

@@ -44,9 +44,11 @@ check('what the setup refuses', { as: null, allow: [400, 401] }, async (stage) =
 });
 
 check('the first admin is made and let in', { as: null, allow: [401] }, async (stage) => {
-  const trail = await Trail.of(stage);
+  const trail = new Trail(stage);
   trail.plant('password', PASSWORD);
   trail.plant('bootstrap token', stage.coffer.bootstrapToken);
+  trail.sentBy(/^POST \/api\/auth\/register$/);
+  trail.shownBy(/^POST \/api\/auth\/register$/);
   await stage.open('/setup', 'Set up coffer');
   await fill(stage, { token: stage.coffer.bootstrapToken, name: 'Grace' });
   await stage.heading('Secrets').waitFor();

@@ -67,15 +67,14 @@ export function suite(settings = {}) {
 /** What the page looked like, and what it complained about, beside what went wrong. */
 async function describe(stage, name, error) {
   const findings = stage.watch.findings();
-  if (findings.length && !error.message.includes(findings[0])) {
-    error.message += `\nThe page meanwhile:\n  ${findings.join('\n  ')}`;
-  }
+  // The stack is what node's reporter prints.
+  if (findings.length) error.stack += `\nThe page meanwhile:\n  ${findings.join('\n  ')}`;
   const directory = `${PLACE}/failures`;
   mkdirSync(directory, { recursive: true });
   const path = `${directory}/${name.replace(/\W+/g, '-').slice(0, 80)}.png`;
   try {
     await stage.page.screenshot({ path, caret: 'initial', timeout: 5000 });
-    error.message += `\nA picture: ${path}`;
+    error.stack += `\nA picture: ${path}`;
   } catch {
     // A page that is gone cannot be drawn; the error says enough.
   }

@@ -16,7 +16,7 @@ check('a new user, of some environments', { allow: [400, 409] }, async (stage) =
   const environment = await stage.environment();
   await stage.open('/users', 'Users');
   const dialog = await stage.press('New user', 'New user');
-  const trail = await Trail.of(stage);
+  const trail = new Trail(stage);
   trail.plant('password', PASSWORD);
   trail.sentBy(/^POST \/api\/users$/);
   await stage.field('Email', dialog).fill(ADMIN.email);
@@ -34,7 +34,7 @@ check('a new user, of some environments', { allow: [400, 409] }, async (stage) =
   if (await stage.field('Password', dialog).inputValue() === '') await stage.field('Password', dialog).fill(PASSWORD);
   await stage.button('Create user', dialog).click();
   await stage.gone(dialog);
-  await stage.toast('olga@example.org');
+  await stage.toast(/created/i);
   assert.match(await stage.row('olga@example.org').innerText(), /Olga <b>[\s\S]*operator/i);
   assert.match(await stage.row('olga@example.org').innerText(), new RegExp(environment));
   const made = await user(stage, 'olga@example.org');
@@ -79,7 +79,7 @@ check('another password, and the end of all sessions', { allow: [400] }, async (
   if (await sure.count()) await stage.button('End all sessions', sure).click();
   await eventually('it has ended', async () =>
     (await stage.api.get(`/api/users/${secured.id}/sessions`)).sessions.length === 0);
-  const trail = await Trail.of(stage);
+  const trail = new Trail(stage);
   trail.plant('password', PASSWORD);
   trail.sentBy(/^POST \/api\/users\/\w+\/change-password$/);
   const set = await stage.press('Set password', 'Set password', dialog);
@@ -147,7 +147,7 @@ check('a service account', { allow: [400, 409] }, async (stage) => {
   await stage.field(/^Description/, dialog).fill('puts it there');
   await stage.button('Create service account', dialog).click();
   await stage.gone(dialog);
-  await stage.toast('deploy');
+  await stage.toast(/created/i);
   const find = async () => (await stage.api.get('/api/admin/service-accounts')).serviceAccounts
     .find((one) => one.name === 'deploy');
   assert.equal((await find()).description, 'puts it there');
@@ -167,7 +167,8 @@ check('a service account', { allow: [400, 409] }, async (stage) => {
   await stage.checkbox('Disabled', about).check();
   await stage.button('Save service account', about).click();
   await eventually('it is saved', async () => (await find()).role === 'operator' && (await find()).disabled);
-  if (!await about.count()) await stage.follow('deploy');
+  await stage.gone(about);
+  await stage.follow('deploy');
   await stage.button('Delete service account', about).click();
   const sure = stage.dialog('Delete deploy');
   await sure.waitFor();
@@ -207,7 +208,7 @@ check('a token is shown once, and is gone', async (stage) => {
   const [made] = (await stage.api.get('/api/admin/tokens')).tokens.filter((one) => one.name === 'laptop');
   await stage.row('laptop').getByText(made.tokenPrefix).waitFor();
 
-  const trail = await Trail.of(stage);
+  const trail = new Trail(stage);
   trail.plant('token', token);
   const clean = async () => {
     const findings = (await trail.findings()).filter((one) => !one.startsWith('the answer of '));
@@ -237,11 +238,11 @@ check('a token for a service account, with less than its role', { allow: [400] }
   await stage.api.post('/api/admin/service-accounts', { name: 'ci', role: 'operator', allEnvironments: true });
   await stage.open('/tokens', 'Tokens');
   const dialog = await stage.press('New token', 'New token');
+  await dialog.getByRole('radio', { name: 'All environments' }).check();
   await stage.button('Create token', dialog).click();
   await stage.refused(stage.field('Name', dialog), /\w/);
   await stage.field('Name', dialog).fill('builds');
   await stage.choose(stage.select('Owner', dialog), /\bci\b/);
-  await dialog.getByRole('radio', { name: 'All environments' }).check();
   const role = stage.select('Role', dialog);
   const options = await role.locator('option:not([disabled])').allInnerTexts();
   if (options.some((one) => /admin/i.test(one))) {
@@ -270,4 +271,18 @@ check('the dialog with a token does not go by a slip', async (stage) => {
   assert.equal(await once.count(), 1);
   await stage.button('Done', once).click();
   await stage.gone(once);
+});
+
+check('a scope of nothing is refused, beside the name', async (stage) => {
+  await stage.open('/tokens', 'Tokens');
+  const dialog = await stage.press('New token', 'New token');
+  await stage.field('Name', dialog).fill('nowhere');
+  await dialog.getByRole('radio', { name: 'Only these' }).check();
+  await stage.button('Create token', dialog).click();
+  const group = dialog.getByRole('group', { name: 'Scope' });
+  await group.getByText(/at least one environment/i).waitFor();
+  await eventually('the complaint belongs to a field', () => group.evaluate((element) =>
+    [element, ...element.querySelectorAll('input')].some((one) =>
+      (one.getAttribute('aria-describedby') ?? '').split(' ').some((id) =>
+        /at least one/i.test(document.getElementById(id)?.textContent ?? '')))));
 });

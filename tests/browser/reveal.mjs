@@ -22,7 +22,7 @@ async function revealed(stage) {
 
 /** In no text, no attribute and no field. The answer that brought it is expected. */
 async function assertGone(stage) {
-  const trail = await Trail.of(stage);
+  const trail = new Trail(stage);
   trail.plant('the revealed value', VALUE);
   await eventually('the value is out of the page', async () => {
     const findings = (await trail.findings()).filter((one) => !one.startsWith('the answer of '));

@@ -16,8 +16,9 @@ async function logIn(stage, { email, password } = ADMIN) {
 }
 
 check('log in, and out again', { as: null, allow: [401] }, async (stage) => {
-  const trail = await Trail.of(stage);
+  const trail = new Trail(stage);
   trail.plant('password', ADMIN.password);
+  trail.sentBy(/^POST \/api\/auth\/login$/);
   await stage.page.goto('/');
   await stage.heading('Log in').waitFor();
   assert.match(await stage.page.title(), /^Log in · .*coffer$/);
@@ -63,6 +64,7 @@ check('back to the page that was asked for, and to no other place', { as: null, 
   const environment = await stage.environment();
   await stage.page.goto(`/vars/${environment}`);
   await stage.heading('Log in').waitFor();
+  assert.equal(await stage.page.getByText(ENDED).count(), 0, 'there was none');
   assert.equal(await stage.path(), `/login?next=${encodeURIComponent(`/vars/${environment}`)}`
     .replaceAll('%2F', (await stage.path()).includes('%2F') ? '%2F' : '/'));
   await logIn(stage);
@@ -154,7 +156,7 @@ for (const [status, code, message, hint] of REFUSALS) {
     const environment = await stage.environment();
     await stage.open(`/secrets/${environment}`, 'Secrets');
     const requestId = 'req_01M8000000000000000000TEST';
-    const path = `**/api/environments/${environment}/secrets`;
+    const path = '**/api/environments/*/secrets';
     await stage.context.route(path, (route) => {
       if (route.request().method() !== 'POST') return route.continue();
       return route.fulfill({
@@ -183,7 +185,32 @@ check('too many wrong passwords: wait', { as: null, allow: [401, 429] }, async (
   }));
   await stage.open('/login', 'Log in');
   await logIn(stage);
-  await stage.alert('Too many failed logins.', 'Try again in 60 seconds.', 'req_01M8000000000000000000SLOW');
+  await stage.alert('Too many failed logins.', /Try again in 60 s/, 'req_01M8000000000000000000SLOW');
+});
+
+check('a page that cannot begin says so', { as: null, allow: [401, 429, 'network'] }, async (stage) => {
+  const refuse = (route) => route.fulfill({
+    status: 429, contentType: 'application/json; charset=utf-8', headers: { 'Retry-After': '9' },
+    body: JSON.stringify({ code: 'RATE_LIMITED', message: 'Too many requests.', requestId: 'req_01M8000000000000000000MANY' }),
+  });
+  for (const answer of [refuse, (route) => route.abort('connectionrefused')]) {
+    await stage.context.route('**/api/**', answer);
+    for (const path of ['/', '/login', '/secrets/development']) {
+      await stage.page.goto(path);
+      await stage.alert(/Too many requests|server/i);
+    }
+    await stage.context.unroute('**/api/**');
+  }
+  // The other way round: who it is is known, and nothing more.
+  await stage.context.route('**/api/auth/registration', refuse);
+  await stage.page.goto('/secrets/development');
+  await stage.alert(/Too many requests/i);
+});
+
+check('an address that nobody can read', async (stage) => {
+  await stage.page.goto('/secrets/%E0%A4%A');
+  await stage.heading().waitFor();
+  assert.match(await stage.page.getByRole('main').innerText(), /no such|not (found|here|there)/i);
 });
 
 check('nothing is kept in the browser but where one was', async (stage) => {

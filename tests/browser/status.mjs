@@ -23,10 +23,8 @@ check('the doctor', async (stage) => {
   await stage.open('/status', 'Status');
   const doctor = stage.page.getByRole('region', { name: 'Doctor' });
   await stage.button('Run the doctor', doctor).click();
-  await eventually('it says something', async () =>
-    /nothing|no (problems|findings)|well|in order|good|remedy|warning|error|info/i.test((await doctor.innerText()).replace('Run the doctor', '')));
-  const [row] = await stage.api.audit('server.doctor');
-  assert.equal(row.success, true);
+  await eventually('it says what it found', async () =>
+    /nothing found|good|warning|broken/i.test(await doctor.innerText()));
 });
 
 check('a server that goes away, and comes back', { allow: ['network', 503] }, async (stage) => {

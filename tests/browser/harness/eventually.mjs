@@ -1,7 +1,7 @@
 // Waiting for what the page, or the server, will say in a moment: never for a time.
 
-/** How long a condition may take to come true. */
-const PATIENCE = 15_000;
+/** How long a condition may take to come true, in milliseconds. */
+export const PATIENCE = Number(process.env.COFFER_BROWSER_PATIENCE ?? 15_000);
 
 /** Asks again until `question` neither throws nor answers false; gives its answer. */
 export async function eventually(what, question, patience = PATIENCE) {

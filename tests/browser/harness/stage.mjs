@@ -2,7 +2,7 @@
 // logged in, and the few things that every test does with a page.
 
 import assert from 'node:assert/strict';
-import { eventually } from './eventually.mjs';
+import { eventually, PATIENCE } from './eventually.mjs';
 import { overlay } from './overlay.mjs';
 import { ADMIN } from './server.mjs';
 import { Watch } from './watch.mjs';
@@ -23,7 +23,7 @@ export class Stage {
       viewport, colorScheme, baseURL: coffer.url, reducedMotion: 'reduce', locale: 'en-GB',
       timezoneId: 'UTC',
     });
-    stage.context.setDefaultTimeout(15_000);
+    stage.context.setDefaultTimeout(PATIENCE);
     stage.watch = await Watch.begin(stage.context, coffer.url);
     stage.watch.allow(...allow);
     await overlay(stage.context, process.env.COFFER_CONSOLE_OVERLAY);

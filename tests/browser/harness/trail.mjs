@@ -8,11 +8,10 @@ import { needles } from './needles.mjs';
 export class Trail {
   #needles = [];
   #mayBeSent = [];
+  #mayBeShown = [];
 
-  static async of(stage) {
-    const trail = new Trail();
-    trail.stage = stage;
-    return trail;
+  constructor(stage) {
+    this.stage = stage;
   }
 
   /** `token`: a part of it that is looked for as well, should only a piece leak. */
@@ -22,14 +21,19 @@ export class Trail {
     }
   }
 
-  /** In this request's body it belongs: each description `METHOD /path`. */
+  /** In this request's body it belongs: expressions for `METHOD /path`. */
   sentBy(...requests) {
     this.#mayBeSent.push(...requests);
   }
 
+  /** In this request's headers it belongs: a credential. */
+  shownBy(...requests) {
+    this.#mayBeShown.push(...requests);
+  }
+
   #search(place, text) {
     const found = this.#needles.filter(({ needle }) => text.includes(needle));
-    return found.map(({ name, form }) => `${place} holds ${name} as ${form}`);
+    return [...new Set(found.map(({ name, form }) => `${place} holds ${name} as ${form}`))];
   }
 
   /** `inField`: the form is still open, and its field may hold what was typed. */
@@ -38,6 +42,8 @@ export class Trail {
     await watch.settle();
     const found = [];
     for (const page of context.pages()) {
+      // An empty page has no storage, and nothing to say.
+      if (page.url().startsWith('about:')) continue;
       for (const [place, text] of Object.entries(await page.evaluate(snapshot))) {
         if (inField && place === 'fields') continue;
         found.push(...this.#search(place, text));
@@ -49,9 +55,11 @@ export class Trail {
       const { pathname } = new URL(request.url());
       const what = `${request.method()} ${pathname}`;
       found.push(...this.#search(`the address ${pathname}`, request.url()));
-      found.push(...this.#search(`headers of ${what}`, JSON.stringify(request.headers())));
-      const allowed = this.#mayBeSent.some((one) => what.match(one));
-      if (!allowed) found.push(...this.#search(`the body of ${what}`, request.postData() ?? ''));
+      const among = (all) => all.some((one) => one.test(what));
+      const headers = JSON.stringify(request.headers());
+      if (!among(this.#mayBeShown)) found.push(...this.#search(`headers of ${what}`, headers));
+      const body = request.postData() ?? '';
+      if (!among(this.#mayBeSent)) found.push(...this.#search(`the body of ${what}`, body));
     }
     for (const { url, headers, body } of watch.responses) {
       const text = JSON.stringify(headers) + body.toString('utf8');

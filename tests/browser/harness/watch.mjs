@@ -19,7 +19,7 @@ export class Watch {
   constructor(context, origin) {
     this.origin = origin;
     context.on('console', (message) => this.#console(message));
-    context.on('weberror', (error) => this.#add(`uncaught: ${error.error().stack}`));
+    context.on('weberror', (error) => this.#add(`uncaught: ${error.error().stack || error.error()}`));
     context.on('request', (request) => this.#request(request));
     context.on('response', (response) => this.#response(response));
   }

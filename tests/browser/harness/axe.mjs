@@ -1,0 +1,23 @@
+// axe-core in the page: what keeps people out that a program can find.
+
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { PLACE } from '../harness.mjs';
+
+const TAGS = ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice'];
+let source;
+
+/** `root`: a selector, should only a part be looked at. */
+export async function assertAccessible(page, root = 'body') {
+  source ??= readFileSync(`${PLACE}/node_modules/axe-core/axe.min.js`, 'utf8');
+  // By the debugger, which the content security policy does not bind.
+  if (!await page.evaluate(() => 'axe' in globalThis)) await page.evaluate(source);
+  const violations = await page.evaluate(async ([selector, values]) => {
+    const scope = selector === 'body' ? document : selector;
+    const found = await globalThis.axe.run(scope, { runOnly: { type: 'tag', values } });
+    return found.violations.map(({ id, help, nodes }) => ({
+      id, help, nodes: nodes.slice(0, 4).map((node) => `${node.html.slice(0, 160)} — ${node.failureSummary}`),
+    }));
+  }, [root, TAGS]);
+  assert.deepEqual(violations, []);
+}
