@@ -2,6 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { eventually, suite } from './harness.mjs';
+import { ADMIN } from './harness/server.mjs';
 
 const check = suite();
 
@@ -65,9 +66,9 @@ check('the first stop leads to the content', async (stage) => {
 check('log in', { as: null, allow: [401] }, async (stage) => {
   await stage.open('/login', 'Log in');
   await tabTo(stage, stage.field('Email'));
-  await stage.page.keyboard.type('ada@example.org');
+  await stage.page.keyboard.type(ADMIN.email);
   await tabTo(stage, stage.field('Password'));
-  await stage.page.keyboard.type('correct horse battery');
+  await stage.page.keyboard.type(ADMIN.password);
   await stage.page.keyboard.press('Enter');
   await stage.heading('Secrets').waitFor();
 });

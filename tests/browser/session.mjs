@@ -149,7 +149,7 @@ check('a view that cannot be loaded says so', { allow: ['network'] }, async (sta
 
 const REFUSALS = [
   [429, 'RATE_LIMITED', 'Too many requests.', 'Try again in 7 s.'],
-  [503, 'SERVICE_UNAVAILABLE', 'The server has too much to do.', 'Try again in a moment.'],
+  [503, 'SERVICE_UNAVAILABLE', 'The server has too much to do.', 'Try again in 7 s.'],
 ];
 for (const [status, code, message, hint] of REFUSALS) {
   check(`${status} is told in words`, { allow: [status] }, async (stage) => {

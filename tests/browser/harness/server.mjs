@@ -12,7 +12,7 @@ import { createInterface } from 'node:readline';
 import { Api } from './api.mjs';
 
 /** The first user, unless a file wants to meet a server without one. */
-export const ADMIN = { email: 'ada@example.org', password: 'correct horse battery' };
+export const ADMIN = { email: 'ada@example.org', password: 'seven lamps on the quay' };
 
 /** Many logins and many requests from one address: neither is the subject here. */
 const VARIABLES = {

@@ -160,6 +160,8 @@ export class Stage {
   }
 
   async close() {
+    // A request that the page has just begun is nobody's business any more.
+    await this.context.unrouteAll({ behavior: 'ignoreErrors' });
     await this.context.close();
   }
 }
