@@ -52,6 +52,10 @@ for (const name of NAMES) {
     await show(stage, views(stage.coffer).find((one) => one.name === name));
     await assertFits(stage);
     await assertTargets(stage, stage.page.locator('body'));
+    for (const width of [768, 1280]) {
+      await stage.page.setViewportSize({ width, height: 800 });
+      await assertFits(stage);
+    }
   });
 }
 

@@ -23,7 +23,9 @@ export function views(coffer) {
 
 export async function show(stage, { path, heading, row }) {
   await stage.open(path, heading);
-  if (row) await stage.page.getByRole('main').getByText(row).first().waitFor();
+  // Not as the text of an option.
+  const shown = stage.page.getByRole('main').getByText(row ?? '').filter({ visible: true });
+  if (row) await shown.first().waitFor();
   await stage.page.waitForLoadState('networkidle');
 }
 
