@@ -48,11 +48,11 @@ async function assertTargets(stage, root) {
 const NAMES = views({ ids: {} }).map(({ name }) => name);
 for (const name of NAMES) {
   const { as = 'admin', allow } = views({ ids: {} }).find((one) => one.name === name);
-  check(`${name} at 360 px`, { ...SMALL, as, allow }, async (stage) => {
+  check(`${name} from 360 px on`, { ...SMALL, as, allow }, async (stage) => {
     await show(stage, views(stage.coffer).find((one) => one.name === name));
     await assertFits(stage);
     await assertTargets(stage, stage.page.locator('body'));
-    for (const width of [768, 1280]) {
+    for (const width of [768, 1024, 1280]) {
       await stage.page.setViewportSize({ width, height: 800 });
       await assertFits(stage);
     }

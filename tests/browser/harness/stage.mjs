@@ -109,10 +109,12 @@ export class Stage {
     return opened;
   }
 
+  /** Not there, or not seen, any more. */
   async gone(locator) {
-    await locator.waitFor({ state: 'detached' }).catch(async () => {
-      await locator.waitFor({ state: 'hidden' });
-    });
+    await locator.waitFor({ state: 'hidden' });
+    // A dialog that is closed hears of it a task later, and gives the focus back then.
+    await eventually('closed dialogs are away', async () =>
+      await this.page.locator('dialog:not([open])').count() === 0);
   }
 
   /** That the polite status region says this. */
