@@ -5,14 +5,37 @@ mod harness;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::Mutex;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use harness::process::{BINARY, has_program};
 use harness::skip;
 
-/// Chromium takes a core and some hundred MiB, and what is measured in one would be
-/// the others' noise: one at a time.
-static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+/// Chromium takes a core and some hundred MiB; more of them than this would only
+/// wait for each other, and what is measured in one is the others' noise.
+static FREE: Mutex<u8> = Mutex::new(2);
+static FREED: Condvar = Condvar::new();
+
+/// Leave to run a browser, as long as it is held.
+struct Turn;
+
+impl Turn {
+    fn wait() -> Self {
+        let free = FREED.wait_while(free_browsers(), |free| *free == 0);
+        *free.unwrap_or_else(PoisonError::into_inner) -= 1;
+        Self
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        *free_browsers() += 1;
+        FREED.notify_one();
+    }
+}
+
+fn free_browsers() -> MutexGuard<'static, u8> {
+    FREE.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 fn project(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
@@ -47,7 +70,7 @@ fn run(name: &str) {
         Ok(node) => node,
         Err(reason) => return skip(reason),
     };
-    let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let _turn = Turn::wait();
     let file = project("tests/browser").join(name).with_extension("mjs");
     let output = Command::new(node)
         .args(["--test", "--test-reporter=spec"])
@@ -90,5 +113,6 @@ macro_rules! browser_tests {
 
 browser_tests! {
     accessibility account audit canary environments first_visit import keyboard many people
-    reveal screenshots secrets secrets_refusals session small_and_dark status vars workloads
+    reveal screenshots secrets secrets_refusals session small_and_dark status vars watching
+    workloads
 }
