@@ -59,6 +59,22 @@ check('the password', { as: null, allow: [400, 401] }, async (stage) => {
   assert.equal((await stage.api.get(`/api/users/${id}`)).user.email, email);
 });
 
+check('single keys are switched off by whoever talks to the machine', async (stage) => {
+  await stage.open('/account', 'Your account');
+  const keys = stage.checkbox(/single keys/i);
+  assert.equal(await keys.isChecked(), true);
+  await keys.uncheck();
+  await stage.open('/environments', 'Environments');
+  await stage.page.keyboard.press('n');
+  assert.equal(await stage.page.getByRole('dialog').count(), 0);
+  await stage.open('/account', 'Your account');
+  assert.equal(await keys.isChecked(), false);
+  await keys.check();
+  await stage.open('/environments', 'Environments');
+  await stage.page.keyboard.press('n');
+  await stage.dialog('New environment').waitFor();
+});
+
 check('the sessions', { as: null, allow: [401] }, async (stage) => {
   const user = await at(stage, 'roaming');
   await stage.coffer.cookie(user, true);

@@ -56,8 +56,8 @@ check('from and to', async (stage) => {
   const far = type === 'date' ? '2090-01-01' : '2090-01-01T00:00';
   await from.fill(far);
   await from.press('Enter');
-  await eventually('nothing yet', async () => await stage.page.getByRole('button', { name: /server\.start/ }).count() === 0
-    && await rows(stage).filter({ hasText: 'server.start' }).count() === 0);
+  await eventually('nothing yet', async () =>
+    await rows(stage).filter({ hasText: 'server.start' }).count() === 0);
   await from.fill('');
   await from.press('Enter');
   await eventually('rows', async () => await rows(stage).count() > 0);

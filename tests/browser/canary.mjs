@@ -115,7 +115,8 @@ check('in a line that cannot be read', { allow: [400] }, async (stage) => {
   const { trail, token } = planted(stage, /^POST \/api\/environments\/[\w-]+\/secrets\/import$/);
   await stage.open(`/secrets/${environment}`, 'Secrets');
   const dialog = await stage.press('Import .env', 'Import a .env file', stage.page.getByRole('main'));
-  await stage.field('Lines of a .env file', dialog).fill(`GOOD=1\n${token} is no line\nbad-key=${token}\nOPEN="${token}`);
+  const lines = `GOOD=1\n${token} is no line\nbad-key=${token}\nOPEN="${token}`;
+  await stage.field('Lines of a .env file', dialog).fill(lines);
   await eventually('it is told', async () => /line 2\b/i.test(await dialog.innerText()));
   await trail.assertClean({ inField: true });
   await stage.page.keyboard.press('Escape');
@@ -132,7 +133,8 @@ check('pasted where several lines do not belong', async (stage) => {
   await stage.page.evaluate((text) => {
     const data = new DataTransfer();
     data.setData('text/plain', text);
-    document.activeElement.dispatchEvent(new ClipboardEvent('paste', { clipboardData: data, bubbles: true, cancelable: true }));
+    const event = { clipboardData: data, bubbles: true, cancelable: true };
+    document.activeElement.dispatchEvent(new ClipboardEvent('paste', event));
   }, `ONE=${token}\nTWO=${token}\n`);
   await dialog.getByText('These look like 2 lines of a .env file.').waitFor();
   await trail.assertClean({ inField: true });

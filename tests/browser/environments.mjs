@@ -53,7 +53,8 @@ check('settings, and back to the defaults', async (stage) => {
   await stage.toast(/saved/i);
   await stage.page.reload();
   await stage.heading(environment).waitFor();
-  await eventually('they are shown', async () => !await stage.checkbox(REVEAL).isChecked() && await stage.checkbox(QUIET).isChecked());
+  await eventually('they are shown', async () =>
+    !await stage.checkbox(REVEAL).isChecked() && stage.checkbox(QUIET).isChecked());
   await stage.button('Restore defaults').click();
   const sure = stage.page.getByRole('dialog');
   if (await sure.count()) await sure.getByRole('button', { name: 'Restore defaults' }).click();

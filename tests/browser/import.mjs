@@ -19,11 +19,11 @@ check('pasted, looked at, and imported', async (stage) => {
   assert.notEqual(await lines.evaluate((field) => getComputedStyle(field).webkitTextSecurity), 'none');
   await stage.button('Show values', dialog).click();
   assert.equal(await lines.evaluate((field) => getComputedStyle(field).webkitTextSecurity), 'none');
-  await lines.fill('# what the app needs\nexport NEW_ONE="a b"\nNEW_TWO=\'it is #2\'\nTHERE=new\n\n');
+  await lines.fill('# what the app needs\nexport NEW_ONE="Kq 1"\nNEW_TWO=\'Kq #2\'\nTHERE=Kq3\n\n');
   const preview = dialog.getByRole('table');
   await preview.waitFor();
   for (const key of ['NEW_ONE', 'NEW_TWO', 'THERE']) await stage.row(key, preview).waitFor();
-  assert.ok(!/a b|it is|\bold\b/.test(await preview.innerText()), 'no values');
+  assert.ok(!/Kq/.test(await preview.innerText()), 'no values');
   assert.equal(await stage.api.secret(environment, 'NEW_ONE'), undefined, 'a dry run');
   await stage.select('When a key exists', dialog).selectOption({ label: 'Replace its value' });
   await stage.button('Import 3 secrets', dialog).click();
@@ -31,7 +31,7 @@ check('pasted, looked at, and imported', async (stage) => {
   for (const key of ['NEW_ONE', 'NEW_TWO', 'THERE']) await stage.row(key, dialog).waitFor();
   await stage.button('Done', dialog).click();
   await stage.gone(dialog);
-  for (const [key, value] of [['NEW_ONE', 'a b'], ['NEW_TWO', 'it is #2'], ['THERE', 'new']]) {
+  for (const [key, value] of [['NEW_ONE', 'Kq 1'], ['NEW_TWO', 'Kq #2'], ['THERE', 'Kq3']]) {
     await stage.link(key).waitFor();
     const { id } = await stage.api.secret(environment, key);
     assert.equal(await stage.api.value(id), value);
@@ -45,7 +45,7 @@ check('what is there is skipped', async (stage) => {
   await stage.select('When a key exists', dialog).selectOption({ label: 'Skip it' });
   await lines.fill('THERE=new\nFRESH=1');
   await eventually('the preview says so', async () =>
-    /skip/i.test(await stage.row('THERE', dialog.getByRole('table')).innerText()));
+    /skip|left|stays/i.test(await stage.row('THERE', dialog.getByRole('table')).innerText()));
   await dialog.getByRole('button', { name: /^Import \d+ secrets?$/ }).click();
   await stage.button('Done', dialog).click();
   const { id, version } = await stage.api.secret(environment, 'THERE');
@@ -108,7 +108,8 @@ check('a key that stands there twice', { allow: [400] }, async (stage) => {
   const environment = await stage.environment();
   const { dialog, lines } = await importing(stage, environment);
   await lines.fill('TWICE=1\nONCE=2\nTWICE=3\n');
-  await eventually('it is told', async () => /twice|TWICE/i.test(await dialog.innerText()) && /line|more than|double|last|twice/i.test(await dialog.innerText()));
+  // The field is masked, and no text: what says TWICE is the complaint.
+  await eventually('it is told', async () => /TWICE|line 3/.test(await dialog.innerText()));
 });
 
 check('several lines, pasted where one value belongs', async (stage) => {

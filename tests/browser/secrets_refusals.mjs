@@ -127,9 +127,7 @@ check('somebody else was quicker', { allow: [409] }, async (stage) => {
   await stage.field('Value', replace).fill('three');
   await stage.api.patch(`/api/secrets/${id}`, { value: 'two' });
   await stage.button('Replace value', replace).click();
-  await eventually('it is told in words', async () =>
-    /version|changed|meanwhile/i.test(await stage.page.getByRole('alert').filter({ visible: true }).allInnerTexts().then(String)));
-  await stage.alert(/req_\w+/);
+  await stage.alert(/version|changed|meanwhile/i, /req_\w+/);
   assert.equal(await stage.api.value(id), 'two', 'nothing is overwritten unseen');
 });
 
@@ -155,7 +153,7 @@ check('a wrong name typed deletes nothing', async (stage) => {
     await typed.fill(wrong);
     if (await submit.isEnabled()) {
       await submit.click();
-      await stage.refused(typed, /KEPT/);
+      await stage.refused(typed, wrong ? /KEPT/ : /\w/);
     }
   }
   assert.ok(await stage.api.secret(environment, 'KEPT'));
@@ -178,7 +176,12 @@ check('two quick clicks make one secret', async (stage) => {
 const MAIN = ['Secrets', 'Vars', 'Workloads', 'Environments', 'Audit log'];
 const ADMINS = ['Users', 'Service accounts', 'Tokens', 'Status'];
 
-for (const [role, offered] of [['viewer', []], ['operator', ['Replace value', 'Edit description', 'Make write-only', 'Delete secret']]]) {
+const OFFERED = {
+  viewer: [],
+  operator: ['Replace value', 'Edit description', 'Make write-only', 'Delete secret'],
+};
+
+for (const [role, offered] of Object.entries(OFFERED)) {
   check(`what a ${role} may not do is not offered`, { as: role }, async (stage) => {
     const environment = await stage.environment();
     await stage.api.addSecret(environment, 'LOOKED_AT');
@@ -223,7 +226,8 @@ for (const [role, offered] of [['viewer', []], ['operator', ['Replace value', 'E
       });
       assert.ok(!/undefined|\[object/.test(words), words);
       const changing = /^(New|Create|Delete|Save|Restore|Run)/;
-      assert.deepEqual((await stage.page.getByRole('main').getByRole('button').allInnerTexts()).filter((text) => changing.test(text)), []);
+      const buttons = await stage.page.getByRole('main').getByRole('button').allInnerTexts();
+      assert.deepEqual(buttons.filter((text) => changing.test(text)), []);
     }
   });
 }

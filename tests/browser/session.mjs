@@ -44,6 +44,27 @@ check('log in, and out again', { as: null, allow: [401] }, async (stage) => {
   await trail.assertClean();
 });
 
+check('who leaves is not looked over the shoulder, however slow the server is', async (stage) => {
+  await stage.become(await stage.coffer.user('leaving', 'admin'), true);
+  const environment = await stage.environment();
+  await stage.api.addSecret(environment, 'SEEN_BEFORE');
+  await stage.open(`/secrets/${environment}`, 'Secrets');
+  await stage.link('SEEN_BEFORE').waitFor();
+  let answer;
+  const held = new Promise((resolve) => { answer = resolve; });
+  await stage.context.route('**/api/auth/registration', async (route) => {
+    await held;
+    await route.continue();
+  });
+  await stage.button('Log out').click();
+  await stage.gone(stage.link('SEEN_BEFORE'));
+  await stage.gone(stage.page.getByRole('navigation', { name: 'Main' }));
+  await stage.page.keyboard.press('n');
+  assert.equal(await stage.page.getByRole('dialog').count(), 0);
+  answer();
+  await stage.heading('Log in').waitFor();
+});
+
 check('a wrong password and an unknown address are refused alike', { as: null, allow: [401] }, async (stage) => {
   await stage.open('/login', 'Log in');
   await logIn(stage, { email: ADMIN.email, password: 'not the password' });
@@ -191,7 +212,9 @@ check('too many wrong passwords: wait', { as: null, allow: [401, 429] }, async (
 check('a page that cannot begin says so', { as: null, allow: [401, 429, 'network'] }, async (stage) => {
   const refuse = (route) => route.fulfill({
     status: 429, contentType: 'application/json; charset=utf-8', headers: { 'Retry-After': '9' },
-    body: JSON.stringify({ code: 'RATE_LIMITED', message: 'Too many requests.', requestId: 'req_01M8000000000000000000MANY' }),
+    body: JSON.stringify({
+      code: 'RATE_LIMITED', message: 'Too many requests.', requestId: 'req_01M8000000000000000000MANY',
+    }),
   });
   for (const answer of [refuse, (route) => route.abort('connectionrefused')]) {
     await stage.context.route('**/api/**', answer);

@@ -44,7 +44,8 @@ const SECRETS = [
   ['S3_SECRET_ACCESS_KEY', 'Bucket with uploads', true],
   ['OPENWEATHER_API_KEY', null, false],
   ['GRAFANA_ADMIN_PASSWORD', 'For the person on call', false],
-  ['JWT_SIGNING_KEY_FOR_THE_PARTNER_PORTAL_WITH_A_LONG_NAME', 'A long key, to see how it is shown in a narrow table', true],
+  ['JWT_SIGNING_KEY_FOR_THE_PARTNER_PORTAL_WITH_A_LONG_NAME',
+    'Tokens for partners; their portal reads it once an hour', true],
 ];
 
 const VARS = [
