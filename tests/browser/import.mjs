@@ -140,6 +140,27 @@ check('several lines, pasted where one value belongs', async (stage) => {
   assert.equal((await stage.api.secrets(environment)).length, 3);
 });
 
+check('one line, pasted where a key belongs, does not stand there in the clear', async (stage) => {
+  const environment = await stage.environment();
+  await stage.open(`/secrets/${environment}`, 'Secrets');
+  const dialog = await stage.press('Add secret', 'Add a secret', stage.page.getByRole('main'));
+  await stage.field('Key', dialog).focus();
+  await stage.page.evaluate(() => {
+    const data = new DataTransfer();
+    data.setData('text/plain', 'PASTED=the value');
+    const event = new ClipboardEvent('paste', { clipboardData: data, bubbles: true, cancelable: true });
+    document.activeElement.dispatchEvent(event);
+  });
+  await dialog.getByText('This looks like a line of a .env file.').waitFor();
+  assert.equal(await stage.field('Key', dialog).inputValue(), '');
+  await stage.button('Import all 1', dialog).click();
+  const all = stage.dialog(DIALOG);
+  await stage.row('PASTED', all.getByRole('table')).waitFor();
+  await stage.button('Import 1 secret', all).click();
+  await stage.button('Done', all).click();
+  assert.equal(await stage.api.value((await stage.api.secret(environment, 'PASTED')).id), 'the value');
+});
+
 check('vars', async (stage) => {
   const environment = await stage.environment();
   const { dialog, lines } = await importing(stage, environment, 'vars', 'Vars');

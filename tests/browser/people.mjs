@@ -224,7 +224,7 @@ check('a token is shown once, and is gone', async (stage) => {
   await clean();
 
   await stage.button('Delete token laptop').click();
-  const sure = stage.dialog('Delete token laptop');
+  const sure = stage.dialog('Delete laptop');
   await sure.waitFor();
   const typed = sure.getByRole('textbox');
   if (await typed.count()) await typed.fill('laptop');

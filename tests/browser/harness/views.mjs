@@ -34,11 +34,6 @@ const secret = (key) => `/secrets/production/${key}`;
 
 /** Opens it on a page that nothing was done on yet; gives the dialog. */
 export const DIALOGS = {
-  keyboard: async (stage) => {
-    await show(stage, { path: '/secrets/production', heading: 'Secrets', row: 'DATABASE_URL' });
-    await stage.page.keyboard.press('?');
-    return stage.dialog('Keyboard');
-  },
   'secret-write-only': async (stage) => {
     await stage.open(secret('DATABASE_URL'), 'Secrets');
     return stage.dialog('DATABASE_URL');
