@@ -79,7 +79,8 @@ fn run(name: &str) {
         .env("COFFER_BINARY", BINARY)
         .env("COFFER_BROWSER_DIR", project("target/browser"))
         .env("COFFER_CHROMIUM", chromium().unwrap_or_default())
-        // A driver of another test runner must not change how this one works.
+        // Here it is the binary's own console, and node's own way, that count.
+        .env_remove("COFFER_CONSOLE_OVERLAY")
         .env_remove("NODE_OPTIONS")
         .output()
         .expect("node can be run");
