@@ -285,14 +285,12 @@ impl Disk {
         has_no_hole(data_dir, &dir)?;
         let acknowledged =
             Acknowledged::open(data_dir).map_err(at(&data_dir.join(ACKNOWLEDGED)))?;
-        let opened = opening::marked(data_dir, || open_sled(|dir| settings(dir, options), &dir));
-        let db = opened.map_err(at(data_dir))?.inspect_err(|error| {
-            // Opening writes, too.
-            if matches!(error, OpenError::Sled { cause: sled::Error::Io(..), .. }) {
-                unsynced::leave_word(data_dir);
-            }
-        })?;
+        opening::begins(data_dir).map_err(at(data_dir))?;
+        let opened = open_sled(|dir| settings(dir, options), &dir);
+        let db = opened.inspect_err(|error| Self::is_refused(data_dir, error))?;
         let disk = Self::over(db, &dir, lock, options, acknowledged).map_err(at(&log_path))?;
+        disk.sync_or_give_up().map_err(at(&log_path))?;
+        opening::is_over(data_dir).map_err(at(data_dir))?;
         if was_used && disk.db.is_empty() {
             return Err(OpenError::Gone { path: dir, marker: in_use });
         }
@@ -308,6 +306,16 @@ impl Disk {
             super::write_private(&in_use, "").map_err(at(&in_use))?;
         }
         Ok(disk)
+    }
+
+    /// Opening writes, too. A write that fails leaves what a power cut does, so then
+    /// the marker stays; and what else keeps sled closed is no fault of this opening.
+    fn is_refused(data_dir: &Path, error: &OpenError) {
+        if matches!(error, OpenError::Sled { cause: sled::Error::Io(..), .. }) {
+            unsynced::leave_word(data_dir);
+        } else if let Err(error) = opening::is_over(data_dir) {
+            log::warn!("{}: {error}", data_dir.display());
+        }
     }
 
     /// Takes charge of a database that is open. From here on it is closed by
@@ -410,6 +418,10 @@ impl Disk {
         if self.settled.swap(true, Ordering::AcqRel) {
             return Ok(());
         }
+        self.sync_or_give_up()
+    }
+
+    fn sync_or_give_up(&self) -> io::Result<()> {
         self.watch.during(|| self.sync()).inspect_err(|_| self.give_up())
     }
 

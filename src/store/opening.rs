@@ -16,8 +16,9 @@ use super::view::said;
 
 /// Stands in the data directory while sled opens: then it overwrites segments that
 /// it does not need, with zeros, and a power cut leaves any part of that. Such a
-/// segment looks like a hole in the log. So the log is looked through before the
-/// first opening, and not again after one that was cut off.
+/// segment looks like a hole in the log, unless it is older than the snapshot; and
+/// sled does not sync the new snapshot's name. So the log is looked through before
+/// the first opening, and not again after one that was cut off.
 const OPENING: &str = "opening";
 
 /// Whether the last opening was cut off, before which the log was whole.
@@ -25,15 +26,17 @@ pub(super) fn was_cut_off(data_dir: &Path) -> io::Result<bool> {
     data_dir.join(OPENING).try_exists()
 }
 
-/// Calls `open` while the marker stands.
-pub(super) fn marked<T>(data_dir: &Path, open: impl FnOnce() -> T) -> io::Result<T> {
-    let marker = data_dir.join(OPENING);
-    fs::File::create(&marker)?.sync_all()?;
-    sync_directory(data_dir)?;
-    let opened = open();
-    // Even if it was refused: then there is nothing that it has begun.
-    fs::remove_file(&marker).or_else(ignore_missing)?;
-    Ok(opened)
+/// Before sled may open.
+pub(super) fn begins(data_dir: &Path) -> io::Result<()> {
+    fs::File::create(data_dir.join(OPENING))?.sync_all()?;
+    sync_directory(data_dir)
+}
+
+/// When what sled has overwritten is on the disk, and not before: sled does not sync
+/// that, and a power cut would leave half of it without a marker. The half that was
+/// cut off needs no more care: sled overwrites all that it does not need each time.
+pub(super) fn is_over(data_dir: &Path) -> io::Result<()> {
+    fs::remove_file(data_dir.join(OPENING)).or_else(ignore_missing)
 }
 
 /// Opens sled. Its snapshots are a cache of what its log says, so one that is

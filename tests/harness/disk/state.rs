@@ -60,6 +60,10 @@ impl Change {
             Self::Entries(entries) => entries.iter().any(|(directory, ..)| *directory == number),
         }
     }
+
+    fn is_rename(&self) -> bool {
+        matches!(self, Self::Entries(entries) if entries.len() > 1)
+    }
 }
 
 /// What is left of the changes that were not synced.
@@ -71,6 +75,9 @@ pub enum Survivors {
     LastHalf,
     /// Nothing but one half of the last write.
     OnlyLastHalf,
+    /// Of each write one half, of the names what was made or removed, but no rename:
+    /// the oldest names, with the newest of everything else begun.
+    Halves,
     /// Any of them, in any order, some writes in part.
     Some,
 }
@@ -79,7 +86,7 @@ impl Survivors {
     pub const KINDS: [Self; 4] = [Self::Nothing, Self::LastHalf, Self::OnlyLastHalf, Self::Some];
 
     pub fn any(dice: &mut Dice) -> Self {
-        Self::KINDS[dice.below(4)]
+        Self::KINDS[dice.below(Self::KINDS.len())]
     }
 }
 
@@ -286,6 +293,7 @@ impl State {
                 Survivors::LastHalf if Some(number) == last => (true, half),
                 Survivors::LastHalf => (true, usize::MAX),
                 Survivors::OnlyLastHalf => (Some(number) == last, half),
+                Survivors::Halves => (!change.is_rename(), half),
                 Survivors::Some => {
                     let part = if dice.below(4) == 0 { half } else { usize::MAX };
                     (dice.below(2) == 0, part)
