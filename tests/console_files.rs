@@ -75,6 +75,10 @@ fn check_headers(reply: &Reply) {
     assert!(permissions.contains("clipboard-write=(self)"), "{permissions}");
     assert!(reply.header("x-request-id").unwrap().starts_with("req_"));
     assert_eq!(reply.header("set-cookie"), None);
+    if reply.status == 404 {
+        assert_eq!(reply.header("etag"), None, "there is nothing to have");
+        return;
+    }
     let tag = reply.header("etag").unwrap();
     assert!(tag.starts_with('"') && tag.ends_with('"') && tag.len() > 2, "{tag}");
 }
@@ -186,6 +190,24 @@ fn every_other_path_is_404_as_json() {
             reply.expect_error(404, "NOT_FOUND");
         }
     }
+}
+
+/// It was JSON on a white page, found by the browser tests.
+#[test]
+fn a_person_who_asks_for_a_page_that_is_not_there_gets_the_console() {
+    let app = TestApp::start();
+    let page = files()["index.html"].clone();
+    let browser = app.anonymous().with("Accept", "text/html,application/xhtml+xml,*/*;q=0.8");
+    for path in ["/no/such/page", "/secrets/a/b/c", "/Secrets", "/index.html"] {
+        let reply = browser.get(path);
+        assert_eq!((reply.status, reply.text()), (404, page.clone()), "{path}");
+        check_headers(&reply);
+    }
+    for path in ["/api", "/api/nope", "/api/secrets/a/b", "/console/nope.js"] {
+        browser.get(path).expect_error(404, "NOT_FOUND");
+    }
+    browser.send("POST", "/no/such/page", None).expect_error(404, "NOT_FOUND");
+    app.anonymous().with("Accept", "*/*").get("/no/such/page").expect_error(404, "NOT_FOUND");
 }
 
 #[test]

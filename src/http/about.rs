@@ -10,7 +10,7 @@ use super::answer::Answer;
 use super::call::{count_anybody, origin, request_id, state};
 use super::error::{ApiError, Code};
 use super::wire::Health;
-use super::{docs, form, openapi};
+use super::{console, docs, form, openapi};
 
 pub(super) async fn health(request: HttpRequest) -> HttpResponse {
     let vault = &state(&request).vault;
@@ -79,9 +79,11 @@ pub(super) async fn answer_anybody<F: Future<Output = HttpResponse>>(
 /// No such route. It is told without a credential: a path is form.
 pub(super) async fn not_found(request: HttpRequest, payload: web::Payload) -> HttpResponse {
     answer_anybody(request, payload, true, |request| async move {
-        ApiError::new(Code::NotFound, "There is no such route.")
-            .hint("The routes are described at /api/docs and in /openapi.json.")
-            .into_response(&request_id(&request))
+        console::not_there(&request).unwrap_or_else(|| {
+            ApiError::new(Code::NotFound, "There is no such route.")
+                .hint("The routes are described at /api/docs and in /openapi.json.")
+                .into_response(&request_id(&request))
+        })
     })
     .await
 }

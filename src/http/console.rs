@@ -12,11 +12,12 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
+use actix_web::http::Method;
 use actix_web::http::header::{
-    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, HeaderName, HeaderValue,
+    ACCEPT, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, HeaderName, HeaderValue,
     REFERRER_POLICY, X_FRAME_OPTIONS,
 };
-use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, web};
 
 use super::about;
 use super::condition::names;
@@ -128,13 +129,32 @@ fn resource(paths: Vec<String>, asset: Asset) -> actix_web::Resource {
         }))
 }
 
+/// The page, for a person who came to an address that there is not: it says so, and
+/// leads back. A program does not ask for HTML, and gets the error as JSON; so does
+/// whoever asks for something of the API.
+pub(super) fn not_there(request: &HttpRequest) -> Option<HttpResponse> {
+    let accepts = request.headers().get(ACCEPT).and_then(|value| value.to_str().ok());
+    let is_person = accepts.is_some_and(|types| types.contains("text/html"));
+    let first = request.path().split('/').nth(1).unwrap_or_default();
+    let reads = [Method::GET, Method::HEAD].contains(request.method());
+    (is_person && reads && !["api", "console"].contains(&first)).then(|| {
+        let mut response = HttpResponse::NotFound();
+        guard(&mut response);
+        response.insert_header((CONTENT_TYPE, PAGE.content_type)).body(PAGE.bytes)
+    })
+}
+
+fn guard(response: &mut HttpResponseBuilder) {
+    for (name, value) in HEADERS {
+        response.insert_header((name, HeaderValue::from_static(value)));
+    }
+}
+
 impl Asset {
     fn response(self, request: &HttpRequest, tag: &str) -> HttpResponse {
         let has_it = names(request.headers(), tag);
         let mut response = if has_it { HttpResponse::NotModified() } else { HttpResponse::Ok() };
-        for (name, value) in HEADERS {
-            response.insert_header((name, HeaderValue::from_static(value)));
-        }
+        guard(&mut response);
         response.insert_header((ETAG, format!("\"{tag}\"")));
         if has_it {
             return response.finish();
