@@ -105,6 +105,16 @@ fn every_file_is_served_with_its_type_and_headers() {
 }
 
 #[test]
+fn the_icon_is_where_browsers_look_for_one() {
+    let app = TestApp::start();
+    let (icon, asked) =
+        (app.anonymous().get("/console/icon.svg"), app.anonymous().get("/favicon.ico"));
+    assert_eq!((asked.status, asked.text()), (200, icon.text()));
+    assert_eq!(asked.header("content-type"), Some("image/svg+xml"));
+    check_headers(&asked);
+}
+
+#[test]
 fn the_page_is_at_every_path_of_a_view() {
     let app = TestApp::start();
     let page = files()["index.html"].clone();

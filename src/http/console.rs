@@ -105,7 +105,12 @@ const HEADERS: [(HeaderName, &str); 7] = [
 /// Adds the files to the app.
 pub(super) fn configure(config: &mut web::ServiceConfig) {
     for asset in ASSETS {
-        config.service(resource(vec![asset.path.to_owned()], *asset));
+        let mut paths = vec![asset.path.to_owned()];
+        if asset.content_type == SVG {
+            // Browsers ask for it by themselves, for the API's pages as well.
+            paths.push("/favicon.ico".to_owned());
+        }
+        config.service(resource(paths, *asset));
     }
     let view = format!("/{{view:{VIEWS}}}");
     // An empty segment is content, too: a path may end in a slash.
