@@ -519,6 +519,14 @@ fn what_a_body_says_twice_or_not_at_all_is_described() {
     let one = json!([{ "required": ["value"] }, { "required": ["generate"] }]);
     assert_eq!(schemas["NewSecret"]["oneOf"], one);
     assert_eq!(schemas["SecretPatch"]["not"], json!({ "required": ["value", "generate"] }));
+    for (name, list, not) in
+        [("SecretImport", "secrets", "secrets"), ("VarImport", "vars", "dotenv")]
+    {
+        let one = json!([{ "required": [list] }, { "required": ["dotenv"] }]);
+        assert_eq!(schemas[name]["oneOf"], one);
+        assert_eq!(schemas[name]["not"], json!({ "required": [not, "neverReveal"] }));
+        assert_eq!(schemas[name]["required"], json!(null));
+    }
     assert_eq!(schemas["SettingsPatch"]["additionalProperties"], json!(false));
     let keys = &schemas["CopySecrets"]["properties"]["keys"];
     assert_eq!((&keys["minItems"], &keys["maxItems"]), (&json!(1), &json!(100)));

@@ -22,7 +22,7 @@ use super::read::{BadInput, Entries, Place};
 pub(super) fn read(text: &str) -> Result<Entries, BadInput> {
     let unified = text.contains('\r').then(|| unified(text));
     let text = unified.as_ref().map_or(text, |text| text.as_str());
-    let mut reader = Reader { text, rest: text };
+    let mut reader = Reader { text, rest: text, counted: (0, 1) };
     let mut entries = Entries::default();
     loop {
         reader.rest = reader.rest.trim_start();
@@ -57,12 +57,19 @@ fn unified(text: &str) -> Zeroizing<String> {
 struct Reader<'a> {
     text: &'a str,
     rest: &'a str,
+    /// Up to which byte lines were counted, and the number of the one that is there.
+    counted: (usize, usize),
 }
 
 impl<'a> Reader<'a> {
-    fn place(&self) -> Place {
+    /// Counts on from where it was asked last: from the beginning each time, a request
+    /// full of short lines would keep a thread busy for minutes.
+    fn place(&mut self) -> Place {
         let read = self.text.len() - self.rest.len();
-        Place::Line(1 + self.text[..read].matches('\n').count())
+        let (counted, line) = self.counted;
+        let line = line + self.text[counted..read].matches('\n').count();
+        self.counted = (read, line);
+        Place::Line(line)
     }
 
     /// The rest of the line, without its end.
@@ -242,6 +249,15 @@ mod tests {
         let pair = |key: &str, value: &str| (key.to_owned(), value.to_owned());
         let both = entries("A=\r\nB=1\rC='\r\n'");
         assert_eq!(both, Ok(vec![pair("A", ""), pair("B", "1"), pair("C", "\n")]));
+    }
+
+    /// In a moment, and not in a time that grows with the square of their number.
+    #[test]
+    fn many_short_lines_are_read_at_once() {
+        let text: String = (0..300_000).map(|n| format!("K{n}=\n")).collect();
+        assert_eq!(read(&text).map(|read| read.into_list().len()).ok(), Some(300_000));
+        let said = read(&format!("{text}K0=")).err().map(|bad| bad.to_string());
+        assert_eq!(said.as_deref(), Some("line 300001: the key stands twice"));
     }
 
     #[test]

@@ -7,14 +7,14 @@ use zeroize::Zeroizing;
 
 use crate::domain::{Description, KeyName, OnConflict, Version};
 use crate::vault::{
-    Import, ImportOutcome, ImportReport, Imported, ImportedSecret, NewVar, Plaintext, Write,
+    Error, Import, ImportOutcome, ImportReport, Imported, ImportedSecret, NewVar, Plaintext, Write,
     read_dotenv,
 };
 
 use super::State;
 use super::answer::Answer;
 use super::call::{Call, RequestBody};
-use super::error::ApiError;
+use super::error::{ApiError, Code, Problem};
 use super::json::{Members, Rule, boolean, named, nullable, text};
 use super::openapi::words;
 use super::{secrets, vars};
@@ -109,7 +109,12 @@ pub(super) fn item_schemas() -> [(String, RefOr<Schema>); 2] {
 
 /// A parsed import, described by `D`.
 #[allow(missing_debug_implementations)]
-pub(super) struct Body<D, T>(Import<T>, std::marker::PhantomData<fn() -> D>);
+pub(super) struct Body<D, T> {
+    import: Import<T>,
+    /// The keys of a text, in its order; `None` for a list.
+    keys: Option<Vec<KeyName>>,
+    described: std::marker::PhantomData<fn() -> D>,
+}
 
 fn on_conflict(members: &mut Members<'_>) -> OnConflict {
     let word = members.optional("onConflict", |raw| {
@@ -126,13 +131,15 @@ fn parse<D, T>(
     mut item: impl FnMut(&mut Members<'_>, KeyName) -> Option<T>,
     entry: impl FnMut(KeyName, Zeroizing<String>) -> T,
 ) -> Result<Body<D, T>, ApiError> {
-    members.refuse_misspelt("dryRun")?;
-    members.refuse_misspelt("onConflict")?;
-    let items = if members.has("dotenv") {
+    // Beside one that is known, an unknown one would be passed over: a whole file.
+    for name in ["dryRun", "onConflict", "dotenv", list] {
+        members.refuse_misspelt(name)?;
+    }
+    let (items, keys) = if members.has("dotenv") {
         from_dotenv(&mut members, list, limit, entry)
     } else {
         let mut seen = std::collections::HashSet::new();
-        members.objects(list, MOST_ITEMS, |inner| {
+        let items = members.objects(list, MOST_ITEMS, |inner| {
             let key = inner.required("key", named(KeyName::parse));
             if key.as_ref().is_some_and(|key| !seen.insert(key.clone())) {
                 inner.problem("key", "stands in the list twice");
@@ -140,24 +147,26 @@ fn parse<D, T>(
             // Without a key it is refused, but what else is wrong is to be told.
             let nobody = KeyName::parse("X").expect("one letter is a key");
             item(inner, key.unwrap_or(nobody))
-        })
+        });
+        (items, None)
     };
     let on_conflict = on_conflict(&mut members);
     let dry_run = members.optional("dryRun", boolean).unwrap_or(false);
     let import = Import { items, on_conflict, dry_run };
-    members.finish(Some(Body(import, std::marker::PhantomData)))
+    members.finish(Some(Body { import, keys, described: std::marker::PhantomData }))
 }
 
-/// The items of a `.env` file. What is wrong names a line or a key of it.
+/// The items of a `.env` file, and their keys. What is wrong names a line or a key
+/// of it.
 fn from_dotenv<T>(
     members: &mut Members<'_>,
     list: &str,
     limit: usize,
     mut entry: impl FnMut(KeyName, Zeroizing<String>) -> T,
-) -> Vec<T> {
+) -> (Vec<T>, Option<Vec<KeyName>>) {
     if members.has(list) {
         members.problem("dotenv", format!("cannot stand beside {list}"));
-        return Vec::new();
+        return (Vec::new(), None);
     }
     let read = |raw: &_| {
         let text = Zeroizing::new(text(raw)?.into_owned());
@@ -175,7 +184,8 @@ fn from_dotenv<T>(
         }
     };
     let entries = members.optional("dotenv", read).unwrap_or_default();
-    entries.into_iter().map(|(key, value)| entry(key, value)).collect()
+    let keys = entries.iter().map(|(key, _)| key.clone()).collect();
+    (entries.into_iter().map(|(key, value)| entry(key, value)).collect(), Some(keys))
 }
 
 impl RequestBody for Body<ImportSecrets, ImportedSecret> {
@@ -217,6 +227,14 @@ impl RequestBody for Body<ImportVars, (NewVar, bool)> {
 
     fn parse(body: &[u8], state: &State) -> Result<Self, ApiError> {
         let limit = state.vault.limits().value_bytes;
+        let mut members = Members::parse(body)?;
+        if members.has("dotenv") {
+            members.refuse_misspelt("neverReveal")?;
+            if members.has("neverReveal") {
+                // The same file, sent to the wrong list: everybody could read it.
+                members.problem("neverReveal", "is for secrets; a var can always be read");
+            }
+        }
         let item = |members: &mut Members<'_>, key| {
             let value = members.required("value", |raw| vars::value(raw, limit));
             let description = members.optional("description", nullable(Description::parse));
@@ -224,8 +242,8 @@ impl RequestBody for Body<ImportVars, (NewVar, bool)> {
             let description = description.unwrap_or_default();
             value.map(|value| (NewVar { key, value, description }, described))
         };
-        parse(Members::parse(body)?, ("vars", limit), item, |key, value| {
-            let value = value.as_str().to_owned();
+        parse(members, ("vars", limit), item, |key, mut value| {
+            let value = std::mem::take(&mut *value);
             (NewVar { key, value, description: Description::default() }, false)
         })
     }
@@ -292,12 +310,42 @@ impl From<&ImportReport> for ImportItem {
 type SecretsBody = Body<ImportSecrets, ImportedSecret>;
 type VarsBody = Body<ImportVars, (NewVar, bool)>;
 
+/// What is refused of an item. The vault names its place in a list; in a text it has
+/// none, but a key.
+fn refused(keys: Option<&[KeyName]>, error: Error) -> ApiError {
+    let Some(keys) = keys else { return error.into() };
+    match error {
+        Error::OfItem { index, error, .. } => {
+            let error = ApiError::from(*error);
+            // That one stands beside the text, everything else in it.
+            let field = error.field.filter(|field| field == "neverReveal");
+            let field = Some(field.unwrap_or_else(|| "dotenv".to_owned()));
+            let message = format!("{}: {}", keys[index], error.message);
+            ApiError { field, message, ..error }
+        }
+        Error::Conflicts { ref indices, .. } => {
+            let problem = |index: &usize| Problem {
+                field: "dotenv".to_owned(),
+                message: format!("dotenv holds {}, which exists already", keys[*index]),
+            };
+            let problems = indices.iter().map(problem).collect();
+            let hint = ApiError::from(error).hint;
+            ApiError { hint, ..ApiError::problems(Code::Conflict, problems) }
+        }
+        error => error.into(),
+    }
+}
+
 pub(super) async fn secrets(call: Call<Write, SecretsBody>) -> Result<Answer, ApiError> {
-    let report = call.state.vault.import_secrets(&call.permit, call.body.0).await?;
+    let Call { state, permit, body: Body { import, keys, .. }, .. } = call;
+    let report = state.vault.import_secrets(&permit, import).await;
+    let report = report.map_err(|error| refused(keys.as_deref(), error))?;
     Ok(Answer::json(&ImportAnswer { import: (&report).into() }))
 }
 
 pub(super) async fn vars(call: Call<Write, VarsBody>) -> Result<Answer, ApiError> {
-    let report = call.state.vault.import_vars(&call.permit, call.body.0).await?;
+    let Call { state, permit, body: Body { import, keys, .. }, .. } = call;
+    let report = state.vault.import_vars(&permit, import).await;
+    let report = report.map_err(|error| refused(keys.as_deref(), error))?;
     Ok(Answer::json(&ImportAnswer { import: (&report).into() }))
 }

@@ -58,6 +58,14 @@ pub(super) fn add(document: &mut Value) {
     schemas["NewSecret"]["oneOf"] =
         json!([{ "required": ["value"] }, { "required": ["generate"] }]);
     schemas["SecretPatch"]["not"] = json!({ "required": ["value", "generate"] });
+    // For all that stands in a text, and for no list: there, each item says it, and
+    // a var cannot.
+    for (name, list, not) in
+        [("SecretImport", "secrets", "secrets"), ("VarImport", "vars", "dotenv")]
+    {
+        schemas[name]["oneOf"] = json!([{ "required": [list] }, { "required": ["dotenv"] }]);
+        schemas[name]["not"] = json!({ "required": [not, "neverReveal"] });
+    }
     schemas["SettingsPatch"]["additionalProperties"] = json!(false);
     let keys = &mut schemas["CopySecrets"]["properties"]["keys"];
     keys["items"] = json!({ "type": "string", "pattern": "^[A-Z][A-Z0-9_]*$", "maxLength": 256 });

@@ -155,6 +155,24 @@ def login_body():
     return {"email": email, "password": PASSWORD}
 
 
+def dotenv():
+    """A text that is drawn is hardly ever a `.env` file."""
+    return f"# drawn\nexport {name()}=x # y\n{name()}='a\nb'\n"
+
+
+# A list and a text, by turns.
+SECRET_IMPORTS = itertools.cycle([
+    lambda: {
+        "secrets": [{"key": name(), "value": "x"}, {"key": name(), "value": "y", "neverReveal": True}],
+        "onConflict": "replace",
+    },
+    lambda: {"dotenv": dotenv(), "neverReveal": True, "onConflict": "replace"},
+])
+VAR_IMPORTS = itertools.cycle([
+    lambda: {"vars": [{"key": name(), "value": "x"}], "onConflict": "skip"},
+    lambda: {"dotenv": dotenv(), "onConflict": "skip"},
+])
+
 # Operations that hardly any drawn body gets through, although the description
 # allows it: method and path, and what makes a body that does. Every second right
 # body gives way to such a one.
@@ -177,14 +195,8 @@ BODIES = {
         "environmentIds": existing_environments(),
         "expiresInDays": 30,
     },
-    ("POST", "/api/environments/{environment}/secrets/import"): lambda: {
-        "secrets": [{"key": name(), "value": "x"}, {"key": name(), "value": "y", "neverReveal": True}],
-        "onConflict": "replace",
-    },
-    ("POST", "/api/environments/{environment}/vars/import"): lambda: {
-        "vars": [{"key": name(), "value": "x"}],
-        "onConflict": "skip",
-    },
+    ("POST", "/api/environments/{environment}/secrets/import"): lambda: next(SECRET_IMPORTS)(),
+    ("POST", "/api/environments/{environment}/vars/import"): lambda: next(VAR_IMPORTS)(),
     ("PATCH", "/api/users/{id}"): lambda: {
         "role": "operator",
         "environmentIds": existing_environments(),
