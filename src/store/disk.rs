@@ -47,7 +47,7 @@ use super::acknowledged::{ACKNOWLEDGED, Acknowledged};
 pub(super) use super::directory::{ignore_missing, make_directory, parent, sync_directory};
 use super::holes::hole;
 use super::keyspace::{Table, full_key};
-use super::opening::{self, open_sled, remove_unfinished_settings, remove_unfinished_snapshots};
+use super::opening::{self, open_sled, remove_unfinished_settings, settle_snapshots};
 use super::overlay::Overlay;
 use super::space::FreeSpace;
 use super::tables::{AuditHead, AuditRows};
@@ -278,7 +278,7 @@ impl Disk {
         if was_used && !log_path.try_exists().map_err(at(&log_path))? {
             return Err(OpenError::Gone { path: dir, marker: in_use });
         }
-        remove_unfinished_snapshots(&dir).map_err(at(&dir))?;
+        settle_snapshots(data_dir, &dir).map_err(at(&dir))?;
         remove_unfinished_settings(&dir).map_err(at(&dir))?;
         unsynced::rewrite_log(data_dir)
             .map_err(|cause| OpenError::Unsynced { path: log_path.clone(), cause })?;

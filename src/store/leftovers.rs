@@ -7,6 +7,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::disk::{ignore_missing, sync_directory};
+use super::opening;
 use super::unsynced::UNSYNCED;
 
 /// What a leftover is.
@@ -71,7 +72,10 @@ pub fn leftovers(data_dir: &Path) -> io::Result<Vec<(Leftover, PathBuf)>> {
     let mut newest = None;
     for path in entries(&data_dir.join("db"))? {
         if path.extension().is_some_and(|extension| extension == "generating") {
-            found.push((Leftover::UnfinishedSnapshot, path));
+            // After an opening that was cut off it may be needed: the next one sees to it.
+            if !opening::was_cut_off(data_dir)? {
+                found.push((Leftover::UnfinishedSnapshot, path));
+            }
         } else if path.file_stem().is_some_and(|stem| stem == "snap") {
             newest = Some(path);
         }
@@ -100,7 +104,7 @@ pub fn leftovers(data_dir: &Path) -> io::Result<Vec<(Leftover, PathBuf)>> {
 /// ```text
 /// the table n | n u64 little endian | CRC-32 of the table u32 little endian
 /// ```
-fn is_whole_snapshot(bytes: &[u8]) -> bool {
+pub(super) fn is_whole_snapshot(bytes: &[u8]) -> bool {
     let Some((rest, crc)) = bytes.split_last_chunk::<4>() else { return false };
     let Some((table, length)) = rest.split_last_chunk::<8>() else { return false };
     !table.is_empty()

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 
 use super::acknowledged::ACKNOWLEDGED;
 use super::disk::{OpenError, ignore_missing, parent, sync_directory};
+use super::leftovers::is_whole_snapshot;
 use super::view::said;
 
 /// Stands in the data directory while sled opens: then it overwrites segments that
@@ -117,11 +118,12 @@ fn try_without_snapshots(
 
 /// The place in the log that the newest snapshot stands for, 0 without one.
 pub(super) fn last_snapshot(dir: &Path) -> io::Result<u64> {
-    let place = |path: &PathBuf| {
-        let name = path.file_name()?.to_str()?;
-        u64::from_str_radix(name.strip_prefix("snap.")?, 16).ok()
-    };
-    Ok(snapshots(dir)?.iter().filter_map(place).max().unwrap_or(0))
+    Ok(snapshots(dir)?.iter().filter_map(|path| place_of(path)).max().unwrap_or(0))
+}
+
+fn place_of(snapshot: &Path) -> Option<u64> {
+    let name = snapshot.file_name()?.to_str()?;
+    u64::from_str_radix(name.strip_prefix("snap.")?, 16).ok()
 }
 
 fn snapshots(dir: &Path) -> io::Result<Vec<PathBuf>> {
@@ -143,16 +145,32 @@ fn unused_name(dir: &Path) -> PathBuf {
         .expect("there are more numbers than directories")
 }
 
-pub(super) fn remove_unfinished_snapshots(dir: &Path) -> io::Result<()> {
+/// Deals with snapshots that were written and not renamed. One that an opening has
+/// left which was cut off gets its name: sled writes and syncs it, renames it, and
+/// only then overwrites what it does not need any more; but it does not sync the name.
+/// By the older snapshot what was overwritten is missing, and sled would open an older
+/// state or none. Of all others sled would take the newest name for the newest state,
+/// whole or not, so they are removed.
+pub(super) fn settle_snapshots(data_dir: &Path, dir: &Path) -> io::Result<()> {
     let entries = match fs::read_dir(dir) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         entries => entries?,
     };
+    let was_cut_off = was_cut_off(data_dir)?;
     for entry in entries {
         let path = entry?.path();
-        if path.extension().is_some_and(|extension| extension == "generating") {
+        if path.extension().is_none_or(|extension| extension != "generating") {
+            continue;
+        }
+        let name = path.with_extension("");
+        let place = place_of(&name).unwrap_or(0);
+        if was_cut_off && place > last_snapshot(dir)? && is_whole_snapshot(&fs::read(&path)?) {
+            log::warn!("finishing a snapshot whose name was lost: {}", path.display());
+            fs::rename(&path, &name)?;
+            sync_directory(dir)?;
+        } else {
             log::info!("removing a snapshot that was not finished: {}", path.display());
-            fs::remove_file(path)?;
+            fs::remove_file(&path)?;
         }
     }
     Ok(())
