@@ -15,6 +15,13 @@ use harness::{Setup, TestApp, data_dir};
 use patient::{Diagnosis, Patient, json};
 use serde_json::json;
 
+/// Settings that are whole, and none that sled knows: damaged ones are made anew.
+fn write_foreign_settings(data_dir: &std::path::Path) {
+    let text = b"not what sled wrote";
+    let whole = [&text[..], &crc32fast::hash(text).to_le_bytes()].concat();
+    std::fs::write(data_dir.join("db/conf"), whole).unwrap();
+}
+
 #[test]
 fn a_healthy_server_is_exit_code_0_and_every_line_says_ok() {
     let bench = Bench::new();
@@ -243,7 +250,7 @@ fn a_database_that_does_not_open_after_a_compaction_names_the_one_before() {
         .arg(dir.join("db.old"))
         .status()
         .unwrap();
-    std::fs::write(dir.join("db/conf"), "not what sled wrote").unwrap();
+    write_foreign_settings(dir);
     let found = patient.doctor();
     found.is(2).says("error", ["before a compaction", "mv ", "db.broken && mv ", "db.old"]);
     found.says("warn", ["db.old is the database as it was before a compaction", "the way back"]);
@@ -313,7 +320,7 @@ fn another_root_key_or_none_is_an_error_and_everything_else_is_still_said() {
 fn a_database_that_does_not_open_is_an_error_that_names_the_manual() {
     let bench = Bench::new();
     let patient = Patient::new(&bench.data_dir());
-    std::fs::write(patient.data_dir.join("db/conf"), "not what sled wrote").unwrap();
+    write_foreign_settings(&patient.data_dir);
     let found = patient.doctor();
     found.is(2).one("error", ["does not open", "docs/operations.md", "Disaster"]);
 }

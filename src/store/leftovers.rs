@@ -113,7 +113,7 @@ pub(super) fn is_whole_snapshot(bytes: &[u8]) -> bool {
 }
 
 /// The one of IEEE 802.3, which sled uses, bit by bit: it runs once.
-fn crc32(bytes: &[u8]) -> u32 {
+pub(super) fn crc32(bytes: &[u8]) -> u32 {
     const POLYNOMIAL: u32 = 0xEDB8_8320;
     !bytes.iter().fold(!0u32, |crc, byte| {
         (0..8).fold(crc ^ u32::from(*byte), |crc, _| {

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use super::acknowledged::ACKNOWLEDGED;
 use super::disk::{OpenError, ignore_missing, parent, sync_directory};
-use super::leftovers::is_whole_snapshot;
+use super::leftovers::{crc32, is_whole_snapshot};
 use super::view::said;
 
 /// Stands in the data directory while sled opens: then it overwrites segments that
@@ -177,8 +177,27 @@ pub(super) fn settle_snapshots(data_dir: &Path, dir: &Path) -> io::Result<()> {
 }
 
 /// sled's settings without a log: a first start that was cut off.
+///
+/// And settings that are not whole: sled does not sync them. Nothing is lost with
+/// them, because they are always the same, and sled writes them anew.
+///
+/// ```text
+/// ..     lines of text
+/// 4      their CRC-32, little endian
+/// ```
 pub(super) fn remove_unfinished_settings(dir: &Path) -> io::Result<()> {
     let settings = dir.join("conf");
+    match fs::read(&settings) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        read => {
+            let read = read?;
+            let whole = read.split_last_chunk::<4>();
+            if whole.is_none_or(|(text, sum)| u32::from_le_bytes(*sum) != crc32(text)) {
+                log::warn!("sled's settings are damaged and made anew: {}", settings.display());
+                return fs::remove_file(settings);
+            }
+        }
+    }
     match fs::metadata(dir.join("db")) {
         Ok(log) if log.len() > 0 => return Ok(()),
         // Where there is a snapshot there was a log.
