@@ -83,8 +83,7 @@ pub enum Survivors {
 }
 
 impl Survivors {
-    pub const KINDS: [Self; 5] =
-        [Self::Nothing, Self::LastHalf, Self::OnlyLastHalf, Self::Halves, Self::Some];
+    pub const KINDS: [Self; 4] = [Self::Nothing, Self::LastHalf, Self::OnlyLastHalf, Self::Some];
 
     pub fn any(dice: &mut Dice) -> Self {
         Self::KINDS[dice.below(Self::KINDS.len())]
