@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 
 use crate::audit::{AuditKey, Verification};
-use crate::domain::{Finding, RevealMode, Timestamp, VarKind, Version};
+use crate::domain::{EnvironmentId, Finding, KeyName, RevealMode, Timestamp, Version};
 use crate::store::{
     self, AuditRows, Opened, ReadError, SecretPlace, SecretPlaces, SecretRow, Secrets, Store,
     Usage, View,
@@ -14,7 +14,6 @@ use crate::store::{
 
 use super::cipher::{self, Binding};
 use super::keyring::Keyring;
-use super::lookup::Placed;
 use super::secrets::binding;
 use super::unlock::{services, stored_head, stored_start, verify_rows};
 use super::vars::value_is_whole;
@@ -237,8 +236,8 @@ fn vars<V: View>(view: &V, records: &mut Records) -> Result<(), ReadError> {
     let mut seen = BTreeSet::new();
     let mut hole = None;
     for found in view.scan::<store::Vars>(&[], None) {
-        let row = match found {
-            Ok((_, row)) => row,
+        let (key, row) = match found {
+            Ok(found) => found,
             Err(ReadError::Damaged { .. }) => continue,
             Err(error) => {
                 hole = Some(error);
@@ -246,15 +245,16 @@ fn vars<V: View>(view: &V, records: &mut Records) -> Result<(), ReadError> {
             }
         };
         seen.insert(row.id);
-        var(view, &row, records);
+        var(view, (&key, &row), records);
     }
     let Some(hole) = hole else { return Ok(()) };
     for (id, place) in view.scan::<store::VarPlaces>(&[], None).map_while(Result::ok) {
         if seen.contains(&id) {
             continue;
         }
-        match view.get::<store::Vars>(&(place.environment, place.key)) {
-            Ok(Some(row)) => var(view, &row, records),
+        let key = (place.environment, place.key);
+        match view.get::<store::Vars>(&key) {
+            Ok(Some(row)) => var(view, (&key, &row), records),
             Ok(None) | Err(ReadError::Damaged { .. }) => {}
             Err(_) => records.broken.push(format!("{id} cannot be read")),
         }
@@ -262,9 +262,13 @@ fn vars<V: View>(view: &V, records: &mut Records) -> Result<(), ReadError> {
     Err(hole)
 }
 
-fn var(view: &impl View, row: &store::VarRow, records: &mut Records) {
+fn var(
+    view: &impl View,
+    (key, row): (&(EnvironmentId, KeyName), &store::VarRow),
+    records: &mut Records,
+) {
     records.vars += 1;
-    match is_broken(view, row) {
+    match is_broken(view, key, row) {
         Ok(false) => {}
         Ok(true) => records.broken.push(format!("the value of {} is damaged", row.id)),
         Err(error) => {
@@ -273,16 +277,21 @@ fn var(view: &impl View, row: &store::VarRow, records: &mut Records) {
     }
 }
 
-fn is_broken(view: &impl View, row: &store::VarRow) -> Result<bool, ReadError> {
+fn is_broken(
+    view: &impl View,
+    key: &(EnvironmentId, KeyName),
+    row: &store::VarRow,
+) -> Result<bool, ReadError> {
     if value_is_whole(view, row)? {
         return Ok(false);
     }
-    // Overwritten or deleted under the walk?
-    let now = match VarKind::place(view, row.id) {
-        Ok(Some(place)) => VarKind::row(view, row.id, &place).unwrap_or(None),
-        _ => Some(row.clone()),
-    };
-    Ok(now.is_some_and(|now| now.version == row.version) && !value_is_whole(view, row)?)
+    // Overwritten or deleted under the walk? A row goes together with its value: if
+    // it is still there, its value was to be.
+    match view.get::<store::Vars>(key) {
+        Ok(now) => Ok(now.is_some_and(|now| now.id == row.id && now.version == row.version)),
+        Err(ReadError::Damaged { .. }) => Ok(true),
+        Err(error) => Err(error),
+    }
 }
 
 /// Opens every version of a secret; how many there are.
