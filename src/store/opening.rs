@@ -6,7 +6,7 @@
 //! let sled's panics through: it asserts where it reads, so damage makes it panic.
 
 use std::fs;
-use std::io;
+use std::io::{self, Write};
 use std::panic::{self, AssertUnwindSafe};
 use std::path::{Path, PathBuf};
 
@@ -157,21 +157,28 @@ pub(super) fn settle_snapshots(data_dir: &Path, dir: &Path) -> io::Result<()> {
         entries => entries?,
     };
     let was_cut_off = was_cut_off(data_dir)?;
-    for entry in entries {
-        let path = entry?.path();
+    let paths: Vec<_> =
+        entries.map(|entry| entry.map(|entry| entry.path())).collect::<io::Result<_>>()?;
+    for path in paths {
         if path.extension().is_none_or(|extension| extension != "generating") {
             continue;
         }
         let name = path.with_extension("");
         let place = place_of(&name).unwrap_or(0);
-        if was_cut_off && place > last_snapshot(dir)? && is_whole_snapshot(&fs::read(&path)?) {
+        let file = fs::read(&path)?;
+        if was_cut_off && place > last_snapshot(dir)? && is_whole_snapshot(&file) {
             log::warn!("finishing a snapshot whose name was lost: {}", path.display());
-            fs::rename(&path, &name)?;
+            // Written once more: if its sync has failed, it reads well and is not there.
+            let again = dir.join("again.generating");
+            let mut written = fs::File::create(&again)?;
+            written.write_all(&file)?;
+            written.sync_all()?;
+            fs::rename(&again, &name)?;
             sync_directory(dir)?;
         } else {
             log::info!("removing a snapshot that was not finished: {}", path.display());
-            fs::remove_file(&path)?;
         }
+        fs::remove_file(&path)?;
     }
     Ok(())
 }
