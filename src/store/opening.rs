@@ -157,8 +157,10 @@ pub(super) fn settle_snapshots(data_dir: &Path, dir: &Path) -> io::Result<()> {
         entries => entries?,
     };
     let was_cut_off = was_cut_off(data_dir)?;
-    let paths: Vec<_> =
+    let mut paths: Vec<_> =
         entries.map(|entry| entry.map(|entry| entry.path())).collect::<io::Result<_>>()?;
+    // `again.generating`, which a cut in here leaves, goes before it is made once more.
+    paths.sort();
     for path in paths {
         if path.extension().is_none_or(|extension| extension != "generating") {
             continue;
