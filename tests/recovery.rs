@@ -13,11 +13,7 @@ const SECRETS: &str = "/api/environments/development/secrets";
 /// sled takes a damaged snapshot for a damaged database, but it is only a cache.
 #[test]
 fn a_damaged_snapshot_is_set_aside_and_nothing_is_lost() {
-    let dir = tempfile::tempdir().unwrap();
-    let data = dir.path().join("data");
-    let server = Launch::on(&data).start();
-    server.admin().post(SECRETS, &json!({ "key": "KEPT", "value": "kept" })).expect(200);
-    server.stop();
+    let (_dir, data) = stopped_with_a_secret();
     // Every start writes one.
     Launch::on(&data).start().stop();
     assert!(!snapshots(&data).is_empty());
@@ -67,6 +63,8 @@ fn a_snapshot_whose_name_was_lost_gets_it_after_an_opening_that_was_cut_off() {
         }
         std::fs::rename(&newest, &nameless).unwrap();
         std::fs::write(data.join("opening"), "").unwrap();
+        // That, too, was cut off once: what was begun must not keep the start from it.
+        std::fs::write(data.join("db/again.generating"), "half").unwrap();
     };
     lose_the_name();
     let server = Launch::on(&data).start();
@@ -75,6 +73,7 @@ fn a_snapshot_whose_name_was_lost_gets_it_after_an_opening_that_was_cut_off() {
     let ended = server.stop();
     assert!(ended.stderr.contains("whose name was lost"), "{}", ended.stderr);
     assert!(!nameless.exists() && !data.join("opening").exists());
+    assert!(!data.join("db/again.generating").exists());
     rows_fit(&data);
 }
 
@@ -82,11 +81,7 @@ fn a_snapshot_whose_name_was_lost_gets_it_after_an_opening_that_was_cut_off() {
 /// and every further start refused. Found by cutting the power at each of its steps.
 #[test]
 fn settings_that_are_not_whole_are_made_anew() {
-    let dir = tempfile::tempdir().unwrap();
-    let data = dir.path().join("data");
-    let server = Launch::on(&data).start();
-    server.admin().post(SECRETS, &json!({ "key": "KEPT", "value": "kept" })).expect(200);
-    server.stop();
+    let (_dir, data) = stopped_with_a_secret();
     let settings = data.join("db/conf");
     let whole = std::fs::read(&settings).unwrap();
     let half = [&whole[..whole.len() / 2], &vec![0; whole.len().div_ceil(2)][..]].concat();
@@ -106,11 +101,7 @@ fn settings_that_are_not_whole_are_made_anew() {
 /// name for the newest state.
 #[test]
 fn a_snapshot_without_a_name_is_removed_otherwise() {
-    let dir = tempfile::tempdir().unwrap();
-    let data = dir.path().join("data");
-    let server = Launch::on(&data).start();
-    server.admin().post(SECRETS, &json!({ "key": "KEPT", "value": "kept" })).expect(200);
-    server.stop();
+    let (_dir, data) = stopped_with_a_secret();
     Launch::on(&data).start().stop();
     let whole = std::fs::read(snapshots(&data).into_iter().max().unwrap()).unwrap();
     let mut damaged = whole.clone();
@@ -129,6 +120,16 @@ fn a_snapshot_without_a_name_is_removed_otherwise() {
         server.stop();
         assert!(!nameless.exists() && !nameless.with_extension("").exists());
     }
+}
+
+/// The data directory of a server that was stopped, with the secret KEPT.
+fn stopped_with_a_secret() -> (tempfile::TempDir, std::path::PathBuf) {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    let server = Launch::on(&data).start();
+    server.admin().post(SECRETS, &json!({ "key": "KEPT", "value": "kept" })).expect(200);
+    server.stop();
+    (dir, data)
 }
 
 /// sled's snapshots.
