@@ -5,7 +5,6 @@ mod harness;
 mod search;
 
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
 
 use coffer::domain::Role;
 use harness::acts::text;
@@ -13,31 +12,6 @@ use harness::people::*;
 use harness::{Client, Reply, Setup, TestApp};
 use search::{Searcher, needles};
 use serde_json::{Value, json};
-
-/// Every line of every library, from TRACE up.
-static LOG: Mutex<Vec<String>> = Mutex::new(Vec::new());
-
-struct Everything;
-
-impl log::Log for Everything {
-    fn enabled(&self, _: &log::Metadata<'_>) -> bool {
-        true
-    }
-
-    fn log(&self, record: &log::Record<'_>) {
-        let line = format!("{} {}: {}", record.level(), record.target(), record.args());
-        LOG.lock().unwrap().push(line);
-    }
-
-    fn flush(&self) {}
-}
-
-/// Before the harness installs its own, which hears warnings only.
-fn hear_everything() {
-    if log::set_logger(&Everything).is_ok() {
-        log::set_max_level(log::LevelFilter::Trace);
-    }
-}
 
 fn random() -> String {
     let mut bytes = [0; 12];
@@ -59,7 +33,7 @@ struct Session {
 
 impl Session {
     fn start() -> Self {
-        hear_everything();
+        harness::keep_log();
         let app = TestApp::start_with(Setup::default().cheap_hashes().any_logins());
         Self { app, planted: Vec::new(), answers: Vec::new() }
     }
@@ -230,7 +204,7 @@ fn no_password_and_no_credential_is_in_any_answer_log_line_or_file() {
         assert!(!printed.contains("$argon2"), "a hash is in {request}");
     }
     let dir = session.app.stop();
-    let log = LOG.lock().unwrap().clone();
+    let log = harness::kept_log();
     assert!(log.iter().any(|line| line.starts_with("DEBUG coffer")), "{} lines", log.len());
     for line in log {
         // The line itself is not printed: it may be the leak.

@@ -13,31 +13,6 @@ use harness::{Client, Reply, Setup, TestApp};
 use search::{Needle, Searcher, needles};
 use serde_json::{Value, json};
 
-/// Every line of every library, from TRACE up.
-static LOG: Mutex<Vec<String>> = Mutex::new(Vec::new());
-
-struct Everything;
-
-impl log::Log for Everything {
-    fn enabled(&self, _: &log::Metadata<'_>) -> bool {
-        true
-    }
-
-    fn log(&self, record: &log::Record<'_>) {
-        let line = format!("{} {}: {}", record.level(), record.target(), record.args());
-        LOG.lock().unwrap().push(line);
-    }
-
-    fn flush(&self) {}
-}
-
-/// Before the harness installs its own, which hears warnings only.
-fn hear_everything() {
-    if log::set_logger(&Everything).is_ok() {
-        log::set_max_level(log::LevelFilter::Trace);
-    }
-}
-
 /// A value that looks different after each kind of escaping, around a plain
 /// token that is found even when only a piece leaks.
 struct Canary {
@@ -110,7 +85,7 @@ struct Session {
 
 impl Session {
     fn start() -> Self {
-        hear_everything();
+        harness::keep_log();
         let app = TestApp::start_with(Setup::default().environments(&["home", "other"]));
         Self { app, recorder: Recorder { answers: Mutex::default() }, canaries: Vec::new() }
     }
@@ -415,7 +390,7 @@ fn search_files(data: &Path, searcher: &Searcher, besides: &str) -> usize {
 }
 
 fn search_log(searcher: &Searcher) {
-    let log = LOG.lock().unwrap().clone();
+    let log = harness::kept_log();
     // Without this the search would be content with an empty log.
     assert!(log.iter().any(|line| line.starts_with("DEBUG coffer")), "{} lines", log.len());
     assert!(log.iter().any(|line| line.starts_with("TRACE")), "{} lines", log.len());

@@ -4,7 +4,6 @@
 mod harness;
 
 use std::collections::BTreeMap;
-use std::sync::Mutex;
 
 use coffer::domain::Role;
 use harness::acts::{keys, new_secret, new_var, reveal, text};
@@ -18,28 +17,9 @@ const IMPORT_VARS: &str = "/api/environments/development/vars/import";
 const SETTINGS: &str = "/api/environments/development/settings/configuration";
 const CANARY: &str = "cAnArY7f3b9d21";
 
-/// Every line of every library, from TRACE up.
-static LOG: Mutex<Vec<String>> = Mutex::new(Vec::new());
-
-struct Everything;
-
-impl log::Log for Everything {
-    fn enabled(&self, _: &log::Metadata<'_>) -> bool {
-        true
-    }
-
-    fn log(&self, record: &log::Record<'_>) {
-        LOG.lock().unwrap().push(format!("{} {}", record.target(), record.args()));
-    }
-
-    fn flush(&self) {}
-}
-
-/// A server, and an ear on its log before the harness has its own.
+/// A server, and an ear on all of its log.
 fn start() -> TestApp {
-    if log::set_logger(&Everything).is_ok() {
-        log::set_max_level(log::LevelFilter::Trace);
-    }
+    harness::keep_log();
     TestApp::start()
 }
 
@@ -87,7 +67,7 @@ fn snapshot(client: &Client) -> Vec<String> {
 fn has_no_canary(reply: &Reply) {
     let whole = format!("{:?} {}", reply.headers, reply.text()).to_lowercase();
     assert!(!whole.contains(&CANARY.to_lowercase()), "{whole}");
-    let log = LOG.lock().unwrap();
+    let log = harness::kept_log();
     let said = log.iter().find(|line| line.to_lowercase().contains(&CANARY.to_lowercase()));
     assert_eq!(said, None);
 }

@@ -1,21 +1,32 @@
 //! Listens to the log of this test process.
 
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 
+/// Of WARN and ERROR.
 static HEARD: Mutex<Vec<String>> = Mutex::new(Vec::new());
 static EXPECTED: Mutex<Vec<String>> = Mutex::new(Vec::new());
+/// Whether every line is kept, of every library and from TRACE up.
+static KEEPS_ALL: AtomicBool = AtomicBool::new(false);
+static ALL: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
 struct Ear;
 
 impl log::Log for Ear {
     fn enabled(&self, metadata: &log::Metadata<'_>) -> bool {
-        metadata.level() <= log::Level::Warn
+        KEEPS_ALL.load(Ordering::Relaxed) || metadata.level() <= log::Level::Warn
     }
 
     fn log(&self, record: &log::Record<'_>) {
-        if self.enabled(record.metadata()) {
-            let line = format!("{} {}: {}", record.level(), record.target(), record.args());
-            HEARD.lock().unwrap().push(line);
+        if !self.enabled(record.metadata()) {
+            return;
+        }
+        let line = format!("{} {}: {}", record.level(), record.target(), record.args());
+        if record.level() <= log::Level::Warn {
+            HEARD.lock().unwrap().push(line.clone());
+        }
+        if KEEPS_ALL.load(Ordering::Relaxed) {
+            ALL.lock().unwrap().push(line);
         }
     }
 
@@ -23,9 +34,19 @@ impl log::Log for Ear {
 }
 
 pub fn listen() {
-    if log::set_logger(&Ear).is_ok() {
+    if log::set_logger(&Ear).is_ok() && !KEEPS_ALL.load(Ordering::Relaxed) {
         log::set_max_level(log::LevelFilter::Warn);
     }
+}
+
+pub fn keep_all() {
+    KEEPS_ALL.store(true, Ordering::Relaxed);
+    listen();
+    log::set_max_level(log::LevelFilter::Trace);
+}
+
+pub fn all() -> Vec<String> {
+    ALL.lock().unwrap().clone()
 }
 
 pub fn expect(text: &str) {

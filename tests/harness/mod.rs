@@ -302,3 +302,13 @@ pub fn data_dir(dir: &Path) -> std::path::PathBuf {
 pub fn expect_log(text: &str) {
     log_ear::expect(text);
 }
+
+/// From here on, every line of the log is kept, of every library and from TRACE up.
+pub fn keep_log() {
+    log_ear::keep_all();
+}
+
+/// The lines since [`keep_log`].
+pub fn kept_log() -> Vec<String> {
+    log_ear::all()
+}
