@@ -34,7 +34,7 @@ fn a_healthy_server_is_exit_code_0_and_every_line_says_ok() {
         "the root key is not in the data directory",
         "the last backup is of",
         "nothing lies about",
-        "12 secrets with 13 versions and 0 vars: every record opens",
+        "12 secrets, 13 versions and 1 var: every record opens",
         "the rows fit each other",
         "the audit log holds:",
         "the clock is not behind",
@@ -345,7 +345,7 @@ fn a_running_server_is_asked_for_what_needs_the_open_database() {
     let cli = Cli::of(&server);
     let launch = cli.launch(["doctor", "--data-dir"]).argument(data_dir(dir.path()));
     let found = Diagnosis::of(launch.run(""));
-    found.is(1).says("ok", ["1 secrets with 1 versions and 1 vars: every record opens"]);
+    found.is(1).says("ok", ["1 secret, 1 version and 1 var: every record opens"]);
     found.says("ok", ["for their owner only"]).says("ok", ["the audit log holds"]);
     found.ended.keeps_quiet_about("the value of KEY");
     found.ended.keeps_quiet_about(&server.token());

@@ -13,8 +13,9 @@ use bench::{Bench, Table, flip};
 use coffer::audit::Action;
 use coffer::domain::{KeyName, SecretId, Timestamp, TokenId, VarId, Version};
 use coffer::store::{
-    AuditRows, Counts, CountsRow, EnvironmentNames, LastUses, SecretPlace, SecretPlaces, Secrets,
-    TokenHashes, Tokens, Used, ValueChunks, VarChunks, Versions,
+    AuditRows, Counts, CountsRow, EnvironmentNames, LastUses, ReceiptChunks, ReceiptTimes,
+    Receipts, SecretPlace, SecretPlaces, Secrets, TokenHashes, Tokens, Used, ValueChunks,
+    VarChunks, Versions,
 };
 use harness::process::Launch;
 use harness::{Setup, TestApp, data_dir, expect_log, skip};
@@ -140,6 +141,36 @@ const DAMAGES: &[Damage] = &[
         found: "is left over",
         repaired: "was left over",
     },
+    Damage {
+        name: "the time of a kept answer is missing",
+        make: |_, table| table.remove::<ReceiptTimes>(&table.keys::<ReceiptTimes>()[0]),
+        found: "is not found by its time",
+        repaired: "was missing, and is there again",
+    },
+    Damage {
+        name: "a time leads to no kept answer",
+        make: |_, table| {
+            let key = (Timestamp::from_millis(5), [5; 32]);
+            table.put_bytes_new::<ReceiptTimes>(&key, &[1]);
+        },
+        found: "a time leads to kept answer 05050505",
+        repaired: "led nowhere",
+    },
+    Damage {
+        name: "a piece of a kept answer is left over",
+        make: |_, table| {
+            let bytes = postcard::to_extend(&b"x".to_vec(), vec![1]).unwrap();
+            table.put_bytes_new::<ReceiptChunks>(&([5; 32], 3), &bytes);
+        },
+        found: "piece 3 of kept answer 05050505 is left over",
+        repaired: "piece 3 of kept answer 05050505 was left over",
+    },
+    Damage {
+        name: "a damaged answer is kept under a key",
+        make: |_, table| table.put_bytes_new::<Receipts>(&[5; 32], b"x"),
+        found: "a row of table 'I' is damaged",
+        repaired: "kept answer 05050505 was damaged; its request can be sent again",
+    },
 ];
 
 /// Some token and its hash.
@@ -182,7 +213,7 @@ fn each_damage_is_found_repaired_and_gone_and_nothing_else_has_changed() {
 #[test]
 fn what_is_the_only_copy_stays() {
     type Edit = fn(&Bench, &Table);
-    let cases: [(&str, &str, Edit); 4] = [
+    let cases: [(&str, &str, Edit); 6] = [
         ("does not open", "version 1 of", |bench, table| {
             let key = bench.chunk_key("FIRST", 1, 0);
             let bytes = table.bytes::<ValueChunks>(&key);
@@ -204,6 +235,18 @@ fn what_is_the_only_copy_stays() {
             row.mode = coffer::domain::RevealMode::Revealable;
             table.put::<Secrets>(&bench.secret_key("NEVER"), &row);
         }),
+        ("the value of var_", "is damaged", |_, table| {
+            let key = table.keys::<VarChunks>()[0];
+            let bytes = table.bytes::<VarChunks>(&key);
+            table.put_bytes::<VarChunks>(&key, &bytes[..1]);
+        }),
+        // Not UTF-8 any more, and a row all the same.
+        ("the value of var_", "is damaged", |_, table| {
+            let key = table.keys::<VarChunks>()[0];
+            let bytes = table.bytes::<VarChunks>(&key);
+            let last = bytes.len() - 1;
+            table.put_bytes::<VarChunks>(&key, &flip(bytes, last, 0x80));
+        }),
     ];
     for (found, also, edit) in cases {
         let bench = Bench::new();
@@ -219,6 +262,76 @@ fn what_is_the_only_copy_stays() {
             repair.ended.keeps_quiet_about(&secret.value);
         }
     }
+}
+
+/// The doctor says that a new value is a remedy, so it is one.
+#[test]
+fn a_damaged_var_is_well_again_with_a_new_value() {
+    expect_log("INTERNAL: a stored row is damaged");
+    let bench = Bench::new();
+    let patient = Patient::new(&bench.data_dir());
+    let mut id = None;
+    bench.edit(|table| {
+        let key = table.keys::<VarChunks>()[0];
+        table.put_bytes::<VarChunks>(&key, b"x");
+        id = Some(key.0);
+    });
+    let id = id.unwrap();
+    let found = patient.doctor();
+    found.is(2).says("error", [&format!("the value of {id} is damaged"), "or var a new value"]);
+    std::fs::copy(&patient.key, patient.data_dir.join("root.key")).unwrap();
+    let app = bench.restart_repairing();
+    app.admin().get(&format!("/api/vars/{id}")).expect_error(500, "INTERNAL");
+    let new = serde_json::json!({ "value": "a new value" });
+    app.admin().patch(&format!("/api/vars/{id}"), &new).expect(200);
+    bench.stopped_again(app);
+    std::fs::remove_file(patient.data_dir.join("root.key")).unwrap();
+    patient.doctor().healthy();
+}
+
+/// What lacks a piece of its answer would be answered 500 for a day.
+#[test]
+fn a_request_whose_kept_answer_was_damaged_can_be_sent_again_after_a_repair() {
+    let bench = Bench::new();
+    let patient = Patient::new(&bench.data_dir());
+    bench.edit(|table| table.remove::<ReceiptChunks>(&table.keys::<ReceiptChunks>()[0]));
+    patient.doctor().is(2).says("error", ["kept answer ", "lacks piece 0", "--repair"]);
+    let repair = patient.repair();
+    repair.healthy().says("repaired", ["was damaged; its request can be sent again"]);
+    patient.doctor().healthy();
+    std::fs::copy(&patient.key, patient.data_dir.join("root.key")).unwrap();
+    let app = bench.restart_repairing();
+    let once = app.admin().with("Idempotency-Key", "once");
+    let again = serde_json::json!({ "key": "VAR", "value": "a var" });
+    once.post("/api/environments/home/vars", &again).expect_error(409, "CONFLICT");
+    bench.stopped_again(app);
+}
+
+/// It kept every request with an `Idempotency-Key` from being done.
+#[test]
+fn what_is_no_time_of_a_kept_answer_keeps_nobody_from_being_answered() {
+    let bench = Bench::new();
+    let patient = Patient::new(&bench.data_dir());
+    bench.edit(|table| {
+        table.put_raw::<ReceiptTimes>(b"no time", b"x");
+        let [key] = table.keys::<Receipts>()[..] else { panic!("one answer is kept") };
+        table.put_raw::<ReceiptChunks>(&[&key[..], b"no piece"].concat(), b"x");
+    });
+    patient.doctor().is(2).says("error", ["a row of table 'J' is damaged", "--repair"]);
+    std::fs::copy(&patient.key, patient.data_dir.join("root.key")).unwrap();
+    let app = bench.restart_repairing();
+    let once = app.admin().with("Idempotency-Key", "another");
+    let var = serde_json::json!({ "key": "OTHER", "value": "b" });
+    once.post("/api/environments/home/vars", &var).expect(200);
+    let first = app.admin().with("Idempotency-Key", "once");
+    let again = serde_json::json!({ "key": "VAR", "value": "a var" });
+    let replayed = first.post("/api/environments/home/vars", &again);
+    replayed.expect(200);
+    assert_eq!(replayed.header("idempotent-replayed"), Some("true"));
+    bench.stopped_again(app);
+    std::fs::remove_file(patient.data_dir.join("root.key")).unwrap();
+    patient.repair().says("repaired", ["'J') was under no key"]);
+    patient.doctor().is(0);
 }
 
 #[test]

@@ -12,9 +12,9 @@ use super::keyspace::Table;
 use super::row::{CountsRow, SecretPlace, VarPlace};
 use super::tables::{
     AuditHead, AuditRows, AuditStart, Counts, Doomed, EnvironmentNames, Environments, Keys,
-    LastUses, Rotation, SecretPlaces, Secrets, ServiceAccountNames, ServiceAccounts, ServiceKeys,
-    SessionHashes, Sessions, TokenHashes, Tokens, UserEmails, UserSessions, Users, ValueChunks,
-    VarChunks, VarPlaces, Vars, Versions,
+    LastUses, ReceiptChunks, ReceiptTimes, Receipts, Rotation, SecretPlaces, Secrets,
+    ServiceAccountNames, ServiceAccounts, ServiceKeys, SessionHashes, Sessions, TokenHashes,
+    Tokens, UserEmails, UserSessions, Users, ValueChunks, VarChunks, VarPlaces, Vars, Versions,
 };
 use super::view::{ReadError, View};
 
@@ -30,6 +30,7 @@ pub fn check(view: &impl View) -> Result<Vec<String>, ReadError> {
     check.tokens()?;
     check.owners()?;
     check.accounts()?;
+    check.receipts()?;
     check.counts()?;
     check.audit()?;
     Ok(check.findings)
@@ -58,6 +59,23 @@ impl<V: View> Check<'_, V> {
             match found {
                 Ok((key, row)) => look(self, key, row)?,
                 Err(damaged @ ReadError::Damaged { .. }) => self.findings.push(damaged.to_string()),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// Looks at each row of a table that can be read. That others are damaged is
+    /// found by the walk that looks at [each](Self::each).
+    fn each_readable<T: Table>(
+        &mut self,
+        mut look: impl FnMut(&mut Self, T::Key, T::Row) -> Result<(), ReadError>,
+    ) -> Result<(), ReadError> {
+        let view = self.view;
+        for found in view.scan::<T>(&[], None) {
+            match found {
+                Ok((key, row)) => look(self, key, row)?,
+                Err(ReadError::Damaged { .. }) => {}
                 Err(error) => return Err(error),
             }
         }
@@ -127,7 +145,7 @@ impl<V: View> Check<'_, V> {
             wrapped.push((row.to, "what a rotation wraps".to_owned()));
             Ok(())
         })?;
-        self.each::<Versions>(|_, (id, version), row| {
+        self.each_readable::<Versions>(|_, (id, version), row| {
             // Nearly all are; the text is for those that are not.
             if !keys.contains(&row.data_key.key) {
                 wrapped.push((row.data_key.key, format!("version {version} of {id}")));
@@ -253,7 +271,7 @@ impl<V: View> Check<'_, V> {
 
     /// Whoever a token or session belongs to must be there.
     fn owners(&mut self) -> Result<(), ReadError> {
-        self.each::<Tokens>(|check, id, row| {
+        self.each_readable::<Tokens>(|check, id, row| {
             let there = match row.owner {
                 OwnerId::Host => true,
                 OwnerId::User(user) => check.view.has::<Users>(&user)?,
@@ -318,6 +336,32 @@ impl<V: View> Check<'_, V> {
         Ok(())
     }
 
+    /// What requests with an `Idempotency-Key` were answered.
+    fn receipts(&mut self) -> Result<(), ReadError> {
+        self.each::<Receipts>(|check, key, row| {
+            for chunk in 0..row.chunks {
+                let there = check.view.has::<ReceiptChunks>(&(key, chunk))?;
+                check.expect(there, || format!("{} lacks piece {chunk}", receipt(key)));
+            }
+            let timed = check.view.has::<ReceiptTimes>(&(row.at, key))?;
+            check.expect(timed, || format!("{} is not found by its time", receipt(key)));
+            Ok(())
+        })?;
+        self.each::<ReceiptChunks>(|check, (key, chunk), _| {
+            let owned = check.may_be::<Receipts>(&key, |row| chunk < row.chunks)?;
+            check.expect(owned, || format!("piece {chunk} of {} is left over", receipt(key)));
+            Ok(())
+        })?;
+        self.each::<ReceiptTimes>(|check, (at, key), ()| {
+            let there = check.may_be::<Receipts>(&key, |row| row.at == at)?;
+            check.expect(there, || {
+                format!("a time leads to {}, which is not of then", receipt(key))
+            });
+            Ok(())
+        })?;
+        Ok(())
+    }
+
     fn counts(&mut self) -> Result<(), ReadError> {
         let mut stored = BTreeMap::new();
         self.each::<Counts>(|_, id, counts| {
@@ -332,6 +376,7 @@ impl<V: View> Check<'_, V> {
         }
         Ok(())
     }
+
     /// The log begins behind its marker and ends at its head. Whether the rows
     /// in between hold is for who has the key.
     fn audit(&mut self) -> Result<(), ReadError> {
@@ -359,4 +404,11 @@ impl<V: View> Check<'_, V> {
         });
         Ok(())
     }
+}
+
+/// What a receipt is called in a line, for people know receipts of deliveries. As
+/// much of its key, a keyed hash, as tells it from others.
+pub(super) fn receipt(key: [u8; 32]) -> String {
+    let [a, b, c, d, ..] = key;
+    format!("kept answer {:08x}", u32::from_be_bytes([a, b, c, d]))
 }

@@ -4,7 +4,9 @@
 //! Must never: touch a row of the audit log, or one that holds what is nowhere
 //! else: environments, secrets, vars, accounts, tokens, data keys, values. What
 //! leads nowhere goes only if nothing is left that it could lead to, and what
-//! belongs to nobody only if nobody's row is damaged.
+//! belongs to nobody only if nobody's row is damaged. The one thing that is dropped
+//! for being damaged is a receipt: it lives for a day, and until then all it could
+//! do is to refuse the request that it is about.
 //!
 //! ```text
 //! worked out from          rows
@@ -12,7 +14,9 @@
 //! Secrets, Vars            SecretPlaces, VarPlaces, Counts
 //! Tokens, Sessions         TokenHashes, SessionHashes, UserSessions, LastUses
 //! Users, ServiceAccounts   UserEmails, ServiceAccountNames, LastUses
-//! nobody's                 Versions, ValueChunks, VarChunks   (not at a start)
+//! Receipts                 ReceiptTimes
+//! nobody's                 Versions, ValueChunks, VarChunks, ReceiptChunks   (not at a start)
+//! broken                   Receipts                                         (not at a start)
 //! ```
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -21,12 +25,14 @@ use std::fmt::Display;
 use crate::domain::{EnvironmentId, SecretId, VarId, Version};
 
 use super::account_row::Used;
+use super::check::receipt;
 use super::keyspace::{Table, full_key};
 use super::row::{CountsRow, SecretPlace, VarPlace};
 use super::tables::{
-    Counts, EnvironmentNames, Environments, LastUses, SecretPlaces, Secrets, ServiceAccountNames,
-    ServiceAccounts, SessionHashes, Sessions, TokenHashes, Tokens, UserEmails, UserSessions, Users,
-    ValueChunks, VarChunks, VarPlaces, Vars, Versions,
+    Counts, EnvironmentNames, Environments, LastUses, ReceiptChunks, ReceiptTimes, Receipts,
+    SecretPlaces, Secrets, ServiceAccountNames, ServiceAccounts, SessionHashes, Sessions,
+    TokenHashes, Tokens, UserEmails, UserSessions, Users, ValueChunks, VarChunks, VarPlaces, Vars,
+    Versions,
 };
 use super::view::{ReadError, View, encode_row};
 use super::writer::Tx;
@@ -79,9 +85,14 @@ pub fn repair(tx: &mut Tx<'_>, depth: Depth) -> Result<Repaired, ReadError> {
     repair.sessions()?;
     repair.last_uses()?;
     if depth == Depth::Leftovers {
+        repair.broken_receipts()?;
+    }
+    repair.receipts()?;
+    if depth == Depth::Leftovers {
         repair.versions()?;
         repair.value_chunks()?;
         repair.var_chunks()?;
+        repair.receipt_chunks()?;
     }
     Ok(repair.done)
 }
@@ -311,6 +322,58 @@ impl Repair<'_, '_> {
             }
         }
         Ok(())
+    }
+
+    /// Receipts that cannot be read, or lack a piece of their answer. What their
+    /// requests were answered is not known any more.
+    fn broken_receipts(&mut self) -> Result<(), ReadError> {
+        for key in self.keys::<Receipts>()? {
+            let whole = match self.tx.get::<Receipts>(&key) {
+                Ok(None) => continue,
+                Ok(Some(row)) => self.has_its_pieces(key, row.chunks)?,
+                Err(ReadError::Damaged { .. }) => false,
+                Err(error) => return Err(error),
+            };
+            if !whole {
+                let line = format!("{} was damaged; its request can be sent again", receipt(key));
+                self.remove::<Receipts>(&key, "receipts", line);
+            }
+        }
+        self.nameless::<Receipts>("receipts")
+    }
+
+    fn has_its_pieces(&self, key: [u8; 32], chunks: u16) -> Result<bool, ReadError> {
+        for chunk in 0..chunks {
+            match self.tx.get::<ReceiptChunks>(&(key, chunk)) {
+                Ok(Some(_)) => {}
+                Ok(None) | Err(ReadError::Damaged { .. }) => return Ok(false),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(true)
+    }
+
+    fn receipts(&mut self) -> Result<(), ReadError> {
+        let Read { rows, damaged } = self.read::<Receipts>()?;
+        let mut wanted = Wanted::<ReceiptTimes>::new();
+        rows.iter().for_each(|(key, row)| wanted.add(&(row.at, *key), (), &receipt(*key)));
+        // By its time alone a receipt is forgotten in the end, a damaged one, too.
+        self.index("times", wanted, |_, _| Ok(damaged))
+    }
+
+    fn receipt_chunks(&mut self) -> Result<(), ReadError> {
+        for key @ (whose, chunk) in self.keys::<ReceiptChunks>()? {
+            let owned = match self.tx.get::<Receipts>(&whose) {
+                Ok(row) => row.is_some_and(|row| chunk < row.chunks),
+                Err(ReadError::Damaged { .. }) => true,
+                Err(error) => return Err(error),
+            };
+            if !owned {
+                let line = format!("piece {chunk} of {} was left over", receipt(whose));
+                self.remove::<ReceiptChunks>(&key, "pieces", line);
+            }
+        }
+        self.nameless::<ReceiptChunks>("pieces")
     }
 
     /// Versions of secrets of which nothing else is left. Where they belong is

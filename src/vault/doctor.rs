@@ -31,7 +31,7 @@ const REPAIR: &str =
     "Run `coffer doctor --repair` on the stopped server; what stays needs a backup.";
 const RESTORE: &str = "Restore a backup: a repair cannot work this out from elsewhere.";
 const HOLE: &str = "Check the disk, and copy the directory to another one before anything else; then restore a backup.";
-const VALUE: &str = "Give the secret a new value, or restore a backup.";
+const VALUE: &str = "Give the secret or var a new value, or restore a backup.";
 
 /// What an examination has found.
 #[derive(Debug)]
@@ -165,6 +165,10 @@ fn told(broken: Vec<String>, remedy: &str, none: String) -> Vec<Finding> {
     findings
 }
 
+fn counted(count: u64, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+}
+
 /// What was opened and read, and what of it is broken.
 #[derive(Default)]
 struct Records {
@@ -178,7 +182,10 @@ impl Records {
     fn told(self) -> Vec<Finding> {
         let Self { secrets, versions, vars, broken } = self;
         let none = format!(
-            "{secrets} secrets with {versions} versions and {vars} vars: every record opens"
+            "{}, {} and {}: every record opens",
+            counted(secrets, "secret"),
+            counted(versions, "version"),
+            counted(vars, "var")
         );
         told(broken, VALUE, none)
     }

@@ -69,6 +69,12 @@ impl Table {
         self.0.flush().unwrap();
     }
 
+    /// The keys of a table, in their order.
+    pub fn keys<T: coffer::store::Table>(&self) -> Vec<T::Key> {
+        let rows = self.0.scan_prefix([T::PREFIX]).keys();
+        rows.map(|key| T::decode(&key.unwrap()[1..]).unwrap()).collect()
+    }
+
     /// Every row but those of the audit log.
     pub fn dump(&self) -> std::collections::BTreeMap<Vec<u8>, Vec<u8>> {
         let rows = self.0.iter().map(|row| row.unwrap());
@@ -122,6 +128,9 @@ impl Bench {
             let latch = json!({ "neverReveal": true });
             app.admin().patch(&format!("/api/secrets/{}", latched.id), &latch).expect(200);
             secrets.push(Secret { never: true, ..latched });
+            let var = json!({ "key": "VAR", "value": "a var" });
+            let once = app.admin().with("Idempotency-Key", "once");
+            once.post("/api/environments/home/vars", &var).expect(200);
         })
     }
 

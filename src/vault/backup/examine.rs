@@ -2,11 +2,12 @@
 
 use crate::audit::Verification;
 use crate::domain::{RevealMode, SecretId};
-use crate::store::{self, ReadError, SecretPlaces, Secrets, Versions, View};
+use crate::store::{self, ReadError, SecretPlaces, Secrets, Vars, Versions, View};
 
 use super::super::cipher::{self, Binding};
 use super::super::secrets::binding;
 use super::super::unlock::keys_and_audit;
+use super::super::vars::value_is_whole;
 use super::super::versions::sealed_value;
 use super::super::{Error, RootKeys};
 use super::BackupError;
@@ -16,6 +17,8 @@ use super::BackupError;
 pub struct Examined {
     /// Versions of secrets that open.
     pub opened: u64,
+    /// Vars whose values are whole.
+    pub vars: u64,
     /// Secrets that can be revealed where this is restored: also those that became
     /// never-reveal behind it.
     pub revealable: u64,
@@ -26,8 +29,8 @@ pub struct Examined {
     pub audit: Verification,
 }
 
-/// Opens every version of every secret, and drops what was in it at once; walks
-/// the audit log; compares the indexes with the rows.
+/// Opens every version of every secret, and drops what was in it at once; reads
+/// every var; walks the audit log; compares the indexes with the rows.
 pub(super) fn examine(view: &impl View, roots: RootKeys<'_>) -> Result<Examined, BackupError> {
     let (keyring, audit) = keys_and_audit(view, roots)?;
     let mut findings = store::check(view)?;
@@ -67,7 +70,22 @@ pub(super) fn examine(view: &impl View, roots: RootKeys<'_>) -> Result<Examined,
             Err(error) => findings.push(format!("version {version} of {id}: {error}")),
         }
     }
-    Ok(Examined { opened, revealable, findings, audit })
+    let vars = vars(view, &mut findings)?;
+    Ok(Examined { opened, vars, revealable, findings, audit })
+}
+
+/// How many vars are whole. A row that is damaged was found with the rows.
+fn vars(view: &impl View, findings: &mut Vec<String>) -> Result<u64, ReadError> {
+    let mut whole = 0;
+    for found in view.scan::<Vars>(&[], None) {
+        match found {
+            Ok((_, row)) if value_is_whole(view, &row)? => whole += 1,
+            Ok((_, row)) => findings.push(format!("the value of {} is damaged", row.id)),
+            Err(ReadError::Damaged { .. }) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(whole)
 }
 
 /// What a secret's versions are bound to; `None` when its rows do not say.
