@@ -1,14 +1,21 @@
 //! `coffer backup`, as the operator runs it.
 
+#[path = "harness/bench.rs"]
+mod bench;
 mod harness;
+#[path = "harness/patient.rs"]
+mod patient;
 
 use std::path::Path;
 use std::process::Command;
 
+use bench::{Bench, Table, flip};
+use coffer::store::{AuditRows, SecretPlaces, ValueChunks, VarChunks, Versions};
 use harness::acts::{new_secret, new_var};
 use harness::cli::Cli;
 use harness::process::{Launch, has_program};
 use harness::{await_release, skip};
+use patient::Patient;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -70,9 +77,14 @@ fn from_a_running_server_to_another_directory() {
     let with_key = |words: &[&str]| place.offline(words).variable("COFFER_ROOT_KEY_FILE", &key);
     let told = with_key(&[&restore[..], &["--dry-run"]].concat()).run("").json();
     assert_eq!(told["backup"]["counts"], backup["counts"]);
+    assert_eq!(
+        (&told["backup"]["dataDir"], &told["backup"]["dryRun"]),
+        (&"new".into(), &true.into())
+    );
     assert!(!place.path("new").exists(), "a dry run leaves nothing");
     let restored = with_key(&restore).run("").json();
     assert_eq!(restored["backup"]["counts"], backup["counts"]);
+    assert_eq!(restored["backup"]["dryRun"], false);
     with_key(&restore).run("").refuses(2, ["is not empty"]);
 
     let token = server.token();
@@ -111,13 +123,150 @@ fn a_person_at_a_terminal_reads_lines() {
     let (place, server) = Place::new();
     let cli = Cli::of(&server);
     let file = place.path("a.backup");
-    let (text, code) = cli.launch(["backup", "create"]).argument(&file).in_terminal().ends();
+    let (text, code) = cli
+        .launch(["backup", "create"])
+        .argument(&file)
+        .variable("TERM", "xterm")
+        .in_terminal()
+        .ends();
     assert_eq!(code, Some(0), "{text}");
     assert!(text.contains("a.backup: "), "{text}");
-    let (text, code) = place.offline(&["backup", "verify", "a.backup"]).in_terminal().ends();
+    // A bar, with how much of how much: it is cleared once that is done.
+    let bar = |text: &str, what: &str, of: &str| {
+        let drawn = text.split(['\r', '\n']).any(|line| {
+            line.contains(&format!("{what} [")) && line.contains(of) && line.contains(" left")
+        });
+        assert!(drawn, "{text:?}");
+    };
+    bar(&text, "backup", " of about ");
+    let (text, code) = place
+        .offline(&["backup", "verify", "a.backup"])
+        .variable("TERM", "xterm")
+        .in_terminal()
+        .ends();
     assert_eq!(code, Some(0), "{text}");
     assert!(text.contains("the backup opens") && text.contains("1 of 1 open"), "{text}");
+    assert!(text.contains("1 of 1 read"), "{text}");
+    bar(&text, "verify", " of ");
     server.stop();
+    await_release(&place.path("data"));
+    let offline = place.offline(&["backup", "create", "b.backup", "--offline"]);
+    let (text, code) = offline.variable("TERM", "xterm").in_terminal().ends();
+    assert_eq!(code, Some(0), "{text}");
+    bar(&text, "backup", " of about ");
+    let restore = |words: &[&str]| {
+        let words = [&["backup", "restore", "a.backup", "--data-dir", "new"], words].concat();
+        let launch = place.offline(&words);
+        launch
+            .variable("COFFER_ROOT_KEY_FILE", place.path("data/root.key"))
+            .variable("TERM", "xterm")
+            .in_terminal()
+            .ends()
+    };
+    let (text, code) = restore(&["--dry-run"]);
+    assert_eq!(code, Some(0), "{text}");
+    assert!(text.contains("would be restored into new; nothing was written"), "{text}");
+    assert!(text.contains("every session would have ended"), "{text}");
+    assert!(!place.path("new").exists());
+    let (text, code) = restore(&[]);
+    assert_eq!(code, Some(0), "{text}");
+    assert!(
+        text.contains("restored into new") && text.contains("every session has ended"),
+        "{text}"
+    );
+    bar(&text, "restore", " of ");
+}
+
+/// It said that all was well, and the restore then failed.
+#[test]
+fn a_dry_run_is_refused_what_the_restore_would_be_refused() {
+    let (place, server) = Place::new();
+    server.stop();
+    await_release(&place.path("data"));
+    place.offline(&["backup", "create", "a.backup", "--offline"]).run("").json();
+    let refused = |to: &Path, words: [&str; 2]| {
+        let launch = || {
+            let launch = place.offline(&["backup", "restore", "a.backup", "--data-dir"]);
+            launch.argument(to).variable("COFFER_ROOT_KEY_FILE", place.path("data/root.key"))
+        };
+        launch().argument("--dry-run").run("").refuses(1, words);
+        launch().run("").refuses(1, words);
+    };
+    std::fs::write(place.path("file"), "x").unwrap();
+    refused(&place.path("file/new"), ["Not a directory", "Nothing was restored"]);
+    if cfg!(target_os = "linux") {
+        // Nobody may write there, and nothing fits.
+        refused(Path::new("/proc/nowhere/new"), ["/proc", "."]);
+    }
+    #[cfg(target_os = "linux")]
+    match harness::small::Small::mount(32 * harness::small::MIB) {
+        Ok(small) => refused(&small.at.join("new"), ["MiB left", "on another disk"]),
+        Err(reason) => skip(&reason),
+    }
+}
+
+/// What is wrong with a row is in the backup, too; `verify` says so of every kind.
+#[test]
+fn a_backup_of_what_does_not_open_is_told_by_verify_and_by_restore() {
+    type Edit = fn(&Bench, &Table);
+    let cases: [(&str, Edit); 5] = [
+        ("version 1 of sec_", |bench, table| {
+            let key = bench.chunk_key("FIRST", 1, 0);
+            let bytes = table.bytes::<ValueChunks>(&key);
+            table.put_bytes::<ValueChunks>(&key, &flip(bytes, 9, 1));
+        }),
+        ("a row of table 'D' is damaged", |bench, table| {
+            let key = bench.version_key("FIRST", 1);
+            let bytes = table.bytes::<Versions>(&key);
+            table.put_bytes::<Versions>(&key, &bytes[..bytes.len() - 1]);
+        }),
+        ("the value of var_", |_, table| {
+            let key = table.keys::<VarChunks>()[0];
+            let bytes = table.bytes::<VarChunks>(&key);
+            table.put_bytes::<VarChunks>(&key, &bytes[..bytes.len() - 1]);
+        }),
+        ("is not found by its id", |bench, table| {
+            table.remove::<SecretPlaces>(&bench.secret("FIRST").id);
+        }),
+        ("the audit log does not hold", |_, table| {
+            let bytes = table.bytes::<AuditRows>(&3);
+            table.put_bytes::<AuditRows>(&3, &flip(bytes, 40, 1));
+        }),
+    ];
+    for (finding, edit) in cases {
+        let bench = Bench::new();
+        let patient = Patient::new(&bench.data_dir());
+        bench.edit(|table| edit(&bench, table));
+        let file = patient.outside().join("a.backup");
+        let made = patient.launch(["backup", "create", "--offline"]).argument(&file).run("");
+        made.json();
+        let verified = patient.launch(["backup", "verify"]).argument(&file).run("");
+        assert_eq!(verified.code, Some(1), "{verified:#?}");
+        for text in [finding, " not open or ", "The backup is whole"] {
+            assert!(verified.stderr.contains(text), "{text}: {verified:#?}");
+        }
+        let told: Value = serde_json::from_str(&verified.stdout).unwrap();
+        let findings = told["backup"]["findings"].as_array().unwrap();
+        let found = findings.iter().filter(|one| one.as_str().unwrap().contains(finding));
+        assert_eq!(found.count(), 1, "{told}");
+        let to = patient.outside().join("new");
+        let words = ["backup", "restore", "--data-dir"];
+        let launch = Launch::bare(patient.outside()).arguments(words).argument(&to);
+        let launch = launch.argument(&file).variable("COFFER_ROOT_KEY_FILE", &patient.key);
+        let restored = launch.run("");
+        assert_eq!(restored.code, Some(0), "{restored:#?}");
+        assert!(restored.stderr.contains(finding), "{restored:#?}");
+        for secret in &bench.secrets {
+            verified.keeps_quiet_about(&secret.value);
+            restored.keeps_quiet_about(&secret.value);
+        }
+        await_release(&to);
+        let launch = Launch::bare(patient.outside()).arguments(["doctor", "--data-dir"]);
+        let launch = launch.argument(&to).variable("COFFER_ROOT_KEY_FILE", &patient.key);
+        let doctor = launch.run("");
+        assert_eq!(doctor.code, Some(2), "{doctor:#?}");
+        assert!(doctor.stdout.contains(finding), "{doctor:#?}");
+    }
 }
 
 #[test]

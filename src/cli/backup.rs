@@ -24,7 +24,7 @@ use super::root_key::{self, Sealed};
 use super::show::{Form, print};
 use crate::config::{self, Config, Variables};
 use crate::domain::{Clock, SystemClock, Timestamp};
-use crate::store::{self, Options, PrivateFile, Room};
+use crate::store::{self, LoadError, Options, PrivateFile, Room};
 use crate::vault::backup::{self, BackupError, Examined, Identities, Opening, Recipient, Summary};
 use crate::vault::{self, RootKey, Unlocked};
 
@@ -161,7 +161,7 @@ fn half(file: &Path, config: &Config) -> Result<PrivateFile, Failure> {
 /// What a server sends, into the file.
 fn take(
     file: &Path,
-    mut stream: impl Read,
+    (mut stream, expected): (impl Read, Option<u64>),
     recipients: &[Recipient],
     config: &Config,
     variables: &Variables,
@@ -176,7 +176,7 @@ fn take(
     let wanted =
         backup::wanted_root_key(&head[..], None).map_err(|_| not_coffer("it is no backup"))?;
     let half = half(file, config)?;
-    let progress = Progress::start("backup", None);
+    let progress = Progress::of_about("backup", expected);
     let mut source = Source { stream: (&head[..]).chain(stream), failed: None };
     let mut out = BufWriter::with_capacity(128 << 10, progress.writing(half));
     let copied = if recipients.is_empty() {
@@ -246,7 +246,8 @@ fn write_stopped(
             "The row that tells of the backup has to be written there first. Make a little room on that disk.",
         )
     })?;
-    let progress = Progress::start("backup", None);
+    let expected = unlocked.store.usage().ok().map(|usage| usage.live_bytes);
+    let progress = Progress::of_about("backup", expected);
     let mut out = BufWriter::with_capacity(128 << 10, progress.writing(half));
     let written = backup.write_to(&mut out, recipients);
     let summary = written.map_err(|error| failure(file, error, false))?;
@@ -319,7 +320,7 @@ impl Chosen {
 
     fn verify(&self) -> Result<(Summary, Examined), Failure> {
         let (file, bytes) = self.open()?;
-        let progress = Progress::start("verify", Some(bytes));
+        let progress = Progress::of("verify", bytes);
         backup::verify(progress.reading(file), self.opening())
             .map_err(|error| failure(&self.file, error, false))
     }
@@ -332,18 +333,28 @@ fn merge(answer: &mut serde_json::Value, summary: &Summary) {
     }
 }
 
+/// What was done with a backup, or would be.
+enum Done<'a> {
+    Verified,
+    Restored { into: &'a Path, dry_run: bool },
+}
+
 fn tell(
     form: Form,
-    what: &str,
+    done: &Done<'_>,
     file: &Path,
     (summary, examined): (&Summary, &Examined),
 ) -> Result<(), Failure> {
-    let Examined { opened, revealable, findings, audit } = examined;
+    let Examined { opened, vars, revealable, findings, audit } = examined;
     if form == Form::Json {
         let mut answer = json!({
-            "path": file, "versionsOpened": opened, "revealable": revealable,
+            "path": file, "versionsOpened": opened, "varsRead": vars, "revealable": revealable,
             "auditRows": audit.rows, "findings": findings,
         });
+        if let Done::Restored { into, dry_run } = done {
+            answer["dataDir"] = json!(into);
+            answer["dryRun"] = json!(dry_run);
+        }
         merge(&mut answer, summary);
         return print(&json!({ "backup": answer }).to_string());
     }
@@ -353,8 +364,19 @@ fn tell(
         .iter()
         .map(|key| format!("{} (root key {})", key.id, key.root_key))
         .collect();
+    let (what, then) = match done {
+        Done::Verified => ("the backup opens".to_owned(), ""),
+        Done::Restored { into, dry_run: true } => (
+            format!("would be restored into {}; nothing was written", into.display()),
+            "\nthen        every session would have ended; API tokens would be as they were when it was made",
+        ),
+        Done::Restored { into, dry_run: false } => (
+            format!("restored into {}", into.display()),
+            "\nthen        every session has ended; API tokens are as they were when it was made",
+        ),
+    };
     print(&format!(
-        "{what}\nmade        {} by {}\nroot key    {}\nwrapping    {}\nrows        {}: {} environments, {} secrets, {} vars, {} users, {} tokens\nversions    {opened} of {} open\nrevealable  {revealable} secrets, with those that became neverReveal only later\naudit log   {} rows, the last is {}",
+        "{what}\nmade        {} by {}\nroot key    {}\nwrapping    {}\nrows        {}: {} environments, {} secrets, {} vars, {} users, {} tokens\nversions    {opened} of {} open\nvars        {vars} of {} read\nrevealable  {revealable} secrets, with those that became neverReveal only later\naudit log   {} rows, the last is {}{then}",
         summary.created_at,
         summary.program,
         summary.root_key,
@@ -366,6 +388,7 @@ fn tell(
         count("users"),
         count("tokens"),
         count("versions"),
+        count("vars"),
         audit.rows,
         summary.audit_head_seq,
     ))
@@ -388,11 +411,14 @@ fn verify(arguments: VerifyArguments) -> Result<(), Failure> {
     logging::start(config.log_level);
     let chosen = Chosen::find(file, identity.as_deref(), &config, &variables)?;
     let (summary, examined) = chosen.verify()?;
-    tell(form, "the backup opens", &chosen.file, (&summary, &examined))?;
+    tell(form, &Done::Verified, &chosen.file, (&summary, &examined))?;
     findings(&examined);
     match examined.findings.len() {
         0 => Ok(()),
-        count => Err(Failure::failed(format!("{count} records do not open or do not fit"))
+        count => Err(Failure::failed(match count {
+            1 => "one record does not open or does not fit".to_owned(),
+            _ => format!("{count} records do not open or do not fit"),
+        })
             .hint("The backup is whole; the database was damaged when it was made. Compare with an older one.")),
     }
 }
@@ -404,13 +430,18 @@ fn restore(arguments: RestoreArguments) -> Result<(), Failure> {
     let mut config = config::load(config.as_deref(), &variables)?;
     config.server.data_dir.clone_from(&data_dir);
     logging::start(config.log_level);
-    store::can_be_loaded(&data_dir).map_err(Failure::wrong)?;
+    let length =
+        File::open(&file).and_then(|file| file.metadata()).map_err(io_failure(&file))?.len();
+    store::can_be_restored(&data_dir, length, Options::default()).map_err(|error| match error {
+        error @ LoadError::NotEmpty { .. } => Failure::wrong(error),
+        error => failure(&file, error.into(), true),
+    })?;
     let chosen = Chosen::find(file, identity.as_deref(), &config, &variables)?;
     let (summary, examined) = if dry_run {
         chosen.verify()?
     } else {
         let (input, bytes) = chosen.open()?;
-        let progress = Progress::start("restore", Some(bytes));
+        let progress = Progress::of("restore", bytes);
         let restored = backup::restore(
             progress.reading(input),
             chosen.opening(),
@@ -427,13 +458,8 @@ fn restore(arguments: RestoreArguments) -> Result<(), Failure> {
         }
         (restored.summary, restored.examined)
     };
-    let shown = data_dir.display();
-    let what = if dry_run {
-        format!("would be restored into {shown}")
-    } else {
-        format!("restored into {shown}")
-    };
-    tell(form, &what, &chosen.file, (&summary, &examined))?;
+    let done = Done::Restored { into: &data_dir, dry_run };
+    tell(form, &done, &chosen.file, (&summary, &examined))?;
     findings(&examined);
     Ok(())
 }

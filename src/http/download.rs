@@ -6,7 +6,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use actix_web::http::header::{CONTENT_TYPE, HeaderValue};
+use actix_web::http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use actix_web::web::Bytes;
 use actix_web::{HttpResponse, HttpResponseBuilder};
 use futures_util::stream;
@@ -48,9 +48,15 @@ enum Piece {
     End(Box<dyn FnOnce() + Send>),
 }
 
+/// About how many bytes will come. It is no `Content-Length`: nobody may rely on it.
+pub(super) const EXPECTED_BYTES: HeaderName = HeaderName::from_static("x-coffer-expected-bytes");
+
 /// Where the pieces come out. They are given to one response.
 #[derive(Debug, Clone)]
-pub(super) struct Download(Arc<Mutex<Option<mpsc::Receiver<Piece>>>>);
+pub(super) struct Download {
+    pieces: Arc<Mutex<Option<mpsc::Receiver<Piece>>>>,
+    expected: Option<u64>,
+}
 
 impl std::fmt::Debug for Piece {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -112,12 +118,20 @@ impl Download {
                 }
             }
         });
-        Self(Arc::new(Mutex::new(Some(pieces))))
+        Self { pieces: Arc::new(Mutex::new(Some(pieces))), expected: None }
+    }
+
+    /// With what is said beforehand about its length.
+    pub fn expecting(self, bytes: Option<u64>) -> Self {
+        Self { expected: bytes, ..self }
     }
 
     pub fn into_response(self, response: &mut HttpResponseBuilder) -> HttpResponse {
-        let pieces = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let pieces = self.pieces.lock().unwrap_or_else(PoisonError::into_inner).take();
         response.insert_header((CONTENT_TYPE, HeaderValue::from_static(OCTETS)));
+        if let Some(bytes) = self.expected {
+            response.insert_header((EXPECTED_BYTES, HeaderValue::from(bytes)));
+        }
         response.streaming(stream::unfold(pieces, |pieces| async move {
             let mut pieces = pieces?;
             match pieces.recv().await {

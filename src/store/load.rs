@@ -24,7 +24,7 @@ use std::path::{Path, PathBuf};
 use super::disk::{Disk, Held, OpenError, Options, make_directory, sync_directory};
 use super::keyspace::Table;
 use super::overlay::Overlay;
-use super::space::Share;
+use super::space::{FreeSpace, Share};
 use super::tables::{
     AuditRows, Environments, Keys, LastUses, Secrets, ServiceAccounts, SessionHashes, Sessions,
     Tokens, UserSessions, Users, ValueChunks, VarChunks, Vars, Versions,
@@ -61,6 +61,19 @@ pub enum LoadError {
     /// The disk is nearly full.
     #[error("{0}; make room, then restore again")]
     Unavailable(#[from] Unavailable),
+    /// The disk has less room than the database takes, and has to keep free.
+    #[error(
+        "{} has {left} MiB left, and the restored database needs at least {wanted} MiB there. Make room, or name a directory on another disk.",
+        path.display()
+    )]
+    TooLittleRoom {
+        /// The data directory, or what there is of its path.
+        path: PathBuf,
+        /// Free, in MiB.
+        left: u64,
+        /// Needed, in MiB.
+        wanted: u64,
+    },
     /// The file system refused.
     #[error("{}: {cause}", path.display())]
     Io {
@@ -91,7 +104,7 @@ pub(super) fn none_is_under_way(data_dir: &Path) -> Result<(), OpenError> {
 }
 
 /// That a directory can be restored into: it is missing, or as good as empty.
-pub fn can_be_loaded(data_dir: &Path) -> Result<(), LoadError> {
+fn can_be_loaded(data_dir: &Path) -> Result<(), LoadError> {
     let entries = match fs::read_dir(data_dir) {
         Err(cause) if cause.kind() == io::ErrorKind::NotFound => return Ok(()),
         entries => entries.map_err(at(data_dir))?,
@@ -105,6 +118,36 @@ pub fn can_be_loaded(data_dir: &Path) -> Result<(), LoadError> {
         }
     }
     Ok(())
+}
+
+/// That a backup of so many bytes can be restored into a directory, as far as that
+/// can be told without writing: [`can_be_loaded`], and the file system lets us make
+/// it, and has room for it. The database takes at least as much as the backup.
+pub fn can_be_restored(data_dir: &Path, bytes: u64, options: Options) -> Result<(), LoadError> {
+    use rustix::fs::{Access, AtFlags, CWD, accessat};
+
+    can_be_loaded(data_dir)?;
+    let mut there = std::path::absolute(data_dir).map_err(at(data_dir))?;
+    while matches!(there.symlink_metadata(), Err(cause) if cause.kind() == io::ErrorKind::NotFound)
+        && there.pop()
+    {}
+    // The kernel's word on it: permissions, and whether anything can be written there.
+    let access = Access::READ_OK | Access::WRITE_OK | Access::EXEC_OK;
+    accessat(CWD, &there, access, AtFlags::EACCESS).map_err(io::Error::from).map_err(at(&there))?;
+    if !there.metadata().map_err(at(&there))?.is_dir() {
+        return Err(at(&there)(io::ErrorKind::NotADirectory.into()));
+    }
+    let space = FreeSpace { dir: there, floor_bytes: options.min_free_bytes };
+    let left = space.left();
+    let wanted = space.floor_bytes.saturating_add(bytes);
+    if left >= wanted {
+        return Ok(());
+    }
+    Err(LoadError::TooLittleRoom {
+        path: space.dir,
+        left: left >> 20,
+        wanted: wanted.div_ceil(1 << 20),
+    })
 }
 
 /// A new database that is being filled. Dropped before its end, it leaves

@@ -47,7 +47,7 @@ pub use frozen::{Frozen, FrozenError, RawRow};
 pub use keyspace::Table;
 pub use leftovers::{Leftover, leftovers, remove_leftover};
 pub use load::{
-    LoadError, Loading, MemoryRows, Place, RESTORING, Unsettled, can_be_loaded, counted_as,
+    LoadError, Loading, MemoryRows, Place, RESTORING, Unsettled, can_be_restored, counted_as,
     is_backed_up,
 };
 pub use private::{PrivateFile, write_new_private, write_private};

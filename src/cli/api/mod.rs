@@ -155,9 +155,10 @@ impl Client {
         self.send(Method::PATCH, path, Some(&json(body)))
     }
 
-    /// What a path sends that is no JSON, as it comes. It may take as long as it
-    /// takes; whether it came whole shows at its end.
-    pub fn download(&self, path: &str) -> Result<impl Read + use<>, Failure> {
+    /// What a path sends that is no JSON, as it comes, and about how many bytes that
+    /// will be, if the server says. It may take as long as it takes; whether it came
+    /// whole shows at its end.
+    pub fn download(&self, path: &str) -> Result<(impl Read + use<>, Option<u64>), Failure> {
         let lost = |error| problem::no_answer(&self.place, false, &error);
         let accept = "application/octet-stream, application/json";
         let request = self.request(&Method::GET, path, accept).body(());
@@ -172,7 +173,9 @@ impl Client {
         if kind.is_none_or(|kind| kind != "application/octet-stream") {
             return Err(problem::not_coffer("it is of another type"));
         }
-        Ok(response.into_body().into_reader())
+        let expected = response.headers().get("x-coffer-expected-bytes");
+        let expected = expected.and_then(|value| value.to_str().ok()?.parse().ok());
+        Ok((response.into_body().into_reader(), expected))
     }
 
     /// Sends a request, again if that is safe and the server says when.

@@ -61,7 +61,9 @@ pub(super) fn failure(file: &Path, error: BackupError, restoring: bool) -> Failu
             Failure::failed(format!("{shown}: {what}")).hint(hint)
         }
         BackupError::Load(error) => match error {
-            LoadError::NotEmpty { .. } | LoadError::Unavailable(_) => Failure::failed(error),
+            LoadError::NotEmpty { .. }
+            | LoadError::TooLittleRoom { .. }
+            | LoadError::Unavailable(_) => Failure::failed(error),
             error => Failure::failed(error).hint("Nothing was restored. Check the disk and the directory's permissions, then restore again."),
         },
         // It says so itself.
