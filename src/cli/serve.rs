@@ -294,7 +294,10 @@ impl Prepared {
                 log::error!("that the database was compacted is not in the audit log: {error}");
             }
         }
-        vault.finish_deletions()?;
+        if let Err(error) = vault.finish_deletions() {
+            // Nobody can reach what is left; the next start tries again.
+            log::error!("deleted environments cannot be emptied: {error}");
+        }
         vault.finish_rotation().await?;
         let more = prune(vault, self.keep_days, FIRST_BATCHES).await;
         let server =

@@ -51,7 +51,7 @@ use super::opening::{self, open_sled, remove_unfinished_settings, settle_snapsho
 use super::overlay::Overlay;
 use super::space::FreeSpace;
 use super::tables::{AuditHead, AuditRows};
-use super::view::said;
+use super::view::{said, tree_range};
 use super::watch::Watch;
 use super::{compact, row, unsynced};
 
@@ -465,7 +465,7 @@ fn has_no_hole(data_dir: &Path, dir: &Path) -> Result<(), OpenError> {
 
 /// The number of the last audit row, or of the one that the head names.
 fn newest_audit_row(tree: &sled::Tree) -> Result<u64, sled::Error> {
-    let last = tree.scan_prefix([AuditRows::PREFIX]).next_back().transpose()?;
+    let last = tree_range(tree, &[AuditRows::PREFIX]).next_back().transpose()?;
     let last = last.and_then(|(key, _)| AuditRows::decode(&key[1..])).unwrap_or(0);
     let head = tree.get(full_key::<AuditHead>(&()))?;
     let head = head.and_then(|row| row::decode::<AuditHead>(&row).ok());

@@ -141,8 +141,7 @@ impl Repair<'_, '_> {
 
     /// The keys of a table; those that are none are passed over.
     fn keys<T: Table>(&self) -> Result<Vec<T::Key>, ReadError> {
-        let keys = self.tx.keys::<T>(&[]);
-        keys.filter(|key| !matches!(key, Err(ReadError::Damaged { .. }))).collect()
+        self.tx.readable_keys::<T>(&[]).collect()
     }
 
     fn note(&mut self, kind: &'static str, line: String) {

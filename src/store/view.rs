@@ -89,7 +89,18 @@ pub trait View {
         self.keys_after::<T>(within, None)
     }
 
-    /// Likewise, those that come after one.
+    /// Likewise, but keys that are none are passed over.
+    fn readable_keys<'a, T: Table + 'a>(
+        &'a self,
+        within: &[u8],
+    ) -> impl Iterator<Item = Result<T::Key, ReadError>> + use<'a, Self, T>
+    where
+        Self: Sized,
+    {
+        self.keys::<T>(within).filter(|key| !matches!(key, Err(ReadError::Damaged { .. })))
+    }
+
+    /// [`View::keys`] that come after one.
     fn keys_after<'a, T: Table + 'a>(
         &'a self,
         within: &[u8],
@@ -137,24 +148,83 @@ pub(super) fn tree_scan<'a>(tree: &'a sled::Tree, prefix: &[u8], after: Option<&
         Some(after) if after >= prefix.as_slice() => Bound::Excluded(after.to_vec()),
         _ => Bound::Included(prefix.clone()),
     };
-    let rows = until_it_fails(tree.range::<Vec<u8>, _>((start, Bound::Unbounded)));
+    // With an end, so that sled does not read on to learn that it is over: what comes
+    // behind is another table's, and may be damaged.
+    let rows = until_it_fails(tree.range::<Vec<u8>, _>((start, Bound::Included(end_of(&prefix)))));
     Box::new(
         rows.map(|found| {
             found.map(|(key, row)| (key.to_vec(), row.to_vec())).map_err(ReadError::from)
-        })
-        .take_while(move |found| match found {
-            Ok((key, _)) => key.starts_with(&prefix),
-            Err(_) => true,
         }),
     )
+}
+
+/// What comes behind all keys that begin with a prefix, and before any other key and
+/// whatever sled may have cut short between two leaves: no part of a key that is not
+/// text, which has no such bytes, is as long.
+fn end_of(prefix: &[u8]) -> Vec<u8> {
+    [prefix, &[0xff; 64]].concat()
+}
+
+/// As [`tree_scan`], for both directions.
+pub(super) fn tree_range(tree: &sled::Tree, prefix: &[u8]) -> sled::Iter {
+    tree.range(prefix.to_vec()..=end_of(prefix))
 }
 
 pub(super) fn tree_scan_back<T: Table>(
     tree: &sled::Tree,
 ) -> impl Iterator<Item = Result<(T::Key, T::Row), ReadError>> + use<T> {
-    until_it_fails(tree.scan_prefix([T::PREFIX]).rev()).map(|found| {
+    until_it_fails(tree_range(tree, &[T::PREFIX]).rev()).map(|found| {
         let (key, row) = found?;
         let key = T::decode(&key[1..]).ok_or(ReadError::Damaged { table: T::PREFIX })?;
         Ok((key, decode_row::<T>(&row)?))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// It was read to learn that a scan is over, so damage of one table kept others
+    /// from being read.
+    #[test]
+    fn a_scan_does_not_read_the_leaf_behind_its_end() {
+        let dir = tempfile::tempdir().unwrap();
+        let open = || sled::Config::new().path(dir.path()).flush_every_ms(None).open().unwrap();
+        let prefix = |n: u32| [&b"k"[..], &n.to_be_bytes()].concat();
+        let key = |n: u32| [&prefix(n)[..], b"!"].concat();
+        let row = |n: u32| format!("the row with number {n:05}, and no other row").into_bytes();
+        for _ in 0..2 {
+            let db = open();
+            for n in 0..3000 {
+                db.insert(key(n), row(n)).unwrap();
+            }
+            // Another segment, so that the opening need not read what is damaged.
+            for n in 0..600u32 {
+                db.insert([&b"z"[..], &n.to_be_bytes()].concat(), vec![n as u8; 1000]).unwrap();
+            }
+        }
+        drop(open());
+        let log = dir.path().join("db");
+        let mut bytes = std::fs::read(&log).unwrap();
+        let wanted = row(1500);
+        let places: Vec<_> = (0..bytes.len() - wanted.len())
+            .filter(|at| bytes[*at..].starts_with(&wanted))
+            .collect();
+        places.iter().for_each(|at| bytes[*at] ^= 1);
+        std::fs::write(&log, bytes).unwrap();
+        let db = open();
+        let (mut read, mut broken) = (0, 0);
+        for n in 0..3000 {
+            if db.get(key(n)).is_err() {
+                broken += 1;
+                continue;
+            }
+            let found: Result<Vec<_>, _> = tree_scan(&db, &prefix(n), None).collect();
+            assert_eq!(found.unwrap(), [(key(n), row(n))], "{n}");
+            let last = tree_range(&db, &prefix(n)).next_back().unwrap().unwrap();
+            assert_eq!(last, (key(n).into(), row(n).into()), "{n}");
+            read += 1;
+        }
+        assert!(broken > 0 && read > broken, "{broken} broken, {read} read");
+    }
 }

@@ -63,6 +63,7 @@ pub struct Tx<'a> {
     own: Overlay,
     touched: BTreeSet<EnvironmentId>,
     further: Vec<Draft>,
+    accepted: Accepted,
 }
 
 impl Tx<'_> {
@@ -76,6 +77,13 @@ impl Tx<'_> {
     /// is about two environments, whose rows not everybody may read both of.
     pub fn also(&mut self, draft: Draft) {
         self.further.push(draft);
+    }
+
+    /// What is to follow from the change in memory: when nothing can refuse it any
+    /// more but a disk that fails, which ends the process, and before the next change
+    /// runs.
+    pub fn once_accepted(&mut self, then: impl FnOnce() + Send + 'static) {
+        self.accepted.0.push(Box::new(then));
     }
 
     /// About how many bytes of keys and rows this change writes or removes.
@@ -92,6 +100,16 @@ impl Tx<'_> {
     /// Removes a row whose key is none of its table.
     pub(super) fn remove_bytes(&mut self, key: Vec<u8>) {
         self.own.set(key, None);
+    }
+}
+
+/// See [`Tx::once_accepted`].
+#[derive(Default)]
+struct Accepted(Vec<Box<dyn FnOnce() + Send>>);
+
+impl std::fmt::Debug for Accepted {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Accepted({})", self.0.len())
     }
 }
 
@@ -337,21 +355,23 @@ impl Work {
 
     /// That sled can read what it will have to read to write these rows, and an
     /// audit row. Where it cannot, it fails in the middle of a batch, and the half
-    /// that it has written comes back with the next start.
+    /// that it has written comes back with the next start. How many bytes the rows
+    /// have that are replaced or removed.
     fn can_be_written<'k>(
         &self,
         keys: impl Iterator<Item = &'k [u8]>,
         audited: bool,
-    ) -> Result<(), ReadError> {
+    ) -> Result<usize, ReadError> {
         let tree = self.disk.tree();
+        let mut replaced = 0;
         for key in keys {
-            tree.get(key)?;
+            replaced += tree.get(key)?.map_or(0, |row| row.len());
         }
         if audited {
             tree.get(full_key::<AuditRows>(&self.chain.head().seq.saturating_add(1)))?;
         }
         tree.get(full_key::<AuditHead>(&()))?;
-        Ok(())
+        Ok(replaced)
     }
 
     /// Runs a group; says what ended it.
@@ -369,7 +389,7 @@ impl Work {
                 Message::Stop => after = After::Stop,
             }
             let go_on = matches!(after, After::GoOn);
-            if go_on && group.changes < GROUP_CHANGES && group.writes.size() < GROUP_BYTES {
+            if go_on && group.changes < GROUP_CHANGES && group.size() < GROUP_BYTES {
                 next = queue.try_recv().ok();
             }
         }
@@ -404,14 +424,23 @@ struct Group {
     left: u64,
     changes: usize,
     writes: Overlay,
+    /// Bytes of the rows that are replaced or removed.
+    replaced: usize,
     touched: BTreeSet<EnvironmentId>,
     finishes: Vec<Finish>,
 }
 
 impl Group {
+    /// About how much the group takes of the disk before it gives anything back: sled
+    /// writes the neighbours of what it removes once more.
+    fn size(&self) -> usize {
+        self.writes.size() + self.replaced
+    }
+
     fn run(&mut self, change: Change, work: &mut Work) {
         self.changes += 1;
-        if let Err(unavailable) = work.disk.space().check(self.left, change.share) {
+        let left = self.left.saturating_sub(self.size() as u64);
+        if let Err(unavailable) = work.disk.space().check(left, change.share) {
             self.finishes.push((change.run)(Err(unavailable)).1);
             return;
         }
@@ -421,6 +450,7 @@ impl Group {
             own: Overlay::default(),
             touched: BTreeSet::new(),
             further: Vec::new(),
+            accepted: Accepted::default(),
         };
         // What a change wrote before it panicked is in its own overlay and goes
         // with it; its caller sees that no answer comes.
@@ -429,11 +459,15 @@ impl Group {
         if let Verdict::Apply(drafts) = verdict {
             let further = std::mem::take(&mut tx.further);
             let rows = drafts.len() + further.len();
-            if let Err(error) = work.can_be_written(tx.own.keys(), rows > 0) {
-                log::error!("a change is refused: {error}");
-                self.finishes.push(Box::new(|_| finish(Err(Unavailable::Damaged))));
-                return;
+            match work.can_be_written(tx.own.keys(), rows > 0) {
+                Ok(replaced) => self.replaced += replaced,
+                Err(error) => {
+                    log::error!("a change is refused: {error}");
+                    self.finishes.push(Box::new(|_| finish(Err(Unavailable::Damaged))));
+                    return;
+                }
             }
+            std::mem::take(&mut tx.accepted.0).into_iter().for_each(|then| then());
             for draft in drafts.into_iter().chain(further) {
                 let row = work.chain.append(draft);
                 tx.put::<AuditRows>(&row.seq, &StoredAuditRow::new(row.mac, row.body));

@@ -236,12 +236,15 @@ async fn empty(store: Arc<Store>, id: EnvironmentId) {
     }
 }
 
-/// Removes some rows of a deleted environment; `true` when none are left. Keys
-/// that cannot be read stay where they are: they lead nowhere.
+/// Removes some rows of a deleted environment; `true` when none are left. What is no
+/// key stays where it is: it leads nowhere. Where the disk does not say what there is,
+/// the environment stays doomed.
 fn sweep(tx: &mut Tx<'_>, id: EnvironmentId) -> Result<bool, Error> {
     let within = id.to_bytes();
-    let secrets: Vec<_> = tx.keys::<Secrets>(&within).flatten().take(SWEEP_ROWS).collect();
-    let vars: Vec<_> = tx.keys::<Vars>(&within).flatten().take(SWEEP_ROWS).collect();
+    let secrets = tx.readable_keys::<Secrets>(&within).take(SWEEP_ROWS);
+    let secrets: Vec<_> = secrets.collect::<Result<_, ReadError>>()?;
+    let vars = tx.readable_keys::<Vars>(&within).take(SWEEP_ROWS);
+    let vars: Vec<_> = vars.collect::<Result<_, ReadError>>()?;
     if secrets.is_empty() && vars.is_empty() {
         tx.remove::<Doomed>(&id);
         return Ok(true);

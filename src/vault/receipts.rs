@@ -180,9 +180,8 @@ impl Receipt {
 /// Removes a few receipts that have outlived their time, oldest first.
 fn sweep(tx: &mut Tx<'_>, now: Timestamp) -> Result<(), Error> {
     // What is no key there is for `doctor` to remove; nothing has to wait for that.
-    let times =
-        tx.keys::<ReceiptTimes>(&[]).filter(|key| !matches!(key, Err(ReadError::Damaged { .. })));
-    let oldest: Vec<_> = times.take(SWEEP_ROWS).collect::<Result<_, ReadError>>()?;
+    let oldest = tx.readable_keys::<ReceiptTimes>(&[]).take(SWEEP_ROWS);
+    let oldest: Vec<_> = oldest.collect::<Result<_, ReadError>>()?;
     for (at, key) in oldest {
         if !outlived(at, now) {
             break;
@@ -195,10 +194,8 @@ fn sweep(tx: &mut Tx<'_>, now: Timestamp) -> Result<(), Error> {
 
 /// Removes a receipt, whatever state it is in.
 fn remove(tx: &mut Tx<'_>, key: [u8; 32]) -> Result<(), Error> {
-    let chunks = tx.keys::<ReceiptChunks>(&key);
-    let chunks: Vec<_> = chunks
-        .filter(|key| !matches!(key, Err(ReadError::Damaged { .. })))
-        .collect::<Result<_, ReadError>>()?;
+    let chunks = tx.readable_keys::<ReceiptChunks>(&key);
+    let chunks: Vec<_> = chunks.collect::<Result<_, ReadError>>()?;
     for chunk in chunks {
         tx.remove::<ReceiptChunks>(&chunk);
     }

@@ -265,7 +265,7 @@ impl Vault {
             tx.remove::<Keys>(&id);
             let root = Fingerprint(row.root_fingerprint).to_string();
             let draft = draft.on(id.0, None).details(&json!({ "rootFingerprint": root }));
-            keychain.change(keyring.without(id));
+            tx.once_accepted(move || keychain.change(keyring.without(id)));
             Ok(((), draft))
         })
         .await
@@ -341,9 +341,9 @@ impl Vault {
         }
     }
 
-    /// Puts the keys of a change in force, as the very last thing: a change that
-    /// is refused behind this would leave them in force without their row, and
-    /// what was wrapped under them could never be opened again.
+    /// Puts the keys of a change in force, once nothing can refuse it any more: it
+    /// would leave them in force without their row, and what was wrapped under them
+    /// could never be opened again.
     fn switching<F>(
         &self,
         change: F,
@@ -354,7 +354,7 @@ impl Vault {
         let keychain = Arc::clone(&self.keyring);
         move |tx| {
             let (Begun { begun, keyring }, draft) = change(tx)?;
-            keychain.change(keyring);
+            tx.once_accepted(move || keychain.change(keyring));
             Ok((begun, draft))
         }
     }
