@@ -231,6 +231,24 @@ fn what_is_not_a_terminal_never_gets_the_token() {
     assert_eq!(second.stdout.lines().count(), 1, "a later start has nothing to tell: {second:#?}");
 }
 
+/// sled prints each batch that it applies, bytes as decimal numbers.
+#[test]
+fn no_row_is_in_the_log_however_much_of_it_is_asked_for() {
+    let (_dir, data_dir) = place();
+    for filters in ["trace", "sled=trace", "sled::tree=trace,coffer=debug"] {
+        let server = Launch::on(&data_dir).variable("RUST_LOG", filters).start();
+        let value = format!("seen by nobody, {}", filters.len());
+        let name = format!("VAR{}", filters.len());
+        harness::acts::new_var(&server.admin(), "development", &name, &value);
+        let ended = server.stop();
+        ended.keeps_quiet_about(&value);
+        let decimal: Vec<_> = value.bytes().map(|byte| byte.to_string()).collect();
+        ended.keeps_quiet_about(&decimal.join(", "));
+        assert!(!ended.stderr.contains("applying batch"), "{ended:#?}");
+        harness::await_release(&data_dir);
+    }
+}
+
 #[test]
 fn a_terminal_gets_the_token_once() {
     if !has_program("script") {

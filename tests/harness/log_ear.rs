@@ -25,7 +25,9 @@ impl log::Log for Ear {
         if record.level() <= log::Level::Warn {
             HEARD.lock().unwrap().push(line.clone());
         }
-        if KEEPS_ALL.load(Ordering::Relaxed) {
+        // What the program's own log never shows, whatever is asked for.
+        let is_hidden = record.target().starts_with("sled") && record.level() > log::Level::Warn;
+        if KEEPS_ALL.load(Ordering::Relaxed) && !is_hidden {
             ALL.lock().unwrap().push(line);
         }
     }

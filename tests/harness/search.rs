@@ -44,6 +44,8 @@ fn bytewise(text: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
         ("reversed", text.iter().rev().copied().collect()),
         ("hex", hex(text).into_bytes()),
         ("hex", hex(text).to_uppercase().into_bytes()),
+        ("decimal", decimal(text, ", ").into_bytes()),
+        ("decimal", decimal(text, ",").into_bytes()),
     ];
     // Inside a longer text that is encoded as a whole, a text has one of three
     // forms; the characters at its ends also depend on its neighbours.
@@ -57,6 +59,10 @@ fn bytewise(text: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
         }
     }
     found
+}
+
+fn decimal(text: &[u8], between: &str) -> String {
+    text.iter().map(u8::to_string).collect::<Vec<_>>().join(between)
 }
 
 fn textwise(text: &str) -> Vec<(&'static str, Vec<u8>)> {
