@@ -46,15 +46,23 @@ const LAST_KIND: u8 = 11;
 /// A batch does not reach over more segments.
 const AHEAD: u64 = 1024;
 
-/// The byte of the log's file where there is a hole, if there is one.
+/// The byte of the log's file where there is a hole, if there is one. What is older
+/// than the snapshot, sled does not read through: that says where what is.
 pub(super) fn hole(dir: &Path) -> io::Result<Option<u64>> {
+    match last_snapshot(dir) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        place => hole_behind(dir, place?),
+    }
+}
+
+/// Likewise, where sled has to read from this place on.
+pub(super) fn hole_behind(dir: &Path, place: u64) -> io::Result<Option<u64>> {
     let mut log = match File::open(dir.join("db")) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         log => log?,
     };
     let slots = log.metadata()?.len().div_ceil(SEGMENT);
-    // What is older, sled does not read through: its snapshot says where what is.
-    let first = last_snapshot(dir)? / SEGMENT;
+    let first = place / SEGMENT;
     let mut numbers = BTreeMap::new();
     let mut headless = Vec::new();
     for slot in 0..slots {
@@ -101,7 +109,10 @@ impl Found {
             let message = Message::read(rest).filter(|one| one.segment == number);
             let Some(message) = message else {
                 let mut is_used_again = false;
-                for (behind, message) in messages(rest, number, self.last) {
+                let last = self.last;
+                let wanted =
+                    |one| one == number || (one > last && one <= last.saturating_add(AHEAD));
+                for (behind, message) in messages(rest, wanted) {
                     is_used_again |= message.segment > self.last;
                     if message.segment == number && message.kind == BATCH {
                         self.batches.push(place(at + behind));
@@ -121,13 +132,13 @@ impl Found {
         }
     }
 
-    /// Looks into a segment without a header for messages that are missing.
+    /// Looks into a segment without a header for messages that are missing. Once
+    /// over it, whatever is missing: a log that is long in use lacks many numbers.
     fn search(&mut self, slot: u64, segment: &[u8], numbers: &BTreeMap<u64, u64>) {
-        let missing = (self.first..self.last).filter(|number| !numbers.contains_key(number));
-        for number in missing {
-            if messages(segment, number, number).next().is_some() {
-                self.holes.push((number * SEGMENT, slot * SEGMENT));
-            }
+        let missing =
+            |number| (self.first..self.last).contains(&number) && !numbers.contains_key(&number);
+        if let Some((_, message)) = messages(segment, missing).next() {
+            self.holes.push((message.segment * SEGMENT, slot * SEGMENT));
         }
     }
 
@@ -150,14 +161,9 @@ fn number(header: &[u8]) -> Option<u64> {
     (place % SEGMENT == 0).then_some(place / SEGMENT)
 }
 
-/// The whole messages in some bytes, wherever they begin, of one segment or of
-/// those behind the last one.
-fn messages(
-    bytes: &[u8],
-    number: u64,
-    last: u64,
-) -> impl Iterator<Item = (usize, Message)> + use<'_> {
-    let wanted = move |segment| segment == number || (segment > last && segment <= last + AHEAD);
+/// The whole messages in some bytes, wherever they begin, of segments that are
+/// wanted.
+fn messages(bytes: &[u8], wanted: impl Fn(u64) -> bool) -> impl Iterator<Item = (usize, Message)> {
     (0..bytes.len()).filter_map(move |at| {
         let message = Message::framed(&bytes[at..]).filter(|(one, _)| wanted(one.segment));
         let (message, header) = message?;
@@ -237,6 +243,66 @@ mod tests {
             let mut rest = bytes;
             assert_eq!((varint(&mut rest), rest.len()), (Some(number), 0), "{bytes:?}");
             assert_eq!(varint(&mut &bytes[..bytes.len() - 1]), None, "{bytes:?}");
+        }
+    }
+
+    /// A segment's first bytes, as sled writes them.
+    fn header(number: u64) -> Vec<u8> {
+        let place = ((number * SEGMENT) ^ (u64::MAX >> 1)).to_le_bytes();
+        let rest = [place, place].concat();
+        [&(!crc32fast::hash(&rest)).to_le_bytes()[..], &rest].concat()
+    }
+
+    /// A message that holds, of a segment below 241.
+    fn message(kind: u8, segment: u8) -> Vec<u8> {
+        let (header, body) = ([kind, 40, segment, 0], [7; 40]);
+        let mut sum = crc32fast::Hasher::new();
+        sum.update(&body);
+        sum.update(&header);
+        [&(!sum.finalize()).to_le_bytes()[..], &header, &body].concat()
+    }
+
+    fn log(segments: &[(Vec<u8>, Vec<Vec<u8>>)]) -> tempfile::TempDir {
+        let dir = tempfile::tempdir().unwrap();
+        let mut bytes = Vec::new();
+        for (header, messages) in segments {
+            let mut segment = [header.clone(), messages.concat()].concat();
+            segment.resize(SEGMENT_LENGTH, 0);
+            bytes.extend(segment);
+        }
+        std::fs::write(dir.path().join("db"), bytes).unwrap();
+        dir
+    }
+
+    fn batches(segment: u8) -> Vec<Vec<u8>> {
+        let mut batches = vec![message(BATCH, segment), message(BATCH, segment)];
+        batches.push(message(CAP, segment));
+        batches
+    }
+
+    /// Each slot without a header was looked through once for each number that is
+    /// missing: hours, after some weeks of use.
+    #[test]
+    fn a_log_that_is_long_in_use_is_looked_through_once() {
+        let zeros = || (vec![0; HEADER], Vec::new());
+        let segments =
+            [(header(0), batches(0)), zeros(), zeros(), zeros(), (header(50_000_000), Vec::new())];
+        // What is in the last one is not known to have been synced. Fifty million walks
+        // would take days.
+        assert_eq!(hole(log(&segments).path()).unwrap(), None);
+    }
+
+    #[test]
+    fn messages_of_a_missing_segment_are_a_hole_and_those_of_the_next_one_are_none() {
+        let lost = (vec![0; HEADER], batches(3));
+        let dir = log(&[(header(1), batches(1)), lost.clone(), (header(9), batches(9))]);
+        assert_eq!(hole(dir.path()).unwrap(), Some(SEGMENT));
+        // Of one that is there, or of the one that is begun behind the last: a power
+        // cut has kept the messages and not yet the header.
+        for begun in [1, 9, 10, 200] {
+            let reused = (vec![0; HEADER], batches(begun));
+            let dir = log(&[(header(1), batches(1)), reused, (header(9), batches(9))]);
+            assert_eq!(hole(dir.path()).unwrap(), None, "{begun}");
         }
     }
 
