@@ -583,4 +583,27 @@ fn another_users_database_is_not_opened() {
     let repair = patient.launch(["doctor", "--repair"]).run("");
     repair.refuses(2, ["belongs to user 12345"]);
     assert_eq!(patient.copies().len(), 0);
+    // Whoever runs them as root would leave files that the server cannot open.
+    let before = names(&patient.data_dir);
+    for words in [
+        &["compact"][..],
+        &["audit", "verify", "--offline"],
+        &["recover", "admin-token"],
+        &["backup", "create", "--offline", "a.backup"],
+    ] {
+        let launch = words.iter().fold(Launch::bare(patient.outside()), Launch::argument);
+        let launch = launch.argument("--data-dir").argument(&patient.data_dir);
+        launch.run("").refuses(2, ["belongs to user 12345", "as the user that the server runs as"]);
+        assert_eq!(names(&patient.data_dir), before, "{words:?}");
+    }
+}
+
+/// What is in a data directory and in its database's.
+fn names(data_dir: &Path) -> Vec<std::path::PathBuf> {
+    let below = |dir: &Path| -> Vec<_> {
+        dir.read_dir().unwrap().map(|entry| entry.unwrap().path()).collect()
+    };
+    let mut names = [below(data_dir), below(&data_dir.join("db"))].concat();
+    names.sort();
+    names
 }

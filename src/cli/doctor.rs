@@ -13,6 +13,8 @@ mod aside;
 mod files;
 mod keys;
 
+pub(super) use files::is_ours;
+
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 

@@ -4,6 +4,7 @@
 
 use std::path::PathBuf;
 
+use super::doctor::is_ours;
 use super::failure::Failure;
 use super::root_key;
 use crate::config::{Config, Variables};
@@ -25,6 +26,16 @@ impl Stopped {
     /// `or_ask` is what can be done instead while a server runs, if anything.
     pub fn open(config: &Config, variables: &Variables, or_ask: &str) -> Result<Self, Failure> {
         let data_dir = &config.server.data_dir;
+        // Files that root makes in there, the server cannot open.
+        if data_dir.exists() {
+            is_ours(data_dir).map_err(|finding| {
+                let failure = Failure::wrong(finding.what);
+                match finding.remedy {
+                    Some(remedy) => failure.hint(remedy),
+                    None => failure,
+                }
+            })?;
+        }
         let opened = Opened::open_existing(data_dir, Options::default())
             .map_err(|error| not_open(error, or_ask))?;
         let sealed_under = vault::sealed_under(&opened).map_err(Failure::failed)?;

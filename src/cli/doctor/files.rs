@@ -67,7 +67,7 @@ pub(super) fn refused(path: &Path, error: &io::Error) -> Finding {
 }
 
 /// Whether this process is of the user to whom the directory belongs.
-pub(super) fn is_ours(data_dir: &Path) -> Result<(), Finding> {
+pub(in crate::cli) fn is_ours(data_dir: &Path) -> Result<(), Finding> {
     #[cfg(unix)]
     {
         use std::os::unix::fs::MetadataExt;
