@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
 use crate::config::{Config, Variables};
-use crate::store::write_private;
+use crate::store::write_new_private;
 use crate::vault::{BadRootKey, Fingerprint, Random, RootKey, SealedRootKey};
 
 use super::passphrase::{self, PassphraseError};
@@ -153,9 +153,14 @@ pub(super) fn resolve(
         (false, None) => {
             let key = RootKey::generate(Random).map_err(RootKeyError::Random)?;
             // Durable before anything is sealed under it.
-            write_private(&path, &key.to_text())
-                .map_err(|cause| RootKeyError::Io { path: path.clone(), cause })?;
-            Ok((key, Source::Generated(path)))
+            match write_new_private(&path, &key.to_text()) {
+                Ok(()) => Ok((key, Source::Generated(path))),
+                // Somebody has put one there meanwhile, and means that one.
+                Err(cause) if cause.kind() == io::ErrorKind::AlreadyExists => {
+                    Ok((reader.file(&path)?, Source::File(path)))
+                }
+                Err(cause) => Err(RootKeyError::Io { path, cause }),
+            }
         }
     }
 }

@@ -25,7 +25,7 @@ use std::time::{Duration, Instant};
 use crate::config::Config;
 use crate::domain::Timestamp;
 use crate::http::State;
-use crate::store::PrivateFile;
+use crate::store::{PrivateFile, make_directory};
 use crate::vault::backup::{BackupError, BadRecipient, Recipient};
 use crate::vault::{self, DatabaseId};
 
@@ -282,14 +282,6 @@ fn settle(state: &State, schedule: &Schedule, path: &Path, when: Timestamp, byte
     if let Err(error) = removed {
         log::error!("older backups than the last {} stay: {error}", schedule.keep);
     }
-}
-
-fn make_directory(directory: &Path) -> io::Result<()> {
-    let mut builder = std::fs::DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(directory)
 }
 
 /// What a server that was killed has left. Only one writes for a database.

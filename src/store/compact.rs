@@ -16,7 +16,7 @@
 //! 2    old   whole   -        rename db to db.old
 //! 3    -     whole   old      rename db.new to db
 //! 4    new   -       old      db is opened; only when that has worked
-//! 5    new   -       partial  db.old is removed
+//! 5    new   -       -        db.old was renamed to db.removed, which is removed
 //! 6    new   -       -        done
 //! ```
 //!
@@ -30,7 +30,7 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::disk::{self, Disk, OpenError, ignore_missing, parent, sync_directory};
+use super::disk::{self, Disk, OpenError, ignore_missing, open_to_lock, parent, sync_directory};
 use super::space::FreeSpace;
 use super::view::ReadError;
 use super::watch::{Watch, let_go};
@@ -165,7 +165,16 @@ fn old(dir: &Path) -> PathBuf {
 /// Names the database before the last compaction, if there is one, to whoever
 /// cannot open the one after it.
 pub(super) fn with_way_back(error: OpenError, dir: &Path) -> OpenError {
-    if !old(dir).exists() {
+    // What the disk refuses, it would refuse there, too.
+    let is_about_content = match &error {
+        OpenError::Sled { cause, .. } => !matches!(cause, sled::Error::Io(..)),
+        OpenError::LogDamaged { .. }
+        | OpenError::Gone { .. }
+        | OpenError::Lost { .. }
+        | OpenError::Hole { .. } => true,
+        _ => false,
+    };
+    if !is_about_content || !old(dir).exists() {
         return error;
     }
     Left::WayBack { error: Box::new(error), path: dir.to_owned() }.into()
@@ -309,7 +318,14 @@ pub(super) fn remove_others(dir: &Path) -> io::Result<()> {
     if new.try_exists()? {
         log::warn!("removing a compaction that was not finished: {}", new.display());
     }
-    for other in [new, old(dir)] {
+    // Half of it must never be taken for a way back.
+    let (old, removed) = (old(dir), dir.with_extension("removed"));
+    if old.try_exists()? {
+        fs::remove_dir_all(&removed).or_else(ignore_missing)?;
+        fs::rename(&old, &removed)?;
+        sync_directory(parent(dir))?;
+    }
+    for other in [new, removed] {
         if other.try_exists()? {
             fs::remove_dir_all(&other).or_else(ignore_missing)?;
             sync_directory(parent(dir))?;
@@ -373,7 +389,7 @@ impl Target {
             return Err(error);
         }
         let_go(self)?;
-        File::open(new.join("db"))?.lock()
+        open_to_lock(&new.join("db"))?.lock()
     }
 }
 

@@ -5,7 +5,7 @@ use std::io;
 use std::path::Path;
 
 /// Makes a directory with all that lead to it, each of them durable.
-pub(super) fn make_directory(dir: &Path) -> io::Result<()> {
+pub fn make_directory(dir: &Path) -> io::Result<()> {
     if dir.is_dir() {
         return Ok(());
     }
@@ -18,6 +18,12 @@ pub(super) fn make_directory(dir: &Path) -> io::Result<()> {
         _ => {}
     }
     sync_directory(parent)
+}
+
+/// A file that can be locked: where locks go over a network, only one that is open
+/// for writing can be, says flock(2).
+pub(super) fn open_to_lock(path: &Path) -> io::Result<fs::File> {
+    fs::File::options().read(true).write(true).open(path)
 }
 
 pub(super) fn ignore_missing(error: io::Error) -> io::Result<()> {

@@ -44,7 +44,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::acknowledged::{ACKNOWLEDGED, Acknowledged};
-pub(super) use super::directory::{ignore_missing, make_directory, parent, sync_directory};
+pub(super) use super::directory::{
+    ignore_missing, make_directory, open_to_lock, parent, sync_directory,
+};
 use super::holes::hole;
 use super::keyspace::{Table, full_key};
 use super::opening::{self, open_sled, remove_unfinished_settings, settle_snapshots};
@@ -52,7 +54,7 @@ use super::overlay::Overlay;
 use super::space::FreeSpace;
 use super::tables::{AuditHead, AuditRows};
 use super::view::{said, tree_range};
-use super::watch::Watch;
+use super::watch::{Turn, Watch};
 use super::{compact, row, unsynced};
 
 /// Stands in the data directory as soon as there is something to lose. An empty
@@ -288,6 +290,10 @@ impl Disk {
         opening::begins(data_dir).map_err(at(data_dir))?;
         let opened = open_sled(|dir| settings(dir, options), &dir);
         let db = opened.inspect_err(|error| Self::is_refused(data_dir, error))?;
+        // First of all: without the new snapshot's name, what sled has overwritten
+        // would be missing.
+        let synced = sync_directory(&dir).inspect_err(|_| std::mem::forget(db.clone()));
+        synced.map_err(at(&dir))?;
         let disk = Self::over(db, &dir, lock, options, acknowledged).map_err(at(&log_path))?;
         disk.sync_or_give_up().map_err(at(&log_path))?;
         opening::is_over(data_dir).map_err(at(data_dir))?;
@@ -313,7 +319,10 @@ impl Disk {
     fn is_refused(data_dir: &Path, error: &OpenError) {
         if matches!(error, OpenError::Sled { cause: sled::Error::Io(..), .. }) {
             unsynced::leave_word(data_dir);
-        } else if let Err(error) = opening::is_over(data_dir) {
+        } else if let Err(error) = sync_directory(&data_dir.join("db"))
+            .or_else(ignore_missing)
+            .and_then(|()| opening::is_over(data_dir))
+        {
             log::warn!("{}: {error}", data_dir.display());
         }
     }
@@ -327,7 +336,7 @@ impl Disk {
         options: Options,
         acknowledged: Acknowledged,
     ) -> io::Result<Self> {
-        let held = File::open(dir.join("db")).and_then(|log| Ok((log, Watch::over(&db)?)));
+        let held = open_to_lock(&dir.join("db")).and_then(|log| Ok((log, Watch::over(&db)?)));
         let (log, watch) = held.inspect_err(|_| std::mem::forget(db.clone()))?;
         let space = FreeSpace { dir: dir.to_owned(), floor_bytes: options.min_free_bytes };
         let (tree, settled) = ((*db).clone(), AtomicBool::new(false));
@@ -350,6 +359,11 @@ impl Disk {
         self.settle()?;
         let data_dir = self.data_dir().to_owned();
         super::watch::let_go(self).inspect_err(|_| unsynced::leave_word(&data_dir))
+    }
+
+    /// Keeps the watch over what the writer does, until this is dropped.
+    pub fn watched(&self) -> Turn {
+        self.watch.turn()
     }
 
     pub fn tree(&self) -> &sled::Tree {

@@ -61,7 +61,7 @@ pub fn leftovers(data_dir: &Path) -> io::Result<Vec<(Leftover, PathBuf)>> {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         let kind = match &*name {
             "db.trial" => Leftover::Trial,
-            "db.new" => Leftover::Compaction,
+            "db.new" | "db.removed" => Leftover::Compaction,
             "db.old" => Leftover::BeforeCompaction,
             UNSYNCED => Leftover::FailedSync,
             name if name.starts_with("db.damaged.") => Leftover::DamagedSnapshots,

@@ -21,7 +21,7 @@ use std::io;
 use std::ops::Bound;
 use std::path::{Path, PathBuf};
 
-use super::disk::{Disk, Held, OpenError, Options, make_directory, sync_directory};
+use super::disk::{Disk, Held, OpenError, Options, make_directory, open_to_lock, sync_directory};
 use super::keyspace::Table;
 use super::overlay::Overlay;
 use super::space::{FreeSpace, Share};
@@ -235,7 +235,7 @@ impl Place {
         let made = self.stage.join("db");
         let log_path = made.join("db");
         // sled's own threads may keep its files a moment longer than its handle.
-        File::open(&log_path).and_then(|log| log.lock()).map_err(at(&log_path))?;
+        open_to_lock(&log_path).and_then(|log| log.lock()).map_err(at(&log_path))?;
         sync_directory(&made).map_err(at(&made))?;
         let db = self.data_dir.join("db");
         fs::rename(&made, &db).map_err(at(&db))?;

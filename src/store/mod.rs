@@ -42,6 +42,7 @@ mod writer;
 pub use account_row::{PasswordRow, ServiceAccountRow, SessionRow, TokenRow, Used, UserRow};
 pub use check::check;
 pub use compact::{CompactError, Compacted, Extent, Usage};
+pub use directory::make_directory;
 pub use disk::{Held, IN_USE, OpenError, Options};
 pub use frozen::{Frozen, FrozenError, RawRow};
 pub use keyspace::Table;

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 
 use super::acknowledged::ACKNOWLEDGED;
 use super::disk::{OpenError, ignore_missing, parent, sync_directory};
+use super::holes::hole_behind;
 use super::leftovers::{crc32, is_whole_snapshot};
 use super::view::said;
 
@@ -45,7 +46,8 @@ pub(super) fn is_over(data_dir: &Path) -> io::Result<()> {
 /// and without the snapshots it would open as much of that as it can read, an
 /// older state, as if nothing had happened. So a copy is tried first: a snapshot
 /// is named after the place up to which the log had been read, and the copy must
-/// come as far as that without it. Only then are the snapshots set aside.
+/// come as far as that without it, with nothing left out. Only then, and only if the
+/// newest one is not what sled wrote, are the snapshots set aside.
 pub(super) fn open_sled(
     config: impl Fn(&Path) -> sled::Config,
     dir: &Path,
@@ -72,11 +74,26 @@ pub(super) fn open_sled(
         let marker = parent(dir).join(ACKNOWLEDGED);
         return Err(OpenError::LogDamaged { path: dir.to_owned(), readable, reached, marker });
     }
+    // If it is as sled wrote it, it is the log that is damaged: without it sled would
+    // take an older state of what it cannot read.
+    if newest_is_whole(dir).map_err(io)? {
+        return Err(sled(cause));
+    }
+    // So it would without a snapshot wherever else the log cannot be read: it passes
+    // over that, and comes as far all the same.
+    if let Some(at) = hole_behind(dir, 0).map_err(io)? {
+        let marker = parent(dir).join(ACKNOWLEDGED);
+        return Err(OpenError::Hole { path: dir.to_owned(), at, marker });
+    }
     let aside = unused_name(dir);
     fs::create_dir(&aside).map_err(io)?;
     for snapshot in snapshots(dir).map_err(io)? {
         let name = snapshot.file_name().expect("a file that was listed has a name");
         fs::rename(&snapshot, aside.join(name)).map_err(io)?;
+    }
+    // Before sled writes one of the same name.
+    for changed in [&aside, dir, parent(dir)] {
+        sync_directory(changed).map_err(io)?;
     }
     log::error!(
         "sled's snapshot is damaged ({}); its log is whole, so nothing is lost; the snapshot is set aside in {}",
@@ -108,7 +125,10 @@ fn try_without_snapshots(
     }
     match opened(&config(trial)) {
         // Opening writes a snapshot, and thereby says how far it came.
-        Ok(_) => last_snapshot(trial).map(Some),
+        Ok(db) => {
+            super::watch::let_go(db)?;
+            last_snapshot(trial).map(Some)
+        }
         Err(error) => {
             log::error!("without its snapshot the log does not open either: {}", said(&error));
             Ok(None)
@@ -119,6 +139,12 @@ fn try_without_snapshots(
 /// The place in the log that the newest snapshot stands for, 0 without one.
 pub(super) fn last_snapshot(dir: &Path) -> io::Result<u64> {
     Ok(snapshots(dir)?.iter().filter_map(|path| place_of(path)).max().unwrap_or(0))
+}
+
+/// Whether the newest snapshot is one that sled takes.
+fn newest_is_whole(dir: &Path) -> io::Result<bool> {
+    let newest = snapshots(dir)?.into_iter().max_by_key(|path| place_of(path));
+    newest.map_or(Ok(false), |path| Ok(is_whole_snapshot(&fs::read(path)?)))
 }
 
 fn place_of(snapshot: &Path) -> Option<u64> {
@@ -168,7 +194,9 @@ pub(super) fn settle_snapshots(data_dir: &Path, dir: &Path) -> io::Result<()> {
         let name = path.with_extension("");
         let place = place_of(&name).unwrap_or(0);
         let file = fs::read(&path)?;
-        if was_cut_off && place > last_snapshot(dir)? && is_whole_snapshot(&file) {
+        let newest = last_snapshot(dir)?;
+        let is_newer = place > newest || (place == newest && !newest_is_whole(dir)?);
+        if was_cut_off && place > 0 && is_newer && is_whole_snapshot(&file) {
             log::warn!("finishing a snapshot whose name was lost: {}", path.display());
             // Written once more: if its sync has failed, it reads well and is not there.
             let again = dir.join("again.generating");

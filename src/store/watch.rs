@@ -19,26 +19,44 @@ use std::time::Duration;
 /// A write that takes longer than this, or twice this, is looked after.
 const PATIENCE: Duration = Duration::from_secs(1);
 
+#[derive(Debug, Default)]
+struct Turns {
+    /// What is looked after just now.
+    under_way: AtomicU64,
+    /// Goes on with each beginning and each end.
+    count: AtomicU64,
+}
+
+/// Something that is looked after, as long as this lives.
+#[derive(Debug)]
+pub(super) struct Turn(Arc<Turns>);
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        self.0.under_way.fetch_sub(1, Ordering::AcqRel);
+        self.0.count.fetch_add(1, Ordering::AcqRel);
+    }
+}
+
 /// The thread, as long as this lives.
 #[derive(Debug)]
 pub(super) struct Watch {
-    /// Odd while a write is under way.
-    turns: Arc<AtomicU64>,
+    turns: Arc<Turns>,
     stop: Option<Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Watch {
     pub fn over(db: &sled::Db) -> io::Result<Self> {
-        let turns = Arc::new(AtomicU64::new(0));
+        let turns = Arc::new(Turns::default());
         let (stop, stopped) = channel::<()>();
         let (seen, db) = (Arc::clone(&turns), db.clone());
         let waking = Arc::new(AtomicBool::new(false));
         let thread = Builder::new().name("coffer-watch".to_owned()).spawn(move || {
             let mut last = 0;
             while stopped.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout) {
-                let now = seen.load(Ordering::Acquire);
-                if now % 2 == 1 && now == last {
+                let now = seen.count.load(Ordering::Acquire);
+                if seen.under_way.load(Ordering::Acquire) > 0 && now == last {
                     wake(&db, &waking);
                 }
                 last = now;
@@ -49,10 +67,16 @@ impl Watch {
 
     /// Looks after a write until it is done.
     pub fn during<T>(&self, write: impl FnOnce() -> T) -> T {
-        self.turns.fetch_add(1, Ordering::AcqRel);
-        let outcome = write();
-        self.turns.fetch_add(1, Ordering::AcqRel);
-        outcome
+        let _turn = self.turn();
+        write()
+    }
+
+    /// Looks after whatever is done as long as what this gives is kept. Reads, too,
+    /// may have to wait for sled's writes: it pages out what it pages in over.
+    pub fn turn(&self) -> Turn {
+        self.turns.under_way.fetch_add(1, Ordering::AcqRel);
+        self.turns.count.fetch_add(1, Ordering::AcqRel);
+        Turn(Arc::clone(&self.turns))
     }
 }
 

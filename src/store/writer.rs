@@ -376,6 +376,7 @@ impl Work {
 
     /// Runs a group; says what ended it.
     fn group(&mut self, first: Change, queue: &Receiver<Message>) -> std::io::Result<After> {
+        let _watched = self.disk.watched();
         let mut group = Group { left: self.disk.space().left(), ..Group::default() };
         // Goes before the group does: whoever then sees no answer come must not
         // believe that nothing was written.
