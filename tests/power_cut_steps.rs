@@ -24,21 +24,9 @@ use harness::process::{Ended, Launch, Server, request};
 use harness::{acts, await_release, data_dir, rows_fit};
 use machine::{Machine, gone, machine_or_skip};
 use serde_json::json;
-use tempfile::TempDir;
 
 /// More than any command makes.
 const MOST_STEPS: u64 = 1000;
-/// What a step is cut off with: each kind, and the one with dice in it again.
-const LOTS: [Survivors; 7] = [
-    Survivors::Nothing,
-    Survivors::LastHalf,
-    Survivors::OnlyLastHalf,
-    Survivors::Halves,
-    Survivors::Some,
-    Survivors::Some,
-    Survivors::Some,
-];
-
 /// What somebody had before.
 struct Stock {
     values: BTreeMap<String, String>,
@@ -98,15 +86,6 @@ fn is_whole(data_dir: &Path, root: &RootKey, wanted: &BTreeMap<Vec<u8>, Vec<u8>>
     assert!(&dump(data_dir) == wanted, "{when}: other rows than before");
 }
 
-/// What a disk holds after a power cut that leaves so much.
-fn left(disk: &Disk, survivors: Survivors, dice: &mut Dice) -> TempDir {
-    let fork = disk.fork();
-    fork.restore(survivors, dice);
-    let copy = tempfile::tempdir().unwrap();
-    fork.copy_to(copy.path());
-    copy
-}
-
 /// That the doctor finds nothing broken in a stopped server's directory.
 #[track_caller]
 fn doctor_finds_no_error(data_dir: &Path, key: &Path, when: &str) {
@@ -157,9 +136,9 @@ fn a_compaction_is_cut_off_at_each_of_its_steps() {
         machine.disk.cut_after(steps);
         let ended = machine.runs(&compact(&machine, &key));
         let is_done = !machine.disk.is_off();
-        for survivors in LOTS {
+        for survivors in Survivors::LOTS {
             let when = format!("step {steps}, {survivors:?}");
-            let copy = left(&machine.disk, survivors, &mut dice);
+            let copy = machine.disk.left(survivors, &mut dice);
             is_whole(&data_dir(copy.path()), &root, &wanted, &when);
             looks += 1;
         }
@@ -233,8 +212,8 @@ fn segments_that_an_opening_frees_are_no_hole_after_a_power_cut() {
         machine.disk.become_like(&before);
         machine.disk.cut_after(steps);
         machine.runs(&command);
-        for survivors in LOTS {
-            let copy = left(&machine.disk, survivors, &mut dice);
+        for survivors in Survivors::LOTS {
+            let copy = machine.disk.left(survivors, &mut dice);
             let when = format!("step {steps}, {survivors:?}");
             is_whole(&data_dir(copy.path()), &root, &wanted, &when);
         }
@@ -378,9 +357,9 @@ fn a_restore_is_cut_off_at_each_of_its_steps() {
         machine.disk.cut_after(steps);
         let ended = machine.runs(&command);
         let is_done = !machine.disk.is_off();
-        for survivors in LOTS {
+        for survivors in Survivors::LOTS {
             let when = format!("step {steps}, {survivors:?}");
-            let copy = left(&machine.disk, survivors, &mut dice);
+            let copy = machine.disk.left(survivors, &mut dice);
             let is_there =
                 is_restored_or_can_be(&data_dir(copy.path()), (&file, &root), &wanted, &when);
             assert!(is_there || ended.code != Some(0), "{when}: it said that it was done");
@@ -429,9 +408,9 @@ fn a_backup_on_the_same_disk_is_cut_off_at_each_of_its_steps() {
         machine.disk.become_like(&before);
         machine.disk.cut_after(steps);
         let ended = machine.runs(&command);
-        for survivors in LOTS {
+        for survivors in Survivors::LOTS {
             let when = format!("step {steps}, {survivors:?}");
-            let copy = left(&machine.disk, survivors, &mut dice);
+            let copy = machine.disk.left(survivors, &mut dice);
             let file = std::fs::read(copy.path().join("a.backup"));
             assert!(file.is_ok() || ended.code != Some(0), "{when}: {ended:#?}");
             if let Ok(file) = file {
@@ -495,10 +474,10 @@ fn a_compaction_meets_a_disk_that_fails_at_each_of_its_steps() {
             assert!(ended.stderr.contains("coffer: "), "{when}");
         }
         // The disk is well again, with and without a power cut.
-        let copy = left(&machine.disk, Survivors::any(&mut dice), &mut dice);
+        let copy = machine.disk.left(Survivors::any(&mut dice), &mut dice);
         is_whole(&data_dir(copy.path()), &root, &wanted, when);
         is_whole(&machine.data_dir(), &root, &wanted, when);
-        let copy = left(&machine.disk, Survivors::Nothing, &mut dice);
+        let copy = machine.disk.left(Survivors::Nothing, &mut dice);
         is_whole(&data_dir(copy.path()), &root, &wanted, when);
     });
 }
@@ -520,12 +499,12 @@ fn a_restore_meets_a_disk_that_fails_at_each_of_its_steps() {
     let command = command.argument(machine.data_dir()).variable("COFFER_ROOT_KEY_FILE", &key);
     let before = machine.disk.fork();
     meet(&machine, &before, &command, |ended, when| {
-        let copy = left(&machine.disk, Survivors::Nothing, &mut dice);
+        let copy = machine.disk.left(Survivors::Nothing, &mut dice);
         let (to, what) = (data_dir(copy.path()), (&file[..], &root));
         let is_there = is_restored_or_can_be(&to, what, &wanted, when);
         assert!(is_there || ended.code != Some(0), "{when}: it is not there");
         is_restored_or_can_be(&machine.data_dir(), what, &wanted, when);
-        let copy = left(&machine.disk, Survivors::Nothing, &mut dice);
+        let copy = machine.disk.left(Survivors::Nothing, &mut dice);
         is_whole(&data_dir(copy.path()), &root, &wanted, when);
         rows_fit(&machine.data_dir());
         await_release(&machine.data_dir());
