@@ -28,6 +28,19 @@ use serde_json::json;
 
 /// How many times the power is cut under load; `COFFER_TEST_POWER_CUTS` asks for more.
 const CUTS: usize = 200;
+/// What must have been done again and again over all the cuts.
+const EVERY_KIND: [&str; 10] = [
+    "create",
+    "update",
+    "delete",
+    "reveal",
+    "make write-only",
+    "update what is write-only",
+    "be refused a value",
+    "put a var",
+    "make an environment",
+    "delete an environment",
+];
 /// A server that starts makes about as many changes to the disk.
 const START_STEPS: usize = 30;
 
@@ -124,6 +137,11 @@ fn whatever_was_answered_survives_a_power_cut() {
     let (acknowledged, files) = (sum(|one| one.acknowledged.len()), sum(|one| one.besides.files));
     let refused = sum(|one| one.besides.refused);
     println!("{acknowledged} acknowledged, {files} backups whole, {refused} refused; {tally:#?}");
+    let done = load::done(&workers);
+    println!("{done:#?}");
+    for kind in EVERY_KIND {
+        assert!(done.get(kind).is_some_and(|count| *count >= wanted / 10), "{kind}: {done:#?}");
+    }
     assert!(acknowledged >= wanted && tally.while_recovering >= wanted / 10);
     assert!(tally.while_rotating >= wanted / 20 && tally.backups_opened >= wanted / 20);
     assert!(tally.while_sending_a_backup >= wanted / 20);
