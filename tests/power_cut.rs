@@ -16,7 +16,7 @@ mod machine;
 #[path = "harness/upkeep.rs"]
 mod upkeep;
 
-use std::sync::mpsc::channel;
+use std::sync::mpsc::{Receiver, channel};
 
 use disk::{Disk, Survivors};
 use harness::backups::{root_key, sound};
@@ -24,10 +24,13 @@ use harness::dice::{Dice, Seed};
 use harness::process::Server;
 use load::{CLIENTS, Worker, compare, logged};
 use machine::{Machine, gone, machine_or_skip};
+use rustix::process::Signal;
 use serde_json::json;
 
 /// How many times the power is cut under load; `COFFER_TEST_POWER_CUTS` asks for more.
 const CUTS: usize = 200;
+/// So many answers come before the starts that are cut off.
+const STORED: usize = 120;
 /// What must have been done again and again over all the cuts.
 const EVERY_KIND: [&str; 10] = [
     "create",
@@ -44,19 +47,33 @@ const EVERY_KIND: [&str; 10] = [
 /// A server that starts makes about as many changes to the disk.
 const START_STEPS: usize = 30;
 
-/// Lets the clients work until the power has gone.
-fn load_until_cut(machine: &Machine, server: Server, workers: &mut [Worker]) {
+/// Lets the clients work, and meanwhile does something that ends it; it is told of
+/// each answer.
+fn load_until(
+    server: &Server,
+    workers: &mut [Worker],
+    excused: &(dyn Fn() -> bool + Sync),
+    end: impl FnOnce(&Receiver<()>),
+) {
     let token = server.token();
-    let (answered, _answers) = channel();
-    let excused = || machine.disk.is_off();
+    let (answered, answers) = channel();
     std::thread::scope(|scope| {
         for worker in workers {
-            let (token, answered, excused) = (&token, answered.clone(), &excused);
+            let (token, answered) = (&token, answered.clone());
             scope.spawn(move || worker.work((server.address, token), &answered, excused));
         }
-        machine.disk.wait_for_cut();
-        gone(server);
+        drop(answered);
+        end(&answers);
     });
+}
+
+/// Lets the clients work until the power has gone.
+fn load_until_cut(machine: &Machine, server: Server, workers: &mut [Worker]) {
+    load_until(&server, workers, &|| machine.disk.is_off(), |_| {
+        machine.disk.wait_for_cut();
+        server.running.signal(Signal::KILL);
+    });
+    server.running.wait();
 }
 
 /// Starts until it listens and has been left alone, and cuts the power on the
@@ -153,30 +170,59 @@ fn a_start_is_cut_off_at_each_of_its_steps() {
     let seed = Seed::of_this_run();
     let mut dice = Dice(seed.0);
     for is_first in [true, false] {
+        let machine = machine_or_skip!();
+        let mut workers: Vec<_> = (0..CLIENTS).map(|number| Worker::new(number, seed.0)).collect();
+        if !is_first {
+            put_something(&machine, &mut workers);
+        }
+        let before = machine.disk.fork();
         for steps in 0.. {
-            let machine = machine_or_skip!();
-            if !is_first {
-                gone(machine.starts().expect("there is power"));
-            }
+            machine.disk.become_like(&before);
             machine.disk.cut_after(steps);
             let started = machine.starts();
             let is_whole = started.is_some();
             started.map(gone);
+            let when = format!("first: {is_first}, step {steps}");
+            // What there is before the first start has ended, only a start can tell.
+            for survivors in Survivors::LOTS.into_iter().filter(|_| !is_first) {
+                let copy = machine.disk.left(survivors, &mut dice);
+                let when = format!("{when}, {survivors:?}");
+                load::all_logged(&workers, &logged(copy.path()), &when);
+            }
             let survivors = Survivors::any(&mut dice);
             machine.disk.restore(survivors, &mut dice);
             let server = machine.starts().expect("there is power");
+            compare(&server, &workers);
             // Whoever has the directory has a credential that works.
             let new = json!({ "key": "KEY", "value": "value" });
             let made = server.admin().post("/api/environments/development/secrets", &new);
-            assert_eq!(made.status, 200, "first: {is_first}, step {steps}, {survivors:?}");
+            assert_eq!(made.status, 200, "{when}, {survivors:?}");
             server.stop();
-            logged(machine.copy().path());
+            load::all_logged(&workers, &logged(machine.copy().path()), &when);
             if is_whole {
                 assert!(steps > 5, "a start changes more than {steps} things");
                 break;
             }
         }
     }
+}
+
+/// Lets the clients put so much that there is something of everything, and kills the
+/// server.
+fn put_something(machine: &Machine, workers: &mut [Worker]) {
+    let server = machine.starts().expect("there is power");
+    load_until(&server, workers, &|| false, |answers| {
+        assert_eq!(answers.iter().take(STORED).count(), STORED);
+        server.running.signal(Signal::KILL);
+    });
+    server.running.wait();
+    // The machine goes on: what it was about to do is on its disk, too.
+    let logged = logged(machine.copy().path());
+    let server = machine.starts().expect("there is power");
+    workers.iter_mut().for_each(|worker| worker.settle(&logged, &server.admin()));
+    compare(&server, workers);
+    gone(server);
+    println!("{:#?}", load::done(workers));
 }
 
 /// What fails on a disk that still has power.
