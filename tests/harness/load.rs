@@ -226,7 +226,8 @@ impl Worker {
     }
 
     /// Works until the server is gone, or answers with an error and `excused`
-    /// says that it may by now.
+    /// says that it may by now. From then on it must: nothing that is sent after
+    /// the disk has failed can be on it.
     pub fn work(
         &mut self,
         server: (std::net::SocketAddr, &str),
@@ -243,6 +244,7 @@ impl Worker {
             let text = request(server.1, &id, method, &path, &body);
             let kind = step.kind(&self.model);
             let is_sealed = matches!(&step, Step::Reveal(place) if self.model.is_sealed(place));
+            let has_failed = excused();
             let mut came = 0;
             let reply = client.counted(method, text.as_bytes(), &mut came);
             let is_half = reply.is_err() && came > 0;
@@ -259,6 +261,7 @@ impl Worker {
                 self.besides.refused += 1;
                 continue;
             }
+            assert!(!has_failed, "{id}, {step:?}: sent after the disk had failed, and done");
             match &step {
                 Step::Beside(beside) => self.besides.take(beside, reply),
                 // That is in the log, as a success is.
