@@ -365,7 +365,9 @@ fn a_restore_is_cut_off_at_each_of_its_steps() {
             let copy = machine.disk.left(survivors, &mut dice);
             let is_there =
                 is_restored_or_can_be(&data_dir(copy.path()), (&file, &root), &wanted, &when);
-            assert!(is_there || ended.code != Some(0), "{when}: it said that it was done");
+            // It may have ended before the power took it along, with a word about that.
+            let is_sure = ended.code == Some(0) && !ended.stderr.contains("may take it away");
+            assert!(is_there || !is_sure, "{when}: it said that it was done");
             whole += usize::from(is_there);
         }
         machine.disk.restore(Survivors::any(&mut dice), &mut dice);
