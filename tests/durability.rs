@@ -325,19 +325,16 @@ fn a_failed_sync_is_no_success_and_ends_the_server() {
             let id = format!("client-{client}-{number:02}");
             let body = json!({ "key": format!("KEY_{client}_{number}"), "value": id });
             let text = request(&token, &id, "POST", SECRETS, &body.to_string());
-            (id, body, admin.try_raw("POST", text.as_bytes()))
+            admin.try_raw("POST", text.as_bytes()).ok().map(|reply| (reply, body))
         };
-        (0..50).map(put).take_while(|(.., reply)| reply.is_ok()).collect::<Vec<_>>()
+        (0..50).map_while(put).collect::<Vec<_>>()
     });
-    let ids: Vec<_> = answers.iter().flatten().map(|(id, ..)| id.as_str()).collect();
     let mut acknowledged = Vec::new();
-    for (id, body, reply) in answers.iter().flatten() {
-        let reply = reply.as_ref().unwrap();
+    for (reply, body) in answers.iter().flatten() {
         if reply.status == 200 {
             acknowledged.push((reply.json(), body));
         } else {
             reply.expect_error(503, "SERVICE_UNAVAILABLE");
-            println!("{id} was refused");
         }
     }
     assert!(!acknowledged.is_empty());
@@ -347,10 +344,9 @@ fn a_failed_sync_is_no_success_and_ends_the_server() {
     let calls = strace::calls(&trace.all());
     let failed = |call: &&Call| call.syncs(&log(&dir)) && call.ended.is_some() && !call.succeeded();
     let failed = calls.iter().find(failed).expect("a sync has failed");
+    // All that was asked for changes something, whether an answer came or not.
     let late = calls.iter().filter(|call| Some(call.began) > failed.ended);
-    let late: Vec<_> = late
-        .filter(|call| call.text.contains("\"HTTP/1.1 2") && ids.iter().any(|id| call.answers(id)))
-        .collect();
+    let late: Vec<_> = late.filter(|call| call.text.contains("\"HTTP/1.1 2")).collect();
     assert!(late.is_empty(), "answered after {failed:#?}:\n{late:#?}");
 
     let server = launch.start();
