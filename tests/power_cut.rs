@@ -318,7 +318,7 @@ fn trouble(trouble: Trouble, rounds: usize) {
     server.stop();
     println!("{failed} ended by themselves, {served_on} served on; {:#?}", load::done(&workers));
     assert!(workers.iter().any(|worker| !worker.acknowledged.is_empty()));
-    assert!(failed > 1);
+    assert!(failed > 0);
 }
 
 #[test]
@@ -329,7 +329,7 @@ fn a_failed_sync_is_no_success_and_the_next_start_is_well() {
 /// sled does not go on after it, although the next one would succeed.
 #[test]
 fn a_failed_write_is_no_success_and_the_next_start_is_well() {
-    trouble(Trouble::Write, 15);
+    trouble(Trouble::Write, 12);
 }
 
 /// sled cannot go on after a write that found no room.
