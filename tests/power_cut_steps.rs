@@ -14,13 +14,12 @@ mod harness;
 mod machine;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 
 use coffer::domain::TokenId;
 use coffer::store::{OpenError, Opened, Options, Rotation, SecretPlaces, TokenHashes, View};
 use coffer::vault::{Passphrase, RootKey, RootKeys, SealedRootKey};
-use disk::{Disk, Survivors};
+use disk::{Disk, Survivors, print_of};
 use harness::backups::{restore, root_key, sound};
 use harness::dice::{Dice, Seed};
 use harness::process::{Ended, Launch, Server, request};
@@ -510,24 +509,6 @@ fn damage(data_dir: &Path, secret: &str) {
     await_release(data_dir);
 }
 
-/// What every file below a directory holds, as a number.
-fn print_of(dir: &Path) -> u64 {
-    fn add(dir: &Path, hasher: &mut DefaultHasher) {
-        let entries = dir.read_dir().unwrap().map(|entry| entry.unwrap().path());
-        for path in entries.collect::<BTreeSet<_>>() {
-            path.file_name().hash(hasher);
-            if path.is_dir() {
-                add(&path, hasher);
-            } else {
-                std::fs::read(path).unwrap().hash(hasher);
-            }
-        }
-    }
-    let mut hasher = DefaultHasher::new();
-    add(dir, &mut hasher);
-    hasher.finish()
-}
-
 type Rows = BTreeMap<Vec<u8>, Vec<u8>>;
 
 /// A database that was damaged, and what it is when it is repaired.
@@ -535,7 +516,7 @@ struct Repair {
     root: RootKey,
     damaged: Rows,
     whole: Rows,
-    /// Many cuts leave the same, and opening it takes its time.
+    /// What was looked at, and whether it is repaired.
     seen: BTreeMap<u64, bool>,
 }
 
