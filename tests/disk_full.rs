@@ -7,6 +7,7 @@ mod harness;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Sender, channel};
 
 use harness::process::{Launch, Server};
 use harness::small::{MIB, Small};
@@ -17,11 +18,20 @@ const SECRETS: &str = "/api/environments/development/secrets";
 /// Below this much the server takes no more (`store::Options::min_free_bytes`).
 const FLOOR: u64 = 64 * MIB;
 
+/// So many writes are acknowledged before another process takes the room.
+const WELL: usize = 12;
+
 /// Values by id, as they were acknowledged.
 type Acknowledged = BTreeMap<String, String>;
 
-/// Puts secrets until one is refused, or the server is gone; `true` while it is there.
-fn put_until_refused(server: &Server, name: &str, values: &mut Acknowledged) -> bool {
+/// Puts secrets until one is refused for want of room (`true`), or the server is
+/// gone, or is about to go because it has met the end of the disk.
+fn put_until_refused(
+    server: &Server,
+    name: &str,
+    values: &mut Acknowledged,
+    acknowledged: &Sender<()>,
+) -> bool {
     let admin = server.admin();
     for number in 0..10_000 {
         let value = format!("value {number} of {name} {}", "~".repeat(40_000));
@@ -29,12 +39,14 @@ fn put_until_refused(server: &Server, name: &str, values: &mut Acknowledged) -> 
         let text = harness::process::request(&server.token(), name, "POST", SECRETS, &body);
         let Ok(reply) = admin.try_raw("POST", text.as_bytes()) else { return false };
         if reply.status != 200 {
-            reply.expect_error(503, "SERVICE_UNAVAILABLE");
+            let error = reply.expect_error(503, "SERVICE_UNAVAILABLE");
             assert!(reply.header("retry-after").is_some());
-            return true;
+            return error["message"].as_str().unwrap().contains("too little free space");
         }
         let id = reply.json()["secret"]["id"].as_str().unwrap().to_owned();
         values.insert(id, value);
+        // Not everybody counts.
+        let _ = acknowledged.send(());
     }
     panic!("the disk never filled up");
 }
@@ -55,11 +67,9 @@ fn reads_go_on(server: &Server, values: &Acknowledged) {
     let admin = server.admin();
     let list = admin.get(SECRETS).expect(200);
     assert!(list["secrets"].as_array().unwrap().len() >= values.len());
-    // The room may have been gone before anything was put.
-    if let Some(id) = values.keys().next() {
-        admin.get(&format!("/api/secrets/{id}")).expect(200);
-        admin.get(&format!("/api/secrets/{id}/versions")).expect(200);
-    }
+    let id = values.keys().next().unwrap();
+    admin.get(&format!("/api/secrets/{id}")).expect(200);
+    admin.get(&format!("/api/secrets/{id}/versions")).expect(200);
     let health = admin.get("/health").expect(503);
     assert_eq!(health["status"], "unavailable");
 }
@@ -86,7 +96,8 @@ fn at_the_floor_writes_are_refused_and_come_back_with_the_room() {
     let server = launch.start();
     let mut values = Acknowledged::new();
     small.leave(FLOOR + 4 * MIB);
-    assert!(put_until_refused(&server, "FIRST", &mut values), "the server is gone");
+    let (acknowledged, _) = channel();
+    assert!(put_until_refused(&server, "FIRST", &mut values, &acknowledged), "the server is gone");
     assert!(values.len() >= 10, "refused with {} bytes free", small.free());
     // The floor is well above what a group may write.
     assert!(small.free() > FLOOR / 2);
@@ -101,6 +112,10 @@ fn at_the_floor_writes_are_refused_and_come_back_with_the_room() {
     let admin = server.admin();
     admin.get(&format!("/api/secrets/{id}/value")).expect_error(503, "SERVICE_UNAVAILABLE");
     admin.delete(&format!("/api/secrets/{id}")).expect_error(503, "SERVICE_UNAVAILABLE");
+    let new = json!({ "key": "NONE", "value": "v" });
+    admin.post(SECRETS, &new).expect_error(503, "SERVICE_UNAVAILABLE");
+    let patch = json!({ "value": "another" });
+    admin.patch(&format!("/api/secrets/{id}"), &patch).expect_error(503, "SERVICE_UNAVAILABLE");
     // The same process is well again as soon as there is room.
     small.make_room();
     admin.post(SECRETS, &json!({ "key": "AGAIN", "value": "v" })).expect(200);
@@ -119,23 +134,29 @@ fn another_process_may_take_the_room_while_writes_are_under_way() {
     let mut server = launch.start();
     for round in 0..5 {
         let is_there = AtomicBool::new(true);
+        let (acknowledged, come) = channel();
         std::thread::scope(|scope| {
             let clients: Vec<_> = (0..4)
                 .map(|client| {
-                    let (server, is_there) = (&server, &is_there);
+                    let (server, is_there, acknowledged) =
+                        (&server, &is_there, acknowledged.clone());
                     scope.spawn(move || {
                         let mut own = Acknowledged::new();
                         let name = format!("R{round}_C{client}");
-                        if !put_until_refused(server, &name, &mut own) {
+                        if !put_until_refused(server, &name, &mut own, &acknowledged) {
                             is_there.store(false, Ordering::SeqCst);
                         }
                         own
                     })
                 })
                 .collect();
+            // There is something to lose, and more on its way.
+            drop(acknowledged);
+            assert_eq!(come.iter().take(WELL).count(), WELL, "refused with room left");
             small.leave(0);
             clients.into_iter().for_each(|client| values.extend(client.join().unwrap()));
         });
+        assert!(values.len() >= WELL);
         if is_there.load(Ordering::SeqCst) {
             reads_go_on(&server, &values);
             small.make_room();

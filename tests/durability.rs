@@ -7,12 +7,12 @@ use std::path::{Path, PathBuf};
 
 use harness::process::strace::{self, Call, Traced};
 use harness::process::{Connection, Launch, request};
-use harness::{Client, Reply, rows_fit};
-use harness::{await_release, skip};
+use harness::{Client, acts, await_release, rows_fit, skip};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
 const SECRETS: &str = "/api/environments/development/secrets";
+const CLIENTS: usize = 4;
 
 fn place() -> (TempDir, Launch) {
     let dir = tempfile::tempdir().unwrap();
@@ -310,35 +310,44 @@ fn reads_never_wait_for_the_writer() {
     }
 }
 
-/// A sync that fails may have lost anything: no success, and an end that a
-/// supervisor notices.
+/// A sync that fails may have lost anything: no success from then on, not even to
+/// what it was to save, and an end that a supervisor notices.
 #[test]
 fn a_failed_sync_is_no_success_and_ends_the_server() {
     let words = strace_or_skip!();
     let (dir, launch) = place();
     let broken = "inject=fdatasync:error=EIO:when=8+";
-    let Traced { server, trace: _ } = strace::start(&launch, &words, &["-e", broken]);
-    let admin = server.admin();
+    let Traced { server, trace } = strace::start(&launch, &words, &["-e", broken]);
+    let (token, admin) = (server.token(), server.admin());
+    // Together, so that some are under way when it comes; and on behind it.
+    let answers = acts::parallel(CLIENTS, |client| {
+        let put = |number: usize| {
+            let id = format!("client-{client}-{number:02}");
+            let body = json!({ "key": format!("KEY_{client}_{number}"), "value": id });
+            let text = request(&token, &id, "POST", SECRETS, &body.to_string());
+            admin.try_raw("POST", text.as_bytes()).ok().map(|reply| (reply, body))
+        };
+        (0..50).map_while(put).collect::<Vec<_>>()
+    });
     let mut acknowledged = Vec::new();
-    let token = server.token();
-    let failed: Option<Reply> = loop {
-        let number = acknowledged.len();
-        assert!(number < 50, "the sync never failed");
-        let body = json!({ "key": format!("KEY_{number}"), "value": format!("value {number}") });
-        let text = request(&token, &format!("id-{number}"), "POST", SECRETS, &body.to_string());
-        match admin.try_raw("POST", text.as_bytes()) {
-            Ok(reply) if reply.status == 200 => acknowledged.push((reply.json(), body)),
-            Ok(reply) => break Some(reply),
-            Err(_) => break None,
+    for (reply, body) in answers.iter().flatten() {
+        if reply.status == 200 {
+            acknowledged.push((reply.json(), body));
+        } else {
+            reply.expect_error(503, "SERVICE_UNAVAILABLE");
         }
-    };
-    assert!(!acknowledged.is_empty());
-    if let Some(reply) = failed {
-        reply.expect_error(503, "SERVICE_UNAVAILABLE");
     }
+    assert!(!acknowledged.is_empty());
     let ended = server.running.wait();
     assert!(ended.code.is_some_and(|code| code != 0), "{ended:#?}");
     assert!(ended.stderr.contains("ERROR") && ended.stderr.contains("coffer: "), "{ended:#?}");
+    let calls = strace::calls(&trace.all());
+    let failed = |call: &&Call| call.syncs(&log(&dir)) && call.ended.is_some() && !call.succeeded();
+    let failed = calls.iter().find(failed).expect("a sync has failed");
+    // All that was asked for changes something, whether an answer came or not.
+    let late = calls.iter().filter(|call| Some(call.began) > failed.ended);
+    let late: Vec<_> = late.filter(|call| call.text.contains("\"HTTP/1.1 2")).collect();
+    assert!(late.is_empty(), "answered after {failed:#?}:\n{late:#?}");
 
     let server = launch.start();
     let admin = server.admin();

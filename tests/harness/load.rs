@@ -1,6 +1,7 @@
-//! A mixed load of creates, updates, deletes, reveals and environments made and
-//! deleted, by clients that remember what they were told; and the comparison of
-//! what they know with what a server says after it was cut off.
+//! A mixed load of creates, updates, deletes, reveals, secrets made write-only,
+//! vars, and environments made and deleted, by clients that remember what they
+//! were told; and the comparison of what they know with what a server says after
+//! it was cut off.
 //!
 //! Each client has keys and environments of its own, so it knows what the
 //! server must hold, except for the one request that was cut off. Requests that
@@ -22,7 +23,7 @@ use crate::harness::{self, Client, Reply, await_release};
 pub const CLIENTS: usize = 4;
 const SHARED: &str = "development";
 
-/// A secret as its client knows it.
+/// A secret or var as its client knows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Known {
     pub id: String,
@@ -37,7 +38,11 @@ pub type Place = (String, String);
 pub struct Model {
     /// By environment and key.
     pub secrets: BTreeMap<Place, Known>,
+    /// Likewise.
+    pub vars: BTreeMap<Place, Known>,
     pub environments: BTreeSet<String>,
+    /// The ids of secrets whose values nobody may ever see again.
+    pub sealed: BTreeSet<String>,
 }
 
 #[derive(Debug, Clone)]
@@ -46,6 +51,10 @@ pub enum Step {
     Update(Place, String),
     Delete(Place),
     Reveal(Place),
+    /// Makes a secret write-only, for good.
+    Latch(Place),
+    /// Makes or changes a var.
+    PutVar(Place, String),
     MakeEnvironment(String),
     DropEnvironment(String),
     /// Something else, of which the clients need to know nothing.
@@ -103,6 +112,17 @@ impl Step {
             Step::Update(place, value) => ("PATCH", id(place), json!({ "value": value })),
             Step::Delete(place) => ("DELETE", id(place), Value::Null),
             Step::Reveal(place) => ("GET", format!("{}/value", id(place)), Value::Null),
+            Step::Latch(place) => ("PATCH", id(place), json!({ "neverReveal": true })),
+            Step::PutVar(place, value) => match model.vars.get(place) {
+                Some(known) => {
+                    ("PATCH", format!("/api/vars/{}", known.id), json!({ "value": value }))
+                }
+                None => {
+                    let (environment, key) = place;
+                    let path = format!("/api/environments/{environment}/vars");
+                    ("POST", path, json!({ "key": key, "value": value }))
+                }
+            },
             Step::MakeEnvironment(name) => {
                 ("POST", "/api/environments".to_owned(), json!({ "name": name }))
             }
@@ -112,11 +132,38 @@ impl Step {
             Step::Beside(other) => (other.method, other.path.clone(), other.body.clone()),
         }
     }
+
+    /// What it is counted as.
+    fn kind(&self, model: &Model) -> &'static str {
+        match self {
+            Step::Create(..) => "create",
+            Step::Update(place, _) if model.is_sealed(place) => "update what is write-only",
+            Step::Update(..) => "update",
+            Step::Delete(_) => "delete",
+            Step::Reveal(place) if model.is_sealed(place) => "be refused a value",
+            Step::Reveal(_) => "reveal",
+            Step::Latch(_) => "make write-only",
+            Step::PutVar(..) => "put a var",
+            Step::MakeEnvironment(_) => "make an environment",
+            Step::DropEnvironment(_) => "delete an environment",
+            Step::Beside(_) => "something beside",
+        }
+    }
 }
 
 impl Model {
-    /// What has changed once a step is done. The id of a secret that was
-    /// created without an answer has to be looked up.
+    fn is_sealed(&self, place: &Place) -> bool {
+        self.sealed.contains(&self.secrets[place].id)
+    }
+
+    /// Of secrets that are gone nothing is to be known.
+    fn forget_gone(&mut self) {
+        let ids: BTreeSet<_> = self.secrets.values().map(|known| &known.id).collect();
+        self.sealed.retain(|id| ids.contains(id));
+    }
+
+    /// What has changed once a step is done. The id of what was created without
+    /// an answer has to be looked up.
     fn apply(&mut self, step: &Step, id: &str) {
         match step.clone() {
             Step::Create(place, value) => {
@@ -129,6 +176,16 @@ impl Model {
             }
             Step::Delete(place) => {
                 self.secrets.remove(&place);
+                self.forget_gone();
+            }
+            Step::Latch(place) => {
+                self.sealed.insert(self.secrets[&place].id.clone());
+            }
+            Step::PutVar(place, value) => {
+                let new = Known { id: id.to_owned(), value: String::new(), version: 0 };
+                let known = self.vars.entry(place).or_insert(new);
+                known.value = value;
+                known.version += 1;
             }
             Step::Reveal(_) | Step::Beside(_) => {}
             Step::MakeEnvironment(name) => {
@@ -136,7 +193,9 @@ impl Model {
             }
             Step::DropEnvironment(name) => {
                 self.secrets.retain(|(environment, _), _| *environment != name);
+                self.vars.retain(|(environment, _), _| *environment != name);
                 self.environments.remove(&name);
+                self.forget_gone();
             }
         }
     }
@@ -153,6 +212,8 @@ pub struct Worker {
     pub besides: Besides,
     /// Under which request id a step was answered with success.
     pub acknowledged: Vec<String>,
+    /// How many of each kind.
+    pub done: BTreeMap<&'static str, usize>,
     /// The step that was cut off.
     pub cut_off: Option<(String, Step)>,
 }
@@ -160,12 +221,13 @@ pub struct Worker {
 impl Worker {
     pub fn new(number: usize, seed: u64) -> Self {
         let dice = Dice(seed ^ (number as u64).wrapping_add(1) << 32);
-        let (model, beside, besides, acknowledged) = Default::default();
-        Self { number, dice, steps: 0, model, beside, besides, acknowledged, cut_off: None }
+        let (model, beside, besides, acknowledged, done) = Default::default();
+        Self { number, dice, steps: 0, model, beside, besides, acknowledged, done, cut_off: None }
     }
 
     /// Works until the server is gone, or answers with an error and `excused`
-    /// says that it may by now.
+    /// says that it may by now. From then on it must: nothing that is sent after
+    /// the disk has failed can be on it.
     pub fn work(
         &mut self,
         server: (std::net::SocketAddr, &str),
@@ -180,11 +242,15 @@ impl Worker {
             let (method, path, body) = step.request(&self.model);
             let body = if body.is_null() { String::new() } else { body.to_string() };
             let text = request(server.1, &id, method, &path, &body);
+            let kind = step.kind(&self.model);
+            let is_sealed = matches!(&step, Step::Reveal(place) if self.model.is_sealed(place));
+            let has_failed = excused();
             let mut came = 0;
             let reply = client.counted(method, text.as_bytes(), &mut came);
             let is_half = reply.is_err() && came > 0;
             let also = if let Step::Beside(beside) = &step { beside.also } else { &[] };
-            let good = |reply: &Reply| reply.status == 200 || also.contains(&reply.status);
+            let wanted = if is_sealed { 403 } else { 200 };
+            let good = |reply: &Reply| reply.status == wanted || also.contains(&reply.status);
             let Some(reply) = reply.ok().filter(|reply| good(reply) || !excused()) else {
                 let is_file = matches!(&step, Step::Beside(Beside { is_file: true, .. }));
                 self.besides.halves += usize::from(is_half && is_file);
@@ -195,17 +261,23 @@ impl Worker {
                 self.besides.refused += 1;
                 continue;
             }
-            if let Step::Beside(beside) = &step {
-                self.besides.take(beside, reply);
-                self.acknowledged.push(id);
-                let _ = answered.send(());
-                continue;
+            assert!(!has_failed, "{id}, {step:?}: sent after the disk had failed, and done");
+            match &step {
+                Step::Beside(beside) => self.besides.take(beside, reply),
+                // That is in the log, as a success is.
+                Step::Reveal(_) if is_sealed => {
+                    reply.expect_error(403, "SECRET_WRITE_ONLY");
+                }
+                step => {
+                    let body = reply.expect(200);
+                    if let Step::Reveal(place) = step {
+                        assert_eq!(body["value"], self.model.secrets[place].value, "{id}");
+                    }
+                    let made = ["secret", "var"].map(|one| body[one]["id"].as_str());
+                    self.model.apply(step, made.into_iter().flatten().next().unwrap_or_default());
+                }
             }
-            let body = reply.expect(200);
-            if let Step::Reveal(place) = &step {
-                assert_eq!(body["value"], self.model.secrets[place].value, "{id}");
-            }
-            self.model.apply(&step, body["secret"]["id"].as_str().unwrap_or_default());
+            *self.done.entry(kind).or_default() += 1;
             self.acknowledged.push(id);
             // The test may have all the answers that it wants.
             let _ = answered.send(());
@@ -216,8 +288,8 @@ impl Worker {
         let padding = "~".repeat(self.size());
         let value = format!("value {} of {} {padding}", self.steps, self.number);
         let some = self.some_secret();
-        match (self.dice.below(20), some) {
-            (18.., _) if !self.beside.is_empty() => {
+        match (self.dice.below(24), some) {
+            (22.., _) if !self.beside.is_empty() => {
                 Step::Beside(self.beside[self.dice.below(self.beside.len())].clone())
             }
             (0, _) => {
@@ -231,6 +303,11 @@ impl Worker {
             (1..=6, Some(place)) => Step::Update(place, value),
             (7..=10, Some(place)) => Step::Delete(place),
             (11..=13, Some(place)) => Step::Reveal(place),
+            (14, Some(place)) if !self.model.is_sealed(&place) => Step::Latch(place),
+            (15..=17, _) => {
+                let key = format!("VAR_{}_{}", self.number, self.dice.below(3));
+                Step::PutVar((self.environment(), key), value)
+            }
             _ => self.create(value),
         }
     }
@@ -245,11 +322,15 @@ impl Worker {
         (count > 0).then(|| self.model.secrets.keys().nth(self.dice.below(count)).unwrap().clone())
     }
 
-    /// In the shared environment or in one of its own.
-    fn create(&mut self, value: String) -> Step {
+    /// The shared one or one of its own.
+    fn environment(&mut self) -> String {
         let at = self.dice.below(self.model.environments.len() + 2);
-        let environment = self.model.environments.iter().nth(at).map_or(SHARED, String::as_str);
-        let place = |number| (environment.to_owned(), format!("KEY_{}_{number}", self.number));
+        self.model.environments.iter().nth(at).map_or(SHARED, String::as_str).to_owned()
+    }
+
+    fn create(&mut self, value: String) -> Step {
+        let environment = self.environment();
+        let place = |number| (environment.clone(), format!("KEY_{}_{number}", self.number));
         // Keys that were freed are used again.
         let free = (0..).map(place).find(|place| !self.model.secrets.contains_key(place));
         Step::Create(free.unwrap(), value)
@@ -262,20 +343,24 @@ impl Worker {
             return;
         }
         let created = match &step {
-            Step::Create((environment, key), _) => find(admin, environment, key),
+            Step::Create(place, _) => find(admin, "secrets", place),
+            Step::PutVar(place, _) if !self.model.vars.contains_key(place) => {
+                find(admin, "vars", place)
+            }
             _ => String::new(),
         };
         self.model.apply(&step, &created);
     }
 }
 
-fn secrets(admin: &Client, environment: &str) -> Vec<Value> {
-    let body = admin.get(&format!("/api/environments/{environment}/secrets")).expect(200);
-    body["secrets"].as_array().unwrap().clone()
+/// `secrets` or `vars`.
+fn list(admin: &Client, what: &str, environment: &str) -> Vec<Value> {
+    let body = admin.get(&format!("/api/environments/{environment}/{what}")).expect(200);
+    body[what].as_array().unwrap().clone()
 }
 
-fn find(admin: &Client, environment: &str, key: &str) -> String {
-    let found = secrets(admin, environment).into_iter().find(|one| one["key"] == key);
+fn find(admin: &Client, what: &str, (environment, key): &Place) -> String {
+    let found = list(admin, what, environment).into_iter().find(|one| one["key"] == *key);
     let found = found.unwrap_or_else(|| panic!("the log says that {key} was created"));
     found["id"].as_str().unwrap().to_owned()
 }
@@ -291,7 +376,9 @@ pub fn logged(dir: &Path) -> BTreeMap<String, usize> {
     await_release(&data_dir);
     for row in rows {
         if let Some(id) = row.draft.request_id {
-            assert_eq!(row.draft.error, None, "{id} was refused");
+            // A secret that was made write-only stays so; that, too, is in the log.
+            let error = row.draft.error.as_deref();
+            assert!(matches!(error, None | Some("SECRET_WRITE_ONLY")), "{id}: {error:?}");
             *logged.entry(id).or_insert(0) += 1;
         }
     }
@@ -299,46 +386,95 @@ pub fn logged(dir: &Path) -> BTreeMap<String, usize> {
 }
 
 /// That the server holds exactly what the clients know: every environment,
-/// every key, every version, every value.
+/// every key, every version, every value; and no value of what is write-only.
 pub fn compare(server: &Server, workers: &[Worker]) {
     let admin = server.admin();
     let mut wanted = Model::default();
     wanted.environments.insert(SHARED.to_owned());
     for worker in workers {
         wanted.secrets.extend(worker.model.secrets.clone());
+        wanted.vars.extend(worker.model.vars.clone());
         wanted.environments.extend(worker.model.environments.clone());
+        wanted.sealed.extend(worker.model.sealed.clone());
+    }
+    for known in wanted.secrets.values_mut().filter(|one| wanted.sealed.contains(&one.id)) {
+        known.value = String::new();
     }
     let body = admin.get("/api/environments").expect(200);
     let names = body["environments"].as_array().unwrap().iter();
     let environments = names.map(|one| one["name"].as_str().unwrap().to_owned()).collect();
     let mut found = Model { environments, ..Model::default() };
-    let listed: Vec<_> =
-        found.environments.iter().map(|name| (name, secrets(&admin, name))).collect();
-    let listed: Vec<_> =
-        listed.iter().flat_map(|(name, list)| list.iter().map(move |one| (*name, one))).collect();
-    let values = Mutex::new(BTreeMap::new());
+    let listed = |what| -> Vec<(&String, Value)> {
+        let names = found.environments.iter();
+        names
+            .flat_map(|name| list(&admin, what, name).into_iter().map(move |one| (name, one)))
+            .collect()
+    };
+    let (secrets, vars) = (listed("secrets"), listed("vars"));
+    let values = Mutex::new(Model::default());
     std::thread::scope(|scope| {
-        for part in listed.chunks(listed.len().div_ceil(CLIENTS).max(1)) {
+        for part in secrets.chunks(secrets.len().div_ceil(CLIENTS).max(1)) {
             let (admin, values) = (&admin, &values);
             scope.spawn(move || {
                 for (environment, one) in part {
-                    let id = one["id"].as_str().unwrap().to_owned();
-                    let body = admin.get(&format!("/api/secrets/{id}/value")).expect(200);
-                    let value = body["value"].as_str().unwrap().to_owned();
-                    let version = one["version"].as_u64().unwrap();
-                    let place = ((*environment).clone(), one["key"].as_str().unwrap().to_owned());
-                    values.lock().unwrap().insert(place, Known { id, value, version });
+                    let known = known(one, |id| revealed(admin, id, one["neverReveal"] == true));
+                    let mut values = values.lock().unwrap();
+                    if one["neverReveal"] == true {
+                        values.sealed.insert(known.id.clone());
+                    }
+                    values.secrets.insert(place(environment, one), known);
                 }
             });
         }
     });
-    found.secrets = values.into_inner().unwrap();
-    for (place, known) in &wanted.secrets {
-        assert_eq!(found.secrets.get(place), Some(known), "{place:?} is not as acknowledged");
+    Model { secrets: found.secrets, sealed: found.sealed, .. } = values.into_inner().unwrap();
+    found.vars = vars
+        .iter()
+        .map(|(environment, one)| {
+            let value = || one["value"].as_str().unwrap().to_owned();
+            (place(environment, one), known(one, |_| value()))
+        })
+        .collect();
+    for (wanted, found) in [(&wanted.secrets, &found.secrets), (&wanted.vars, &found.vars)] {
+        for (place, known) in wanted {
+            assert_eq!(found.get(place), Some(known), "{place:?} is not as acknowledged");
+        }
     }
-    let keys = |model: &Model| model.secrets.keys().cloned().collect::<BTreeSet<_>>();
+    let keys = |model: &Model| -> BTreeSet<Place> {
+        model.secrets.keys().chain(model.vars.keys()).cloned().collect()
+    };
     assert_eq!(keys(&found), keys(&wanted), "something is back or half done");
     assert_eq!(found.environments, wanted.environments);
+    assert_eq!(found.sealed, wanted.sealed, "what is write-only");
+}
+
+fn place(environment: &str, item: &Value) -> Place {
+    (environment.to_owned(), item["key"].as_str().unwrap().to_owned())
+}
+
+/// What an item of a list says, with its value from elsewhere.
+fn known(item: &Value, value: impl FnOnce(&str) -> String) -> Known {
+    let id = item["id"].as_str().unwrap();
+    Known { id: id.to_owned(), value: value(id), version: item["version"].as_u64().unwrap() }
+}
+
+/// The value of a secret; none of one that is write-only, which must be refused.
+fn revealed(admin: &Client, id: &str, is_sealed: bool) -> String {
+    let reply = admin.get(&format!("/api/secrets/{id}/value"));
+    if is_sealed {
+        reply.expect_error(403, "SECRET_WRITE_ONLY");
+        return String::new();
+    }
+    reply.expect(200)["value"].as_str().unwrap().to_owned()
+}
+
+/// How many steps of each kind were answered with success.
+pub fn done(workers: &[Worker]) -> BTreeMap<&'static str, usize> {
+    let mut done = BTreeMap::new();
+    for (kind, count) in workers.iter().flat_map(|worker| &worker.done) {
+        *done.entry(*kind).or_default() += count;
+    }
+    done
 }
 
 /// That every success is in the log, once.

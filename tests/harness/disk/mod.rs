@@ -7,6 +7,9 @@
 mod mount;
 mod state;
 
+use std::collections::BTreeSet;
+use std::ffi::OsStr;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -14,6 +17,7 @@ use std::time::Duration;
 
 pub use mount::Mounted;
 pub use state::Survivors;
+use tempfile::TempDir;
 
 use crate::harness::dice::Dice;
 use state::{Content, ROOT, State};
@@ -95,6 +99,15 @@ impl Disk {
         *self.state() = state;
     }
 
+    /// What it would hold after a power cut that leaves so much.
+    pub fn left(&self, survivors: Survivors, dice: &mut Dice) -> TempDir {
+        let fork = self.fork();
+        fork.restore(survivors, dice);
+        let copy = tempfile::tempdir().unwrap();
+        fork.copy_to(copy.path());
+        copy
+    }
+
     /// How many changes and syncs there have been.
     pub fn steps(&self) -> u64 {
         self.state().steps
@@ -122,7 +135,14 @@ impl Disk {
 
     /// Whether a sync or write has failed because it was to fail.
     pub fn has_failed(&self) -> bool {
-        self.state().failures > 0
+        !self.state().failed.is_empty()
+    }
+
+    /// Whether that was one of this file (by the names that lead to it).
+    pub fn has_failed_in(&self, names: &[&str]) -> bool {
+        let state = self.state();
+        let step = |number, name: &&str| state.find(number, OsStr::new(name));
+        names.iter().try_fold(ROOT, step).is_ok_and(|file| state.failed.contains(&file))
     }
 
     /// Writes everything, as processes see it, into a directory that is there.
@@ -141,4 +161,23 @@ impl Disk {
         }
         copy(&self.state(), ROOT, directory);
     }
+}
+
+/// What every file below a directory holds, as a number: many cuts leave the same, and
+/// to open that takes its time.
+pub fn print_of(dir: &Path) -> u64 {
+    fn add(dir: &Path, hasher: &mut DefaultHasher) {
+        let entries = dir.read_dir().unwrap().map(|entry| entry.unwrap().path());
+        for path in entries.collect::<BTreeSet<_>>() {
+            path.file_name().hash(hasher);
+            if path.is_dir() {
+                add(&path, hasher);
+            } else {
+                std::fs::read(path).unwrap().hash(hasher);
+            }
+        }
+    }
+    let mut hasher = DefaultHasher::new();
+    add(dir, &mut hasher);
+    hasher.finish()
 }

@@ -83,7 +83,18 @@ pub enum Survivors {
 }
 
 impl Survivors {
-    pub const KINDS: [Self; 4] = [Self::Nothing, Self::LastHalf, Self::OnlyLastHalf, Self::Some];
+    pub const KINDS: [Self; 5] =
+        [Self::Nothing, Self::LastHalf, Self::OnlyLastHalf, Self::Halves, Self::Some];
+    /// What a step is cut off with: each kind, and the one with dice in it again.
+    pub const LOTS: [Self; 7] = [
+        Self::Nothing,
+        Self::LastHalf,
+        Self::OnlyLastHalf,
+        Self::Halves,
+        Self::Some,
+        Self::Some,
+        Self::Some,
+    ];
 
     pub fn any(dice: &mut Dice) -> Self {
         Self::KINDS[dice.below(Self::KINDS.len())]
@@ -121,8 +132,8 @@ pub struct State {
     pub good_writes: Option<u64>,
     /// So many more writes succeed, then one fails, then all succeed.
     pub good_writes_before_a_bad_one: Option<u64>,
-    /// How many syncs and writes failed of what was asked for.
-    pub failures: u64,
+    /// The files whose syncs and writes failed because they were to fail.
+    pub failed: BTreeSet<u64>,
 }
 
 impl State {
@@ -139,7 +150,7 @@ impl State {
             good_syncs: None,
             good_writes: None,
             good_writes_before_a_bad_one: None,
-            failures: 0,
+            failed: BTreeSet::new(),
         }
     }
 
@@ -188,14 +199,14 @@ impl State {
         self.file(file)?;
         self.step()?;
         if self.good_writes == Some(0) {
-            self.failures += 1;
+            self.failed.insert(file);
             return Err(Fault::Full);
         }
         self.good_writes = self.good_writes.map(|left| left - 1);
         if let Some(left) = self.good_writes_before_a_bad_one {
             self.good_writes_before_a_bad_one = left.checked_sub(1);
             if left == 0 {
-                self.failures += 1;
+                self.failed.insert(file);
                 return Err(Fault::Io);
             }
         }
@@ -274,8 +285,11 @@ impl State {
                 apply(&mut self.platter, &change, usize::MAX);
             }
         }
-        self.failures += u64::from(fails);
-        if fails { Err(Fault::Io) } else { Ok(()) }
+        if fails {
+            self.failed.insert(number);
+            return Err(Fault::Io);
+        }
+        Ok(())
     }
 
     /// The power is back: processes see what is on the platter.
@@ -311,8 +325,9 @@ impl State {
 
     /// Syncs and writes succeed again.
     pub fn mend(&mut self) {
-        (self.good_syncs, self.good_writes, self.failures) = (None, None, 0);
+        (self.good_syncs, self.good_writes) = (None, None);
         self.good_writes_before_a_bad_one = None;
+        self.failed.clear();
     }
 
     fn forget_unreachable(&mut self) {
