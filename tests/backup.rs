@@ -5,14 +5,18 @@ mod harness;
 #[path = "harness/search.rs"]
 mod search;
 
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use coffer::cli::scheduled::{self, Schedule};
+use coffer::domain::{Clock, SystemClock, Timestamp};
 use coffer::vault::backup::{Identities, Opening, Recipient};
 use harness::acts::{new_environment, new_secret, new_var, text};
 use harness::backups::{BACKUP, root_key, sound, take};
-use harness::{Setup, TestApp};
+use harness::process::Launch;
+use harness::{Setup, TestApp, await_release, data_dir};
 use serde_json::{Value, json};
 
 #[test]
@@ -230,4 +234,68 @@ fn scheduled_backups_are_kept_in_number_and_noted() {
     }
     let rows = app.admin().get("/api/audit-logs?action=backup.create").expect(200);
     assert_eq!(rows["total"], 4);
+}
+
+/// What is in a directory of backups, but for the lock.
+fn names(directory: &Path) -> BTreeSet<String> {
+    let names = std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().file_name());
+    let names = names.map(|name| name.into_string().unwrap());
+    names.filter(|name| !name.ends_with(".lock")).collect()
+}
+
+/// When the last one was made is known from its name alone, however new the file is.
+#[test]
+fn a_running_server_makes_a_backup_whenever_one_is_due_and_keeps_so_many() {
+    let dir = tempfile::tempdir().unwrap();
+    let directory = dir.path().join("backups");
+    let launch = Launch::on(&data_dir(dir.path()))
+        .variable("COFFER_BACKUP__DIRECTORY", &directory)
+        .variable("COFFER_BACKUP__EVERY", "1m")
+        .variable("COFFER_BACKUP__KEEP", "2");
+    let makes_one = || {
+        await_release(&data_dir(dir.path()));
+        let server = launch.start();
+        let said = server.running.stderr.wait_for(|line| line.contains("backup: ")).unwrap();
+        let stderr = server.stop().stderr;
+        assert_eq!(stderr.matches("backup: ").count(), 1, "{stderr}");
+        let path = PathBuf::from(said.trim_end().rsplit_once("backup: ").unwrap().1);
+        sound(&std::fs::read(&path).unwrap(), &root_key(&data_dir(dir.path())));
+        path.file_name().unwrap().to_str().unwrap().to_owned()
+    };
+    let first = makes_one();
+    let (id, _) = first.rsplit_once('-').unwrap();
+    let ago = |seconds: i64| {
+        let at = Timestamp::from_millis(SystemClock.now().millis() - seconds * 1000).to_string();
+        format!("{id}-{}Z.backup", at.split_once('.').unwrap().0.replace(['-', ':'], ""))
+    };
+    let date = |name: &str, to: &str| {
+        std::fs::rename(directory.join(name), directory.join(to)).unwrap();
+    };
+    let foreign = [
+        "coffer-00000000-20200101T000000Z.backup".to_owned(),
+        format!("{id}-20200101T000000Z.backup.old"),
+        format!("{id}-20200101.backup"),
+        "notes.txt".to_owned(),
+    ];
+    for name in &foreign {
+        std::fs::write(directory.join(name), "of somebody else").unwrap();
+    }
+    let there = |own: [&str; 2]| {
+        let wanted = foreign.iter().map(String::as_str).chain(own).map(str::to_owned);
+        assert_eq!(names(&directory), wanted.collect());
+    };
+
+    // Due in some seconds: a running server waits for that.
+    let (last, due) = (ago(57), ago(57 - 60));
+    date(&first, &last);
+    let second = makes_one();
+    assert!(second >= due, "{second} came before {due}");
+    there([&last, &second]);
+
+    // Due at once, and one too many.
+    date(&last, &ago(300));
+    let last = ago(61);
+    date(&second, &last);
+    let third = makes_one();
+    there([&last, &third]);
 }
