@@ -5,14 +5,18 @@ mod harness;
 #[path = "harness/search.rs"]
 mod search;
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use coffer::cli::scheduled::{self, Schedule};
+use coffer::domain::{Clock, SystemClock, Timestamp};
 use coffer::vault::backup::{Identities, Opening, Recipient};
 use harness::acts::{new_environment, new_secret, new_var, text};
 use harness::backups::{BACKUP, root_key, sound, take};
-use harness::{Setup, TestApp};
+use harness::process::Launch;
+use harness::{Setup, TestApp, await_release, data_dir};
 use serde_json::{Value, json};
 
 #[test]
@@ -44,10 +48,15 @@ fn a_backup_opens_and_says_what_is_in_it() {
     assert_eq!(noted, json!({ "time": summary.created_at, "bytes": file.len() }));
 }
 
-/// Each of a writer's changes moves one of its secrets to another environment,
-/// so a backup of more than one moment would hold it twice or not at all.
+/// A writer makes a secret and a var and deletes the secret again, over and over: a
+/// backup of more than one moment would hold index entries without their rows, and
+/// counts and a chain that do not fit.
 #[test]
 fn a_backup_is_of_one_moment_while_others_write() {
+    // Of so many at least, and of more where the writers had no turn during some.
+    const BACKUPS: usize = 15;
+    const WRITTEN_DURING: usize = 10;
+
     let app = TestApp::start();
     let admin = app.admin();
     for name in ["left", "right"] {
@@ -56,31 +65,53 @@ fn a_backup_is_of_one_moment_while_others_write() {
     for n in 0..200 {
         new_secret(&admin, "development", &format!("FILLER_{n}"), &"x".repeat(2000));
     }
-    let done = AtomicBool::new(false);
+    let (done, vars) = (AtomicBool::new(false), AtomicU64::new(0));
     let root = root_key(&app.data_dir());
     std::thread::scope(|scope| {
         for writer in 0..3 {
-            let (admin, done) = (admin.clone(), &done);
+            let (admin, done, vars) = (admin.clone(), &done, &vars);
             scope.spawn(move || {
                 for round in 0.. {
                     if done.load(Ordering::Relaxed) {
                         return;
                     }
                     let at = if round % 2 == 0 { "left" } else { "right" };
-                    let key = format!("MOVED_{writer}");
+                    let key = format!("PASSING_{writer}");
                     let made = new_secret(&admin, at, &key, &"y".repeat(5000));
                     new_var(&admin, at, &format!("VAR_{writer}_{round}"), &"z".repeat(5000));
+                    vars.fetch_add(1, Ordering::SeqCst);
                     admin.delete(&format!("/api/secrets/{}", text(&made, "id"))).expect(200);
                 }
             });
         }
-        for _ in 0..15 {
+        // Also when one of them is not sound.
+        let _over = Over(&done);
+        let (mut taken, mut written_during) = (0, 0);
+        let until = Instant::now() + Duration::from_secs(60);
+        while taken < BACKUPS || written_during < WRITTEN_DURING {
+            assert!(Instant::now() < until, "{written_during} of {taken} beside writes");
+            let file = take(&admin);
+            let answered = vars.load(Ordering::SeqCst);
             // Indexes, counts and chain agree only in a state that there was.
-            let (summary, examined) = sound(&take(&admin), &root);
+            let (summary, examined) = sound(&file, &root);
             assert_eq!(examined.audit.rows, summary.audit_head_seq);
+            taken += 1;
+            // A var that was answered for by the end of the copy and is not in it was
+            // written behind its moment, while it was copied.
+            let copied = summary.counts.get("vars").copied().unwrap_or(0);
+            written_during += usize::from(answered > copied);
         }
-        done.store(true, Ordering::Relaxed);
+        println!("{written_during} of {taken} beside writes");
     });
+}
+
+/// Ends writers when it is dropped.
+struct Over<'a>(&'a AtomicBool);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 #[test]
@@ -203,4 +234,68 @@ fn scheduled_backups_are_kept_in_number_and_noted() {
     }
     let rows = app.admin().get("/api/audit-logs?action=backup.create").expect(200);
     assert_eq!(rows["total"], 4);
+}
+
+/// What is in a directory of backups, but for the lock.
+fn names(directory: &Path) -> BTreeSet<String> {
+    let names = std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().file_name());
+    let names = names.map(|name| name.into_string().unwrap());
+    names.filter(|name| !name.ends_with(".lock")).collect()
+}
+
+/// When the last one was made is known from its name alone, however new the file is.
+#[test]
+fn a_running_server_makes_a_backup_whenever_one_is_due_and_keeps_so_many() {
+    let dir = tempfile::tempdir().unwrap();
+    let directory = dir.path().join("backups");
+    let launch = Launch::on(&data_dir(dir.path()))
+        .variable("COFFER_BACKUP__DIRECTORY", &directory)
+        .variable("COFFER_BACKUP__EVERY", "1m")
+        .variable("COFFER_BACKUP__KEEP", "2");
+    let makes_one = || {
+        await_release(&data_dir(dir.path()));
+        let server = launch.start();
+        let said = server.running.stderr.wait_for(|line| line.contains("backup: ")).unwrap();
+        let stderr = server.stop().stderr;
+        assert_eq!(stderr.matches("backup: ").count(), 1, "{stderr}");
+        let path = PathBuf::from(said.trim_end().rsplit_once("backup: ").unwrap().1);
+        sound(&std::fs::read(&path).unwrap(), &root_key(&data_dir(dir.path())));
+        path.file_name().unwrap().to_str().unwrap().to_owned()
+    };
+    let first = makes_one();
+    let (id, _) = first.rsplit_once('-').unwrap();
+    let ago = |seconds: i64| {
+        let at = Timestamp::from_millis(SystemClock.now().millis() - seconds * 1000).to_string();
+        format!("{id}-{}Z.backup", at.split_once('.').unwrap().0.replace(['-', ':'], ""))
+    };
+    let date = |name: &str, to: &str| {
+        std::fs::rename(directory.join(name), directory.join(to)).unwrap();
+    };
+    let foreign = [
+        "coffer-00000000-20200101T000000Z.backup".to_owned(),
+        format!("{id}-20200101T000000Z.backup.old"),
+        format!("{id}-20200101.backup"),
+        "notes.txt".to_owned(),
+    ];
+    for name in &foreign {
+        std::fs::write(directory.join(name), "of somebody else").unwrap();
+    }
+    let there = |own: [&str; 2]| {
+        let wanted = foreign.iter().map(String::as_str).chain(own).map(str::to_owned);
+        assert_eq!(names(&directory), wanted.collect());
+    };
+
+    // Due in some seconds: a running server waits for that.
+    let (last, due) = (ago(57), ago(57 - 60));
+    date(&first, &last);
+    let second = makes_one();
+    assert!(second >= due, "{second} came before {due}");
+    there([&last, &second]);
+
+    // Due at once, and one too many.
+    date(&last, &ago(300));
+    let last = ago(61);
+    date(&second, &last);
+    let third = makes_one();
+    there([&last, &third]);
 }

@@ -7,6 +7,7 @@ use std::os::unix::fs::PermissionsExt;
 use coffer::vault::RootKey;
 use harness::cli::Cli;
 use harness::process::{Launch, has_program};
+use harness::scripted::Scripted;
 use harness::{acts, data_dir, skip};
 use serde_json::json;
 
@@ -121,9 +122,15 @@ fn a_person_reads_what_to_do_next() {
     let server = Launch::on(&data_dir(dir.path())).start();
     let cli = Cli::of(&server);
     let first = cli.screen(["key", "status"]);
-    for word in ["ID", "STATE", "WRAPPED", "ROOT KEY", "active", "The root key is "] {
+    for word in ["ID", "STATE", "WRAPPED", "ROOT KEY"] {
         assert!(first.contains(word), "no {word:?} in {first}");
     }
+    let told = server.admin().get("/api/admin/keys").expect(200);
+    let root = acts::text(&told["rootKey"], "fingerprint");
+    let row = first.lines().find(|line| line.starts_with('1')).expect("a row for the key");
+    let cells: Vec<_> = row.split_whitespace().collect();
+    assert_eq!(cells[..4], ["1", "active", "2", acts::text(&told["keys"][0], "rootFingerprint")]);
+    assert!(first.contains(&format!("The root key is {root}.")), "{first}");
     let rotated = cli.screen(["key", "rotate", "--wait"]);
     for word in ["retiring", "Nothing needs key 1 any more: coffer key retire 1"] {
         assert!(rotated.contains(word), "no {word:?} in {rotated}");
@@ -183,13 +190,14 @@ fn protecting_a_key_behind_a_link_leaves_no_plain_copy() {
     protect(dir.path(), "second").refuses(1, ["another name", "hard link"]);
 }
 
+/// Of five keys.
 fn status(left: u64, finished: bool) -> serde_json::Value {
     let at = "2026-01-31T12:00:00.000Z";
     json!({
         "keys": [], "unopened": [],
         "rotation": {
             "key": 2, "startedAt": at, "finishedAt": finished.then_some(at),
-            "rewrapped": 3, "left": left,
+            "rewrapped": 5 - left, "left": left,
         },
         "rootKey": {
             "fingerprint": "5f1c0a9e77b2d304", "previousFingerprint": null, "previousNeeded": false,
@@ -202,7 +210,7 @@ fn status(left: u64, finished: bool) -> serde_json::Value {
 fn waiting_for_a_rotation_outlasts_a_busy_server() {
     let busy = json!({ "code": "SERVICE_UNAVAILABLE", "message": "Try again." });
     let line = "GET /api/admin/keys";
-    let scripted = harness::scripted::Scripted::answering([
+    let scripted = Scripted::answering([
         (line, 503, busy.clone()),
         (line, 200, status(5, false)),
         (line, 429, json!({ "code": "RATE_LIMITED", "message": "Wait." })),
@@ -212,12 +220,36 @@ fn waiting_for_a_rotation_outlasts_a_busy_server() {
     assert_eq!(waited["rotation"]["left"], 0);
     assert_eq!(scripted.lines().len(), 4);
     // Without --wait, and where nothing will change by itself, it says so at once.
-    let scripted = harness::scripted::Scripted::answering([
+    let scripted = Scripted::answering([
         (line, 503, busy),
         (line, 403, json!({ "code": "FORBIDDEN_ROLE", "message": "This needs the role admin." })),
     ]);
     Cli::on(scripted.address).run(["key", "status"]).refuses(1, ["Try again"]);
     Cli::on(scripted.address).run(["key", "status", "--wait"]).refuses(1, ["the role admin"]);
+}
+
+/// Whoever waits sees that it goes on; a script sees the end of it alone.
+#[test]
+fn a_person_who_waits_for_a_rotation_sees_how_far_it_is() {
+    if !has_program("script") {
+        return skip("there is no script(1)");
+    }
+    let line = "GET /api/admin/keys";
+    let answers = || {
+        let steps = [(4, false), (4, false), (1, false), (0, true)];
+        steps.map(|(left, finished)| (line, 200, status(left, finished)))
+    };
+    let scripted = Scripted::answering([(line, 200, status(4, false))]);
+    let now = Cli::on(scripted.address).screen(["key", "status"]);
+    assert!(now.contains("Wrapping under key 2: 1 done, 4 left."), "{now}");
+    let scripted = Scripted::answering(answers());
+    let waited = Cli::on(scripted.address).screen(["key", "status", "--wait"]);
+    let steps: Vec<_> = waited.lines().filter(|line| line.contains(" done, ")).collect();
+    assert_eq!(steps, ["1 done, 4 left", "4 done, 1 left"], "{waited}");
+    assert!(!waited.contains("Wrapping"), "{waited}");
+    let scripted = Scripted::answering(answers());
+    let told = Cli::on(scripted.address).run(["key", "status", "--wait"]).json();
+    assert_eq!(told["rotation"]["rewrapped"], 5);
 }
 
 /// It panicked: the only failure thought of was a wrong cost.

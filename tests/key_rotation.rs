@@ -3,16 +3,17 @@
 //! after; what was begun is gone on with.
 
 mod harness;
+#[path = "harness/stock.rs"]
+mod stock;
 
-use std::collections::BTreeMap;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use coffer::audit::Action;
-use coffer::store::{Keys, Rotation, RotationRow, View};
+use coffer::store::{Rotation, RotationRow, View};
 use harness::process::{Launch, Server};
-use harness::{Client, acts, audit_rows, await_release, data_dir, open_stopped, rows_fit};
+use harness::{acts, audit_rows, await_release, data_dir, open_stopped, rows_fit};
 use serde_json::{Value, json};
+use stock::Stock;
 use tempfile::TempDir;
 
 const KEYS: &str = "/api/admin/keys";
@@ -20,69 +21,6 @@ const ROTATE: &str = "/api/admin/keys/rotate";
 
 fn launch(dir: &TempDir) -> Launch {
     Launch::on(&data_dir(dir.path())).variable("COFFER_RATE_LIMIT__AUTHENTICATED_PER_MINUTE", "0")
-}
-
-/// Values by id of what can be revealed, and the ids of what cannot.
-struct Stock {
-    values: BTreeMap<String, String>,
-    never: Vec<String>,
-}
-
-impl Stock {
-    /// So many secrets, each tenth of them never to be revealed, some of them with
-    /// two versions.
-    fn of(admin: &Client, count: usize) -> Self {
-        let stock = Mutex::new(Self { values: BTreeMap::new(), never: Vec::new() });
-        std::thread::scope(|scope| {
-            for part in 0..4 {
-                let stock = &stock;
-                scope.spawn(move || {
-                    for number in (part..count).step_by(4) {
-                        let (id, value) = Self::put(admin, number);
-                        let mut stock = stock.lock().unwrap();
-                        match value {
-                            Some(value) => drop(stock.values.insert(id, value)),
-                            None => stock.never.push(id),
-                        }
-                    }
-                });
-            }
-        });
-        stock.into_inner().unwrap()
-    }
-
-    fn put(admin: &Client, number: usize) -> (String, Option<String>) {
-        let value = format!("value {number}");
-        let never = number.is_multiple_of(10);
-        let body = json!({ "key": format!("K_{number}"), "value": value, "neverReveal": never });
-        let made = admin.post("/api/environments/development/secrets", &body).expect(200);
-        let id = made["secret"]["id"].as_str().unwrap().to_owned();
-        if !number.is_multiple_of(7) || never {
-            return (id, (!never).then_some(value));
-        }
-        let value = format!("second value {number}");
-        admin.patch(&format!("/api/secrets/{id}"), &json!({ "value": value })).expect(200);
-        (id, Some(value))
-    }
-
-    #[track_caller]
-    fn holds(&self, admin: &Client) {
-        for (id, value) in &self.values {
-            assert_eq!(&acts::reveal(admin, id), value);
-        }
-        for id in &self.never {
-            let refused = admin.get(&format!("/api/secrets/{id}/value"));
-            refused.expect_error(403, "SECRET_WRITE_ONLY");
-        }
-    }
-
-    /// A few of them, for when there is no time for all.
-    #[track_caller]
-    fn holds_here_and_there(&self, admin: &Client) {
-        for (id, value) in self.values.iter().step_by(self.values.len() / 8 + 1) {
-            assert_eq!(&acts::reveal(admin, id), value);
-        }
-    }
 }
 
 /// How far the rotation of a stopped server is.
@@ -218,42 +156,6 @@ fn a_rotation_goes_on_after_a_kill_at_any_step() {
     let wanted: Vec<_> = (2..=25).map(|key| key.to_string()).collect();
     assert_eq!(keys(Action::KeyRotate), wanted);
     assert_eq!(keys(Action::KeyRewrap), wanted);
-}
-
-/// Retiring is one write: the key is there or it is not.
-#[test]
-fn a_kill_at_a_retirement_leaves_the_key_or_takes_it() {
-    let dir = tempfile::tempdir().unwrap();
-    let server = launch(&dir).start();
-    let stock = Stock::of(&server.admin(), 60);
-    let mut server = Some(server);
-    for round in 0..6 {
-        let running = server.take().unwrap();
-        let admin = running.admin();
-        let old = acts::rotate(&admin);
-        let token = running.token();
-        let path = format!("{KEYS}/{old}");
-        let text =
-            harness::process::request(&token, &format!("retire-{round}"), "DELETE", &path, "");
-        let answered = std::thread::scope(|scope| {
-            let sent = scope.spawn(|| admin.try_raw("DELETE", text.as_bytes()));
-            (0..round * 20_000).for_each(|_| std::hint::spin_loop());
-            running.kill();
-            sent.join().unwrap().is_ok_and(|reply| reply.status == 200)
-        });
-        let opened = open_stopped(&data_dir(dir.path()));
-        let key = coffer::store::KeyId(u32::try_from(old).unwrap());
-        let gone = opened.get::<Keys>(&key).unwrap().is_none();
-        assert!(gone || !answered, "an answered retirement did not last");
-        drop(opened);
-        rows_fit(&data_dir(dir.path()));
-        await_release(&data_dir(dir.path()));
-        let again = launch(&dir).start();
-        stock.holds(&again.admin());
-        server = Some(again);
-    }
-    server.unwrap().stop();
-    audit_rows(dir.path());
 }
 
 /// Nobody can wrap under the old key behind the change that made the new one.

@@ -4,10 +4,15 @@
 mod bench;
 mod harness;
 
+use std::collections::BTreeMap;
+
 use bench::{Bench, flip};
 use coffer::audit::Action;
 use coffer::domain::{RevealMode, Version};
-use coffer::store::{KeyId, Keys, Rotation, Secrets, Versions, View};
+use coffer::store::{
+    KeyId, Keys, LastUses, Rotation, Secrets, ServiceKeys, Table, ValueChunks, VersionRow,
+    Versions, View,
+};
 use harness::{Client, TestApp, acts, audit_rows, data_dir, expect_log, open_stopped, rows_fit};
 use serde_json::{Value, json};
 
@@ -100,6 +105,46 @@ fn rotating_moves_every_data_key_and_leaves_every_value() {
     let app = TestApp::start_in(dir, Default::default());
     assert_eq!(acts::reveal(&app.admin(), first), secrets[0].1);
     assert_eq!(acts::reveal(&app.admin(), &secrets[249].0), secrets[249].1);
+}
+
+/// That every value is revealed as before would be so, too, if each had been sealed
+/// anew. What is stored of them stays the same byte for byte.
+#[test]
+fn a_rotation_writes_wrapped_keys_and_no_value() {
+    let bench = Bench::new();
+    let mut before = None;
+    bench.edit(|table| before = Some(table.dump()));
+    let before = before.unwrap();
+    let app = bench.restart();
+    acts::rotate(&app.admin());
+    bench.stopped_again(app);
+    bench.edit(|table| {
+        let after = table.dump();
+        // Neither what a rotation writes nor when the admin was last seen.
+        let written = [Keys::PREFIX, ServiceKeys::PREFIX, Rotation::PREFIX, Versions::PREFIX];
+        let others = |rows: &BTreeMap<Vec<u8>, Vec<u8>>| {
+            let mut rows = rows.clone();
+            rows.retain(|key, _| key[0] != LastUses::PREFIX && !written.contains(&key[0]));
+            rows
+        };
+        let chunks = others(&before).keys().filter(|key| key[0] == ValueChunks::PREFIX).count();
+        assert!(chunks > bench.secrets.len() + 1, "some values are in pieces");
+        assert_eq!(others(&after), others(&before));
+        let mut versions = 0;
+        for (key, old) in before.iter().filter(|(key, _)| key[0] == Versions::PREFIX) {
+            let row = |bytes: &[u8]| postcard::from_bytes::<VersionRow>(&bytes[1..]).unwrap();
+            let (old, new) = (row(old), row(&after[key]));
+            assert_eq!((old.data_key.key, new.data_key.key), (KeyId(1), KeyId(2)));
+            assert_ne!(old.data_key.nonce, new.data_key.nonce);
+            assert_ne!(old.data_key.sealed, new.data_key.sealed);
+            assert_ne!(old.data_key.tag, new.data_key.tag);
+            assert_eq!(VersionRow { data_key: old.data_key.clone(), ..new }, old);
+            versions += 1;
+        }
+        assert_eq!(versions, bench.secrets.len() + 1, "each of them, and the one that TWICE had");
+        let services = [ServiceKeys::PREFIX];
+        assert_ne!(before[&services[..]], after[&services[..]]);
+    });
 }
 
 #[test]

@@ -6,7 +6,7 @@ mod harness;
 use std::path::PathBuf;
 
 use coffer::audit::Action;
-use coffer::store::{KeyId, Rotation, Versions, View};
+use coffer::store::{Rotation, View};
 use coffer::vault::{RootKey, RootKeys, sealed_under, verify_audit};
 use harness::process::{Ended, Launch, Server};
 use harness::{Client, acts, await_release, data_dir, open_stopped, rows_fit};
@@ -70,17 +70,6 @@ impl Place {
     fn quiet(&self, ended: &Ended) {
         ended.keeps_quiet_about(&self.old);
         ended.keeps_quiet_about(&self.new);
-    }
-
-    /// Whether a data key is still wrapped under the first wrapping key.
-    fn old_is_needed(&self) -> bool {
-        let opened = open_stopped(&data_dir(self.dir.path()));
-        let needs = opened
-            .scan::<Versions>(&[], None)
-            .any(|found| found.unwrap().1.data_key.key == KeyId(1));
-        drop(opened);
-        await_release(&data_dir(self.dir.path()));
-        needs
     }
 
     fn sealed(&self) -> String {
@@ -157,47 +146,6 @@ fn a_start_begins_a_change_once_and_says_so_without_a_warning() {
     // Nothing needs the old one; the old one alone opens nothing.
     assert_eq!(verify_audit(&opened, &current).unwrap().broken, None);
     assert!(verify_audit(&opened, &previous).is_err());
-}
-
-#[test]
-fn a_kill_at_any_step_of_a_change_loses_nothing() {
-    let place = Place::new(900);
-    let (mut cut_off, mut half) = (0, 0);
-    let (old, new) = (fingerprint(&place.old), fingerprint(&place.new));
-    for round in 0..10_u64 {
-        let server = place.both().start();
-        let admin = server.admin();
-        if round > 0 {
-            let mut status = admin.get(KEYS).expect(200);
-            while status["rotation"]["rewrapped"].as_u64() < Some(round * 90)
-                && status["rotation"]["finishedAt"].is_null()
-            {
-                status = admin.get(KEYS).expect(200);
-            }
-            cut_off += u32::from(status["rotation"]["finishedAt"].is_null());
-        }
-        server.kill();
-        await_release(&data_dir(place.dir.path()));
-        if place.old_is_needed() {
-            half += 1;
-            let ended = place.only_new().fails();
-            ended.says([&old, &new, "being changed", "COFFER_PREVIOUS_ROOT_KEY_FILE"]);
-            place.quiet(&ended);
-        }
-    }
-    println!("{cut_off} kills in the middle");
-    assert!(half > 0, "no kill came before the sweep was at its end");
-    let server = place.both().start();
-    let status = acts::rotated(&server.admin());
-    assert_eq!(status["rotation"]["left"], 0, "{status}");
-    assert_eq!(status["keys"].as_array().unwrap().len(), 2, "one change, not one a start");
-    place.holds(&server.admin());
-    server.admin().delete(&format!("{KEYS}/1")).expect(200);
-    server.stop();
-    let server = place.only_new().start();
-    place.holds(&server.admin());
-    server.stop();
-    rows_fit(&data_dir(place.dir.path()));
 }
 
 #[test]

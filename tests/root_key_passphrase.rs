@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 
 use coffer::vault::RootKey;
 use harness::process::{Ended, Launch, has_program};
-use harness::{acts, await_release, data_dir, skip};
+use harness::terminal::Terminal;
+use harness::{Client, acts, await_release, data_dir, skip};
 use tempfile::TempDir;
 
 const PASSPHRASE: &str = "seven lamps over the harbour";
@@ -56,6 +57,21 @@ impl Place {
 
     fn given(&self, passphrase: &str) -> Launch {
         self.server().variable("COFFER_ROOT_KEY_PASSPHRASE_FILE", self.path(passphrase))
+    }
+
+    /// Asked three times, a person slips three times; what the screen says then.
+    #[track_caller]
+    fn refuses_wrong_ones(&self, mut terminal: Terminal) -> String {
+        for round in 1..=3 {
+            let prompt = format!("Passphrase of {}: ", self.path("root.key").display());
+            terminal.shows(&vec![prompt; round].join("\r\n"));
+            terminal.hides();
+            terminal.types(&format!("{OTHER}\n"));
+        }
+        let (text, code) = terminal.ends();
+        assert_eq!(code, Some(2), "{text}");
+        assert!(text.contains("the passphrase is wrong") && !text.contains(OTHER), "{text}");
+        text
     }
 
     fn quiet(&self, ended: &Ended) {
@@ -162,16 +178,40 @@ fn it_is_asked_for_on_a_terminal() {
     assert!(text.contains("intact:") && !text.contains(PASSPHRASE), "{text}");
     await_release(&data_dir(place.0.path()));
 
-    let mut terminal = verify();
-    for round in 1..=3 {
-        let prompt = format!("Passphrase of {}: ", place.path("root.key").display());
-        terminal.shows(&vec![prompt; round].join("\r\n"));
-        terminal.hides();
-        terminal.types(&format!("{OTHER}\n"));
+    place.refuses_wrong_ones(verify());
+}
+
+#[test]
+fn a_server_asks_for_it_before_it_serves() {
+    if !has_program("script") {
+        return skip("there is no script(1)");
     }
+    let place = Place::new();
+    let server = place.given("passphrase").start();
+    let token = server.token();
+    let made = acts::new_secret(&server.admin(), "development", "A", "v");
+    server.stop();
+    await_release(&data_dir(place.0.path()));
+
+    let mut terminal = place.server().in_terminal();
+    // Once more, as above.
+    for (asked, typed) in [("Passphrase of ", OTHER), ("\r\nPassphrase of ", PASSPHRASE)] {
+        terminal.shows(&format!("{asked}{}: ", place.path("root.key").display()));
+        terminal.hides();
+        terminal.types(&format!("{typed}\n"));
+    }
+    let address = terminal.behind("listening on http://").parse().unwrap();
+    let admin = Client::new(address, Some(token));
+    assert_eq!(acts::reveal(&admin, acts::text(&made, "id")), "v");
+    // Ctrl-C.
+    terminal.types("\u{3}");
     let (text, code) = terminal.ends();
-    assert_eq!(code, Some(2), "{text}");
-    assert!(text.contains("the passphrase is wrong") && !text.contains(OTHER), "{text}");
+    assert_eq!(code, Some(0), "{text}");
+    assert!(!text.contains(PASSPHRASE) && !text.contains(OTHER), "{text}");
+    await_release(&data_dir(place.0.path()));
+
+    let text = place.refuses_wrong_ones(place.server().in_terminal());
+    assert!(!text.contains("listening"), "{text}");
 }
 
 #[test]

@@ -66,6 +66,15 @@ impl Terminal {
         self.wait(|screen| screen.contains(text).then_some(()));
     }
 
+    /// What stands behind this on its line, once all of that line is on the screen.
+    #[track_caller]
+    pub fn behind(&self, text: &str) -> String {
+        self.wait(|screen| {
+            let (_, behind) = screen.split_once(text)?;
+            behind.split_once('\n').map(|(line, _)| line.trim_end().to_owned())
+        })
+    }
+
     /// Waits until what is typed is no longer shown: the prompt comes before.
     #[track_caller]
     pub fn hides(&self) {
