@@ -47,8 +47,8 @@ impl Variables {
     }
 
     /// Likewise, where one that is set to nothing is as good as none: for those that
-    /// only say whom to ask, about what and as whom. An empty key or password is a
-    /// slip, and must not end in another one being made.
+    /// only say where to look, or whom to ask, about what and as whom. An empty key or
+    /// password is a slip, and must not end in another one being made.
     pub fn given(&self, name: &str) -> Option<&str> {
         self.get(name).filter(|value| !value.is_empty())
     }

@@ -297,6 +297,11 @@ pub fn is_one_clear_line(stderr: &str, secrets: &[String]) {
 
 #[track_caller]
 fn says_nothing_odd(output: &str, secrets: &[String]) {
+    // sled's own panics are caught where it opens, and each is told there; there are
+    // to be no others, in whatever thread.
+    let panics = output.matches("panic at ").count();
+    let caught = output.matches("sled panicked as it opened").count();
+    assert!(panics <= caught, "{panics} panics, {caught} of them caught: {output}");
     for word in ["panicked at", "stack backtrace", "RUST_BACKTRACE", "backtrace ()"] {
         assert!(!output.contains(word), "{word}: {output}");
     }
@@ -309,19 +314,9 @@ fn says_nothing_odd(output: &str, secrets: &[String]) {
 fn is_refused(ended: &Ended, secrets: &[String]) -> Seen {
     assert!(matches!(ended.code, Some(1 | 2)), "{ended:#?}");
     is_one_clear_line(&ended.stderr, secrets);
-    panics_are_explained(ended);
     let older = ["has lost changes that were acknowledged", "before changes that came later"];
     let older = older.iter().any(|words| ended.stderr.contains(words));
     if older { Seen::RefusedAsOlder } else { Seen::Refused }
-}
-
-/// sled's own panics are caught where it opens, and each is told there; there are to
-/// be no others, in whatever thread.
-#[track_caller]
-fn panics_are_explained(ended: &Ended) {
-    let panics = ended.stderr.matches("panic at ").count();
-    let caught = ended.stderr.matches("sled panicked as it opened").count();
-    assert!(panics <= caught, "{panics} panics, {caught} of them caught: {ended:#?}");
 }
 
 /// What a client may be told about what is damaged.
@@ -384,7 +379,6 @@ fn serves(server: Server, known: &mut Known, key: &str) -> Seen {
     server.running.signal(rustix::process::Signal::TERM);
     let ended = server.running.wait();
     let secrets = known.values();
-    panics_are_explained(&ended);
     match ended.code {
         Some(0) => says_nothing_odd(&ended.stderr, &secrets),
         // That it stops cannot be written down either.
@@ -405,7 +399,6 @@ fn is_diagnosed(ended: &Ended, seen: Seen, secrets: &[String]) {
 /// The doctor prints its lines and nothing else, above all no value and no panic.
 #[track_caller]
 fn has_findings(ended: &Ended, secrets: &[String]) {
-    panics_are_explained(ended);
     says_nothing_odd(&ended.stderr, secrets);
     says_nothing_odd(&ended.stdout, secrets);
     for line in ended.stdout.lines() {
