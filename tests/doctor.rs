@@ -152,6 +152,11 @@ fn a_stopped_server_is_examined_although_an_address_is_set() {
     let found = Diagnosis::of(launch.clone().variable("COFFER_URL", "http://127.0.0.1:1").run(""));
     found.is(1).one("warn", ["COFFER_URL is set", "not asked"]);
     found.says("ok", ["every record opens"]).says("ok", ["for their owner only"]);
+    // Set to nothing, it names no server.
+    let found = Diagnosis::of(launch.clone().variable("COFFER_URL", "").run(""));
+    found.healthy().says("ok", ["every record opens"]);
+    let verify = patient.launch(["audit", "verify"]).variable("COFFER_URL", "").run("");
+    assert_eq!(verify.json()["broken"], json!(null), "{verify:#?}");
     // Asked for in so many words, it has to answer.
     let found = Diagnosis::of(launch.arguments(["--url", "http://127.0.0.1:1"]).run(""));
     found.is(2).one("error", ["not asked"]).says("ok", ["every record opens"]);

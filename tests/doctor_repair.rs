@@ -7,19 +7,19 @@ mod harness;
 mod patient;
 
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use bench::{Bench, Table, flip};
 use coffer::audit::Action;
-use coffer::domain::{KeyName, SecretId, Timestamp, TokenId, VarId, Version};
+use coffer::domain::{Clock, KeyName, SecretId, SystemClock, Timestamp, TokenId, VarId, Version};
 use coffer::store::{
-    AuditRows, Counts, CountsRow, EnvironmentNames, LastUses, ReceiptChunks, ReceiptTimes,
-    Receipts, SecretPlace, SecretPlaces, Secrets, TokenHashes, Tokens, Used, ValueChunks,
-    VarChunks, Versions,
+    AuditRows, Counts, CountsRow, EnvironmentNames, LastUses, ReceiptChunks, ReceiptRow,
+    ReceiptTimes, Receipts, SecretPlace, SecretPlaces, Secrets, Table as _, TokenHashes, Tokens,
+    Used, ValueChunks, VarChunks, Versions,
 };
-use harness::process::Launch;
+use harness::process::{Ended, Launch};
 use harness::{Setup, TestApp, data_dir, expect_log, skip};
-use patient::Patient;
+use patient::{Diagnosis, Patient};
 
 /// What is broken, what the doctor says then, and what it says when it mends it.
 struct Damage {
@@ -383,7 +383,7 @@ fn the_copy_can_be_put_elsewhere_and_not_into_itself() {
     repair(&patient.data_dir.join("db")).refuses(2, ["to be copied", "Nothing was repaired"]);
     repair(&patient.outside().join("nowhere")).refuses(2, ["nowhere", "--copy-to"]);
     let into = tempfile::tempdir().unwrap();
-    patient::Diagnosis::of(repair(into.path())).healthy().says("repaired", ["is there again"]);
+    Diagnosis::of(repair(into.path())).healthy().says("repaired", ["is there again"]);
     assert!(into.path().join("data.before-repair.1/db/db").exists());
     assert_eq!(patient.copies().len(), 0);
 }
@@ -479,16 +479,28 @@ fn modes_and_what_lies_about_are_repaired() {
     std::fs::create_dir(dir.join("db.trial")).unwrap();
     std::fs::create_dir(dir.join("db.damaged.1")).unwrap();
     std::fs::write(dir.join("db.damaged.1/snap.00"), "x").unwrap();
-    patient::owner_only(&dir.join("db.damaged.1"));
-    patient::owner_only(&dir.join("db.trial"));
+    std::fs::write(dir.join("db/snap.00AB.generating"), "half").unwrap();
+    for name in ["db.damaged.1", "db.trial", "db/snap.00AB.generating"] {
+        patient::owner_only(&dir.join(name));
+    }
     let found = patient.doctor();
     found.is(2).says("error", ["db/db has mode 644", "chmod 600"]);
     found.says("error", ["has mode 755", "chmod 700"]);
     found.says("warn", ["db.trial is a trial copy"]);
     found.says("warn", ["db.damaged.1 is damaged snapshots"]);
+    // That one has opened the database, which removes it.
+    found.says("warn", ["snap.00AB.generating is a snapshot that was not finished"]);
+    std::fs::write(dir.join("db/snap.00AB.generating"), "half").unwrap();
+    patient::owner_only(&dir.join("db/snap.00AB.generating"));
     let repair = patient.repair();
     repair.healthy().says("repaired", ["had mode 644, and has 600"]);
     repair.says("repaired", ["db.trial was removed"]);
+    repair.says("repaired", ["db.damaged.1 was removed"]);
+    repair.says("repaired", ["snap.00AB.generating was removed: a snapshot that was not finished"]);
+    for name in ["db.trial", "db.damaged.1", "db/snap.00AB.generating"] {
+        assert!(!dir.join(name).exists(), "{name}");
+        assert!(patient.copies()[0].join(name).exists(), "{name}");
+    }
     assert!(patient.copies()[0].join("db.damaged.1/snap.00").exists());
     patient.doctor().healthy();
 }
@@ -530,43 +542,91 @@ fn a_start_repairs_the_index_and_says_so() {
     TestApp::start_in(dir, Setup::default()).stop();
 }
 
+/// A command on a copy of a patient's directory, on a small disk of its own. Behind
+/// what it prints stands what there is then; `None` where nothing can be mounted.
+fn on_a_disk_of(mib: u32, patient: &Patient, words: &[&str]) -> Option<(Ended, PathBuf)> {
+    const MOUNT: &str = "mount -t tmpfs -o size=\"$SIZE\",mode=700 tmpfs \"$1\" && cp -rp \"$2\" \"$1/data\" \
+         && shift 2 && \"$@\"; code=$?; ls -d \"$DIR\"/data* \"$DIR\"/data/db* >&2; exit $code";
+    let disk = tempfile::tempdir().unwrap();
+    let data_dir = disk.path().join("data");
+    let launch = words.iter().fold(Launch::bare(disk.path()), |all, word| all.argument(word));
+    let wrapper = ["unshare", "--mount", "--map-root-user", "sh", "-c", MOUNT, "sh"];
+    let wrapper = wrapper.iter().map(Path::new).chain([disk.path(), &patient.data_dir]);
+    let launch = launch.argument("--data-dir").argument(&data_dir);
+    let launch = launch.variable("COFFER_ROOT_KEY_FILE", &patient.key);
+    let launch = launch.variable("DIR", disk.path()).variable("SIZE", format!("{mib}m"));
+    let ended = launch.under(wrapper).run("");
+    if ended.stderr.contains("unshare:") || ended.stderr.contains("mount:") {
+        skip(format!("no file system can be mounted here: {}", ended.stderr.trim()));
+        return None;
+    }
+    Some((ended, data_dir))
+}
+
 /// A directory on a disk that is nearly full: neither the copy nor a compaction
 /// is begun, and the doctor says why no write is taken.
 #[test]
 fn where_there_is_no_room_nothing_is_begun() {
-    const MOUNT: &str = "mount -t tmpfs -o size=60m,mode=700 tmpfs \"$1\" && cp -r \"$2\" \"$1/data\" \
-         && shift 2 && \"$@\"; code=$?; ls -d \"$DIR\"/data*; ls -d \"$DIR\"/data/db*; exit $code";
     let bench = Bench::new();
     let patient = Patient::new(&bench.data_dir());
-    let disk = tempfile::tempdir().unwrap();
-    let data_dir = disk.path().join("data");
-    let run = |words: &[&str]| {
-        let launch = words.iter().fold(Launch::bare(disk.path()), |all, word| all.argument(word));
-        let wrapper = ["unshare", "--mount", "--map-root-user", "sh", "-c", MOUNT, "sh"];
-        let wrapper = wrapper.iter().map(Path::new).chain([disk.path(), &patient.data_dir]);
-        launch
-            .argument("--data-dir")
-            .argument(&data_dir)
-            .variable("COFFER_ROOT_KEY_FILE", &patient.key)
-            .variable("DIR", disk.path())
-            .under(wrapper)
-            .run("")
-    };
-    let found = run(&["doctor"]);
-    if found.stderr.contains("unshare:") || found.stderr.contains("mount:") {
-        return skip(format!("no file system can be mounted here: {}", found.stderr.trim()));
-    }
-    assert!(found.stdout.contains("of the disk are free; below 64 MiB no write"), "{found:#?}");
-    let repair = run(&["doctor", "--repair"]);
-    assert_eq!(repair.code, Some(2), "{repair:#?}");
-    assert!(repair.stderr.contains("needs") && repair.stderr.contains("make room"), "{repair:#?}");
-    let compact = run(&["compact"]);
-    assert_eq!(compact.code, Some(1), "{compact:#?}");
-    assert!(compact.stderr.contains("compacting needs"), "{compact:#?}");
-    for ended in [repair, compact] {
-        let left = format!("{0}\n{0}/db\n", data_dir.display());
-        assert!(ended.stdout.ends_with(&left), "{ended:#?}");
-    }
+    let run = |words: &[&str]| on_a_disk_of(60, &patient, words);
+    let Some((found, _)) = run(&["doctor"]) else { return };
+    let found = Diagnosis::of(found);
+    found.is(2).one("error", ["of the disk are free; below 64 MiB no write", "Make room"]);
+    let Some((repair, data_dir)) = run(&["doctor", "--repair"]) else { return };
+    repair.refuses(2, ["needs", "make room"]);
+    let left = format!("{0}\n{0}/db\n", data_dir.display());
+    assert!(repair.stderr.ends_with(&left), "{repair:#?}");
+    let Some((compact, data_dir)) = run(&["compact"]) else { return };
+    compact.refuses(1, ["compacting needs"]);
+    let left = format!("{0}\n{0}/db\n", data_dir.display());
+    assert!(compact.stderr.ends_with(&left), "{compact:#?}");
+}
+
+/// Before it is too late, and not any more where there is enough.
+#[test]
+fn where_the_room_gets_short_it_is_a_warning() {
+    let bench = Bench::new();
+    let patient = Patient::new(&bench.data_dir());
+    let Some((found, _)) = on_a_disk_of(200, &patient, &["doctor"]) else { return };
+    let found = Diagnosis::of(found);
+    found.is(1).one("warn", ["of the disk are free; below 64 MiB no write", "Make room"]);
+    let Some((found, _)) = on_a_disk_of(300, &patient, &["doctor"]) else { return };
+    Diagnosis::of(found).healthy();
+}
+
+/// A database that has held much more than it does now.
+#[test]
+fn a_log_that_is_mostly_garbage_is_a_warning_until_it_is_compacted() {
+    const ROWS: u32 = 24_000;
+
+    let bench = Bench::new();
+    let patient = Patient::new(&bench.data_dir());
+    let key = |n: u32| [n.to_be_bytes().repeat(8)].concat();
+    let is_kept = |n: &u32| n.is_multiple_of(40);
+    bench.edit(|table| {
+        let receipt = ReceiptRow {
+            fingerprint: [0; 32],
+            environment: None,
+            chunks: 0,
+            at: SystemClock.now(),
+        };
+        let kept = postcard::to_extend(&receipt, vec![Receipts::FORMAT]).unwrap();
+        // Enough live rows between the others that sled cannot cut the log by itself.
+        for n in 0..ROWS {
+            let row = if is_kept(&n) { kept.clone() } else { vec![n as u8; 4000] };
+            table.put_raw::<Receipts>(&key(n), &row);
+        }
+        table.flush();
+        for n in (0..ROWS).filter(|n| !is_kept(n)) {
+            table.remove_raw::<Receipts>(&key(n));
+        }
+    });
+    let found = patient.doctor();
+    found.is(1).one("warn", ["the database's log has", "of rows", "Run `coffer compact`"]);
+    let compact = patient.launch(["compact"]).run("");
+    assert_eq!(compact.code, Some(0), "{compact:#?}");
+    patient.doctor().healthy();
 }
 
 /// Files made by another user would keep the server out of its own database.

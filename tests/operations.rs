@@ -1,14 +1,19 @@
 //! docs/operations.md does what it says: its commands are run as they stand
 //! there, section by section, in one shell, against the real binary.
 
+#[path = "harness/bench.rs"]
+mod bench;
 mod harness;
 
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Write};
+use std::ops::RangeBounds;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
+use bench::Table;
+use coffer::store::SecretPlaces;
 use coffer::vault::RootKey;
 use harness::process::{BINARY, Launch, Server, has_program};
 use harness::{Client, acts, audit_rows, data_dir, rows_fit, skip};
@@ -35,13 +40,24 @@ fn page() -> String {
     std::fs::read_to_string(path).unwrap()
 }
 
-/// The commands in a section's console blocks.
-fn commands(title: &str) -> Vec<String> {
+fn section(title: &str) -> String {
     let page = page();
     let sections = page.split("\n## ");
     let mut found = sections.filter(|part| part.split('\n').next() == Some(title));
-    let section = found.next().unwrap_or_else(|| panic!("there is no section {title:?}"));
+    found.next().unwrap_or_else(|| panic!("there is no section {title:?}")).to_owned()
+}
+
+/// The commands in a section's console blocks.
+fn commands(title: &str) -> Vec<String> {
+    let section = section(title);
     section.lines().filter_map(|line| line.strip_prefix("$ ")).map(str::to_owned).collect()
+}
+
+/// The lines for `config.toml` that a section has.
+fn settings(title: &str) -> String {
+    let section = section(title);
+    let (_, text) = section.split_once("```toml\n").expect("there are settings");
+    text.split("```").next().unwrap().to_owned()
 }
 
 /// A machine with one server, and whoever looks after it.
@@ -52,7 +68,7 @@ struct Operator {
     shell: Child,
     input: ChildStdin,
     output: BufReader<ChildStdout>,
-    _programs: TempDir,
+    programs: TempDir,
 }
 
 impl Operator {
@@ -74,11 +90,15 @@ impl Operator {
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
+        // What the unit runs is the program that is installed now.
+        let installed = programs.path().join("coffer");
+        let unit = ["sh", "-c", "shift; exec \"$0\" \"$@\""].map(Path::new);
         let launch = Launch::on(&data_dir(dir.path()))
-            .variable("COFFER_ROOT_KEY_PASSPHRASE_FILE", &passphrase);
+            .variable("COFFER_ROOT_KEY_PASSPHRASE_FILE", &passphrase)
+            .under(unit.into_iter().chain([installed.as_path()]));
         let (input, output) = (shell.stdin.take().unwrap(), shell.stdout.take().unwrap());
         let output = BufReader::new(output);
-        Self { dir, launch, server: None, shell, input, output, _programs: programs }
+        Self { dir, launch, server: None, shell, input, output, programs }
     }
 
     /// With a server that holds a secret; its id.
@@ -105,6 +125,16 @@ impl Operator {
         assert_eq!(self.run("unset COFFER_URL").0, 0);
     }
 
+    /// What happens to a server that is stopped, where the page's first command stops
+    /// one: another one runs for it, on the directory that is given back.
+    fn while_stopped(&mut self, change: impl FnOnce(&Path)) -> TempDir {
+        self.stop();
+        change(&data_dir(self.dir.path()));
+        let elsewhere = tempfile::tempdir().unwrap();
+        self.server = Some(Launch::on(&data_dir(elsewhere.path())).start());
+        elsewhere
+    }
+
     /// Types a command into the shell: exit code, and what it printed.
     fn run(&mut self, command: &str) -> (i32, String, String) {
         let errors = self.dir.path().join("stderr");
@@ -127,9 +157,21 @@ impl Operator {
     /// by their place end with another code than 0.
     #[track_caller]
     fn follow(&mut self, title: &str, codes: &[(usize, i32)]) -> String {
+        self.follow_part(title, .., codes)
+    }
+
+    /// Likewise, only those commands that stand in these places.
+    #[track_caller]
+    fn follow_part(
+        &mut self,
+        title: &str,
+        part: impl RangeBounds<usize>,
+        codes: &[(usize, i32)],
+    ) -> String {
         assert!(SECTIONS.contains(&title), "{title}");
         let mut said = String::new();
-        for (place, command) in commands(title).iter().enumerate() {
+        let commands = commands(title).into_iter().enumerate();
+        for (place, command) in commands.filter(|(place, _)| part.contains(place)) {
             match command.as_str() {
                 "systemctl stop coffer" => self.stop(),
                 "systemctl start coffer" => self.start(),
@@ -228,24 +270,106 @@ fn a_backup_is_restored_on_another_machine_as_the_page_says() {
     rows_fit(&data_dir(here.dir.path()));
 }
 
+/// Nothing was in it yet, and a server began a new database there.
 #[test]
-fn the_program_is_exchanged_as_the_page_says() {
+fn a_restore_that_was_cut_off_at_its_first_step_keeps_servers_out_until_it_is_run_again() {
     let (mut operator, id) = Operator::with_secret();
-    std::fs::copy(BINARY, operator.dir.path().join("coffer.new")).unwrap();
+    operator.run("coffer backup create coffer.backup");
+    operator.stop();
+    let commands =
+        ["mv data data.old", "mkdir -p -m 700 data/restoring", "cp -p data.old/root.key data/"];
+    commands.iter().for_each(|command| assert_eq!(operator.run(command).0, 0, "{command}"));
+    let refused = operator.launch.fails();
+    refused.says(["a restore into", "was cut off. Run it again, or remove", "/restoring"]);
+    assert!(!operator.dir.path().join("data/db").exists());
+    let restore = operator.run("coffer backup restore coffer.backup --data-dir data");
+    assert_eq!(restore.0, 0, "{restore:?}");
+    operator.run("cp -p data.old/bootstrap-token data/");
+    operator.start();
+    operator.ends_well(&id);
+}
+
+#[test]
+fn backups_are_made_by_the_settings_that_the_page_prints() {
+    let mut operator = Operator::new();
+    let settings = settings("Back up");
+    std::fs::write(operator.dir.path().join("config.toml"), &settings).unwrap();
+    // Everything but where to: not every machine has that, and some others need it.
+    assert!(settings.contains("directory = \"/var/backups/coffer\"\n"), "{settings}");
+    let to = operator.dir.path().join("scheduled");
+    operator.launch = operator.launch.clone().variable("COFFER_BACKUP__DIRECTORY", &to);
+    operator.start();
+    let made = acts::new_secret(&operator.server().admin(), "development", "A", VALUE);
+    let said = operator.server().running.stderr.wait_for(|line| line.contains("backup: "));
+    assert!(said.is_some(), "{}", operator.server().running.stderr.so_far());
+    let files = to.read_dir().unwrap().map(|entry| entry.unwrap().path());
+    let is_backup = |path: &PathBuf| path.extension().is_some_and(|end| end == "backup");
+    let file = files.into_iter().find(is_backup).expect("it said so");
+    let name = file.file_name().unwrap().to_str().unwrap();
+    let is_dated = name.starts_with("coffer-") && name.ends_with("Z.backup");
+    assert!(is_dated && name.len() == "coffer-ID345678-YYYYMMDDTHHMMSSZ.backup".len(), "{name}");
+    assert_eq!(file.metadata().unwrap().permissions().mode() & 0o7777, 0o600, "{name}");
+    let verify = operator.run(&format!("coffer backup verify {}", file.display()));
+    assert_eq!(verify.0, 0, "{verify:?}");
+    // Neither of the other two numbers is another one's.
+    let config = coffer::config::load(
+        Some(&operator.dir.path().join("config.toml")),
+        &coffer::config::Variables::from_pairs([]),
+    )
+    .unwrap();
+    assert_eq!((config.backup.every_minutes, config.backup.keep), (24 * 60, 7));
+    operator.ends_well(acts::text(&made, "id"));
+}
+
+#[test]
+fn the_program_is_exchanged_and_put_back_as_the_page_says() {
+    const TITLE: &str = "Upgrade";
+
+    let (mut operator, id) = Operator::with_secret();
+    // The same program in other bytes: behind its end nothing is read.
+    let (old, new) = (std::fs::read(BINARY).unwrap(), operator.dir.path().join("coffer.new"));
+    std::fs::write(&new, [&old[..], b"new"].concat()).unwrap();
+    let installed = operator.programs.path().join("coffer");
+    let is_installed = |wanted: &[u8]| std::fs::read(&installed).unwrap() == wanted;
+    let back = commands(TITLE).iter().rposition(|one| one == "systemctl stop coffer").unwrap();
     // A warning: the root key is in the data directory.
-    operator.follow("Upgrade", &[(6, 1)]);
-    assert!(operator.dir.path().join("coffer.old").is_file());
+    operator.follow_part(TITLE, ..back, &[(6, 1)]);
+    assert!(is_installed(&std::fs::read(&new).unwrap()));
+    let later = acts::new_secret(&operator.server().admin(), "development", "LATER", VALUE);
+    let warned = commands(TITLE).len() - 1;
+    operator.follow_part(TITLE, back.., &[(warned, 1)]);
+    assert!(is_installed(&old));
+    let path = format!("/api/secrets/{}/value", acts::text(&later, "id"));
+    operator.server().admin().get(&path).expect_error(404, "NOT_FOUND");
     operator.ends_well(&id);
 }
 
 #[test]
 fn damage_is_repaired_as_the_page_says() {
     let (mut operator, id) = Operator::with_secret();
-    let log = data_dir(operator.dir.path()).join("db/db");
-    std::fs::set_permissions(&log, std::fs::Permissions::from_mode(0o644)).unwrap();
-    let said = operator.follow("Disaster: records or rows are damaged", &[(1, 2), (2, 1), (3, 1)]);
-    assert!(said.contains("had mode 644, and has 600"), "{said}");
+    let _elsewhere = operator.while_stopped(|data_dir| {
+        let table = Table::open(data_dir);
+        table.remove::<SecretPlaces>(&id.parse().unwrap());
+        table.close();
+        harness::await_release(data_dir);
+        let mode = std::fs::Permissions::from_mode(0o644);
+        std::fs::set_permissions(data_dir.join("db/db"), mode).unwrap();
+    });
+    let title = "Disaster: records or rows are damaged";
+    let said = operator.follow_part(title, ..2, &[(1, 2)]);
+    for words in ["is not found by its id", "→ Run `coffer doctor --repair`"] {
+        assert!(said.contains(words), "{words}: {said}");
+    }
+    let said = operator.follow_part(title, 2..3, &[(2, 1)]);
+    for words in ["was missing, and is there again", "had mode 644, and has 600", "was copied to"] {
+        assert!(said.contains(words), "{words}: {said}");
+    }
+    let said = operator.follow_part(title, 3..4, &[(3, 1)]);
+    assert!(said.contains("the rows fit each other") && !said.contains("error "), "{said}");
+    operator.follow_part(title, 4.., &[]);
     assert!(operator.dir.path().join("data.before-repair.1/db/db").exists());
+    let query = "/api/audit-logs?action=server.repair";
+    assert_eq!(operator.server().admin().get(query).expect(200)["total"], 1);
     operator.ends_well(&id);
 }
 
@@ -262,14 +386,14 @@ fn a_database_that_does_not_open_is_replaced_as_the_page_says() {
     let (mut operator, id) = Operator::with_secret();
     operator.run("mkdir -m 700 backups && coffer backup create backups/monday.backup");
     // The page's first command stops a server that could not even start.
-    operator.stop();
-    ruin(&data_dir(operator.dir.path()).join("db/db"));
-    let ended = operator.launch.fails();
-    assert!(ended.stderr.contains("coffer: "), "{ended:#?}");
+    let launch = operator.launch.clone();
+    let _elsewhere = operator.while_stopped(|data_dir| {
+        ruin(&data_dir.join("db/db"));
+        let ended = launch.fails();
+        assert!(ended.stderr.contains("coffer: "), "{ended:#?}");
+    });
     let page = commands("Disaster: the database does not open");
     assert_eq!(page[0], "systemctl stop coffer");
-    let elsewhere = tempfile::tempdir().unwrap();
-    operator.server = Some(Launch::on(&data_dir(elsewhere.path())).start());
     operator.follow("Disaster: the database does not open", &[]);
     operator.ends_well(&id);
 }

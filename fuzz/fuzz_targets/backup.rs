@@ -1,14 +1,36 @@
 //! Backups, as anybody could make them: a header, what is inside a seal, and
 //! the same with its checksum mended, so that what lies behind it is read, too.
+//! And as somebody with the root key could: seals, sums and origin hold, around
+//! rows of a real server that were changed.
 #![no_main]
 
-use coffer::vault::backup::{Identities, Recipient, read_backup};
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::sync::OnceLock;
+
+use coffer::cli::serve::{Parts, prepare};
+use coffer::config::{Config, Variables};
+use coffer::domain::Timestamp;
+use coffer::store::{AuditRows, Opened, Options, Table, ValueChunks};
+use coffer::vault::backup::fuzzing::{Rows, read, seal, write};
+use coffer::vault::backup::{
+    Examined, Identities, Opening, Recipient, Summary, back_up_stopped, read_backup, restore,
+    verify,
+};
+use coffer::vault::{RootKey, unlock};
 use libfuzzer_sys::{arbitrary, fuzz_target};
 use ring::digest::{SHA256, digest};
 
 const ROWS: &[u8] = b"coffer rows v1\n";
 /// Checksum and MAC at the end of the rows.
 const CHECKS: usize = 64;
+/// Walls of the format: `src/vault/backup/rows.rs`.
+const MAX_KEY_BYTES: usize = 4 << 10;
+/// One in so many changed backups is restored onto a disk as well, which takes a
+/// hundred times as long.
+const RESTORED: u8 = 64;
 
 #[derive(Debug, arbitrary::Arbitrary)]
 enum Input<'a> {
@@ -16,6 +38,181 @@ enum Input<'a> {
     Rows(&'a [u8]),
     Summed(&'a [u8]),
     Key(&'a str),
+    /// Under a seal that holds.
+    Sealed(&'a [u8]),
+    /// A sealed file of which one byte is another, or which is cut off there.
+    Damaged(u16, u8),
+    Written(BTreeMap<&'a [u8], &'a [u8]>),
+    Changed(Vec<Change<'a>>),
+}
+
+/// One change to the rows of a real server. Numbers wrap.
+#[derive(Debug, arbitrary::Arbitrary)]
+enum Change<'a> {
+    Byte(u16, u16, u8),
+    Cut(u16, u16),
+    Swap(u16, u16),
+    Remove(u16),
+    Row(u16, &'a [u8]),
+    Put(&'a [u8], &'a [u8]),
+}
+
+/// A small server's backup, and the root key that it is under.
+struct Base {
+    root: RootKey,
+    file: Vec<u8>,
+    rows: Rows,
+    opened: u64,
+}
+
+fn base() -> &'static Base {
+    static BASE: OnceLock<Base> = OnceLock::new();
+    BASE.get_or_init(|| {
+        let root = RootKey::parse(&format!("{}=", "BwcH".repeat(10) + "Bwc")).expect("32 bytes");
+        let dir = tempfile::tempdir().expect("a directory can be made");
+        let mut config = Config::default();
+        config.server.data_dir = dir.path().join("data");
+        config.server.listen = ([127, 0, 0, 1], 0).into();
+        let text = root.to_text();
+        let variables = Variables::from_pairs([("COFFER_ROOT_KEY", text.trim())]);
+        fill(&config, &variables);
+        // sled's own threads may keep its files a moment longer than its handle.
+        for held in ["lock", "db/db"] {
+            let file = File::open(config.server.data_dir.join(held)).expect("it is there");
+            file.lock().and_then(|()| file.unlock()).expect("it is let go");
+        }
+        let opened = Opened::open(&config.server.data_dir, Options::default());
+        let now = Timestamp::from_millis(0);
+        let unlocked = unlock(opened.expect("it was closed"), &root, now).expect("under its key");
+        let backup = back_up_stopped(&unlocked, "fuzz", &[], now).expect("nobody else has it");
+        let mut file = Vec::new();
+        backup.write_to(&mut file, &[]).expect("into memory");
+        let rows = read(&file, &root).expect("it was just written");
+        let (summary, examined) = look(&file, &root).expect("it was just written");
+        assert_eq!(examined.findings, Vec::<String>::new());
+        assert!(summary.counts["versions"] > 2 && examined.opened > 2);
+        // What is not backed up is not in it: whatever is, is there after a restore.
+        Base { root, file, rows, opened: examined.opened }
+    })
+}
+
+/// Runs a server for as long as it takes to give it something to keep.
+fn fill(config: &Config, variables: &Variables) {
+    let prepared = prepare(config, variables, Parts::default()).expect("an empty database opens");
+    let token = prepared.first_token().expect("it is new").expose().to_owned();
+    let (address, (stop, stopped)) = (prepared.address(), std::sync::mpsc::channel::<()>());
+    let asks = std::thread::spawn(move || {
+        let ask = |method: &str, path: &str, body: &str| {
+            let mut stream = TcpStream::connect(address).expect("it listens");
+            let length = body.len();
+            let text = format!(
+                "{method} {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\n\
+                 Connection: close\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}"
+            );
+            stream.write_all(text.as_bytes()).expect("it takes requests");
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).expect("it answers");
+            assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+        };
+        let environment = "/api/environments/development";
+        for (key, value, never) in
+            [("SHORT", "short".to_owned(), false), ("NEVER", "x".repeat(9000), true)]
+        {
+            let body = format!(r#"{{"key":"{key}","value":"{value}","neverReveal":{never}}}"#);
+            ask("POST", &format!("{environment}/secrets"), &body);
+        }
+        ask("POST", &format!("{environment}/secrets"), r#"{"key":"LAST","value":"z"}"#);
+        ask("POST", &format!("{environment}/vars"), r#"{"key":"VAR","value":"v"}"#);
+        drop(stop);
+    });
+    let until = async move {
+        let asked = actix_web::rt::task::spawn_blocking(move || stopped.recv());
+        drop(asked.await);
+    };
+    actix_web::rt::System::new().block_on(prepared.run(|| {}, until)).expect("it runs");
+    asks.join().expect("everything was answered");
+}
+
+fn opening(root: &RootKey) -> Opening<'_> {
+    Opening { root, previous: None, identities: None }
+}
+
+fn look(file: &[u8], root: &RootKey) -> Option<(Summary, Examined)> {
+    verify(file, opening(root)).ok()
+}
+
+fn change(rows: &mut Rows, change: &Change<'_>) {
+    let nth = |rows: &Rows, n: u16| {
+        let n = usize::from(n) % rows.len().max(1);
+        rows.keys().nth(n).cloned().unwrap_or_default()
+    };
+    match *change {
+        Change::Byte(row, at, flip) => {
+            let key = nth(rows, row);
+            if let Some(row) = rows.get_mut(&key).filter(|row| !row.is_empty()) {
+                let at = usize::from(at) % row.len();
+                row[at] ^= flip;
+            }
+        }
+        Change::Cut(row, at) => {
+            let key = nth(rows, row);
+            if let Some(row) = rows.get_mut(&key) {
+                row.truncate(usize::from(at) % (row.len() + 1));
+            }
+        }
+        Change::Swap(one, other) => {
+            let keys = [nth(rows, one), nth(rows, other)];
+            if let [Some(one), Some(other)] = keys.each_ref().map(|key| rows.get(key).cloned()) {
+                rows.extend(keys.into_iter().zip([other, one]));
+            }
+        }
+        Change::Remove(row) => drop(rows.remove(&nth(rows, row))),
+        Change::Row(row, bytes) => {
+            let key = nth(rows, row);
+            rows.insert(key, bytes.to_vec());
+        }
+        Change::Put(key, row) => drop(rows.insert(key.to_vec(), row.to_vec())),
+    }
+}
+
+/// Rows that are sealed or chained one by one: whoever has changed one without their
+/// keys is found out, whatever holds around it.
+fn is_forged(rows: &Rows) -> bool {
+    let sealed =
+        |key: &[u8]| matches!(key.first(), Some(&(ValueChunks::PREFIX | AuditRows::PREFIX)));
+    rows.iter().any(|(key, row)| sealed(key) && base().rows.get(key).is_none_or(|was| was != row))
+}
+
+/// Whether it is one that is restored: by its digest, because a flag in the input would
+/// be copied into all inputs that are made from it.
+fn is_restored(rows: &Rows) -> bool {
+    let bytes: Vec<_> = rows.iter().flat_map(|(key, row)| [&**key, &**row]).collect();
+    digest(&SHA256, &bytes.concat()).as_ref()[0].is_multiple_of(RESTORED)
+}
+
+fn changed(rows: &Rows) {
+    let Base { root, opened, .. } = base();
+    if rows.keys().any(|key| key.len() > MAX_KEY_BYTES) {
+        assert!(write(rows, root).is_err());
+        return;
+    }
+    let file = write(rows, root).expect("within the format's walls");
+    let looked = look(&file, root);
+    if let Some((summary, examined)) = &looked {
+        assert_eq!(summary.rows, rows.len() as u64);
+        assert!(examined.opened <= *opened, "more opens than was sealed");
+        assert!(!is_forged(rows) || !examined.findings.is_empty(), "a forged row is not found");
+        assert!(rows != &base().rows || examined.findings.is_empty());
+    }
+    if !is_restored(rows) {
+        return;
+    }
+    let dir = tempfile::tempdir().expect("a directory can be made");
+    let data_dir = dir.path().join("data");
+    let options = Options { min_free_bytes: 0, ..Options::default() };
+    let restored = restore(&*file, opening(root), &data_dir, options, Timestamp::from_millis(0));
+    assert_eq!(restored.is_ok(), data_dir.join("db").exists(), "half a restore");
+    assert!(restored.is_err() || looked.is_some(), "what does not open is restored");
 }
 
 fuzz_target!(|input: Input<'_>| {
@@ -32,6 +229,32 @@ fuzz_target!(|input: Input<'_>| {
         Input::Key(text) => {
             drop(Recipient::parse(text));
             drop(Identities::parse(text));
+        }
+        Input::Sealed(bytes) => {
+            let file = seal(&[ROWS, bytes].concat(), &base().root).expect("into memory");
+            assert!(read(&file, &base().root).is_err(), "rows of who has no origin key");
+        }
+        Input::Damaged(at, flip) => {
+            let mut file = base().file.clone();
+            let at = usize::from(at) % file.len();
+            match flip {
+                0 => file.truncate(at),
+                flip => file[at] ^= flip,
+            }
+            assert!(look(&file, &base().root).is_none(), "a damaged file opens");
+        }
+        Input::Written(rows) => {
+            let rows: Rows = rows.iter().map(|(key, row)| (key.to_vec(), row.to_vec())).collect();
+            let Ok(file) = write(&rows, &base().root) else {
+                assert!(rows.keys().any(|key| key.len() > MAX_KEY_BYTES));
+                return;
+            };
+            assert_eq!(read(&file, &base().root).ok(), Some(rows), "read back otherwise");
+        }
+        Input::Changed(changes) => {
+            let mut rows = base().rows.clone();
+            changes.iter().for_each(|one| change(&mut rows, one));
+            changed(&rows);
         }
     }
 });

@@ -1,4 +1,5 @@
-//! `config.toml` and the variables that win over it. An error is one line.
+//! `config.toml` and the variables that win over it. An error is one line that says
+//! where and what; what is taken was understood whole.
 #![no_main]
 
 use coffer::config::{Variables, load_text};
@@ -7,7 +8,27 @@ use libfuzzer_sys::fuzz_target;
 fuzz_target!(|input: (&str, [(&str, &str); 2])| {
     let (text, pairs) = input;
     let variables = Variables::from_pairs(pairs);
-    if let Err(error) = load_text(text, &variables) {
-        assert!(!error.to_string().is_empty());
-    }
+    let error = match load_text(text, &variables) {
+        Err(error) => error,
+        Ok(config) => {
+            // No name is passed over, wherever it stands.
+            let more = load_text(&format!("{text}\n[zz]\nzz = 1\n"), &variables);
+            let place = more.err().map(|error| error.place);
+            assert_eq!(place.as_deref(), Some("config.toml: [zz]"));
+            // And what the file says counts, not what has been said before.
+            let again = load_text(text, &variables).expect("it was taken");
+            assert_eq!(format!("{again:?}"), format!("{config:?}"));
+            return;
+        }
+    };
+    let line = error.to_string();
+    assert!(!line.contains('\n'), "not one line: {line:?}");
+    let names_a_key = error.place.contains(['[', ':', '.']) && error.place != "config.toml";
+    let names_a_line = error.problem.split_once(" is not TOML: ").is_some_and(|(place, _)| {
+        let number = place.strip_prefix("line ").and_then(|number| number.parse::<usize>().ok());
+        number.is_some_and(|number| (1..=1 + text.matches('\n').count()).contains(&number))
+    });
+    let names_a_variable = pairs.iter().any(|(name, _)| *name == error.place);
+    assert!(names_a_key || names_a_line || names_a_variable, "it says not where: {line:?}");
+    assert!(error.problem.ends_with(['.', '?']) && error.problem.len() > 10, "{line:?}");
 });

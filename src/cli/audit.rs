@@ -117,7 +117,7 @@ fn verify(arguments: VerifyArguments) -> Result<(), Failure> {
 
 /// Whether a command that can do either works on the data directory.
 pub(super) fn is_offline(told: bool, place: &PlaceArguments, variables: &Variables) -> bool {
-    let asked = place.url.is_some() || variables.get("COFFER_URL").is_some();
+    let asked = place.url.is_some() || variables.given("COFFER_URL").is_some();
     told || (place.data_dir.is_some() && !asked)
 }
 

@@ -93,7 +93,7 @@ impl DoctorArguments {
 
     fn examine(&self, config: &Config, variables: &Variables) -> Vec<Finding> {
         let data_dir = &config.server.data_dir;
-        let asked = self.place.url.is_some() || variables.get("COFFER_URL").is_some();
+        let asked = self.place.url.is_some() || variables.given("COFFER_URL").is_some();
         let mut findings = files::settings(config);
         match Held::take_existing(data_dir) {
             Ok(held) => {

@@ -42,7 +42,7 @@ impl EnvironmentArguments {
 }
 
 fn from_variable(variables: &Variables) -> Result<String, Failure> {
-    let Some(env) = variables.get("COFFER_ENV") else {
+    let Some(env) = variables.given("COFFER_ENV") else {
         return Err(Failure::wrong("no environment is named")
             .hint("Name one with --env or COFFER_ENV; `coffer env list` shows those there are."));
     };
@@ -70,7 +70,9 @@ mod tests {
                 .map_err(|failure| failure.text())
         };
         assert_eq!(read(&[("COFFER_ENV", "prod")]).as_deref(), Ok("prod"));
-        assert!(read(&[]).unwrap_err().starts_with("2 no environment is named\nName one"));
+        for none in [&[][..], &[("COFFER_ENV", "")]] {
+            assert!(read(none).unwrap_err().starts_with("2 no environment is named\nName one"));
+        }
         assert!(read(&[("COFFER_ENV", "../x")]).unwrap_err().starts_with("2 COFFER_ENV must be"));
     }
 }

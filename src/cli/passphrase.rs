@@ -112,7 +112,7 @@ pub(super) fn file(names: &Names, variables: &Variables) -> Option<PathBuf> {
     if let Some(path) = variables.get(names.file_variable) {
         return Some(path.into());
     }
-    let directory = variables.get("CREDENTIALS_DIRECTORY")?;
+    let directory = variables.given("CREDENTIALS_DIRECTORY")?;
     let path = Path::new(directory).join(names.credential);
     // A link to nowhere was meant to be there.
     path.symlink_metadata().is_ok().then_some(path)

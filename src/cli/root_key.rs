@@ -194,7 +194,7 @@ impl Reader<'_> {
         if let Some(path) = self.variables.get(self.names.file_variable) {
             return found(path.into());
         }
-        let directory = self.variables.get("CREDENTIALS_DIRECTORY");
+        let directory = self.variables.given("CREDENTIALS_DIRECTORY");
         if let Some(path) = directory.map(|dir| Path::new(dir).join(self.names.credential))
             && exists(&path)?
         {

@@ -46,6 +46,13 @@ impl Variables {
         self.0.get(name).map(|value| value.as_str())
     }
 
+    /// Likewise, where one that is set to nothing is as good as none: for those that
+    /// only say where to look, or whom to ask, about what and as whom. An empty key or
+    /// password is a slip, and must not end in another one being made.
+    pub fn given(&self, name: &str) -> Option<&str> {
+        self.get(name).filter(|value| !value.is_empty())
+    }
+
     /// The variables of ours that do not name a setting.
     pub(super) fn others(&self) -> impl Iterator<Item = &str> {
         self.0.keys().map(String::as_str).filter(|name| !name.contains("__"))

@@ -8,8 +8,9 @@
 //!
 //! The directory is inside the data directory and not beside it, so that the
 //! rename works where the data directory is a mount, and `root.key` may be there
-//! already. While `restoring/db` exists no server opens the data directory: a
-//! restore that was cut off is run again, it does not turn into a new database.
+//! already. While `restoring` exists, and no `db` beside it, no server opens the
+//! data directory: a restore that was cut off is run again, it does not turn into a
+//! new database.
 //! Even `restoring` itself does not open before it is complete: the wrapping
 //! keys are written last.
 //!
@@ -89,12 +90,13 @@ fn at(path: &Path) -> impl FnOnce(io::Error) -> LoadError {
     move |cause| LoadError::Io { path, cause }
 }
 
-/// That no restore into this directory was cut off. What a finished one left is
-/// removed.
+/// That no restore into this directory was cut off, were it at its first step: whoever
+/// has begun one does not want an empty database. What a finished one left is removed.
 pub(super) fn none_is_under_way(data_dir: &Path) -> Result<(), OpenError> {
     let path = data_dir.join(RESTORING);
     let io = |cause| OpenError::Io { path: path.clone(), cause };
-    if path.join("db").try_exists().map_err(io)? {
+    let exists = |path: &Path| path.try_exists().map_err(io);
+    if exists(&path.join("db"))? || (exists(&path)? && !exists(&data_dir.join("db"))?) {
         return Err(OpenError::Restoring { path });
     }
     match fs::remove_dir_all(&path) {
@@ -194,7 +196,7 @@ impl Loading {
         can_be_loaded(data_dir)?;
         let stage = data_dir.join(RESTORING);
         let place = Place { data_dir: data_dir.to_owned(), stage, _lock: lock };
-        place.clear().map_err(at(&place.stage))?;
+        place.begin().map_err(at(&place.stage))?;
         let disk = Disk::open(Held::take(&place.stage)?, options)?;
         Ok(Self { disk, batch: Overlay::default(), keys: Overlay::default(), place })
     }
@@ -245,6 +247,20 @@ impl Place {
             sync_directory(&self.data_dir).and_then(|()| super::disk::mark_in_use(&self.data_dir));
         Ok(settled.err().map(|cause| Unsettled { path: self.data_dir.clone(), cause }))
         // What is left of the stage goes when this is dropped.
+    }
+
+    /// An empty stage. One that an earlier restore has left stays where it is meanwhile:
+    /// it keeps servers out.
+    fn begin(&self) -> io::Result<()> {
+        make_directory(&self.stage)?;
+        sync_directory(&self.data_dir)?;
+        for entry in fs::read_dir(&self.stage)? {
+            let entry = entry?;
+            let is_dir = entry.file_type()?.is_dir();
+            let remove = if is_dir { fs::remove_dir_all } else { fs::remove_file };
+            remove(entry.path())?;
+        }
+        Ok(())
     }
 
     fn clear(&self) -> io::Result<()> {

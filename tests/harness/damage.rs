@@ -34,6 +34,13 @@ pub struct Sample {
     dir: TempDir,
 }
 
+impl Known {
+    /// All that must not be printed.
+    fn values(&self) -> Vec<String> {
+        self.secrets.values().flatten().cloned().collect()
+    }
+}
+
 impl Sample {
     pub fn copy(&self) -> TempDir {
         let dir = tempfile::tempdir().unwrap();
@@ -188,6 +195,16 @@ pub enum Seen {
     RefusedAsOlder,
 }
 
+impl Seen {
+    fn serves(self) -> bool {
+        matches!(self, Self::Served | Self::ServedInPart)
+    }
+
+    fn refuses(self) -> bool {
+        !self.serves()
+    }
+}
+
 impl Damage {
     /// A copy of the sample's directory, damaged.
     pub fn copy(&self, samples: &[Sample]) -> TempDir {
@@ -221,20 +238,49 @@ impl Damage {
     pub fn examine(&self, samples: &[Sample]) -> Seen {
         let sample = &samples[self.sample];
         let dir = self.copy(samples);
-        let secrets: Vec<_> = sample.known.secrets.values().flatten().cloned().collect();
-        // Before the server: opening changes the files.
-        let looked_at = tempfile::tempdir().unwrap();
-        copy(&data_dir(dir.path()), &data_dir(looked_at.path()));
-        let seen = match launch(&data_dir(dir.path())).try_start() {
-            Ok(server) => serves(server, &sample.known),
-            Err(ended) => is_refused(&ended, &secrets),
-        };
-        // Not each time: it takes as long as the server.
+        let mut known = sample.known.clone();
+        let seen = start(&data_dir(dir.path()), &mut known, "NEW");
+        // The first one has written: what it left must not be what the next dies of.
+        if seen.serves() {
+            let again = start(&data_dir(dir.path()), &mut known, "NEWER");
+            let is_no_worse = again == seen || (seen != Seen::Served && again.refuses());
+            assert!(is_no_worse, "{seen:?}, and then {again:?}");
+        }
+        // Not each time: each takes as long as the server, and opening changes the
+        // files, so that they get copies of their own.
         if self.at.is_multiple_of(3) {
-            let launch = Launch::bare(looked_at.path()).arguments(["doctor", "--data-dir", "data"]);
-            is_diagnosed(&launch.run(""), seen, &secrets);
+            is_diagnosed(&self.doctor(&self.copy(samples), &[]), seen, &sample.known.values());
+        }
+        if self.at % 5 == 1 {
+            self.is_repaired(samples, seen);
         }
         seen
+    }
+
+    fn doctor(&self, dir: &TempDir, words: &[&str]) -> Ended {
+        let launch = Launch::bare(dir.path()).arguments(["doctor", "--data-dir", "data"]);
+        words.iter().fold(launch, |launch, word| launch.argument(word)).run("")
+    }
+
+    /// A repair repairs or says why not, and no start is the worse for it.
+    #[track_caller]
+    fn is_repaired(&self, samples: &[Sample], seen: Seen) {
+        let (dir, mut known) = (self.copy(samples), samples[self.sample].known.clone());
+        let repair = self.doctor(&dir, &["--repair"]);
+        has_findings(&repair, &known.values());
+        assert!(matches!(repair.code, Some(0..=2)), "{repair:#?}");
+        let after = start(&data_dir(dir.path()), &mut known, "NEW");
+        let is_no_worse = after <= seen || (after.refuses() && seen.refuses());
+        assert!(is_no_worse, "{seen:?}, and {after:?} after {repair:#?}");
+    }
+}
+
+/// Starts a server, and whatever comes of that.
+#[track_caller]
+fn start(data_dir: &Path, known: &mut Known, key: &str) -> Seen {
+    match launch(data_dir).try_start() {
+        Ok(server) => serves(server, known, key),
+        Err(ended) => is_refused(&ended, &known.values()),
     }
 }
 
@@ -251,6 +297,11 @@ pub fn is_one_clear_line(stderr: &str, secrets: &[String]) {
 
 #[track_caller]
 fn says_nothing_odd(output: &str, secrets: &[String]) {
+    // sled's own panics are caught where it opens, and each is told there; there are
+    // to be no others, in whatever thread.
+    let panics = output.matches("panic at ").count();
+    let caught = output.matches("sled panicked as it opened").count();
+    assert!(panics <= caught, "{panics} panics, {caught} of them caught: {output}");
     for word in ["panicked at", "stack backtrace", "RUST_BACKTRACE", "backtrace ()"] {
         assert!(!output.contains(word), "{word}: {output}");
     }
@@ -263,10 +314,6 @@ fn says_nothing_odd(output: &str, secrets: &[String]) {
 fn is_refused(ended: &Ended, secrets: &[String]) -> Seen {
     assert!(matches!(ended.code, Some(1 | 2)), "{ended:#?}");
     is_one_clear_line(&ended.stderr, secrets);
-    // sled's own panics are caught where it opens; there are to be no others.
-    let panics = ended.stderr.matches("panic at ").count();
-    let caught = ended.stderr.matches("sled panicked as it opened").count();
-    assert!(panics == 0 || caught > 0, "{ended:#?}");
     let older = ["has lost changes that were acknowledged", "before changes that came later"];
     let older = older.iter().any(|words| ended.stderr.contains(words));
     if older { Seen::RefusedAsOlder } else { Seen::Refused }
@@ -274,6 +321,9 @@ fn is_refused(ended: &Ended, secrets: &[String]) -> Seen {
 
 /// What a client may be told about what is damaged.
 const CODES: [&str; 3] = ["INTERNAL", "SECRET_UNREADABLE", "SERVICE_UNAVAILABLE"];
+
+/// What is written after the damage.
+const LATER: &str = "what was written later";
 
 /// Whether something is as it was acknowledged; else it must be refused.
 #[track_caller]
@@ -297,11 +347,11 @@ fn is_right(reply: Option<Reply>, status: u16, code: &str, value: Option<&String
 }
 
 #[track_caller]
-fn serves(server: Server, known: &Known) -> Seen {
-    let client = Client::new(server.address, None);
+fn serves(server: Server, known: &mut Known, key: &str) -> Seen {
+    let (client, token) = (Client::new(server.address, None), known.token.clone());
     // No answer is one, too: if the end that it comes from is in order.
     let ask = |method: &str, path: &str, body: &str| {
-        let text = request(&known.token, "asked", method, path, body);
+        let text = request(&token, "asked", method, path, body);
         client.try_raw(method, text.as_bytes()).ok()
     };
     let get = |path: String| ask("GET", &path, "");
@@ -317,20 +367,18 @@ fn serves(server: Server, known: &Known) -> Seen {
         right &= is_right(value(id), 404, "NOT_FOUND", None);
     }
     right &= is_right(value(&known.never), 403, "SECRET_WRITE_ONLY", None);
-    let body = json!({ "key": "NEW", "value": "new" }).to_string();
+    let body = json!({ "key": key, "value": LATER }).to_string();
     match ask("POST", "/api/environments/development/secrets", &body) {
         Some(made) if made.status == 200 => {
-            let id = text(&made.json()["secret"], "id").to_owned();
-            right &= is_right(value(&id), 200, "", Some(&"new".to_owned()));
+            let (id, new) = (text(&made.json()["secret"], "id").to_owned(), LATER.to_owned());
+            right &= is_right(value(&id), 200, "", Some(&new));
+            known.secrets.insert(id, vec![new]);
         }
         refused => right &= is_right(refused, 200, "", None),
     }
     server.running.signal(rustix::process::Signal::TERM);
     let ended = server.running.wait();
-    let secrets: Vec<_> = known.secrets.values().flatten().cloned().collect();
-    let panics = ended.stderr.matches("panic at ").count();
-    let caught = ended.stderr.matches("sled panicked as it opened").count();
-    assert!(panics == 0 || caught > 0, "{ended:#?}");
+    let secrets = known.values();
     match ended.code {
         Some(0) => says_nothing_odd(&ended.stderr, &secrets),
         // That it stops cannot be written down either.
@@ -342,6 +390,15 @@ fn serves(server: Server, known: &Known) -> Seen {
 
 #[track_caller]
 fn is_diagnosed(ended: &Ended, seen: Seen, secrets: &[String]) {
+    has_findings(ended, secrets);
+    let broken = seen != Seen::Served;
+    let codes: &[i32] = if broken { &[2] } else { &[0, 1, 2] };
+    assert!(ended.code.is_some_and(|code| codes.contains(&code)), "{seen:?} {ended:#?}");
+}
+
+/// The doctor prints its lines and nothing else, above all no value and no panic.
+#[track_caller]
+fn has_findings(ended: &Ended, secrets: &[String]) {
     says_nothing_odd(&ended.stderr, secrets);
     says_nothing_odd(&ended.stdout, secrets);
     for line in ended.stdout.lines() {
@@ -349,7 +406,4 @@ fn is_diagnosed(ended: &Ended, seen: Seen, secrets: &[String]) {
         let known = ["ok", "repaired", "warn", "error"].contains(&word.trim_end());
         assert!(known && !rest.is_empty(), "{line}");
     }
-    let broken = seen != Seen::Served;
-    let codes: &[i32] = if broken { &[2] } else { &[0, 1, 2] };
-    assert!(ended.code.is_some_and(|code| codes.contains(&code)), "{seen:?} {ended:#?}");
 }

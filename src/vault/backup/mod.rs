@@ -20,6 +20,9 @@
 mod create;
 mod error;
 mod examine;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
 mod notes;
 mod read;
 mod rows;
