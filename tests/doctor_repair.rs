@@ -617,6 +617,10 @@ fn a_log_that_is_mostly_garbage_is_a_warning_until_it_is_compacted() {
             let row = if is_kept(&n) { kept.clone() } else { vec![n as u8; 4000] };
             table.put_raw::<Receipts>(&key(n), &row);
         }
+        for n in (0..ROWS).filter(is_kept) {
+            let key = key(n).try_into().unwrap();
+            table.put_bytes_new::<ReceiptTimes>(&(receipt.at, key), &[ReceiptTimes::FORMAT]);
+        }
         table.flush();
         for n in (0..ROWS).filter(|n| !is_kept(n)) {
             table.remove_raw::<Receipts>(&key(n));
