@@ -72,17 +72,16 @@ fn a_restore_that_is_killed_anywhere_leaves_everything_or_nothing() {
     assert!(kills >= 20, "only {kills} kills");
     // A second try clears away what the first has left, and keeps servers out meanwhile.
     for call in ["unlink", "mkdir"] {
-        for number in 1..=MOST_CALLS {
+        cuts::at_each(call, |cut| {
             let _ = std::fs::remove_dir_all(&to);
-            killed_at(&words, &restore, "fdatasync", 1);
+            let first = cuts::first("fdatasync");
+            assert!(first.hit(&first.run(&words, &restore)), "{first}: it went on");
             assert!(to.join("restoring/db").exists(), "there is something to clear away");
-            let ended = killed_at(&words, &restore, call, number);
+            let hit = cut.hit(&cut.run(&words, &restore));
             let is_kept_out = to.join("db").exists() || to.join("restoring").exists();
-            assert!(is_kept_out, "a second restore was killed at {call} {number}");
-            if ended.code == Some(0) {
-                break;
-            }
-        }
+            assert!(is_kept_out, "a second restore was {cut}");
+            hit
+        });
     }
     // And a server takes it.
     let launch = Launch::on(&to).variable("COFFER_ROOT_KEY_FILE", &key);

@@ -41,10 +41,7 @@ fn the_servers_own_token_is_found_in_its_data_directory() {
     let listen = server.address.to_string();
     // As on the server's host, in its directory, with its configuration.
     let bare = Launch::bare(dir.path()).arguments(LIST);
-    let here = bare.clone().variable("COFFER_SERVER__LISTEN", &listen);
-    here.run("").json();
-    // Set to nothing is not set, as scripts do it that have nothing to say.
-    here.variable("COFFER_URL", "").variable("COFFER_TOKEN", "").run("").json();
+    bare.clone().variable("COFFER_SERVER__LISTEN", &listen).run("").json();
     std::fs::write(dir.path().join("config.toml"), format!("[server]\nlisten = \"{listen}\"\n"))
         .unwrap();
     bare.run("").json();
@@ -217,7 +214,10 @@ fn who_has_to_wait_is_told_how_long() {
 fn what_is_set_wrong_is_exit_code_2() {
     let cli = Cli::on(empty().address);
     let set = |name: &str, value: &str| cli.launch(LIST).variable(name, value).run("");
+    // What a script has not found must not end in this host's own token or server.
+    set("COFFER_TOKEN", "").refuses(2, ["COFFER_TOKEN holds no token"]);
     set("COFFER_TOKEN", "two words").refuses(2, ["COFFER_TOKEN holds no token"]);
+    set("COFFER_URL", "").refuses(2, ["COFFER_URL: must be a URL"]);
     set("COFFER_URL", "localhost:8420").refuses(2, ["COFFER_URL: must be a URL"]);
     set("COFFER_TOKN", TOKEN).refuses(2, ["Did you mean COFFER_TOKEN?"]);
     set("COFFER_ADMIN_PASWORD", "x").refuses(2, ["Did you mean COFFER_ADMIN_PASSWORD?"]);

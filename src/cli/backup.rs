@@ -437,6 +437,7 @@ fn restore(arguments: RestoreArguments) -> Result<(), Failure> {
         error => failure(&file, error.into(), true),
     })?;
     let chosen = Chosen::find(file, identity.as_deref(), &config, &variables)?;
+    let mut unsettled = None;
     let (summary, examined) = if dry_run {
         chosen.verify()?
     } else {
@@ -450,16 +451,17 @@ fn restore(arguments: RestoreArguments) -> Result<(), Failure> {
             SystemClock.now(),
         );
         let restored = restored.map_err(|error| failure(&chosen.file, error, true))?;
-        if let Some(unsettled) = restored.unsettled {
-            let _ = writeln!(
-                std::io::stderr(),
-                "coffer: warning: the database is in place, and a power cut may take it away: {unsettled}. Run `sync` before anything else."
-            );
-        }
+        unsettled = restored.unsettled;
         (restored.summary, restored.examined)
     };
     let done = Done::Restored { into: &data_dir, dry_run };
     tell(form, &done, &chosen.file, (&summary, &examined))?;
     findings(&examined);
-    Ok(())
+    match unsettled {
+        None => Ok(()),
+        Some(unsettled) => Err(Failure::failed(format!(
+            "the database is in place, and a power cut may take it away: {unsettled}"
+        ))
+        .hint("Check the disk. The next start makes sure of it, or says why it cannot.")),
+    }
 }

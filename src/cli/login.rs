@@ -103,7 +103,7 @@ impl LoginArguments {
             Form::Json => print(&json!({ "url": url, "user": user }).to_string())?,
             Form::Table => print(&format!("logged in to {url} as {}", clean(&email)))?,
         }
-        if variables.given("COFFER_TOKEN").is_some() {
+        if variables.get("COFFER_TOKEN").is_some() {
             let _ = writeln!(
                 std::io::stderr(),
                 "coffer: warning: COFFER_TOKEN is set; commands use that and not this login"

@@ -46,9 +46,10 @@ impl Variables {
         self.0.get(name).map(|value| value.as_str())
     }
 
-    /// Likewise, where one that is set to nothing is as good as none: for those that
-    /// only say where to look, or whom to ask, about what and as whom. An empty key or
-    /// password is a slip, and must not end in another one being made.
+    /// Likewise, where one that is set to nothing is as good as none. Not for a key or
+    /// a password: an empty one is a slip, and must not end in another one being made;
+    /// nor for whom to ask and as whom, where it must not end in another server or
+    /// token being used.
     pub fn given(&self, name: &str) -> Option<&str> {
         self.get(name).filter(|value| !value.is_empty())
     }

@@ -19,8 +19,9 @@
 //! broken                   Receipts                                         (not at a start)
 //! ```
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fmt::Display;
+use std::hash::{BuildHasher, RandomState};
 
 use crate::domain::{EnvironmentId, SecretId, VarId, Version};
 
@@ -97,26 +98,56 @@ pub fn repair(tx: &mut Tx<'_>, depth: Depth) -> Result<Repaired, ReadError> {
     Ok(repair.done)
 }
 
-type Rows<T> = Vec<(<T as Table>::Key, <T as Table>::Row)>;
-
-/// The rows of a table that can be read, and whether there are others.
-struct Read<T: Table> {
-    rows: Rows<T>,
-    damaged: bool,
+/// The entries that an index should have, as far as they are not there. Of those
+/// that are there it remembers little: a start does this, with whatever there is.
+struct Wanted<I: Table> {
+    claimed: HashSet<u64>,
+    /// Two rows want the entry; which of them is right is not for us to say.
+    contested: HashSet<u64>,
+    missing: BTreeMap<Vec<u8>, Missing<I>>,
+    hash: RandomState,
 }
 
-/// The entries that an index should have. `None` is one that two rows claim;
-/// which of them is right is not for us to say.
-struct Wanted<I: Table>(BTreeMap<Vec<u8>, Option<(I::Row, String)>>);
+struct Missing<I: Table> {
+    row: I::Row,
+    /// What is there in its place.
+    stored: bool,
+    whose: String,
+}
 
 impl<I: Table> Wanted<I> {
     fn new() -> Self {
-        Self(BTreeMap::new())
+        Self {
+            claimed: HashSet::new(),
+            contested: HashSet::new(),
+            missing: BTreeMap::new(),
+            hash: RandomState::new(),
+        }
     }
 
-    fn add(&mut self, key: &I::Key, row: I::Row, whose: &dyn Display) {
-        let entry = self.0.entry(full_key::<I>(key));
-        entry.and_modify(|claimed| *claimed = None).or_insert(Some((row, whose.to_string())));
+    fn add(
+        &mut self,
+        tx: &Tx<'_>,
+        key: &I::Key,
+        row: I::Row,
+        whose: &dyn Display,
+    ) -> Result<(), ReadError> {
+        let key = full_key::<I>(key);
+        let hash = self.hash.hash_one(&key);
+        if !self.claimed.insert(hash) {
+            self.contested.insert(hash);
+            return Ok(());
+        }
+        let stored = tx.get_bytes(&key)?;
+        if stored.as_deref() != Some(&encode_row::<I>(&row)) {
+            let stored = stored.is_some();
+            self.missing.insert(key, Missing { row, stored, whose: whose.to_string() });
+        }
+        Ok(())
+    }
+
+    fn has(&self, key: &I::Key) -> bool {
+        self.claimed.contains(&self.hash.hash_one(full_key::<I>(key)))
     }
 }
 
@@ -127,21 +158,35 @@ struct Repair<'t, 'a> {
 }
 
 impl Repair<'_, '_> {
-    fn read<T: Table>(&self) -> Result<Read<T>, ReadError> {
-        let (mut rows, mut damaged) = (Vec::new(), false);
+    /// Looks at each row that can be read; whether there are others.
+    fn each<T: Table>(
+        &self,
+        mut look: impl FnMut(&Tx<'_>, T::Key, T::Row) -> Result<(), ReadError>,
+    ) -> Result<bool, ReadError> {
+        let mut damaged = false;
         for found in self.tx.scan::<T>(&[], None) {
             match found {
-                Ok(row) => rows.push(row),
+                Ok((key, row)) => look(self.tx, key, row)?,
                 Err(ReadError::Damaged { .. }) => damaged = true,
                 Err(error) => return Err(error),
             }
         }
-        Ok(Read { rows, damaged })
+        Ok(damaged)
     }
 
-    /// The keys of a table; those that are none are passed over.
-    fn keys<T: Table>(&self) -> Result<Vec<T::Key>, ReadError> {
-        self.tx.readable_keys::<T>(&[]).collect()
+    /// The keys of a table that are not wanted; those that are none are passed over.
+    fn keys<T: Table>(
+        &self,
+        wanted: impl Fn(&T::Key) -> Result<bool, ReadError>,
+    ) -> Result<Vec<T::Key>, ReadError> {
+        let mut keys = Vec::new();
+        for key in self.tx.readable_keys::<T>(&[]) {
+            let key = key?;
+            if !wanted(&key)? {
+                keys.push(key);
+            }
+        }
+        Ok(keys)
     }
 
     fn note(&mut self, kind: &'static str, line: String) {
@@ -166,28 +211,22 @@ impl Repair<'_, '_> {
         wanted: Wanted<I>,
         kept: impl Fn(&Tx<'_>, &I::Key) -> Result<bool, ReadError>,
     ) -> Result<(), ReadError> {
-        for (key, entry) in &wanted.0 {
-            let Some((row, whose)) = entry else { continue };
+        for (key, Missing { row, stored, whose }) in &wanted.missing {
             if self.done.is_full() {
                 return Ok(());
             }
-            let stored = self.tx.get_bytes(key)?;
-            if stored.as_deref() == Some(&encode_row::<I>(row)) {
+            let Some(key) = I::decode(&key[1..]) else { continue };
+            if wanted.contested.contains(&wanted.hash.hash_one(full_key::<I>(&key))) {
                 continue;
             }
-            let Some(key) = I::decode(&key[1..]) else { continue };
             self.tx.put::<I>(&key, row);
-            let was = if stored.is_some() { "wrong" } else { "missing" };
+            let was = if *stored { "wrong" } else { "missing" };
             self.note(kind, format!("an index entry of {whose} was {was}, and is there again"));
         }
-        for key in self.keys::<I>()? {
-            if wanted.0.contains_key(&full_key::<I>(&key)) {
-                continue;
-            }
-            if !self.done.is_full() && !kept(self.tx, &key)? {
-                let table = char::from(I::PREFIX);
-                self.remove::<I>(&key, kind, format!("an index entry ({table:?}) led nowhere"));
-            }
+        let unwanted = self.keys::<I>(|key| Ok(wanted.has(key) || kept(self.tx, key)?))?;
+        for key in unwanted {
+            let table = char::from(I::PREFIX);
+            self.remove::<I>(&key, kind, format!("an index entry ({table:?}) led nowhere"));
         }
         if self.depth == Depth::Leftovers {
             self.nameless::<I>(kind)?;
@@ -216,26 +255,28 @@ impl Repair<'_, '_> {
     }
 
     fn environments(&mut self) -> Result<(), ReadError> {
-        let Read { rows, damaged } = self.read::<Environments>()?;
-        let mut wanted = Wanted::<EnvironmentNames>::new();
-        rows.iter().for_each(|(id, row)| wanted.add(&row.name.folded(), *id, id));
+        let (mut wanted, mut ids) = (Wanted::<EnvironmentNames>::new(), Vec::new());
+        let damaged = self.each::<Environments>(|tx, id, row| {
+            ids.push(id);
+            wanted.add(tx, &row.name.folded(), id, &id)
+        })?;
         self.index("names", wanted, |_, _| Ok(damaged))?;
-        let ids: Vec<_> = rows.iter().map(|(id, _)| *id).collect();
         self.counts(&ids)
     }
 
     fn counts(&mut self, environments: &[EnvironmentId]) -> Result<(), ReadError> {
-        let (secrets, vars) = (self.read::<Secrets>()?, self.read::<Vars>()?);
-        // A damaged row counts or not, depending on what becomes of it.
-        if secrets.damaged || vars.damaged {
-            return Ok(());
-        }
         let mut counted: BTreeMap<EnvironmentId, CountsRow> = BTreeMap::new();
-        for ((environment, _), _) in &secrets.rows {
-            counted.entry(*environment).or_default().secrets += 1;
-        }
-        for ((environment, _), _) in &vars.rows {
-            counted.entry(*environment).or_default().vars += 1;
+        let secrets = self.each::<Secrets>(|_, (environment, _), _| {
+            counted.entry(environment).or_default().secrets += 1;
+            Ok(())
+        })?;
+        let vars = self.each::<Vars>(|_, (environment, _), _| {
+            counted.entry(environment).or_default().vars += 1;
+            Ok(())
+        })?;
+        // A damaged row counts or not, depending on what becomes of it.
+        if secrets || vars {
+            return Ok(());
         }
         for id in environments {
             let counted = counted.get(id).copied().unwrap_or_default();
@@ -254,11 +295,10 @@ impl Repair<'_, '_> {
     }
 
     fn secrets(&mut self) -> Result<(), ReadError> {
-        let Read { rows, damaged } = self.read::<Secrets>()?;
         let mut wanted = Wanted::<SecretPlaces>::new();
-        for ((environment, key), row) in rows {
-            wanted.add(&row.id, SecretPlace { environment, key }, &row.id);
-        }
+        let damaged = self.each::<Secrets>(|tx, (environment, key), row| {
+            wanted.add(tx, &row.id, SecretPlace { environment, key }, &row.id)
+        })?;
         self.index("places", wanted, |tx, id| {
             // Without it nobody could tell where its versions belong.
             Ok(damaged || tx.keys::<Versions>(&id.to_bytes()).next().is_some())
@@ -266,59 +306,57 @@ impl Repair<'_, '_> {
     }
 
     fn vars(&mut self) -> Result<(), ReadError> {
-        let Read { rows, damaged } = self.read::<Vars>()?;
         let mut wanted = Wanted::<VarPlaces>::new();
-        for ((environment, key), row) in rows {
-            wanted.add(&row.id, VarPlace { environment, key }, &row.id);
-        }
+        let damaged = self.each::<Vars>(|tx, (environment, key), row| {
+            wanted.add(tx, &row.id, VarPlace { environment, key }, &row.id)
+        })?;
         self.index("places", wanted, |tx, id| {
             Ok(damaged || tx.keys::<VarChunks>(&id.to_bytes()).next().is_some())
         })
     }
 
     fn accounts(&mut self) -> Result<(), ReadError> {
-        let Read { rows, damaged } = self.read::<Users>()?;
         let mut wanted = Wanted::<UserEmails>::new();
-        rows.iter().for_each(|(id, row)| wanted.add(&row.email.folded(), *id, id));
+        let damaged =
+            self.each::<Users>(|tx, id, row| wanted.add(tx, &row.email.folded(), id, &id))?;
         self.index("names", wanted, |_, _| Ok(damaged))?;
-        let Read { rows, damaged } = self.read::<ServiceAccounts>()?;
         let mut wanted = Wanted::<ServiceAccountNames>::new();
-        rows.iter().for_each(|(id, row)| wanted.add(&row.name.as_str().to_owned(), *id, id));
+        let damaged = self.each::<ServiceAccounts>(|tx, id, row| {
+            wanted.add(tx, &row.name.as_str().to_owned(), id, &id)
+        })?;
         self.index("names", wanted, |_, _| Ok(damaged))
     }
 
     fn tokens(&mut self) -> Result<(), ReadError> {
-        let Read { rows, damaged } = self.read::<Tokens>()?;
         let mut wanted = Wanted::<TokenHashes>::new();
-        rows.iter().for_each(|(id, row)| wanted.add(&row.hash, *id, id));
+        let damaged = self.each::<Tokens>(|tx, id, row| wanted.add(tx, &row.hash, id, &id))?;
         self.index("hashes", wanted, |_, _| Ok(damaged))
     }
 
     fn sessions(&mut self) -> Result<(), ReadError> {
-        let Read { rows, damaged } = self.read::<Sessions>()?;
         let mut hashes = Wanted::<SessionHashes>::new();
         let mut listed = Wanted::<UserSessions>::new();
-        for (id, row) in &rows {
-            hashes.add(&row.hash, *id, id);
-            listed.add(&(row.user, *id), (), id);
-        }
+        let damaged = self.each::<Sessions>(|tx, id, row| {
+            hashes.add(tx, &row.hash, id, &id)?;
+            listed.add(tx, &(row.user, id), (), &id)
+        })?;
         self.index("hashes", hashes, |_, _| Ok(damaged))?;
         self.index("hashes", listed, |_, _| Ok(damaged))
     }
 
     fn last_uses(&mut self) -> Result<(), ReadError> {
-        for used in self.keys::<LastUses>()? {
-            let there = match &used {
+        let unwanted = self.keys::<LastUses>(|used| {
+            let there = match used {
                 Used::Token(id) => self.tx.has::<Tokens>(id)?,
                 Used::Session(id) => self.tx.has::<Sessions>(id)?,
                 Used::User(id) => self.tx.has::<Users>(id)?,
             };
-            let readable =
-                !matches!(self.tx.get::<LastUses>(&used), Err(ReadError::Damaged { .. }));
-            if !there || !readable {
-                let line = format!("the last use of {used:?} was left over or damaged");
-                self.remove::<LastUses>(&used, "lastUses", line);
-            }
+            let readable = !matches!(self.tx.get::<LastUses>(used), Err(ReadError::Damaged { .. }));
+            Ok(there && readable)
+        })?;
+        for used in unwanted {
+            let line = format!("the last use of {used:?} was left over or damaged");
+            self.remove::<LastUses>(&used, "lastUses", line);
         }
         Ok(())
     }
@@ -326,17 +364,15 @@ impl Repair<'_, '_> {
     /// Receipts that cannot be read, or lack a piece of their answer. What their
     /// requests were answered is not known any more.
     fn broken_receipts(&mut self) -> Result<(), ReadError> {
-        for key in self.keys::<Receipts>()? {
-            let whole = match self.tx.get::<Receipts>(&key) {
-                Ok(None) => continue,
-                Ok(Some(row)) => self.has_its_pieces(key, row.chunks)?,
-                Err(ReadError::Damaged { .. }) => false,
-                Err(error) => return Err(error),
-            };
-            if !whole {
-                let line = format!("{} was damaged; its request can be sent again", receipt(key));
-                self.remove::<Receipts>(&key, "receipts", line);
-            }
+        let broken = self.keys::<Receipts>(|key| match self.tx.get::<Receipts>(key) {
+            Ok(None) => Ok(true),
+            Ok(Some(row)) => self.has_its_pieces(*key, row.chunks),
+            Err(ReadError::Damaged { .. }) => Ok(false),
+            Err(error) => Err(error),
+        })?;
+        for key in broken {
+            let line = format!("{} was damaged; its request can be sent again", receipt(key));
+            self.remove::<Receipts>(&key, "receipts", line);
         }
         self.nameless::<Receipts>("receipts")
     }
@@ -353,24 +389,23 @@ impl Repair<'_, '_> {
     }
 
     fn receipts(&mut self) -> Result<(), ReadError> {
-        let Read { rows, damaged } = self.read::<Receipts>()?;
         let mut wanted = Wanted::<ReceiptTimes>::new();
-        rows.iter().for_each(|(key, row)| wanted.add(&(row.at, *key), (), &receipt(*key)));
+        let damaged = self
+            .each::<Receipts>(|tx, key, row| wanted.add(tx, &(row.at, key), (), &receipt(key)))?;
         // By its time alone a receipt is forgotten in the end, a damaged one, too.
         self.index("times", wanted, |_, _| Ok(damaged))
     }
 
     fn receipt_chunks(&mut self) -> Result<(), ReadError> {
-        for key @ (whose, chunk) in self.keys::<ReceiptChunks>()? {
-            let owned = match self.tx.get::<Receipts>(&whose) {
-                Ok(row) => row.is_some_and(|row| chunk < row.chunks),
-                Err(ReadError::Damaged { .. }) => true,
-                Err(error) => return Err(error),
-            };
-            if !owned {
-                let line = format!("piece {chunk} of {} was left over", receipt(whose));
-                self.remove::<ReceiptChunks>(&key, "pieces", line);
-            }
+        let unowned =
+            self.keys::<ReceiptChunks>(|(whose, chunk)| match self.tx.get::<Receipts>(whose) {
+                Ok(row) => Ok(row.is_some_and(|row| *chunk < row.chunks)),
+                Err(ReadError::Damaged { .. }) => Ok(true),
+                Err(error) => Err(error),
+            })?;
+        for key @ (whose, chunk) in unowned {
+            let line = format!("piece {chunk} of {} was left over", receipt(whose));
+            self.remove::<ReceiptChunks>(&key, "pieces", line);
         }
         self.nameless::<ReceiptChunks>("pieces")
     }
@@ -378,33 +413,34 @@ impl Repair<'_, '_> {
     /// Versions of secrets of which nothing else is left. Where they belong is
     /// part of what they were sealed with, so nobody can open them any more.
     fn versions(&mut self) -> Result<(), ReadError> {
-        let Read { rows, damaged } = self.read::<Secrets>()?;
+        let mut owners: BTreeSet<SecretId> = BTreeSet::new();
+        let damaged = self.each::<Secrets>(|_, _, row| {
+            owners.insert(row.id);
+            Ok(())
+        })?;
         if damaged {
             return Ok(());
         }
-        let mut owners: BTreeSet<SecretId> = rows.into_iter().map(|(_, row)| row.id).collect();
-        owners.extend(self.keys::<SecretPlaces>()?);
-        for key @ (id, version) in self.keys::<Versions>()? {
-            if !owners.contains(&id) {
-                let line = format!("version {version} of {id} belonged to nothing");
-                self.remove::<Versions>(&key, "versions", line);
-            }
+        owners.extend(self.keys::<SecretPlaces>(|_| Ok(false))?);
+        for key @ (id, version) in self.keys::<Versions>(|(id, _)| Ok(owners.contains(id)))? {
+            let line = format!("version {version} of {id} belonged to nothing");
+            self.remove::<Versions>(&key, "versions", line);
         }
         Ok(())
     }
 
     /// Pieces without the data key that would open them, or behind the last one.
     fn value_chunks(&mut self) -> Result<(), ReadError> {
-        for key @ (id, version, chunk) in self.keys::<ValueChunks>()? {
-            let owned = match self.tx.get::<Versions>(&(id, version)) {
-                Ok(row) => row.is_some_and(|row| chunk < row.chunks),
-                Err(ReadError::Damaged { .. }) => true,
-                Err(error) => return Err(error),
-            };
-            if !owned {
-                let line = format!("piece {chunk} of version {version} of {id} was left over");
-                self.remove::<ValueChunks>(&key, "pieces", line);
+        let unowned = self.keys::<ValueChunks>(|(id, version, chunk)| {
+            match self.tx.get::<Versions>(&(*id, *version)) {
+                Ok(row) => Ok(row.is_some_and(|row| *chunk < row.chunks)),
+                Err(ReadError::Damaged { .. }) => Ok(true),
+                Err(error) => Err(error),
             }
+        })?;
+        for key @ (id, version, chunk) in unowned {
+            let line = format!("piece {chunk} of version {version} of {id} was left over");
+            self.remove::<ValueChunks>(&key, "pieces", line);
         }
         Ok(())
     }
@@ -412,18 +448,18 @@ impl Repair<'_, '_> {
     /// Pieces of values that are not in force, or of vars of which nothing else
     /// is left.
     fn var_chunks(&mut self) -> Result<(), ReadError> {
-        let Read { rows, damaged } = self.read::<Vars>()?;
-        let in_force: BTreeMap<VarId, (Version, u16)> =
-            rows.into_iter().map(|(_, row)| (row.id, (row.version, row.chunks))).collect();
-        for key @ (id, version, chunk) in self.keys::<VarChunks>()? {
-            let owned = match in_force.get(&id) {
-                Some((current, chunks)) => version == *current && chunk < *chunks,
-                None => damaged || self.tx.has::<VarPlaces>(&id)?,
-            };
-            if !owned {
-                let line = format!("piece {chunk} of version {version} of {id} was left over");
-                self.remove::<VarChunks>(&key, "pieces", line);
-            }
+        let mut in_force: BTreeMap<VarId, (Version, u16)> = BTreeMap::new();
+        let damaged = self.each::<Vars>(|_, _, row| {
+            in_force.insert(row.id, (row.version, row.chunks));
+            Ok(())
+        })?;
+        let unowned = self.keys::<VarChunks>(|(id, version, chunk)| match in_force.get(id) {
+            Some((current, chunks)) => Ok(version == current && chunk < chunks),
+            None => Ok(damaged || self.tx.has::<VarPlaces>(id)?),
+        })?;
+        for key @ (id, version, chunk) in unowned {
+            let line = format!("piece {chunk} of version {version} of {id} was left over");
+            self.remove::<VarChunks>(&key, "pieces", line);
         }
         Ok(())
     }

@@ -52,6 +52,11 @@ impl Cut<'_> {
     }
 }
 
+/// The first call of a kind.
+pub fn first(call: &str) -> Cut<'_> {
+    Cut { call, number: 1 }
+}
+
 /// Makes one run after the other until one was not hit, as `run` tells; how many were.
 #[track_caller]
 pub fn at_each(call: &str, mut run: impl FnMut(&Cut<'_>) -> bool) -> usize {

@@ -163,7 +163,7 @@ impl Place {
             let local = !was_given || is_loopback(&server.host);
             Self { server, local, credential: Some(credential) }
         };
-        if let Some(text) = variables.given("COFFER_TOKEN") {
+        if let Some(text) = variables.get("COFFER_TOKEN") {
             let server = given.map_or_else(|| configured(config), Ok)?;
             return Ok(place(server, credential(text, "COFFER_TOKEN".to_owned())?));
         }
@@ -255,7 +255,7 @@ impl Place {
 
 /// The server that an argument or a variable names.
 fn named(arguments: &PlaceArguments, variables: &Variables) -> Result<Option<Server>, Failure> {
-    let (source, url) = match (&arguments.url, variables.given("COFFER_URL")) {
+    let (source, url) = match (&arguments.url, variables.get("COFFER_URL")) {
         (Some(url), _) => ("--url", url.as_str()),
         (None, Some(url)) => ("COFFER_URL", url),
         (None, None) => return Ok(None),
