@@ -13,9 +13,9 @@ use bench::{Bench, Table, flip};
 use coffer::audit::Action;
 use coffer::domain::{Clock, KeyName, SecretId, SystemClock, Timestamp, TokenId, VarId, Version};
 use coffer::store::{
-    AuditRows, Counts, CountsRow, EnvironmentNames, LastUses, ReceiptChunks, ReceiptRow,
-    ReceiptTimes, Receipts, SecretPlace, SecretPlaces, Secrets, Table as _, TokenHashes, Tokens,
-    Used, ValueChunks, VarChunks, Versions,
+    AuditRows, Counts, CountsRow, EnvironmentNames, Environments, LastUses, ReceiptChunks,
+    ReceiptRow, ReceiptTimes, Receipts, SecretPlace, SecretPlaces, Secrets, Table as _,
+    TokenHashes, Tokens, Used, ValueChunks, VarChunks, Versions,
 };
 use harness::process::{Ended, Launch};
 use harness::{Setup, TestApp, data_dir, expect_log, skip};
@@ -332,6 +332,34 @@ fn what_is_no_time_of_a_kept_answer_keeps_nobody_from_being_answered() {
     std::fs::remove_file(patient.data_dir.join("root.key")).unwrap();
     patient.repair().says("repaired", ["'J') was under no key"]);
     patient.doctor().is(0);
+}
+
+/// Which of two rows an entry belongs to is not for a repair to say.
+#[test]
+fn an_entry_that_two_rows_want_is_given_to_neither() {
+    for is_there in [true, false] {
+        let bench = Bench::new();
+        let patient = Patient::new(&bench.data_dir());
+        let home = "home".to_owned();
+        bench.edit(|table| {
+            let row = table.get::<Environments>(&bench.environment);
+            table.put::<Environments>(&bench.other, &row);
+            if !is_there {
+                table.remove::<EnvironmentNames>(&home);
+            }
+        });
+        patient.doctor().is(2).says("error", ["is not found by its name"]);
+        let repair = patient.repair();
+        repair.is(2).says("error", ["is not found by its name", "Restore a backup"]);
+        repair.one("repaired", ["led nowhere"]);
+        bench.edit(|table| {
+            let expected = if is_there { vec![home.clone()] } else { vec![] };
+            assert_eq!(table.keys::<EnvironmentNames>(), expected);
+            if is_there {
+                assert_eq!(table.get::<EnvironmentNames>(&home), bench.environment);
+            }
+        });
+    }
 }
 
 #[test]
