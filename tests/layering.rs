@@ -56,7 +56,7 @@ const CRATES: [(&str, &[&str]); 18] = [
     ("rpassword", &["cli/ask.rs"]),
     ("age", &["vault/recipients.rs"]),
     ("saphyr_parser", &["formats/read_yaml.rs"]),
-    ("crc32fast", &["store/holes.rs"]),
+    ("crc32fast", &["store/holes.rs", "store/leftovers.rs", "store/opening.rs"]),
     ("indicatif", &["cli/progress.rs"]),
     ("unicode_width", &["cli/show.rs"]),
 ];

@@ -164,6 +164,12 @@ fn many_writes_over_few_keys_take_bounded_room_and_lose_nothing() {
     let rss = rss_mib(&server);
     println!("rss after the start: {rss} MiB");
     assert!(rss < most_mib, "{rss} MiB after the start");
+    let cli = harness::cli::Cli::of(&server);
+    let backup = cli.launch(["backup", "create"]);
+    let made = backup.argument(dir.path().join("soak.backup")).run("").json();
+    let (rss, bytes) = (rss_mib(&server), &made["backup"]["bytes"]);
+    println!("rss after a backup of {bytes} bytes: {rss} MiB");
+    assert!(rss < most_mib, "{rss} MiB after a backup");
     server.stop();
     assert!(harness::audit_rows(dir.path()).len() as u64 > writes);
 }

@@ -35,8 +35,7 @@ struct Discreet(Logger);
 
 impl Discreet {
     fn may_show(metadata: &Metadata<'_>) -> bool {
-        let target = metadata.target();
-        let is_sled = target == "sled" || target.starts_with("sled::");
+        let is_sled = metadata.target().split("::").next() == Some("sled");
         !is_sled || metadata.level() <= Level::Warn
     }
 }

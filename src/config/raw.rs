@@ -48,8 +48,8 @@ impl Variables {
 
     /// Likewise, where one that is set to nothing is as good as none. Not for a key or
     /// a password: an empty one is a slip, and must not end in another one being made;
-    /// nor for whom to ask and as whom, where it must not end in another server or
-    /// token being used.
+    /// nor for the server that is asked and the token that it is shown, where it must
+    /// not end in another one being used.
     pub fn given(&self, name: &str) -> Option<&str> {
         self.get(name).filter(|value| !value.is_empty())
     }

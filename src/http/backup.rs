@@ -9,16 +9,18 @@ use super::error::ApiError;
 
 pub(super) async fn create(call: Call<Administer, NoBody>) -> Result<Answer, ApiError> {
     let Call { state, permit, .. } = call;
+    let counting = actix_web::web::Data::clone(&state);
+    // For a bar that shows how far it is. Before the database is frozen: that costs
+    // others something as long as it lasts.
+    let counted = actix_web::web::block(move || {
+        let expected = counting.vault.about_backup_bytes(&permit);
+        (permit, expected)
+    });
+    let (permit, expected) = counted.await?;
     let backup = state.vault.create_backup(&permit).await?;
     let at = backup.at();
-    let shared = actix_web::web::Data::clone(&state);
-    let made = actix_web::web::block(move || {
-        // For a bar that shows how far it is. Where it cannot be told, what cannot be
-        // read breaks the backup off a little later.
-        let expected = shared.vault.live_bytes().ok();
-        backup.pieces().map(|pieces| (pieces, expected))
-    });
-    let (mut pieces, expected) = made.await?.map_err(ApiError::internal)?;
+    let made = actix_web::web::block(move || backup.pieces()).await?;
+    let mut pieces = made.map_err(ApiError::internal)?;
     let next = move || pieces.next_piece().map_err(|error| error.to_string());
     let ended = move |bytes| {
         if let Err(error) = state.vault.note_last_download(at, bytes) {

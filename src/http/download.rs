@@ -49,7 +49,7 @@ enum Piece {
 }
 
 /// About how many bytes will come. It is no `Content-Length`: nobody may rely on it.
-pub(super) const EXPECTED_BYTES: HeaderName = HeaderName::from_static("x-coffer-expected-bytes");
+const EXPECTED_BYTES: HeaderName = HeaderName::from_static("x-coffer-expected-bytes");
 
 /// Where the pieces come out. They are given to one response.
 #[derive(Debug, Clone)]

@@ -52,34 +52,27 @@ impl<V: View> Check<'_, V> {
     /// Looks at each row of a table; a damaged one is a finding.
     fn each<T: Table>(
         &mut self,
-        mut look: impl FnMut(&mut Self, T::Key, T::Row) -> Result<(), ReadError>,
+        look: impl FnMut(&mut Self, T::Key, T::Row) -> Result<(), ReadError>,
     ) -> Result<(), ReadError> {
-        let view = self.view;
-        for found in view.scan::<T>(&[], None) {
-            match found {
-                Ok((key, row)) => look(self, key, row)?,
-                Err(damaged @ ReadError::Damaged { .. }) => self.findings.push(damaged.to_string()),
-                Err(error) => return Err(error),
-            }
-        }
+        let damaged = self.each_readable::<T>(look)?;
+        self.findings.extend(damaged.iter().map(ToString::to_string));
         Ok(())
     }
 
-    /// Looks at each row of a table that can be read. That others are damaged is
-    /// found by the walk that looks at [each](Self::each).
+    /// Likewise, and gives back what is damaged.
     fn each_readable<T: Table>(
         &mut self,
         mut look: impl FnMut(&mut Self, T::Key, T::Row) -> Result<(), ReadError>,
-    ) -> Result<(), ReadError> {
-        let view = self.view;
+    ) -> Result<Vec<ReadError>, ReadError> {
+        let (view, mut damaged) = (self.view, Vec::new());
         for found in view.scan::<T>(&[], None) {
             match found {
                 Ok((key, row)) => look(self, key, row)?,
-                Err(ReadError::Damaged { .. }) => {}
+                Err(error @ ReadError::Damaged { .. }) => damaged.push(error),
                 Err(error) => return Err(error),
             }
         }
-        Ok(())
+        Ok(damaged)
     }
 
     /// Looks at each key of a table; one that is none is a finding.
@@ -145,7 +138,7 @@ impl<V: View> Check<'_, V> {
             wrapped.push((row.to, "what a rotation wraps".to_owned()));
             Ok(())
         })?;
-        self.each_readable::<Versions>(|_, (id, version), row| {
+        let _told = self.each_readable::<Versions>(|_, (id, version), row| {
             // Nearly all are; the text is for those that are not.
             if !keys.contains(&row.data_key.key) {
                 wrapped.push((row.data_key.key, format!("version {version} of {id}")));
@@ -161,6 +154,7 @@ impl<V: View> Check<'_, V> {
     }
 
     fn environments(&mut self) -> Result<(), ReadError> {
+        self.each::<Doomed>(|_, _, ()| Ok(()))?;
         self.each::<Environments>(|check, id, row| {
             let named = check.entry::<EnvironmentNames>(&row.name.folded())?;
             check.expect(named == Some(id), || format!("{id} is not found by its name"));
@@ -271,7 +265,7 @@ impl<V: View> Check<'_, V> {
 
     /// Whoever a token or session belongs to must be there.
     fn owners(&mut self) -> Result<(), ReadError> {
-        self.each_readable::<Tokens>(|check, id, row| {
+        let _told = self.each_readable::<Tokens>(|check, id, row| {
             let there = match row.owner {
                 OwnerId::Host => true,
                 OwnerId::User(user) => check.view.has::<Users>(&user)?,

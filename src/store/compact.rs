@@ -29,6 +29,7 @@
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use super::disk::{self, Disk, OpenError, ignore_missing, open_to_lock, parent, sync_directory};
 use super::space::FreeSpace;
@@ -167,11 +168,16 @@ fn old(dir: &Path) -> PathBuf {
 pub(super) fn with_way_back(error: OpenError, dir: &Path) -> OpenError {
     // What the disk refuses, it would refuse there, too.
     let is_about_content = match &error {
-        OpenError::Sled { cause, .. } => !matches!(cause, sled::Error::Io(..)),
+        // A log that ends too early is one of them.
+        OpenError::Sled { cause: sled::Error::Io(cause), .. } => {
+            cause.kind() == io::ErrorKind::UnexpectedEof
+        }
+        OpenError::Sled { .. } => true,
         OpenError::LogDamaged { .. }
         | OpenError::Gone { .. }
         | OpenError::Lost { .. }
-        | OpenError::Hole { .. } => true,
+        | OpenError::Hole { .. }
+        | OpenError::Holes { .. } => true,
         _ => false,
     };
     if !is_about_content || !old(dir).exists() {
@@ -195,6 +201,19 @@ pub(super) fn usage(tree: &sled::Tree, space: &FreeSpace) -> Result<Usage, ReadE
     }
     let Extent { file_bytes, free_bytes, floor_bytes } = extent(space);
     Ok(Usage { file_bytes, live_bytes, free_bytes, floor_bytes })
+}
+
+/// The bytes of keys and rows, if they can be counted within a time.
+pub(super) fn live_bytes_within(tree: &sled::Tree, limit: Duration) -> Option<u64> {
+    let (begun, mut live_bytes) = (Instant::now(), 0);
+    for (number, row) in tree.iter().enumerate() {
+        let (key, row) = row.ok()?;
+        live_bytes += (key.len() + row.len()) as u64;
+        if number % 1024 == 0 && begun.elapsed() > limit {
+            return None;
+        }
+    }
+    Some(live_bytes)
 }
 
 /// Asks the file system.

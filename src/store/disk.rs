@@ -12,6 +12,7 @@
 //! <data dir>/db/snap.*  sled's cache of its page table
 //! <data dir>/db.new     a compaction that is not finished; see `compact`
 //! <data dir>/db.old     what a compaction has replaced
+//! <data dir>/db.removed likewise, as it is removed
 //! ```
 //!
 //! Facts about sled 0.34.7 that the code below answers to, each found by
@@ -173,6 +174,18 @@ pub enum OpenError {
         /// The file without which this is not looked at.
         marker: PathBuf,
     },
+    /// The newest snapshot is damaged, and without it so is the log.
+    #[error(
+        "the newest snap.* file of the database in {path} is damaged, and so is its log at byte {at}: without the one the other would show older values among newer ones. Restore a backup. To go on with what can be read, keep a copy and move the snap.* files and {marker} away."
+    )]
+    Holes {
+        /// sled's directory.
+        path: PathBuf,
+        /// Where in the log's file.
+        at: u64,
+        /// What else says that there was more.
+        marker: PathBuf,
+    },
     /// sled refused.
     #[error(
         "the database in {path} does not open: {}. {}",
@@ -284,11 +297,12 @@ impl Disk {
         remove_unfinished_settings(&dir).map_err(at(&dir))?;
         unsynced::rewrite_log(data_dir)
             .map_err(|cause| OpenError::Unsynced { path: log_path.clone(), cause })?;
-        has_no_hole(data_dir, &dir)?;
+        let was_cut_off = opening::was_cut_off(data_dir).map_err(at(data_dir))?;
+        has_no_hole(data_dir, &dir, was_cut_off)?;
         let acknowledged =
             Acknowledged::open(data_dir).map_err(at(&data_dir.join(ACKNOWLEDGED)))?;
         opening::begins(data_dir).map_err(at(data_dir))?;
-        let opened = open_sled(|dir| settings(dir, options), &dir);
+        let opened = open_sled(|dir| settings(dir, options), &dir, was_cut_off);
         let db = opened.inspect_err(|error| Self::is_refused(data_dir, error))?;
         // First of all: without the new snapshot's name, what sled has overwritten
         // would be missing.
@@ -464,11 +478,9 @@ impl Drop for Disk {
 
 /// That sled will not leave out a piece of its log and go on behind it. Whoever
 /// has removed the note of what was acknowledged wants that.
-fn has_no_hole(data_dir: &Path, dir: &Path) -> Result<(), OpenError> {
+fn has_no_hole(data_dir: &Path, dir: &Path, was_cut_off: bool) -> Result<(), OpenError> {
     let marker = data_dir.join(ACKNOWLEDGED);
-    if !marker.try_exists().map_err(at(&marker))?
-        || opening::was_cut_off(data_dir).map_err(at(data_dir))?
-    {
+    if was_cut_off || !marker.try_exists().map_err(at(&marker))? {
         return Ok(());
     }
     match hole(dir).map_err(at(dir))? {

@@ -51,18 +51,24 @@ const AHEAD: u64 = 1024;
 pub(super) fn hole(dir: &Path) -> io::Result<Option<u64>> {
     match last_snapshot(dir) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        place => hole_behind(dir, place?),
+        place => look(dir, place? / SEGMENT, 0),
     }
 }
 
-/// Likewise, where sled has to read from this place on.
-pub(super) fn hole_behind(dir: &Path, place: u64) -> io::Result<Option<u64>> {
+/// Likewise in all of the log, where sled has to read all of it, up to the place that
+/// its snapshot stood for and behind it.
+pub(super) fn hole_before(dir: &Path, place: u64) -> io::Result<Option<u64>> {
+    look(dir, 0, place / SEGMENT)
+}
+
+/// Looks through the segments from a number on. Those before another number may have
+/// been used again at any time since.
+fn look(dir: &Path, first: u64, settled: u64) -> io::Result<Option<u64>> {
     let mut log = match File::open(dir.join("db")) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         log => log?,
     };
     let slots = log.metadata()?.len().div_ceil(SEGMENT);
-    let first = place / SEGMENT;
     let mut numbers = BTreeMap::new();
     let mut headless = Vec::new();
     for slot in 0..slots {
@@ -73,7 +79,7 @@ pub(super) fn hole_behind(dir: &Path, place: u64) -> io::Result<Option<u64>> {
         }
     }
     let Some((&last, _)) = numbers.last_key_value() else { return Ok(None) };
-    let mut found = Found { first, last, batches: Vec::new(), holes: Vec::new() };
+    let mut found = Found { first, settled, last, batches: Vec::new(), holes: Vec::new() };
     for (&number, &slot) in &numbers {
         found.walk(number, slot, &read(&mut log, slot, SEGMENT)?);
     }
@@ -92,6 +98,7 @@ fn read(log: &mut File, slot: u64, most: u64) -> io::Result<Vec<u8>> {
 
 struct Found {
     first: u64,
+    settled: u64,
     last: u64,
     /// Places where batches begin.
     batches: Vec<u64>,
@@ -109,11 +116,11 @@ impl Found {
             let message = Message::read(rest).filter(|one| one.segment == number);
             let Some(message) = message else {
                 let mut is_used_again = false;
-                let last = self.last;
-                let wanted =
-                    |one| one == number || (one > last && one <= last.saturating_add(AHEAD));
+                let later = if number < self.settled { number } else { self.last };
+                let most = self.last.saturating_add(AHEAD);
+                let wanted = |one| one == number || (one > later && one <= most);
                 for (behind, message) in messages(rest, wanted) {
-                    is_used_again |= message.segment > self.last;
+                    is_used_again |= message.segment > later;
                     if message.segment == number && message.kind == BATCH {
                         self.batches.push(place(at + behind));
                     }

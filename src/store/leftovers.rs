@@ -26,6 +26,8 @@ pub enum Leftover {
     Compaction,
     /// What a compaction has replaced. Opening removes it, once the new one opens.
     BeforeCompaction,
+    /// Likewise, half removed. Opening removes the rest.
+    Replaced,
     /// Word that a write or sync has failed; see `unsynced`. Opening sees to it.
     FailedSync,
     /// Files into which sled puts what is too large for its log. There should be
@@ -43,6 +45,7 @@ impl Leftover {
             Self::BadSnapshot => "a damaged snapshot, which is a cache of the log",
             Self::Compaction => "a compaction that was not finished",
             Self::BeforeCompaction => "the database as it was before a compaction",
+            Self::Replaced => "what a compaction has replaced, half removed",
             Self::FailedSync => "word from the server that a write or sync has failed",
             Self::Blobs => "rows in files that are never synced",
         }
@@ -61,8 +64,9 @@ pub fn leftovers(data_dir: &Path) -> io::Result<Vec<(Leftover, PathBuf)>> {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         let kind = match &*name {
             "db.trial" => Leftover::Trial,
-            "db.new" | "db.removed" => Leftover::Compaction,
+            "db.new" => Leftover::Compaction,
             "db.old" => Leftover::BeforeCompaction,
+            "db.removed" => Leftover::Replaced,
             UNSYNCED => Leftover::FailedSync,
             name if name.starts_with("db.damaged.") => Leftover::DamagedSnapshots,
             _ => continue,
@@ -109,17 +113,7 @@ pub(super) fn is_whole_snapshot(bytes: &[u8]) -> bool {
     let Some((table, length)) = rest.split_last_chunk::<8>() else { return false };
     !table.is_empty()
         && u64::from_le_bytes(*length) == table.len() as u64
-        && u32::from_le_bytes(*crc) == crc32(table)
-}
-
-/// The one of IEEE 802.3, which sled uses, bit by bit: it runs once.
-pub(super) fn crc32(bytes: &[u8]) -> u32 {
-    const POLYNOMIAL: u32 = 0xEDB8_8320;
-    !bytes.iter().fold(!0u32, |crc, byte| {
-        (0..8).fold(crc ^ u32::from(*byte), |crc, _| {
-            (crc >> 1) ^ if crc & 1 == 1 { POLYNOMIAL } else { 0 }
-        })
-    })
+        && u32::from_le_bytes(*crc) == crc32fast::hash(table)
 }
 
 /// Removes one. Only for those that are rubbish, of a directory that is held.

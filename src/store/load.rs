@@ -22,7 +22,9 @@ use std::io;
 use std::ops::Bound;
 use std::path::{Path, PathBuf};
 
-use super::disk::{Disk, Held, OpenError, Options, make_directory, open_to_lock, sync_directory};
+use super::disk::{
+    Disk, Held, OpenError, Options, ignore_missing, make_directory, open_to_lock, sync_directory,
+};
 use super::keyspace::Table;
 use super::overlay::Overlay;
 use super::space::{FreeSpace, Share};
@@ -123,7 +125,7 @@ fn can_be_loaded(data_dir: &Path) -> Result<(), LoadError> {
 }
 
 /// That a backup of so many bytes can be restored into a directory, as far as that
-/// can be told without writing: [`can_be_loaded`], and the file system lets us make
+/// can be told without writing: it is as good as empty, and the file system lets us make
 /// it, and has room for it. The database takes at least as much as the backup.
 pub fn can_be_restored(data_dir: &Path, bytes: u64, options: Options) -> Result<(), LoadError> {
     use rustix::fs::{Access, AtFlags, CWD, accessat};
@@ -135,12 +137,14 @@ pub fn can_be_restored(data_dir: &Path, bytes: u64, options: Options) -> Result<
     {}
     // The kernel's word on it: permissions, and whether anything can be written there.
     let access = Access::READ_OK | Access::WRITE_OK | Access::EXEC_OK;
-    accessat(CWD, &there, access, AtFlags::EACCESS).map_err(io::Error::from).map_err(at(&there))?;
+    accessat(CWD, &there, access, AtFlags::empty()).map_err(io::Error::from).map_err(at(&there))?;
     if !there.metadata().map_err(at(&there))?.is_dir() {
         return Err(at(&there)(io::ErrorKind::NotADirectory.into()));
     }
     let space = FreeSpace { dir: there, floor_bytes: options.min_free_bytes };
-    let left = space.left();
+    // What a restore that was cut off has left makes room.
+    let made = fs::metadata(data_dir.join(RESTORING).join("db/db")).map_or(0, |log| log.len());
+    let left = space.left().saturating_add(made);
     let wanted = space.floor_bytes.saturating_add(bytes);
     if left >= wanted {
         return Ok(());
@@ -152,8 +156,8 @@ pub fn can_be_restored(data_dir: &Path, bytes: u64, options: Options) -> Result<
     })
 }
 
-/// A new database that is being filled. Dropped before its end, it leaves
-/// nothing but an empty directory.
+/// A new database that is being filled. Dropped before its end, it leaves nothing but
+/// an empty stage, which keeps servers out.
 #[derive(Debug)]
 pub struct Loading {
     disk: Disk,
@@ -245,8 +249,11 @@ impl Place {
         // refused. The next start syncs and marks what could not be done here.
         let settled =
             sync_directory(&self.data_dir).and_then(|()| super::disk::mark_in_use(&self.data_dir));
+        // The next start removes what is left of the stage, if this cannot.
+        if let Err(error) = fs::remove_dir_all(&self.stage) {
+            log::warn!("{} could not be removed: {error}", self.stage.display());
+        }
         Ok(settled.err().map(|cause| Unsettled { path: self.data_dir.clone(), cause }))
-        // What is left of the stage goes when this is dropped.
     }
 
     /// An empty stage. One that an earlier restore has left stays where it is meanwhile:
@@ -254,7 +261,15 @@ impl Place {
     fn begin(&self) -> io::Result<()> {
         make_directory(&self.stage)?;
         sync_directory(&self.data_dir)?;
-        for entry in fs::read_dir(&self.stage)? {
+        self.empty()
+    }
+
+    fn empty(&self) -> io::Result<()> {
+        let entries = match fs::read_dir(&self.stage) {
+            Err(error) => return ignore_missing(error),
+            Ok(entries) => entries,
+        };
+        for entry in entries {
             let entry = entry?;
             let is_dir = entry.file_type()?.is_dir();
             let remove = if is_dir { fs::remove_dir_all } else { fs::remove_file };
@@ -262,19 +277,14 @@ impl Place {
         }
         Ok(())
     }
-
-    fn clear(&self) -> io::Result<()> {
-        match fs::remove_dir_all(&self.stage) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            _ => Ok(()),
-        }
-    }
 }
 
 impl Drop for Place {
+    /// What was not put in place goes. The stage itself stays: a server that was
+    /// waiting for the database must not begin an empty one.
     fn drop(&mut self) {
-        if let Err(error) = self.clear() {
-            log::error!("{} could not be removed: {error}", self.stage.display());
+        if let Err(error) = self.empty() {
+            log::error!("{} could not be emptied: {error}", self.stage.display());
         }
     }
 }

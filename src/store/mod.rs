@@ -320,6 +320,11 @@ impl Store {
         compact::usage(self.tree(), self.writer.space())
     }
 
+    /// The bytes of keys and rows, if they can be counted within a time.
+    pub fn live_bytes_within(&self, limit: std::time::Duration) -> Option<u64> {
+        compact::live_bytes_within(self.tree(), limit)
+    }
+
     /// How much room it takes, as far as the file system knows. Reads no row.
     pub fn extent(&self) -> Extent {
         compact::extent(self.writer.space())

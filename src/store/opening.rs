@@ -12,8 +12,8 @@ use std::path::{Path, PathBuf};
 
 use super::acknowledged::ACKNOWLEDGED;
 use super::disk::{OpenError, ignore_missing, parent, sync_directory};
-use super::holes::hole_behind;
-use super::leftovers::{crc32, is_whole_snapshot};
+use super::holes::hole_before;
+use super::leftovers::is_whole_snapshot;
 use super::view::said;
 
 /// Stands in the data directory while sled opens: then it overwrites segments that
@@ -51,6 +51,7 @@ pub(super) fn is_over(data_dir: &Path) -> io::Result<()> {
 pub(super) fn open_sled(
     config: impl Fn(&Path) -> sled::Config,
     dir: &Path,
+    was_cut_off: bool,
 ) -> Result<sled::Db, OpenError> {
     let sled = |cause| OpenError::Sled { path: dir.to_owned(), cause };
     let cause = match opened(&config(dir)) {
@@ -81,9 +82,11 @@ pub(super) fn open_sled(
     }
     // So it would without a snapshot wherever else the log cannot be read: it passes
     // over that, and comes as far all the same.
-    if let Some(at) = hole_behind(dir, 0).map_err(io)? {
+    // After an opening that was cut off the log may hold half of what it has overwritten.
+    let hole = if was_cut_off { None } else { hole_before(dir, reached).map_err(io)? };
+    if let Some(at) = hole {
         let marker = parent(dir).join(ACKNOWLEDGED);
-        return Err(OpenError::Hole { path: dir.to_owned(), at, marker });
+        return Err(OpenError::Holes { path: dir.to_owned(), at, marker });
     }
     let aside = unused_name(dir);
     fs::create_dir(&aside).map_err(io)?;
@@ -229,7 +232,7 @@ pub(super) fn remove_unfinished_settings(dir: &Path) -> io::Result<()> {
         read => {
             let read = read?;
             let whole = read.split_last_chunk::<4>();
-            if whole.is_none_or(|(text, sum)| u32::from_le_bytes(*sum) != crc32(text)) {
+            if whole.is_none_or(|(text, sum)| u32::from_le_bytes(*sum) != crc32fast::hash(text)) {
                 log::warn!("sled's settings are damaged and made anew: {}", settings.display());
                 return fs::remove_file(settings);
             }

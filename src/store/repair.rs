@@ -4,9 +4,9 @@
 //! Must never: touch a row of the audit log, or one that holds what is nowhere
 //! else: environments, secrets, vars, accounts, tokens, data keys, values. What
 //! leads nowhere goes only if nothing is left that it could lead to, and what
-//! belongs to nobody only if nobody's row is damaged. The one thing that is dropped
-//! for being damaged is a receipt: it lives for a day, and until then all it could
-//! do is to refuse the request that it is about.
+//! belongs to nobody only if nobody's row is damaged. Dropped for being damaged are
+//! only times of last use, and receipts: one lives for a day, and until then all it
+//! could do is to refuse the request that it is about.
 //!
 //! ```text
 //! worked out from          rows
@@ -234,7 +234,7 @@ impl Repair<'_, '_> {
         Ok(())
     }
 
-    /// Index entries under what is no key, so that nobody can ever find them.
+    /// Rows under what is no key, so that nobody can ever find them.
     fn nameless<I: Table>(&mut self, kind: &'static str) -> Result<(), ReadError> {
         let mut found = Vec::new();
         for row in self.tx.scan_bytes(&[I::PREFIX], None) {
@@ -249,7 +249,7 @@ impl Repair<'_, '_> {
             }
             self.tx.remove_bytes(key);
             let table = char::from(I::PREFIX);
-            self.note(kind, format!("an index entry ({table:?}) was under no key, and is removed"));
+            self.note(kind, format!("a row of table {table:?} was under no key, and is removed"));
         }
         Ok(())
     }
@@ -421,7 +421,9 @@ impl Repair<'_, '_> {
         if damaged {
             return Ok(());
         }
-        owners.extend(self.keys::<SecretPlaces>(|_| Ok(false))?);
+        for key in self.tx.readable_keys::<SecretPlaces>(&[]) {
+            owners.insert(key?);
+        }
         for key @ (id, version) in self.keys::<Versions>(|(id, _)| Ok(owners.contains(id)))? {
             let line = format!("version {version} of {id} belonged to nothing");
             self.remove::<Versions>(&key, "versions", line);

@@ -237,15 +237,14 @@ async fn empty(store: Arc<Store>, id: EnvironmentId) {
 }
 
 /// Removes some rows of a deleted environment; `true` when none are left. What is no
-/// key stays where it is: it leads nowhere. Where the disk does not say what there is,
+/// key stays where it is: it leads nowhere. Where some cannot be read, the others go, and
 /// the environment stays doomed.
 fn sweep(tx: &mut Tx<'_>, id: EnvironmentId) -> Result<bool, Error> {
     let within = id.to_bytes();
-    let secrets = tx.readable_keys::<Secrets>(&within).take(SWEEP_ROWS);
-    let secrets: Vec<_> = secrets.collect::<Result<_, ReadError>>()?;
-    let vars = tx.readable_keys::<Vars>(&within).take(SWEEP_ROWS);
-    let vars: Vec<_> = vars.collect::<Result<_, ReadError>>()?;
+    let (secrets, end) = some_keys::<Secrets>(tx, &within);
+    let (vars, var_end) = some_keys::<Vars>(tx, &within);
     if secrets.is_empty() && vars.is_empty() {
+        end.and(var_end)?;
         tx.remove::<Doomed>(&id);
         return Ok(true);
     }
@@ -281,6 +280,18 @@ fn sweep(tx: &mut Tx<'_>, id: EnvironmentId) -> Result<bool, Error> {
         }
     }
     Ok(false)
+}
+
+/// Some keys, as far as they can be read, and what kept the others from it.
+fn some_keys<T: Table>(view: &impl View, within: &[u8]) -> (Vec<T::Key>, Result<(), ReadError>) {
+    let mut keys = Vec::new();
+    for key in view.readable_keys::<T>(within).take(SWEEP_ROWS) {
+        match key {
+            Ok(key) => keys.push(key),
+            Err(error) => return (keys, Err(error)),
+        }
+    }
+    (keys, Ok(()))
 }
 
 /// The id whose place is this one: for a row that is too damaged to say.

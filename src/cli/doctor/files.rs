@@ -66,19 +66,22 @@ pub(super) fn refused(path: &Path, error: &io::Error) -> Finding {
     )
 }
 
-/// Whether this process is of the user to whom the directory belongs.
+/// Whether this process is of the user to whom the database belongs. The directory
+/// itself may be another's, where it is a mount that is shared by its group.
 pub(in crate::cli) fn is_ours(data_dir: &Path) -> Result<(), Finding> {
     #[cfg(unix)]
     {
         use std::os::unix::fs::MetadataExt;
 
-        let owner = fs::metadata(data_dir).map_err(|error| refused(data_dir, &error))?.uid();
+        let log = data_dir.join("db/db");
+        let path = if log.exists() { &log } else { data_dir };
+        let owner = fs::metadata(path).map_err(|error| refused(path, &error))?.uid();
         let ours = rustix::process::geteuid().as_raw();
         if owner != ours {
             return Err(Finding::error(
                 format!(
                     "{} belongs to user {owner}, and this is user {ours}: the database is not opened, because the server could not use files that are made now",
-                    data_dir.display()
+                    path.display()
                 ),
                 "Run this as the user that the server runs as.",
             ));
@@ -262,7 +265,7 @@ pub(super) fn before_opening(data_dir: &Path) -> Vec<Finding> {
 fn told(kind: Leftover, path: &Path) -> Finding {
     let what = format!("{} is {}", path.display(), kind.describe());
     match kind {
-        Leftover::UnfinishedSnapshot | Leftover::Compaction => Finding::warn(
+        Leftover::UnfinishedSnapshot | Leftover::Compaction | Leftover::Replaced => Finding::warn(
             what,
             "Opening the database, as this does and the next start, sees to it.",
         ),

@@ -6,17 +6,19 @@
 use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::json;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::audit::{Action, Draft};
 use crate::domain::{Origin, Principal, Timestamp};
-use crate::store::{CommitError, Frozen, Room, Tx, is_backed_up};
+use crate::store::{CommitError, Frozen, Room, Store, Tx, is_backed_up};
 
 use super::super::backup_key::BackupKey;
 use super::super::recipients;
 use super::super::{Administer, Error, Permit, Random, Unavailable, Unlocked, Vault};
+use super::notes::{LAST_BACKUP, LAST_DOWNLOAD, read_note};
 use super::rows::{RowsWriter, Summary};
 use super::seal::SealWriter;
 use super::{BackupError, Recipient};
@@ -147,6 +149,11 @@ impl Vault {
         self.store.commit_from_reserve(move |_| Ok(((), draft))).await.map_err(Error::from)
     }
 
+    /// See [`about_bytes`].
+    pub fn about_backup_bytes(&self, _permit: &Permit<Administer>) -> Option<u64> {
+        about_bytes(&self.store)
+    }
+
     /// About how long a backup is. Reads every row.
     pub fn live_bytes(&self) -> Result<u64, Error> {
         Ok(self.store.usage()?.live_bytes)
@@ -156,6 +163,19 @@ impl Vault {
     pub fn room(&self, path: &Path) -> Room {
         self.store.room(path)
     }
+}
+
+/// Counting for longer than this is not worth the wait for a bar.
+const COUNTED_WITHIN: Duration = Duration::from_millis(500);
+
+/// About how long a backup of this will be, if that is to be had soon: by its rows, or
+/// else by the last backup. Blocks on the disk.
+pub fn about_bytes(store: &Store) -> Option<u64> {
+    store.live_bytes_within(COUNTED_WITHIN).or_else(|| {
+        let noted = |name| read_note(store.data_dir(), name).ok().flatten();
+        let notes = [LAST_BACKUP, LAST_DOWNLOAD].into_iter().filter_map(noted);
+        notes.max_by_key(|note| note.at)?.bytes
+    })
 }
 
 fn own_details(file: &str, recipients: &[Recipient]) -> serde_json::Value {

@@ -29,7 +29,7 @@ mod rows;
 mod seal;
 
 pub use super::recipients::{BadRecipient, Identities, Recipient};
-pub use create::{Backup, Pieces, back_up_stopped};
+pub use create::{Backup, Pieces, about_bytes, back_up_stopped};
 pub use error::BackupError;
 pub use examine::Examined;
 pub use notes::{LAST_BACKUP, LAST_DOWNLOAD, NoteError, Noted, note_last_backup, read_note};
