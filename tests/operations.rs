@@ -282,6 +282,12 @@ fn a_restore_that_was_cut_off_at_its_first_step_keeps_servers_out_until_it_is_ru
     let refused = operator.launch.fails();
     refused.says(["a restore into", "was cut off. Run it again, or remove", "/restoring"]);
     assert!(!operator.dir.path().join("data/db").exists());
+    // It was said that there is no database.
+    for command in ["coffer doctor", "coffer compact", "coffer audit verify --offline"] {
+        let (code, printed, errors) = operator.run(command);
+        let said = printed + &errors;
+        assert!(code != 0 && said.contains("was cut off. Run it again"), "{command}: {said}");
+    }
     let restore = operator.run("coffer backup restore coffer.backup --data-dir data");
     assert_eq!(restore.0, 0, "{restore:?}");
     operator.run("cp -p data.old/bootstrap-token data/");

@@ -114,6 +114,10 @@ impl DoctorArguments {
                 ));
                 findings.extend(self.ask(config, variables));
             }
+            Err(error @ OpenError::Restoring { .. }) => {
+                findings
+                    .push(Finding::error(error.to_string(), "Until then no server starts here."));
+            }
             Err(error) => {
                 findings.push(Finding::error(
                     error.to_string(),
@@ -231,6 +235,7 @@ fn repair(
             path.display()
         ))
         .hint(STOP),
+        error @ OpenError::Restoring { .. } => Failure::wrong(error),
         error => Failure::wrong(error).hint("Name the server's data directory with --data-dir."),
     })?;
     files::is_ours(data_dir).map_err(|finding| Failure::wrong(finding.what))?;

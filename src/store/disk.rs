@@ -207,6 +207,8 @@ fn must_exist(data_dir: &Path) -> Result<(), OpenError> {
             return Ok(());
         }
     }
+    // What keeps a server out is a better answer than that there is nothing.
+    super::load::none_is_under_way(data_dir)?;
     Err(OpenError::None { path: data_dir.to_owned() })
 }
 
