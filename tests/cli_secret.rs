@@ -222,7 +222,7 @@ fn an_environment_is_named_or_nothing_is_done() {
     with("prod").run("").json();
     with("dev").arguments(["--env", "prod"]).run("").json();
     with("../users").run("").refuses(2, ["COFFER_ENV must be 1 to 50 characters"]);
-    with("").run("").refuses(2, ["COFFER_ENV must be 1 to 50 characters"]);
+    with("").run("").refuses(2, ["no environment is named\n", "--env or COFFER_ENV"]);
     cli.run(["secret", "list", "--env", "a/b"]).refuses(2, ["must be 1 to 50 characters"]);
     assert_eq!(scripted.lines(), ["GET /api/environments/prod/secrets"; 2]);
 }
