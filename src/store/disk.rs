@@ -35,8 +35,7 @@
 //! * Closing it writes and syncs, and panics when that fails. After a failure, and
 //!   in a process that ends anyway, it stays open until then.
 //!
-//! And one about the system, for which see `unsynced`: after a sync that failed,
-//! what is read from a file need not be on the disk.
+//! And one about the system (see `unsynced`): what a failed sync was about can be read.
 
 use std::fs::{File, TryLockError};
 use std::io;
