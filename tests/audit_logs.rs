@@ -216,11 +216,17 @@ fn the_walk_ends_at_the_number() {
     let app = TestApp::start();
     app.admin().post("/api/environments", &json!({ "name": "staging" })).expect(200);
     let dir = app.stop();
-    change_row(&data_dir(dir.path()), 1, Vec::clear);
+    for seq in 1..=3 {
+        change_row(&data_dir(dir.path()), seq, Vec::clear);
+    }
     let app = TestApp::start_in(dir, Setup::default());
-    assert!(!logs(&app.admin(), "afterSeq=1").is_empty());
-    expect_log("1 audit rows are damaged");
+    harness::keep_log();
+    let noticed = || harness::kept_log().iter().any(|line| line.contains("rows are damaged"));
+    assert!(!logs(&app.admin(), "afterSeq=3").is_empty());
+    assert!(!noticed());
+    expect_log("3 audit rows are damaged");
     assert!(!logs(&app.admin(), "afterSeq=0").is_empty());
+    assert!(noticed());
 }
 
 #[test]

@@ -118,10 +118,15 @@ impl Vault {
     ) -> Result<AuditPage, Error> {
         let _walk = self.walks.try_acquire().map_err(|_| Unavailable::OtherExaminations)?;
         let mut page = AuditPage { rows: Vec::new(), total: 0 };
-        let (mut skipped, mut damaged) = (0, 0);
-        for found in self.store.scan_back::<AuditRows>() {
+        let (mut skipped, mut damaged, mut before) = (0, 0, u64::MAX);
+        let mut rows = self.store.scan_back::<AuditRows>();
+        // Rows stand by their numbers: what is behind has lower ones. It is not read.
+        while query.after_seq.is_none_or(|after| after < before.saturating_sub(1)) {
+            let Some(found) = rows.next() else { break };
+            if let Ok((seq, _)) = &found {
+                before = *seq;
+            }
             let row = match found {
-                // Rows stand by their numbers: what is behind has lower ones.
                 Ok((seq, _)) if query.after_seq.is_some_and(|after| seq <= after) => break,
                 Ok((_, stored)) => stored.row(),
                 Err(ReadError::Damaged { .. }) => None,
