@@ -94,7 +94,9 @@ fn a_file_is_written_at_the_start_and_when_a_value_changes() {
     let one = receipt(&admin, versions(json!({ "DATABASE_URL": 1, "LOG_LEVEL": 1 })));
     assert_eq!((&one["commandStatus"], &one["mode"]), (&json!("0"), &json!("0640")), "{one}");
     let file = host.path("run/app.env");
-    let before = file.metadata().unwrap();
+    // Open, so that no other file gets its number.
+    let first = std::fs::File::open(&file).unwrap();
+    let before = first.metadata().unwrap();
     assert_eq!(before.permissions().mode() & 0o7777, 0o640);
     // As a shell reads it.
     let script = ". \"$0\"; printf '%s|%s' \"$DATABASE_URL\" \"$LOG_LEVEL\"";
