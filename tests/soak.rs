@@ -35,12 +35,18 @@ struct Plan {
     /// What the server's memory may come to, which follows the number of rows: half as
     /// much again as was measured (80 MiB, and 163 MiB in the long form).
     rss_mib: u64,
+    /// Likewise once a backup has read all rows, and sled's cache is full: about 310
+    /// MiB were measured in the long form, however long the backup and after each of
+    /// three; 80 MiB in the short one, where not all of the cache is filled.
+    rss_behind_backup_mib: u64,
 }
 
 fn plan() -> Plan {
     match std::env::var("COFFER_SOAK").as_deref() {
-        Ok("full") => Plan { keys: 10_000, writes: 1_000_000, rss_mib: 256 },
-        _ => Plan { keys: 1_000, writes: 50_000, rss_mib: 128 },
+        Ok("full") => {
+            Plan { keys: 10_000, writes: 1_000_000, rss_mib: 256, rss_behind_backup_mib: 384 }
+        }
+        _ => Plan { keys: 1_000, writes: 50_000, rss_mib: 128, rss_behind_backup_mib: 128 },
     }
 }
 
@@ -93,7 +99,7 @@ fn fill(server: &Server, token: &str, keys: usize) -> Vec<String> {
 
 #[test]
 fn many_writes_over_few_keys_take_bounded_room_and_lose_nothing() {
-    let Plan { keys, writes, rss_mib: most_mib } = plan();
+    let Plan { keys, writes, rss_mib: most_mib, rss_behind_backup_mib } = plan();
     let dir = tempfile::tempdir().unwrap();
     let data_dir = harness::data_dir(dir.path());
     let launch = Launch::on(&data_dir)
@@ -169,7 +175,7 @@ fn many_writes_over_few_keys_take_bounded_room_and_lose_nothing() {
     let made = backup.argument(dir.path().join("soak.backup")).run("").json();
     let (rss, bytes) = (rss_mib(&server), &made["backup"]["bytes"]);
     println!("rss after a backup of {bytes} bytes: {rss} MiB");
-    assert!(rss < most_mib, "{rss} MiB after a backup");
+    assert!(rss < rss_behind_backup_mib, "{rss} MiB after a backup");
     server.stop();
     assert!(harness::audit_rows(dir.path()).len() as u64 > writes);
 }
