@@ -28,7 +28,9 @@ fuzz_target!(|input: (&str, [(&str, &str); 2])| {
         let number = place.strip_prefix("line ").and_then(|number| number.parse::<usize>().ok());
         number.is_some_and(|number| (1..=1 + text.matches('\n').count()).contains(&number))
     });
-    let names_a_variable = pairs.iter().any(|(name, _)| *name == error.place);
+    let shown = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.into() };
+    let names_a_variable =
+        pairs.iter().any(|(name, _)| name.chars().map(shown).collect::<String>() == error.place);
     assert!(names_a_key || names_a_line || names_a_variable, "it says not where: {line:?}");
     assert!(error.problem.ends_with(['.', '?']) && error.problem.len() > 10, "{line:?}");
 });

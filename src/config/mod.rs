@@ -33,7 +33,12 @@ pub struct ConfigError {
 
 impl ConfigError {
     fn new(place: impl ToString, problem: impl ToString) -> Self {
-        Self { place: place.to_string(), problem: problem.to_string() }
+        // Whatever somebody has named a key or a variable: it is one line.
+        let place = place.to_string();
+        let shown = |c: char| {
+            if c.is_control() { c.escape_default().to_string() } else { c.to_string() }
+        };
+        Self { place: place.chars().map(shown).collect(), problem: problem.to_string() }
     }
 }
 
@@ -393,6 +398,8 @@ mod tests {
         let typo = Variables::from_pairs([("COFFER_SERVER__LISEN", "x")]);
         let error = apply_variables(&mut config, &typo).unwrap_err().to_string();
         assert_eq!(error, "COFFER_SERVER__LISEN: unknown name. Did you mean \"listen\"?");
+        let two_lines = ConfigError::new("COFFER_\nX", "unknown name.").to_string();
+        assert_eq!(two_lines, "COFFER_\\nX: unknown name.");
         let typo = Variables::from_pairs([("COFFER_SERVER_LISTEN", "x")]);
         let error = apply_variables(&mut config, &typo).unwrap_err().to_string();
         assert!(error.contains("Did you mean COFFER_SERVER__LISTEN"), "{error}");
