@@ -49,7 +49,8 @@ impl Variables {
     /// Likewise, where one that is set to nothing is as good as none. Not for a key or
     /// a password: an empty one is a slip, and must not end in another one being made;
     /// nor for the server that is asked and the token that it is shown, where it must
-    /// not end in another one being used.
+    /// not end in another one being used (whether one is to be asked as well is another
+    /// question).
     pub fn given(&self, name: &str) -> Option<&str> {
         self.get(name).filter(|value| !value.is_empty())
     }
