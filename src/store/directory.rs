@@ -4,7 +4,8 @@ use std::fs::{self, File};
 use std::io;
 use std::path::Path;
 
-/// Makes a directory with all that lead to it, each of them durable.
+/// Makes a directory with all that lead to it, for their owner only, each of them
+/// durable.
 pub fn make_directory(dir: &Path) -> io::Result<()> {
     if dir.is_dir() {
         return Ok(());
@@ -13,7 +14,11 @@ pub fn make_directory(dir: &Path) -> io::Result<()> {
     if parent != dir {
         make_directory(parent)?;
     }
-    match fs::create_dir(dir) {
+    let mut builder = fs::DirBuilder::new();
+    // Whatever the umask is.
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    match builder.create(dir) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
         _ => {}
     }
