@@ -1,6 +1,7 @@
 //! Wakes a writer that sled has forgotten.
 //!
-//! Owns: a thread that looks, once in a while, whether a write takes too long.
+//! Owns: a thread that looks, once in a while, whether what the writer does takes too
+//! long: its writes, and its reads, which wait for sled's writes.
 //! Must never: write anything itself.
 //!
 //! sled 0.34.7 writes its buffers in threads of its own. When such a write

@@ -149,9 +149,10 @@ impl Vault {
         self.store.commit_from_reserve(move |_| Ok(((), draft))).await.map_err(Error::from)
     }
 
-    /// See [`about_bytes`].
+    /// See [`about_bytes`]; nothing while another backup goes on, for then there will
+    /// be none.
     pub fn about_backup_bytes(&self, _permit: &Permit<Administer>) -> Option<u64> {
-        about_bytes(&self.store)
+        if self.backups.available_permits() == 0 { None } else { about_bytes(&self.store) }
     }
 
     /// About how long a backup is. Reads every row.
