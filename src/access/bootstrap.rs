@@ -13,11 +13,13 @@ use crate::domain::{
 use crate::store::write_private;
 use crate::vault::{FirstStart, Random, Unlocked};
 
-use super::hash::Hasher;
-use super::password::{Cost, NewPassword, Passwords};
-use super::tokens::put_token;
-use super::users::put_first_admin;
-use super::{Error, HostToken, Token};
+use crate::access::error::Error;
+use crate::access::hash::Hasher;
+use crate::access::password::{Cost, NewPassword, Passwords};
+use crate::access::token::Token;
+use crate::access::tokens::HostToken;
+use crate::access::tokens::put_token;
+use crate::access::users::put_first_admin;
 
 /// The file in the data directory that holds the first admin token.
 #[derive(Debug)]

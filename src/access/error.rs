@@ -4,7 +4,7 @@ use crate::domain::Role;
 use crate::store::{CommitError, ReadError};
 use crate::vault;
 
-use super::Limited;
+use crate::access::limits::Limited;
 
 /// Why it was not done: whose fault it is, without knowing HTTP.
 #[derive(Debug, thiserror::Error)]

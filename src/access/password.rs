@@ -23,7 +23,7 @@ use crate::domain::Violation;
 use crate::store::PasswordRow;
 use crate::vault::{self, Random, Unavailable};
 
-use super::Error;
+use crate::access::error::Error;
 
 /// A password as somebody gave it. Erased when dropped; it has neither Debug
 /// nor Display nor Serialize.

@@ -9,8 +9,11 @@ use crate::domain::{Email, PersonName, Principal, Role, Scope, UserId};
 use crate::store::{ReadError, Secrets, Tx, Users, Vars, View};
 use crate::vault::{self, Random};
 
-use super::users::put_first_admin;
-use super::{Access, Client, Error, NewPassword, NewSession};
+use crate::access::Access;
+use crate::access::error::Error;
+use crate::access::password::NewPassword;
+use crate::access::sessions::{Client, NewSession};
+use crate::access::users::put_first_admin;
 
 /// What somebody registers with.
 #[allow(missing_debug_implementations)]

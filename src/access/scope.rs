@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use crate::domain::{EnvironmentId, Scope};
 use crate::store::{Environments, ReadError, View};
 
-use super::Error;
+use crate::access::error::Error;
 
 /// A scope that somebody wants a principal to have.
 #[derive(Debug, Clone, PartialEq, Eq)]

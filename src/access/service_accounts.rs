@@ -9,10 +9,12 @@ use crate::domain::{
 use crate::store::{ReadError, ServiceAccountNames, ServiceAccountRow, ServiceAccounts, View};
 use crate::vault::{self, Administer, Permit, Random};
 
-use super::ending::{end_tokens, tokens_by_owner, tokens_of};
-use super::scope::present;
-use super::users::{changed_scope, scope_text};
-use super::{Access, Error, NewScope};
+use crate::access::Access;
+use crate::access::ending::{end_tokens, tokens_by_owner, tokens_of};
+use crate::access::error::Error;
+use crate::access::scope::NewScope;
+use crate::access::scope::present;
+use crate::access::users::{changed_scope, scope_text};
 
 /// A service account to create.
 #[derive(Debug, Clone)]

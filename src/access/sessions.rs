@@ -12,10 +12,13 @@ use crate::store::{
 };
 use crate::vault::{self, Own, Permit, Random, Read};
 
-use super::ending::{end_session, end_sessions, sessions_of};
-use super::password::Verified;
-use super::token::TokenKind;
-use super::{Access, Error, Password, Token};
+use crate::access::Access;
+use crate::access::ending::{end_session, end_sessions, sessions_of};
+use crate::access::error::Error;
+use crate::access::password::Password;
+use crate::access::password::Verified;
+use crate::access::token::Token;
+use crate::access::token::TokenKind;
 
 /// Most sessions of one user; a further login ends the oldest.
 const MOST_SESSIONS: usize = 100;
@@ -307,7 +310,7 @@ impl Access {
     /// Ends every credential of a user; how many sessions and tokens.
     pub(super) fn end_all(tx: &mut Tx<'_>, user: UserId) -> Result<(usize, usize), ReadError> {
         let sessions = end_sessions(tx, user)?;
-        let tokens = super::ending::end_tokens(tx, OwnerId::User(user), None)?;
+        let tokens = crate::access::ending::end_tokens(tx, OwnerId::User(user), None)?;
         Ok((sessions, tokens))
     }
 }

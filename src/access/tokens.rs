@@ -10,11 +10,14 @@ use crate::domain::{
 use crate::store::{ReadError, TokenHashes, TokenRow, Tokens, Tx, Used, View};
 use crate::vault::{self, Administer, Permit, Random};
 
-use super::ending::end_token;
-use super::scope::present;
-use super::users::scope_text;
-use super::uses::written;
-use super::{Access, Error, NewScope, Token};
+use crate::access::Access;
+use crate::access::ending::end_token;
+use crate::access::error::Error;
+use crate::access::scope::NewScope;
+use crate::access::scope::present;
+use crate::access::token::Token;
+use crate::access::users::scope_text;
+use crate::access::uses::written;
 
 const DAY_MILLIS: i64 = 86_400_000;
 

@@ -12,11 +12,14 @@ use crate::store::{
 };
 use crate::vault::{self, Administer, Own, Permit, Random, Read};
 
-use super::ending::end_tokens;
-use super::password::Verified;
-use super::scope::present;
-use super::uses::written;
-use super::{Access, Error, NewPassword, NewScope, Password};
+use crate::access::Access;
+use crate::access::ending::end_tokens;
+use crate::access::error::Error;
+use crate::access::password::Verified;
+use crate::access::password::{NewPassword, Password};
+use crate::access::scope::NewScope;
+use crate::access::scope::present;
+use crate::access::uses::written;
 
 /// A user to create.
 #[allow(missing_debug_implementations)]
@@ -357,7 +360,7 @@ fn apply(
     if new.disabled && !old.disabled {
         (sessions, tokens) = Access::end_all(tx, id)?;
     } else if new.role < old.role {
-        sessions = super::ending::end_sessions(tx, id)?;
+        sessions = crate::access::ending::end_sessions(tx, id)?;
         tokens = end_tokens(tx, OwnerId::User(id), Some(new.role))?;
     }
     let mut details = json!({

@@ -14,14 +14,14 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Subcommand};
 use serde_json::json;
 
-use super::api::{ClientArguments, not_coffer};
-use super::audit::is_offline;
-use super::failure::Failure;
-use super::logging;
-use super::offline::{CHECK_THE_DISK, Stopped};
-use super::progress::Progress;
-use super::root_key::{self, Sealed};
-use super::show::{Form, print};
+use crate::cli::api::{ClientArguments, not_coffer};
+use crate::cli::audit::is_offline;
+use crate::cli::failure::Failure;
+use crate::cli::logging;
+use crate::cli::offline::{CHECK_THE_DISK, Stopped};
+use crate::cli::progress::Progress;
+use crate::cli::root_key::{self, Sealed};
+use crate::cli::show::{Form, print};
 use crate::config::{self, Config, Variables};
 use crate::domain::{Clock, SystemClock, Timestamp};
 use crate::store::{self, LoadError, Options, PrivateFile, Room};
@@ -396,7 +396,7 @@ fn tell(
 
 fn findings(examined: &Examined) {
     for finding in &examined.findings {
-        let _ = writeln!(std::io::stderr(), "coffer: {}", super::show::clean(finding));
+        let _ = writeln!(std::io::stderr(), "coffer: {}", crate::cli::show::clean(finding));
     }
 }
 

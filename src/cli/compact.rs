@@ -6,10 +6,10 @@ use std::path::PathBuf;
 use clap::Args;
 use serde_json::json;
 
-use super::failure::Failure;
-use super::logging;
-use super::offline::{CHECK_THE_DISK, Stopped};
-use super::show::{Form, print};
+use crate::cli::failure::Failure;
+use crate::cli::logging;
+use crate::cli::offline::{CHECK_THE_DISK, Stopped};
+use crate::cli::show::{Form, print};
 use crate::config::{self, Variables};
 use crate::domain::{Clock, SystemClock};
 use crate::store::Compacted;

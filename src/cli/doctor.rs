@@ -21,12 +21,12 @@ use std::process::ExitCode;
 use clap::Args;
 use serde::{Deserialize, Serialize};
 
-use super::api::PlaceArguments;
-use super::failure::Failure;
-use super::logging;
-use super::offline::Given;
-use super::root_key::Source;
-use super::show::{clean, one_line, print};
+use crate::cli::api::PlaceArguments;
+use crate::cli::failure::Failure;
+use crate::cli::logging;
+use crate::cli::offline::Given;
+use crate::cli::root_key::Source;
+use crate::cli::show::{clean, one_line, print};
 use crate::config::{Config, Variables};
 use crate::domain::{Clock, Finding, Severity, SystemClock};
 use crate::store::{Held, OpenError, Opened, Options, Repaired, leftovers, remove_leftover};

@@ -12,10 +12,10 @@ use clap::Args;
 use serde::Deserialize;
 use zeroize::Zeroizing;
 
-use super::api::{Client, PlaceArguments, path_id};
-use super::environment::name_or_id;
-use super::failure::Failure;
-use super::show::written;
+use crate::cli::api::{Client, PlaceArguments, path_id};
+use crate::cli::environment::name_or_id;
+use crate::cli::failure::Failure;
+use crate::cli::show::written;
 use crate::domain::KeyName;
 use crate::formats::{self, Format, Heading};
 use crate::store::PrivateFile;

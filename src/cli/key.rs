@@ -10,10 +10,10 @@ use clap::{Args, Subcommand};
 use serde::Deserialize;
 use zeroize::Zeroizing;
 
-use super::api::{Answer, Client, ClientArguments};
-use super::failure::{Failure, Passing};
-use super::show::{Form, clean, moment, print, table};
-use super::{ask, passphrase, root_key};
+use crate::cli::api::{Answer, Client, ClientArguments};
+use crate::cli::failure::{Failure, Passing};
+use crate::cli::show::{Form, clean, moment, print, table};
+use crate::cli::{ask, passphrase, root_key};
 use crate::config::Variables;
 use crate::store::{write_new_private, write_private};
 use crate::vault::{Passphrase, Random, RootKey, SealedRootKey};

@@ -4,9 +4,9 @@
 
 use std::path::PathBuf;
 
-use super::doctor::is_ours;
-use super::failure::Failure;
-use super::root_key;
+use crate::cli::doctor::is_ours;
+use crate::cli::failure::Failure;
+use crate::cli::root_key;
 use crate::config::{Config, Variables};
 use crate::store::{OpenError, Opened, Options};
 use crate::vault::{self, RootKey, RootKeys, UnlockError};

@@ -23,7 +23,7 @@ use crate::config::{Config, Variables};
 use crate::store::write_new_private;
 use crate::vault::{BadRootKey, Fingerprint, Random, RootKey, SealedRootKey};
 
-use super::passphrase::{self, PassphraseError};
+use crate::cli::passphrase::{self, PassphraseError};
 
 const GENERATED: &str = "root.key";
 const PREVIOUS: &str = "root.key.previous";

@@ -17,11 +17,11 @@ use crate::http::{self, State};
 use crate::store::{self, Opened};
 use crate::vault::{self, PruneError, Unavailable, UnlockError, Vault};
 
-use super::announce::{self, FirstStartMade};
-use super::declare::{self, DeclareError, Hangups, Reread, keep_declaring};
-use super::first_user::{self, FirstUserError};
-use super::root_key::{self, RootKeyError};
-use super::scheduled::{Schedule, keep_backing_up};
+use crate::cli::announce::{self, FirstStartMade};
+use crate::cli::declare::{self, DeclareError, Hangups, Reread, keep_declaring};
+use crate::cli::first_user::{self, FirstUserError};
+use crate::cli::root_key::{self, RootKeyError};
+use crate::cli::scheduled::{Schedule, keep_backing_up};
 
 /// Why the server did not start, or did not go on.
 #[derive(Debug, thiserror::Error)]

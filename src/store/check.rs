@@ -7,16 +7,16 @@ use std::fmt::Display;
 
 use crate::domain::{EnvironmentId, OwnerId};
 
-use super::account_row::Used;
-use super::keyspace::Table;
-use super::row::{CountsRow, SecretPlace, VarPlace};
-use super::tables::{
+use crate::store::rows::account_row::Used;
+use crate::store::rows::keyspace::Table;
+use crate::store::rows::row::{CountsRow, SecretPlace, VarPlace};
+use crate::store::rows::tables::{
     AuditHead, AuditRows, AuditStart, Counts, Doomed, EnvironmentNames, Environments, Keys,
     LastUses, ReceiptChunks, ReceiptTimes, Receipts, Rotation, SecretPlaces, Secrets,
     ServiceAccountNames, ServiceAccounts, ServiceKeys, SessionHashes, Sessions, TokenHashes,
     Tokens, UserEmails, UserSessions, Users, ValueChunks, VarChunks, VarPlaces, Vars, Versions,
 };
-use super::view::{ReadError, View};
+use crate::store::rows::view::{ReadError, View};
 
 /// Walks the whole database; one line for each thing that does not fit. Lines
 /// name ids and keys, never values.

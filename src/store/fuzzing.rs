@@ -3,9 +3,9 @@
 //!
 //! Must never: be part of any other build.
 
-use super::keyspace::Table;
-use super::row::{decode, encode};
-use super::tables;
+use crate::store::rows::keyspace::Table;
+use crate::store::rows::row::{decode, encode};
+use crate::store::rows::tables;
 
 /// The first bytes of all keys.
 pub const TABLES: &[u8] = tables::PREFIXES;

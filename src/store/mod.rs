@@ -10,64 +10,50 @@
 //! several may run twice. `disk` knows what sled 0.34 does not do for us;
 //! `writer` is the only code that changes anything.
 
-mod account_row;
-mod acknowledged;
 mod check;
-mod compact;
 mod directory;
-mod disk;
-mod frozen;
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub mod fuzzing;
-mod holes;
-mod keyspace;
-mod leftovers;
-mod load;
-mod opening;
-mod overlay;
-mod private;
-mod reach;
+mod point_in_time;
+mod private_file;
+mod readable_ranges;
 mod remedy;
 mod repair;
-mod room;
-mod row;
-mod space;
-mod tables;
-mod unsynced;
-mod view;
-mod watch;
+mod restore;
+mod rows;
+mod sled;
 mod writer;
 
-pub use account_row::{PasswordRow, ServiceAccountRow, SessionRow, TokenRow, Used, UserRow};
 pub use check::check;
-pub use compact::{CompactError, Compacted, Extent, Usage};
 pub use directory::make_directory;
-pub use disk::{Held, IN_USE, OpenError, Options};
-pub use frozen::{Frozen, FrozenError, RawRow};
-pub use keyspace::Table;
-pub use leftovers::{Leftover, leftovers, remove_leftover};
-pub use load::{
+pub use point_in_time::{Frozen, FrozenError, RawRow};
+pub use private_file::{PrivateFile, write_new_private, write_private};
+pub use readable_ranges::unreadable;
+pub use repair::{Depth, Repaired, repair};
+pub use restore::{
     LoadError, Loading, MemoryRows, Place, RESTORING, Unsettled, can_be_restored, counted_as,
     is_backed_up,
 };
-pub use private::{PrivateFile, write_new_private, write_private};
-pub use reach::unreadable;
-pub use repair::{Depth, Repaired, repair};
-pub use room::Room;
-pub use row::{
+pub use rows::account_row::{PasswordRow, ServiceAccountRow, SessionRow, TokenRow, Used, UserRow};
+pub use rows::keyspace::Table;
+pub use rows::row::{
     Bytes, CHUNK_BYTES, CountsRow, EnvironmentRow, HeadRow, KeyId, KeyRow, ReceiptRow, RotationRow,
     SecretPlace, SecretRow, ServiceKeysRow, StartRow, StoredAuditRow, VarPlace, VarRow, VersionRow,
     WrappedKey,
 };
-pub use tables::{
+pub use rows::tables::{
     AuditHead, AuditRows, AuditStart, Counts, Doomed, EnvironmentNames, Environments, Keys,
     LastUses, ReceiptChunks, ReceiptTimes, Receipts, Rotation, SecretPlaces, Secrets,
     ServiceAccountNames, ServiceAccounts, ServiceKeys, SessionHashes, Sessions, TokenHashes,
     Tokens, UserEmails, UserSessions, Users, ValueChunks, VarChunks, VarPlaces, Vars, Versions,
 };
-pub use view::{ReadError, View};
-pub use writer::{CommitError, Tx};
+pub use rows::view::{ReadError, View};
+pub use sled::compact::{CompactError, Compacted, Extent, Usage};
+pub use sled::disk::{Held, IN_USE, OpenError, Options};
+pub use sled::leftovers::{Leftover, leftovers, remove_leftover};
+pub use writer::room::Room;
+pub use writer::thread::{CommitError, Tx};
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -78,13 +64,13 @@ use tokio::sync::watch as channel;
 use crate::audit::{Chain, Draft};
 use crate::domain::EnvironmentId;
 
-use space::Share;
+use writer::disk_budget::Share;
 
 /// An open database without its writer: what there is until the keys are
 /// known. It can be read, not changed.
 #[derive(Debug)]
 pub struct Opened {
-    disk: disk::Disk,
+    disk: sled::disk::Disk,
 }
 
 impl Opened {
@@ -100,20 +86,20 @@ impl Opened {
 
     /// Opens the database of a directory that is locked already.
     pub fn open_held(held: Held, options: Options) -> Result<Self, OpenError> {
-        disk::Disk::open(held, options).map(|disk| Self { disk })
+        sled::disk::Disk::open(held, options).map(|disk| Self { disk })
     }
 
     /// Writes the log anew with what is live, and what came of that; see
     /// `compact`. When it could not be done, the database is as it was.
     pub fn compact(self) -> Result<(Self, Result<Compacted, CompactError>), OpenError> {
-        let tried = compact::compact(self.disk)?;
+        let tried = sled::compact::compact(self.disk)?;
         Ok((Self { disk: tried.disk }, tried.outcome))
     }
 
     /// Likewise, if the log is wasteful.
     pub fn compact_if_wasteful(self) -> Result<(Self, Option<Compacted>), OpenError> {
         // One that cannot be read has other troubles.
-        if !compact::is_wasteful(&self.disk).unwrap_or(false) {
+        if !sled::compact::is_wasteful(&self.disk).unwrap_or(false) {
             return Ok((self, None));
         }
         let (opened, outcome) = self.compact()?;
@@ -125,7 +111,7 @@ impl Opened {
 
     /// How much room it takes. Reads every row.
     pub fn usage(&self) -> Result<Usage, ReadError> {
-        compact::usage(self.disk.tree(), self.disk.space())
+        sled::compact::usage(self.disk.tree(), self.disk.space())
     }
 
     /// Closes it. Dropping it does so, too, and says in the log what fails.
@@ -139,7 +125,7 @@ impl Opened {
         let lock = self.disk.lock();
         let data_dir = self.disk.data_dir().to_owned();
         let revisions = Arc::new(Revisions::default());
-        let writer = writer::Writer::start(self.disk, chain, Arc::clone(&revisions))?;
+        let writer = writer::thread::Writer::start(self.disk, chain, Arc::clone(&revisions))?;
         Ok(Store { tree: Some(tree), revisions, writer, data_dir, _lock: lock })
     }
 }
@@ -153,11 +139,11 @@ impl Opened {
 
 impl View for Opened {
     fn get_bytes(&self, key: &[u8]) -> Result<Option<Vec<u8>>, ReadError> {
-        view::tree_get(self.disk.tree(), key)
+        rows::view::tree_get(self.disk.tree(), key)
     }
 
-    fn scan_bytes(&self, prefix: &[u8], after: Option<&[u8]>) -> view::Scan<'_> {
-        view::tree_scan(self.disk.tree(), prefix, after)
+    fn scan_bytes(&self, prefix: &[u8], after: Option<&[u8]>) -> rows::view::Scan<'_> {
+        rows::view::tree_scan(self.disk.tree(), prefix, after)
     }
 }
 
@@ -166,9 +152,9 @@ impl View for Opened {
 #[derive(Debug)]
 pub struct Store {
     /// There until it is dropped.
-    tree: Option<sled::Tree>,
+    tree: Option<::sled::Tree>,
     revisions: Arc<Revisions>,
-    writer: writer::Writer,
+    writer: writer::thread::Writer,
     data_dir: PathBuf,
     /// sled stays open as long as its tree is held, and so does the lock.
     _lock: Arc<std::fs::File>,
@@ -317,17 +303,17 @@ impl Store {
 
     /// How much room it takes. Reads every row.
     pub fn usage(&self) -> Result<Usage, ReadError> {
-        compact::usage(self.tree(), self.writer.space())
+        sled::compact::usage(self.tree(), self.writer.space())
     }
 
     /// The bytes of keys and rows, if they can be counted within a time.
     pub fn live_bytes_within(&self, limit: std::time::Duration) -> Option<u64> {
-        compact::live_bytes_within(self.tree(), limit)
+        sled::compact::live_bytes_within(self.tree(), limit)
     }
 
     /// How much room it takes, as far as the file system knows. Reads no row.
     pub fn extent(&self) -> Extent {
-        compact::extent(self.writer.space())
+        sled::compact::extent(self.writer.space())
     }
 
     /// The room for a file outside the database, at this path.
@@ -337,7 +323,7 @@ impl Store {
 
     /// The rows of a table from its last one back.
     pub fn scan_back<T: Table>(&self) -> impl Iterator<Item = Result<(T::Key, T::Row), ReadError>> {
-        view::tree_scan_back::<T>(self.tree())
+        rows::view::tree_scan_back::<T>(self.tree())
     }
 
     /// Counts the changes that an environment has seen since the server
@@ -378,7 +364,7 @@ impl Store {
 }
 
 impl Store {
-    fn tree(&self) -> &sled::Tree {
+    fn tree(&self) -> &::sled::Tree {
         self.tree.as_ref().expect("it is taken only when the store is dropped")
     }
 }
@@ -387,19 +373,19 @@ impl Drop for Store {
     /// Closes sled, if nobody else has it open. What was answered is safe by now;
     /// that the disk fails is for the next start to know.
     fn drop(&mut self) {
-        if watch::let_go(self.tree.take()).is_err() {
-            unsynced::leave_word(&self.data_dir);
+        if writer::flush_watchdog::let_go(self.tree.take()).is_err() {
+            sled::unsynced::leave_word(&self.data_dir);
         }
     }
 }
 
 impl View for Store {
     fn get_bytes(&self, key: &[u8]) -> Result<Option<Vec<u8>>, ReadError> {
-        view::tree_get(self.tree(), key)
+        rows::view::tree_get(self.tree(), key)
     }
 
-    fn scan_bytes(&self, prefix: &[u8], after: Option<&[u8]>) -> view::Scan<'_> {
-        view::tree_scan(self.tree(), prefix, after)
+    fn scan_bytes(&self, prefix: &[u8], after: Option<&[u8]>) -> rows::view::Scan<'_> {
+        rows::view::tree_scan(self.tree(), prefix, after)
     }
 }
 

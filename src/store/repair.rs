@@ -25,18 +25,18 @@ use std::hash::{BuildHasher, RandomState};
 
 use crate::domain::{EnvironmentId, SecretId, VarId, Version};
 
-use super::account_row::Used;
-use super::check::receipt;
-use super::keyspace::{Table, full_key};
-use super::row::{CountsRow, SecretPlace, VarPlace};
-use super::tables::{
+use crate::store::check::receipt;
+use crate::store::rows::account_row::Used;
+use crate::store::rows::keyspace::{Table, full_key};
+use crate::store::rows::row::{CountsRow, SecretPlace, VarPlace};
+use crate::store::rows::tables::{
     Counts, EnvironmentNames, Environments, LastUses, ReceiptChunks, ReceiptTimes, Receipts,
     SecretPlaces, Secrets, ServiceAccountNames, ServiceAccounts, SessionHashes, Sessions,
     TokenHashes, Tokens, UserEmails, UserSessions, Users, ValueChunks, VarChunks, VarPlaces, Vars,
     Versions,
 };
-use super::view::{ReadError, View, encode_row};
-use super::writer::Tx;
+use crate::store::rows::view::{ReadError, View, encode_row};
+use crate::store::writer::thread::Tx;
 
 /// How far a repair goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -7,8 +7,10 @@ use crate::audit::{Action, Mac, ResourceType, Row, Verification};
 use crate::domain::{EnvironmentId, Timestamp, UserId};
 use crate::store::{AuditRows, ReadError, View};
 
-use super::unlock::{stored_head, stored_start, verify_rows};
-use super::{Administer, Error, Permit, Read, Unavailable, Vault};
+use crate::vault::error::Error;
+use crate::vault::policy::{Administer, Permit, Read};
+use crate::vault::unlock::{stored_head, stored_start, verify_rows};
+use crate::vault::{Unavailable, Vault};
 
 /// Which rows are wanted. What is `None` does not matter.
 #[derive(Debug, Clone, Default)]

@@ -30,10 +30,11 @@ use zeroize::Zeroizing;
 use crate::domain::{EnvironmentId, KeyName, RevealMode, SecretId, Version};
 use crate::store::WrappedKey;
 
-use super::keyring::{KeyBytes, Keyring, Unopened, aead};
-use super::plaintext::{Plaintext, Revealed};
-use super::policy::{Deliverable, Revealable};
-use super::{Error, Random};
+use crate::vault::error::Error;
+use crate::vault::keyring::{KeyBytes, Keyring, Unopened, aead};
+use crate::vault::plaintext::{Plaintext, Revealed};
+use crate::vault::policy::{Deliverable, Revealable};
+use crate::vault::random::Random;
 
 /// What a sealed value belongs to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -227,10 +228,10 @@ fn open(
     Ok(bytes)
 }
 
-fn fingerprint(keyring: &Keyring, sealed: &SealedValue) -> super::Fingerprint {
+fn fingerprint(keyring: &Keyring, sealed: &SealedValue) -> crate::vault::keyring::Fingerprint {
     // `unwrap` reports a key that is not loaded by its number before this is
     // looked at.
-    keyring.fingerprint(sealed.data_key.key).unwrap_or(super::Fingerprint([0; 8]))
+    keyring.fingerprint(sealed.data_key.key).unwrap_or(crate::vault::keyring::Fingerprint([0; 8]))
 }
 
 #[cfg(test)]
@@ -241,7 +242,7 @@ mod tests {
     use super::*;
     use crate::domain::Timestamp;
     use crate::store::KeyId;
-    use crate::vault::RootKey;
+    use crate::vault::keyring::RootKey;
 
     fn keyring() -> Keyring {
         let text = base64::engine::general_purpose::STANDARD.encode([7; 32]);

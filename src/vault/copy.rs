@@ -24,12 +24,15 @@ use crate::store::{
     EnvironmentRow, ReadError, SecretPlace, SecretPlaces, SecretRow, Secrets, Tx, View,
 };
 
-use super::cipher::{self, Binding};
-use super::keyring::Keyring;
-use super::lookup::{Placed, count, environment_row, find_environment, not_before};
-use super::secrets::{binding, info, trusted_mode};
-use super::versions::{Put, latch_versions, put_version, sealed_value};
-use super::{Administer, Error, Permit, Random, Vault, policy};
+use crate::vault::Vault;
+use crate::vault::cipher::{self, Binding};
+use crate::vault::error::Error;
+use crate::vault::keyring::Keyring;
+use crate::vault::lookup::{Placed, count, environment_row, find_environment, not_before};
+use crate::vault::policy::{self, Administer, Permit};
+use crate::vault::random::Random;
+use crate::vault::secrets::{binding, info, trusted_mode};
+use crate::vault::versions::{Put, latch_versions, put_version, sealed_value};
 
 /// Bytes that one copy may write: a batch stops all reads while it is applied. Each
 /// key counts as the longest value there may be. To count what is really written

@@ -12,13 +12,17 @@ use crate::store::{
     Usage, View,
 };
 
-use super::cipher::{self, Binding};
-use super::keyring::Keyring;
-use super::secrets::binding;
-use super::unlock::{services, stored_head, stored_start, verify_rows};
-use super::vars::value_is_whole;
-use super::versions::{numbers, sealed_value};
-use super::{Administer, Error, Permit, RootKeys, UnlockError, Unlocked, Vault};
+use crate::vault::Vault;
+use crate::vault::cipher::{self, Binding};
+use crate::vault::error::Error;
+use crate::vault::keyring::Keyring;
+use crate::vault::keyring::RootKeys;
+use crate::vault::policy::{Administer, Permit};
+use crate::vault::secrets::binding;
+use crate::vault::unlock::{UnlockError, Unlocked};
+use crate::vault::unlock::{services, stored_head, stored_start, verify_rows};
+use crate::vault::vars::value_is_whole;
+use crate::vault::versions::{numbers, sealed_value};
 
 /// So many findings of one kind are told one by one.
 const TOLD: usize = 20;
@@ -128,7 +132,8 @@ impl Vault {
             Err(Error::Read(error)) => Err(error),
             Err(error) => return Err(error),
         };
-        let _walk = self.walks.try_acquire().map_err(|_| super::Unavailable::OtherExaminations)?;
+        let _walk =
+            self.walks.try_acquire().map_err(|_| crate::vault::Unavailable::OtherExaminations)?;
         let store = &*self.store;
         let mut parts = Parts::default();
         parts.records(store, &self.keyring.now());

@@ -15,10 +15,14 @@ use crate::store::{
     SecretPlaces, Secrets, Store, Table, Tx, VarPlace, VarPlaces, Vars, View,
 };
 
-use super::lookup::{counts, environment_row};
-use super::secrets::remove_secret;
-use super::vars::remove_var;
-use super::{Administer, Error, Permit, Random, Read, Unavailable, Vault, guarded, policy};
+use crate::vault::error::Error;
+use crate::vault::lookup::{counts, environment_row};
+use crate::vault::policy::{self, Administer, Permit, Read};
+use crate::vault::random::Random;
+use crate::vault::secrets::remove_secret;
+use crate::vault::standing::guarded;
+use crate::vault::vars::remove_var;
+use crate::vault::{Unavailable, Vault};
 
 /// How many secrets and how many vars one batch of a deletion removes.
 const SWEEP_ROWS: usize = 100;

@@ -4,8 +4,8 @@ use crate::audit::ResourceType;
 use crate::domain::{Role, Version};
 use crate::store::{CommitError, ReadError, Unavailable};
 
-use super::copy::CopyRefusal;
-use super::keyring::Fingerprint;
+use crate::vault::copy::CopyRefusal;
+use crate::vault::keyring::Fingerprint;
 
 /// Why a verb was not carried out.
 #[derive(Debug, thiserror::Error)]

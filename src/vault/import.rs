@@ -14,10 +14,15 @@ use crate::domain::{
 use crate::formats::{BadInput, Source};
 use crate::store::{Secrets, Tx, Vars, View};
 
-use super::keyring::Keyring;
-use super::lookup::environment_row;
-use super::secrets::{Create, Update};
-use super::{Error, NewVar, Permit, Plaintext, Random, VarPatch, Vault, Write, vars};
+use crate::vault::Vault;
+use crate::vault::error::Error;
+use crate::vault::keyring::Keyring;
+use crate::vault::lookup::environment_row;
+use crate::vault::plaintext::Plaintext;
+use crate::vault::policy::{Permit, Write};
+use crate::vault::random::Random;
+use crate::vault::secrets::{Create, Update};
+use crate::vault::vars::{self, NewVar, VarPatch};
 
 /// What is to be imported. Every key stands in it once.
 #[allow(missing_debug_implementations)]
@@ -39,7 +44,7 @@ pub struct ImportedSecret {
     pub value: Plaintext,
     /// What it is for; `None` leaves an existing one's description alone.
     pub description: Option<Description>,
-    /// As in [`super::NewSecret`] and [`super::SecretPatch`].
+    /// As in [`crate::vault::secrets::NewSecret`] and [`crate::vault::secrets::SecretPatch`].
     pub never_reveal: Option<bool>,
 }
 

@@ -33,8 +33,9 @@ use zeroize::Zeroizing;
 
 use crate::store::{KeyId, KeyRow, WrappedKey};
 
-use super::backup_key::BackupKey;
-use super::{Error, Random};
+use crate::vault::backup_key::BackupKey;
+use crate::vault::error::Error;
+use crate::vault::random::Random;
 
 const KEY_BYTES: usize = 32;
 

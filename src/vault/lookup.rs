@@ -12,7 +12,9 @@ use crate::store::{
     SecretPlaces, SecretRow, Secrets, Table, Tx, VarPlace, VarPlaces, VarRow, Vars, View,
 };
 
-use super::{Caller, Error, Level, Permit, Target, Vault, policy, rotation};
+use crate::vault::error::Error;
+use crate::vault::policy::{self, Caller, Level, Permit, Target};
+use crate::vault::{Vault, rotation};
 
 /// Which part of a list is wanted.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]

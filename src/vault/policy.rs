@@ -14,9 +14,10 @@ use crate::domain::{
 };
 use crate::store::EnvironmentRow;
 
-use super::cipher::{Binding, SealedValue};
-use super::standing::Standing;
-use super::{Error, Receipt};
+use crate::vault::cipher::{Binding, SealedValue};
+use crate::vault::error::Error;
+use crate::vault::receipts::Receipt;
+use crate::vault::standing::Standing;
 
 /// What a permit allows; decides the lowest role that gets one.
 pub trait Level: Send + Sync + 'static {

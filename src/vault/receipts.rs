@@ -21,7 +21,12 @@ use crate::store::{
     Bytes, CHUNK_BYTES, ReadError, ReceiptChunks, ReceiptRow, ReceiptTimes, Receipts, Tx, View,
 };
 
-use super::{Copied, Error, ImportReport, Permit, RotationBegun, Vault};
+use crate::vault::Vault;
+use crate::vault::copy::Copied;
+use crate::vault::error::Error;
+use crate::vault::import::ImportReport;
+use crate::vault::policy::Permit;
+use crate::vault::rotation::RotationBegun;
 
 /// How long a receipt is kept, in milliseconds: 24 hours.
 const KEPT_MILLIS: i64 = 24 * 60 * 60 * 1000;

@@ -10,8 +10,10 @@ use crate::audit::{Action, AuditKey, Draft};
 use crate::domain::{Origin, Principal, Timestamp};
 use crate::store::{self, CommitError, Compacted, Depth, ReadError, Repaired, Store, Tx, View};
 
-use super::unlock::{stored_head, stored_start, verify_rows};
-use super::{Error, Unlocked, Vault};
+use crate::vault::Vault;
+use crate::vault::error::Error;
+use crate::vault::unlock::Unlocked;
+use crate::vault::unlock::{stored_head, stored_start, verify_rows};
 
 impl Vault {
     /// Records that the log was written anew.

@@ -15,8 +15,9 @@ use crate::audit::{Action, AuditKey, Broken, Draft, Walk};
 use crate::domain::{Origin, Principal, Timestamp};
 use crate::store::{AuditRows, AuditStart, CommitError, ReadError, StartRow, Tx, View};
 
-use super::unlock::{stored_row, stored_start};
-use super::{Error, Vault};
+use crate::vault::Vault;
+use crate::vault::error::Error;
+use crate::vault::unlock::{stored_row, stored_start};
 
 /// Rows that one write drops. Reads wait while a write is applied, so it is small.
 const BATCH_ROWS: usize = 500;

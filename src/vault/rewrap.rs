@@ -14,11 +14,13 @@ use crate::store::{
     Doomed, ReadError, Rotation, RotationRow, SecretPlaces, Store, Table, Tx, Versions, View,
 };
 
-use super::cipher::{self, Binding};
-use super::keyring::{Keychain, Keyring};
-use super::lookup::locate;
-use super::secrets::binding;
-use super::{Error, Random, Unavailable};
+use crate::vault::Unavailable;
+use crate::vault::cipher::{self, Binding};
+use crate::vault::error::Error;
+use crate::vault::keyring::{Keychain, Keyring};
+use crate::vault::lookup::locate;
+use crate::vault::random::Random;
+use crate::vault::secrets::binding;
 
 /// Versions that one write looks at. Reads wait while a write is applied.
 const GROUP_ROWS: usize = 100;

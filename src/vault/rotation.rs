@@ -28,12 +28,16 @@ use crate::store::{
     Tx, Versions, View,
 };
 
-use super::keyring::{Fingerprint, Keyring};
-use super::receipts::{HasOutcome, Outcome};
-use super::rewrap::Sweep;
-use super::service_keys::ServiceKeys;
-use super::unlock::UnlockError;
-use super::{Administer, Error, Permit, RootKeys, Unavailable, Vault, guarded_once};
+use crate::vault::error::Error;
+use crate::vault::keyring::RootKeys;
+use crate::vault::keyring::{Fingerprint, Keyring};
+use crate::vault::policy::{Administer, Permit};
+use crate::vault::receipts::{HasOutcome, Outcome};
+use crate::vault::rewrap::Sweep;
+use crate::vault::service_keys::ServiceKeys;
+use crate::vault::standing::guarded_once;
+use crate::vault::unlock::UnlockError;
+use crate::vault::{Unavailable, Vault};
 
 /// Versions that a status names; their number is always whole.
 const NAMED: usize = 20;

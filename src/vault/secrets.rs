@@ -11,13 +11,18 @@ use crate::store::{
     EnvironmentRow, ReadError, SecretPlace, SecretPlaces, SecretRow, Secrets, Tx, Versions, View,
 };
 
-use super::cipher::{self, Binding};
-use super::keyring::Keyring;
-use super::lookup::{Placed, count, environment_row, locate, not_before};
-use super::policy::{Revealable, may_reveal};
-use super::versions::{Put, latch_versions, numbers, put_version, remove_versions, sealed_value};
-use super::{
-    Error, NewValue, Page, Permit, Plaintext, Read, Reveal, Revealed, Vault, Write, policy,
+use crate::vault::Vault;
+use crate::vault::cipher::{self, Binding};
+use crate::vault::error::Error;
+use crate::vault::keyring::Keyring;
+use crate::vault::lookup::Page;
+use crate::vault::lookup::{Placed, count, environment_row, locate, not_before};
+use crate::vault::plaintext::{Plaintext, Revealed};
+use crate::vault::policy::{self, Permit, Read, Reveal, Write};
+use crate::vault::policy::{Revealable, may_reveal};
+use crate::vault::value::NewValue;
+use crate::vault::versions::{
+    Put, latch_versions, numbers, put_version, remove_versions, sealed_value,
 };
 
 /// A secret to create.
@@ -343,7 +348,7 @@ impl Create {
         environment_id: EnvironmentId,
         draft: Draft,
         keyring: &Keyring,
-        random: super::Random,
+        random: crate::vault::random::Random,
     ) -> Result<(SecretInfo, Draft), Error> {
         let environment = environment_row(tx, environment_id)?;
         let place = SecretPlace { environment: environment_id, key: self.key };
@@ -413,7 +418,7 @@ impl Update {
         id: SecretId,
         draft: Draft,
         keyring: &Keyring,
-        random: super::Random,
+        random: crate::vault::random::Random,
     ) -> Result<(SecretInfo, Draft), Error> {
         let (place, mut row) = locate::<SecretKind>(tx, id)?;
         let environment = environment_row(tx, place.environment)?;

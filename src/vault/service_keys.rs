@@ -6,8 +6,9 @@
 
 use crate::store::ServiceKeysRow;
 
-use super::keyring::{Keyring, TokenKey, Unopened};
-use super::{Error, Random};
+use crate::vault::error::Error;
+use crate::vault::keyring::{Keyring, TokenKey, Unopened};
+use crate::vault::random::Random;
 
 const AUDIT_AAD: &[u8] = b"coffer service key v1\0audit";
 const TOKEN_AAD: &[u8] = b"coffer service key v1\0token";

@@ -6,8 +6,10 @@ use crate::audit::Action;
 use crate::domain::Settings;
 use crate::store::Environments;
 
-use super::lookup::{environment_row, not_before};
-use super::{Administer, Error, Permit, Vault, policy};
+use crate::vault::Vault;
+use crate::vault::error::Error;
+use crate::vault::lookup::{environment_row, not_before};
+use crate::vault::policy::{self, Administer, Permit};
 
 /// Changes to the settings. What is `None` stays as it is.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

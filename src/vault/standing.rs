@@ -14,8 +14,9 @@ use crate::store::{
     ReadError, ServiceAccounts, SessionRow, Sessions, TokenRow, Tokens, Tx, UserRow, Users, View,
 };
 
-use super::receipts::HasOutcome;
-use super::{Error, Permit};
+use crate::vault::error::Error;
+use crate::vault::policy::Permit;
+use crate::vault::receipts::HasOutcome;
 
 /// The principal behind an API token, if there is one now.
 pub fn token_principal(

@@ -5,8 +5,9 @@
 
 use crate::domain::Timestamp;
 
-use super::backup::{LAST_BACKUP, LAST_DOWNLOAD, Noted, read_note};
-use super::{Administer, Permit, Vault};
+use crate::vault::Vault;
+use crate::vault::backup::{LAST_BACKUP, LAST_DOWNLOAD, Noted, read_note};
+use crate::vault::policy::{Administer, Permit};
 
 pub use crate::store::Extent;
 

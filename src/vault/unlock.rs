@@ -9,13 +9,15 @@ use crate::store::{
     ServiceKeys as ServiceKeysTable, ServiceKeysRow, Store, Tx, View,
 };
 
-use super::audit_log::{ExportedRow, export_rows};
-use super::backup_key::BackupKey;
-use super::environments::{self, NewEnvironment};
-use super::keyring::{Keychain, Keyring, RootKeys, Unrooted, derive};
-use super::rotation::load_keyring;
-use super::service_keys::ServiceKeys;
-use super::{Error, Fingerprint, Random, TokenKey};
+use crate::vault::audit_log::{ExportedRow, export_rows};
+use crate::vault::backup_key::BackupKey;
+use crate::vault::environments::{self, NewEnvironment};
+use crate::vault::error::Error;
+use crate::vault::keyring::{Fingerprint, TokenKey};
+use crate::vault::keyring::{Keychain, Keyring, RootKeys, Unrooted, derive};
+use crate::vault::random::Random;
+use crate::vault::rotation::load_keyring;
+use crate::vault::service_keys::ServiceKeys;
 
 /// Why the database stays closed.
 #[derive(Debug, thiserror::Error)]

@@ -12,9 +12,12 @@ use crate::store::{
     Vars, View,
 };
 
-use super::lookup::{Placed, count, environment_row, locate, not_before};
-use super::secrets::check_expected;
-use super::{Error, Page, Permit, Read, Vault, Write, policy};
+use crate::vault::Vault;
+use crate::vault::error::Error;
+use crate::vault::lookup::Page;
+use crate::vault::lookup::{Placed, count, environment_row, locate, not_before};
+use crate::vault::policy::{self, Permit, Read, Write};
+use crate::vault::secrets::check_expected;
 
 /// A var to create.
 #[derive(Debug, Clone)]

@@ -13,10 +13,12 @@ use crate::store::{
     WrappedKey,
 };
 
-use super::cipher::{self, Binding, SealedValue};
-use super::lookup::{environment_row, locate, not_before};
-use super::secrets::{binding, info};
-use super::{Error, Permit, Read, Vault, Write, policy};
+use crate::vault::Vault;
+use crate::vault::cipher::{self, Binding, SealedValue};
+use crate::vault::error::Error;
+use crate::vault::lookup::{environment_row, locate, not_before};
+use crate::vault::policy::{self, Permit, Read, Write};
+use crate::vault::secrets::{binding, info};
 
 /// Who put a version, and when.
 pub(super) struct Put {

@@ -5,7 +5,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::keys;
+use crate::cli::doctor::keys;
 use crate::config::{Config, Variables};
 use crate::domain::{Clock, Finding, SystemClock};
 use crate::store::{Leftover, leftovers};

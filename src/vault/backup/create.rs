@@ -15,13 +15,17 @@ use crate::audit::{Action, Draft};
 use crate::domain::{Origin, Principal, Timestamp};
 use crate::store::{CommitError, Frozen, Room, Store, Tx, is_backed_up};
 
-use super::super::backup_key::BackupKey;
-use super::super::recipients;
-use super::super::{Administer, Error, Permit, Random, Unavailable, Unlocked, Vault};
-use super::notes::{LAST_BACKUP, LAST_DOWNLOAD, read_note};
-use super::rows::{RowsWriter, Summary};
-use super::seal::SealWriter;
-use super::{BackupError, Recipient};
+use crate::vault::backup::notes::{LAST_BACKUP, LAST_DOWNLOAD, read_note};
+use crate::vault::backup::rows::{RowsWriter, Summary};
+use crate::vault::backup::seal::SealWriter;
+use crate::vault::backup::{BackupError, Recipient};
+use crate::vault::backup_key::BackupKey;
+use crate::vault::error::Error;
+use crate::vault::policy::{Administer, Permit};
+use crate::vault::random::Random;
+use crate::vault::recipients;
+use crate::vault::unlock::Unlocked;
+use crate::vault::{Unavailable, Vault};
 
 /// The database as of one moment, about to be written out.
 #[derive(Debug)]

@@ -4,8 +4,10 @@ use std::io;
 
 use crate::store::{FrozenError, LoadError, ReadError};
 
-use super::super::recipients::Unopened;
-use super::super::{Error, Fingerprint, UnlockError};
+use crate::vault::error::Error;
+use crate::vault::keyring::Fingerprint;
+use crate::vault::recipients::Unopened;
+use crate::vault::unlock::UnlockError;
 
 /// Why a backup was not made, not opened, or not restored.
 #[derive(Debug, thiserror::Error)]

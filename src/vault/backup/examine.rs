@@ -4,13 +4,14 @@ use crate::audit::Verification;
 use crate::domain::{RevealMode, SecretId};
 use crate::store::{self, ReadError, SecretPlaces, Secrets, Vars, Versions, View};
 
-use super::super::cipher::{self, Binding};
-use super::super::secrets::binding;
-use super::super::unlock::keys_and_audit;
-use super::super::vars::value_is_whole;
-use super::super::versions::sealed_value;
-use super::super::{Error, RootKeys};
-use super::BackupError;
+use crate::vault::backup::BackupError;
+use crate::vault::cipher::{self, Binding};
+use crate::vault::error::Error;
+use crate::vault::keyring::RootKeys;
+use crate::vault::secrets::binding;
+use crate::vault::unlock::keys_and_audit;
+use crate::vault::vars::value_is_whole;
+use crate::vault::versions::sealed_value;
 
 /// What was found.
 #[derive(Debug)]

@@ -19,7 +19,7 @@ use serde_json::json;
 use crate::domain::Timestamp;
 use crate::store::write_private;
 
-use super::super::Vault;
+use crate::vault::Vault;
 
 /// The file in the data directory that tells of the last backup.
 pub const LAST_BACKUP: &str = "last-backup";

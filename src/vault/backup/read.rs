@@ -13,13 +13,14 @@ use crate::audit::{Action, Draft};
 use crate::domain::{Origin, Principal, Timestamp};
 use crate::store::{CommitError, Loading, MemoryRows, Options, Unsettled, is_backed_up};
 
-use super::super::recipients::{self, Identities, Recipient};
-use super::super::unlock::unlock;
-use super::super::{Error, Fingerprint, RootKey, RootKeys};
-use super::BackupError;
-use super::examine::{Examined, examine};
-use super::rows::{self, Summary};
-use super::seal::{self, SealReader};
+use crate::vault::backup::BackupError;
+use crate::vault::backup::examine::{Examined, examine};
+use crate::vault::backup::rows::{self, Summary};
+use crate::vault::backup::seal::{self, SealReader};
+use crate::vault::error::Error;
+use crate::vault::keyring::{Fingerprint, RootKey, RootKeys};
+use crate::vault::recipients::{self, Identities, Recipient};
+use crate::vault::unlock::unlock;
 
 /// What a backup is opened with.
 #[derive(Debug, Clone, Copy)]

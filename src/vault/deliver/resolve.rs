@@ -11,16 +11,18 @@ use crate::audit::{Action, ResourceType};
 use crate::domain::{EnvironmentId, KeyName, Version};
 use crate::store::{ReadError, SecretPlace, Secrets, Vars, View};
 
-use super::super::cipher;
-use super::super::keyring::Keyring;
-use super::super::lookup::environment_row;
-use super::super::policy::{self, Deliverable};
-use super::super::secrets::binding;
-use super::super::vars::value_of;
-use super::super::versions::sealed_value;
-use super::super::{Error, Permit, Read, Vault};
-use super::bundle::{self, Entry};
-use super::{Enrolment, ToRecipients};
+use crate::vault::Vault;
+use crate::vault::cipher;
+use crate::vault::deliver::bundle::{self, Entry};
+use crate::vault::deliver::{Enrolment, ToRecipients};
+use crate::vault::error::Error;
+use crate::vault::keyring::Keyring;
+use crate::vault::lookup::environment_row;
+use crate::vault::policy::{self, Deliverable};
+use crate::vault::policy::{Permit, Read};
+use crate::vault::secrets::binding;
+use crate::vault::vars::value_of;
+use crate::vault::versions::sealed_value;
 
 /// Keys and versions in one audit row take up at most about so many bytes; sled
 /// wants its rows small.

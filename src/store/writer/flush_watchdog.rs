@@ -30,7 +30,7 @@ struct Turns {
 
 /// Something that is looked after, as long as this lives.
 #[derive(Debug)]
-pub(super) struct Turn(Arc<Turns>);
+pub(in crate::store) struct Turn(Arc<Turns>);
 
 impl Drop for Turn {
     fn drop(&mut self) {
@@ -41,7 +41,7 @@ impl Drop for Turn {
 
 /// The thread, as long as this lives.
 #[derive(Debug)]
-pub(super) struct Watch {
+pub(in crate::store) struct Watch {
     turns: Arc<Turns>,
     stop: Option<Sender<()>>,
     thread: Option<JoinHandle<()>>,
@@ -103,7 +103,7 @@ fn wake(db: &sled::Db, waking: &Arc<AtomicBool>) {
 
 /// Drops what holds sled open; an error where sled panics because the last sync
 /// fails. What was settled before that is safe.
-pub(super) fn let_go(holder: impl Sized) -> io::Result<()> {
+pub(in crate::store) fn let_go(holder: impl Sized) -> io::Result<()> {
     std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| drop(holder)))
         .map_err(|_| io::Error::other("the last sync has failed"))
 }

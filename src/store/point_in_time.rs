@@ -32,8 +32,8 @@ use std::fs::File;
 use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-use super::overlay::Overlay;
-use super::view::ReadError;
+use crate::store::rows::view::ReadError;
+use crate::store::rows::write_set::Overlay;
 
 /// Images of at most so many bytes are kept for one view.
 pub const MAX_IMAGE_BYTES: usize = 256 << 20;

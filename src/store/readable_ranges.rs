@@ -2,7 +2,7 @@
 //!
 //! Must never: name more of a key than says where it is; some are addresses.
 
-use super::view::View;
+use crate::store::rows::view::View;
 
 /// The first bytes of all keys; see `keyspace`.
 const TABLES: &[u8] = b"KkrEeNSsDCVvWXTtUuPpZzyLIiJAab";

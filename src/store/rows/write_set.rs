@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::iter::Peekable;
 
-use super::view::{ReadError, Scan};
+use crate::store::rows::view::{ReadError, Scan};
 
 /// The last write to each key; `None` is a removal.
 #[derive(Debug, Default)]
-pub(super) struct Overlay {
+pub(in crate::store) struct Overlay {
     writes: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
     /// Bytes of keys and rows that were set; replaced ones count again.
     size: usize,

@@ -16,13 +16,13 @@ use std::fs::{self, File};
 use std::io::{self, Read, Seek, Write};
 use std::path::Path;
 
-use super::disk::ignore_missing;
+use crate::store::sled::disk::ignore_missing;
 
 /// Stands in the data directory after a write or sync has failed.
-pub(super) const UNSYNCED: &str = "unsynced";
+pub(in crate::store) const UNSYNCED: &str = "unsynced";
 
 /// Leaves word to the next start.
-pub(super) fn leave_word(data_dir: &Path) {
+pub(in crate::store) fn leave_word(data_dir: &Path) {
     let marker = data_dir.join(UNSYNCED);
     if let Err(error) = File::create(&marker) {
         // The same disk, most likely; there is no other place that the next start looks at.
@@ -35,7 +35,7 @@ pub(super) fn leave_word(data_dir: &Path) {
 ///
 /// A power cut in the middle leaves each block as the disk had it or as it was
 /// read; that is what a power cut before it could have left.
-pub(super) fn rewrite_log(data_dir: &Path) -> io::Result<()> {
+pub(in crate::store) fn rewrite_log(data_dir: &Path) -> io::Result<()> {
     let marker = data_dir.join(UNSYNCED);
     if !marker.try_exists()? {
         return Ok(());

@@ -22,18 +22,18 @@ use std::io;
 use std::ops::Bound;
 use std::path::{Path, PathBuf};
 
-use super::disk::{
-    Disk, Held, OpenError, Options, ignore_missing, make_directory, open_to_lock, sync_directory,
-};
-use super::keyspace::Table;
-use super::overlay::Overlay;
-use super::space::{FreeSpace, Share};
-use super::tables::{
+use crate::store::rows::keyspace::Table;
+use crate::store::rows::tables::{
     AuditRows, Environments, Keys, LastUses, Secrets, ServiceAccounts, SessionHashes, Sessions,
     Tokens, UserSessions, Users, ValueChunks, VarChunks, Vars, Versions,
 };
-use super::view::{ReadError, Scan, View};
-use super::{Opened, Unavailable};
+use crate::store::rows::view::{ReadError, Scan, View};
+use crate::store::rows::write_set::Overlay;
+use crate::store::sled::disk::{
+    Disk, Held, OpenError, Options, ignore_missing, make_directory, open_to_lock, sync_directory,
+};
+use crate::store::writer::disk_budget::{FreeSpace, Share};
+use crate::store::{Opened, Unavailable};
 
 /// The directory that a restore works in, inside the data directory.
 pub const RESTORING: &str = "restoring";
@@ -247,8 +247,8 @@ impl Place {
         fs::rename(&made, &db).map_err(at(&db))?;
         // From here on the database is there, and restoring it again would be
         // refused. The next start syncs and marks what could not be done here.
-        let settled =
-            sync_directory(&self.data_dir).and_then(|()| super::disk::mark_in_use(&self.data_dir));
+        let settled = sync_directory(&self.data_dir)
+            .and_then(|()| crate::store::sled::disk::mark_in_use(&self.data_dir));
         // The next start removes what is left of the stage, if this cannot.
         if let Err(error) = fs::remove_dir_all(&self.stage) {
             log::warn!("{} could not be removed: {error}", self.stage.display());

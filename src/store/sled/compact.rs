@@ -31,10 +31,12 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use super::disk::{self, Disk, OpenError, ignore_missing, open_to_lock, parent, sync_directory};
-use super::space::FreeSpace;
-use super::view::ReadError;
-use super::watch::{Watch, let_go};
+use crate::store::rows::view::ReadError;
+use crate::store::sled::disk::{
+    self, Disk, OpenError, ignore_missing, open_to_lock, parent, sync_directory,
+};
+use crate::store::writer::disk_budget::FreeSpace;
+use crate::store::writer::flush_watchdog::{Watch, let_go};
 
 /// A log that is shorter than this is never wasteful.
 const SMALL_BYTES: u64 = 64 << 20;
@@ -165,7 +167,7 @@ fn old(dir: &Path) -> PathBuf {
 
 /// Names the database before the last compaction, if there is one, to whoever
 /// cannot open the one after it.
-pub(super) fn with_way_back(error: OpenError, dir: &Path) -> OpenError {
+pub(in crate::store) fn with_way_back(error: OpenError, dir: &Path) -> OpenError {
     // What the disk refuses, it would refuse there, too.
     let is_about_content = match &error {
         // A log that ends too early is one of them.
@@ -187,13 +189,13 @@ pub(super) fn with_way_back(error: OpenError, dir: &Path) -> OpenError {
 }
 
 /// The database after an attempt at compacting it.
-pub(super) struct Tried {
+pub(in crate::store) struct Tried {
     pub disk: Disk,
     pub outcome: Result<Compacted, CompactError>,
 }
 
 /// Measures. Reads every row.
-pub(super) fn usage(tree: &sled::Tree, space: &FreeSpace) -> Result<Usage, ReadError> {
+pub(in crate::store) fn usage(tree: &sled::Tree, space: &FreeSpace) -> Result<Usage, ReadError> {
     let mut live_bytes = 0;
     for row in tree.iter() {
         let (key, row) = row?;
@@ -204,7 +206,7 @@ pub(super) fn usage(tree: &sled::Tree, space: &FreeSpace) -> Result<Usage, ReadE
 }
 
 /// The bytes of keys and rows, if they can be counted within a time.
-pub(super) fn live_bytes_within(tree: &sled::Tree, limit: Duration) -> Option<u64> {
+pub(in crate::store) fn live_bytes_within(tree: &sled::Tree, limit: Duration) -> Option<u64> {
     let (begun, mut live_bytes) = (Instant::now(), 0);
     for (number, row) in tree.iter().enumerate() {
         let (key, row) = row.ok()?;
@@ -217,7 +219,7 @@ pub(super) fn live_bytes_within(tree: &sled::Tree, limit: Duration) -> Option<u6
 }
 
 /// Asks the file system.
-pub(super) fn extent(space: &FreeSpace) -> Extent {
+pub(in crate::store) fn extent(space: &FreeSpace) -> Extent {
     Extent {
         file_bytes: log_bytes(&space.dir),
         free_bytes: space.left(),
@@ -226,13 +228,13 @@ pub(super) fn extent(space: &FreeSpace) -> Extent {
 }
 
 /// How long the log is; 0 when that cannot be told.
-pub(super) fn log_bytes(dir: &Path) -> u64 {
+pub(in crate::store) fn log_bytes(dir: &Path) -> u64 {
     fs::metadata(dir.join("db")).map_or(0, |metadata| metadata.len())
 }
 
 /// Whether compacting is worth while. Reads no more rows than it takes to know:
 /// a start waits for it.
-pub(super) fn is_wasteful(disk: &Disk) -> Result<bool, ReadError> {
+pub(in crate::store) fn is_wasteful(disk: &Disk) -> Result<bool, ReadError> {
     let file_bytes = log_bytes(&disk.space().dir);
     if file_bytes <= SMALL_BYTES {
         return Ok(false);
@@ -250,7 +252,7 @@ pub(super) fn is_wasteful(disk: &Disk) -> Result<bool, ReadError> {
 
 /// Compacts a database that nobody else reads. An `Err` is one of the database
 /// itself, or of the switch: the next start finishes it.
-pub(super) fn compact(disk: Disk) -> Result<Tried, OpenError> {
+pub(in crate::store) fn compact(disk: Disk) -> Result<Tried, OpenError> {
     let dir = disk.space().dir.clone();
     let before_bytes = log_bytes(&dir);
     let new = new(&dir);
@@ -311,7 +313,7 @@ fn take_place(dir: &Path) -> io::Result<()> {
 }
 
 /// Finishes a switch that was cut off, or undoes it. Before anything is opened.
-pub(super) fn settle(dir: &Path) -> Result<(), OpenError> {
+pub(in crate::store) fn settle(dir: &Path) -> Result<(), OpenError> {
     let io = |cause| OpenError::Io { path: parent(dir).to_owned(), cause };
     let (new, old) = (new(dir), old(dir));
     let there = |path: &Path| path.try_exists().map_err(io);
@@ -332,7 +334,7 @@ pub(super) fn settle(dir: &Path) -> Result<(), OpenError> {
 }
 
 /// Step 5, and what is left of 1 and 2, once `db` has opened.
-pub(super) fn remove_others(dir: &Path) -> io::Result<()> {
+pub(in crate::store) fn remove_others(dir: &Path) -> io::Result<()> {
     let new = new(dir);
     if new.try_exists()? {
         log::warn!("removing a compaction that was not finished: {}", new.display());

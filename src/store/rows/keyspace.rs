@@ -72,7 +72,7 @@ pub trait Table {
 }
 
 /// The whole key of a row of `T`.
-pub(super) fn full_key<T: Table>(key: &T::Key) -> Vec<u8> {
+pub(in crate::store) fn full_key<T: Table>(key: &T::Key) -> Vec<u8> {
     let mut out = Vec::with_capacity(64);
     out.push(T::PREFIX);
     T::encode(key, &mut out);
@@ -80,7 +80,7 @@ pub(super) fn full_key<T: Table>(key: &T::Key) -> Vec<u8> {
 }
 
 /// Splits fixed-width pieces off the front of a key.
-pub(super) struct Pieces<'a>(pub &'a [u8]);
+pub(in crate::store) struct Pieces<'a>(pub &'a [u8]);
 
 impl<'a> Pieces<'a> {
     pub fn fixed<const N: usize>(&mut self) -> Option<[u8; N]> {

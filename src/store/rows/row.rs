@@ -16,7 +16,7 @@ use crate::domain::{
     Settings, Timestamp, VarId, Version,
 };
 
-use super::keyspace::Table;
+use crate::store::rows::keyspace::Table;
 
 /// Largest piece of a value in one row. sled puts a leaf (up to 16 rows) of
 /// more than 128 KiB into files that it never syncs, so rows stay small.
@@ -173,7 +173,7 @@ pub struct StoredAuditRow {
 }
 
 impl StoredAuditRow {
-    pub(super) fn new(mac: Mac, body: Vec<u8>) -> Self {
+    pub(in crate::store) fn new(mac: Mac, body: Vec<u8>) -> Self {
         Self { mac: mac.0, body }
     }
 
@@ -197,7 +197,7 @@ pub struct HeadRow {
 }
 
 impl HeadRow {
-    pub(super) fn new(head: &Head) -> Self {
+    pub(in crate::store) fn new(head: &Head) -> Self {
         Self { seq: head.seq, mac: head.mac.0, seal: head.seal.0 }
     }
 

@@ -23,15 +23,15 @@ use tokio::sync::{oneshot, watch};
 use crate::audit::{Chain, Draft};
 use crate::domain::EnvironmentId;
 
-use super::disk::Disk;
-use super::frozen::{Freezer, Frozen, MAX_IMAGE_BYTES};
-use super::keyspace::{Table, full_key};
-use super::overlay::Overlay;
-use super::row::{HeadRow, StoredAuditRow};
-use super::space::{FreeSpace, Share};
-use super::tables::{AuditHead, AuditRows};
-use super::view::{self, ReadError, Scan, View, encode_row};
-use super::{Revisions, Unavailable};
+use crate::store::point_in_time::{Freezer, Frozen, MAX_IMAGE_BYTES};
+use crate::store::rows::keyspace::{Table, full_key};
+use crate::store::rows::row::{HeadRow, StoredAuditRow};
+use crate::store::rows::tables::{AuditHead, AuditRows};
+use crate::store::rows::view::{self, ReadError, Scan, View, encode_row};
+use crate::store::rows::write_set::Overlay;
+use crate::store::sled::disk::Disk;
+use crate::store::writer::disk_budget::{FreeSpace, Share};
+use crate::store::{Revisions, Unavailable};
 
 /// How many changes may wait; more are refused as overload.
 const QUEUE_CHANGES: usize = 4096;
@@ -98,7 +98,7 @@ impl Tx<'_> {
     }
 
     /// Removes a row whose key is none of its table.
-    pub(super) fn remove_bytes(&mut self, key: Vec<u8>) {
+    pub(in crate::store) fn remove_bytes(&mut self, key: Vec<u8>) {
         self.own.set(key, None);
     }
 }
@@ -159,10 +159,10 @@ enum After {
 }
 
 /// Where the outcome of a change arrives.
-pub(super) type Answer<T, E> = oneshot::Receiver<Result<T, CommitError<E>>>;
+pub(in crate::store) type Answer<T, E> = oneshot::Receiver<Result<T, CommitError<E>>>;
 
 /// The handle to the writer thread.
-pub(super) struct Writer {
+pub(in crate::store) struct Writer {
     queue: SyncSender<Message>,
     space: FreeSpace,
     closing: AtomicBool,

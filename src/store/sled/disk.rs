@@ -43,19 +43,22 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::acknowledged::{ACKNOWLEDGED, Acknowledged};
-pub(super) use super::directory::{
+pub(in crate::store) use crate::store::directory::{
     ignore_missing, make_directory, open_to_lock, parent, sync_directory,
 };
-use super::holes::hole;
-use super::keyspace::{Table, full_key};
-use super::opening::{self, open_sled, remove_unfinished_settings, settle_snapshots};
-use super::overlay::Overlay;
-use super::space::FreeSpace;
-use super::tables::{AuditHead, AuditRows};
-use super::view::{said, tree_range};
-use super::watch::{Turn, Watch};
-use super::{compact, row, unsynced};
+use crate::store::rows::keyspace::{Table, full_key};
+use crate::store::rows::row;
+use crate::store::rows::tables::{AuditHead, AuditRows};
+use crate::store::rows::view::{said, tree_range};
+use crate::store::rows::write_set::Overlay;
+use crate::store::sled::durable_mark::{ACKNOWLEDGED, Acknowledged};
+use crate::store::sled::holes::hole;
+use crate::store::sled::open_sled::{
+    self, open_sled, remove_unfinished_settings, settle_snapshots,
+};
+use crate::store::sled::{compact, unsynced};
+use crate::store::writer::disk_budget::FreeSpace;
+use crate::store::writer::flush_watchdog::{Turn, Watch};
 
 /// Stands in the data directory as soon as there is something to lose. An empty
 /// database beside it is one whose files are gone, not a new one.
@@ -87,7 +90,7 @@ pub enum OpenError {
         path: PathBuf,
     },
     /// The file system refused.
-    #[error("{path}, of the data directory: {cause}. {}", super::remedy::of(cause))]
+    #[error("{path}, of the data directory: {cause}. {}", crate::store::remedy::of(cause))]
     Io {
         /// The file or directory.
         path: PathBuf,
@@ -97,7 +100,7 @@ pub enum OpenError {
     /// A sync has failed before, and what was to be done about it did not work.
     #[error(
         "{path}: a write or sync has failed before, and the log cannot be written once more: {cause}. {} Then start again.",
-        super::remedy::of(cause)
+        crate::store::remedy::of(cause)
     )]
     Unsynced {
         /// The log.
@@ -189,7 +192,7 @@ pub enum OpenError {
     #[error(
         "the database in {path} does not open: {}. {}",
         said(cause),
-        super::remedy::of_sled(cause)
+        crate::store::remedy::of_sled(cause)
     )]
     Sled {
         /// sled's directory.
@@ -207,18 +210,18 @@ fn must_exist(data_dir: &Path) -> Result<(), OpenError> {
         }
     }
     // What keeps a server out is a better answer than that there is nothing.
-    super::load::none_is_under_way(data_dir)?;
+    crate::store::restore::none_is_under_way(data_dir)?;
     Err(OpenError::None { path: data_dir.to_owned() })
 }
 
 /// See [`Disk::mark_in_use`].
-pub(super) fn mark_in_use(data_dir: &Path) -> io::Result<()> {
-    super::write_private(&data_dir.join(IN_USE), "")
+pub(in crate::store) fn mark_in_use(data_dir: &Path) -> io::Result<()> {
+    crate::store::private_file::write_private(&data_dir.join(IN_USE), "")
 }
 
 /// The open files. Whoever owns this is the writer.
 #[derive(Debug)]
-pub(super) struct Disk {
+pub(in crate::store) struct Disk {
     // Lets go of sled before the others do: it ends the thread that would close it.
     watch: Watch,
     db: sled::Db,
@@ -266,7 +269,7 @@ fn at(path: &Path) -> impl FnOnce(io::Error) -> OpenError + use<> {
 }
 
 /// How sled is to work.
-pub(super) fn settings(dir: &Path, options: Options) -> sled::Config {
+pub(in crate::store) fn settings(dir: &Path, options: Options) -> sled::Config {
     sled::Config::new()
         .path(dir)
         .cache_capacity(options.cache_bytes)
@@ -284,7 +287,7 @@ impl Disk {
     fn open_settled(held: Held, options: Options) -> Result<Self, OpenError> {
         let Held { lock, data_dir } = held;
         let data_dir = data_dir.as_path();
-        super::load::none_is_under_way(data_dir)?;
+        crate::store::restore::none_is_under_way(data_dir)?;
         let dir = data_dir.join("db");
         compact::settle(&dir)?;
         let in_use = data_dir.join(IN_USE);
@@ -298,11 +301,11 @@ impl Disk {
         remove_unfinished_settings(&dir).map_err(at(&dir))?;
         unsynced::rewrite_log(data_dir)
             .map_err(|cause| OpenError::Unsynced { path: log_path.clone(), cause })?;
-        let was_cut_off = opening::was_cut_off(data_dir).map_err(at(data_dir))?;
+        let was_cut_off = open_sled::was_cut_off(data_dir).map_err(at(data_dir))?;
         has_no_hole(data_dir, &dir, was_cut_off)?;
         let acknowledged =
             Acknowledged::open(data_dir).map_err(at(&data_dir.join(ACKNOWLEDGED)))?;
-        opening::begins(data_dir).map_err(at(data_dir))?;
+        open_sled::begins(data_dir).map_err(at(data_dir))?;
         let opened = open_sled(|dir| settings(dir, options), &dir, was_cut_off);
         let db = opened.inspect_err(|error| Self::is_refused(data_dir, error))?;
         // First of all: without the new snapshot's name, what sled has overwritten
@@ -311,7 +314,7 @@ impl Disk {
         synced.map_err(at(&dir))?;
         let disk = Self::over(db, &dir, lock, options, acknowledged).map_err(at(&log_path))?;
         disk.sync_or_give_up().map_err(at(&log_path))?;
-        opening::is_over(data_dir).map_err(at(data_dir))?;
+        open_sled::is_over(data_dir).map_err(at(data_dir))?;
         if was_used && disk.db.is_empty() {
             return Err(OpenError::Gone { path: dir, marker: in_use });
         }
@@ -324,7 +327,7 @@ impl Disk {
             sync_directory(made).map_err(at(made))?;
         }
         if !was_used && !disk.db.is_empty() {
-            super::write_private(&in_use, "").map_err(at(&in_use))?;
+            crate::store::private_file::write_private(&in_use, "").map_err(at(&in_use))?;
         }
         Ok(disk)
     }
@@ -336,7 +339,7 @@ impl Disk {
             unsynced::leave_word(data_dir);
         } else if let Err(error) = sync_directory(&data_dir.join("db"))
             .or_else(ignore_missing)
-            .and_then(|()| opening::is_over(data_dir))
+            .and_then(|()| open_sled::is_over(data_dir))
         {
             log::warn!("{}: {error}", data_dir.display());
         }
@@ -373,7 +376,8 @@ impl Disk {
     pub fn close(self) -> io::Result<()> {
         self.settle()?;
         let data_dir = self.data_dir().to_owned();
-        super::watch::let_go(self).inspect_err(|_| unsynced::leave_word(&data_dir))
+        crate::store::writer::flush_watchdog::let_go(self)
+            .inspect_err(|_| unsynced::leave_word(&data_dir))
     }
 
     /// Keeps the watch over what the writer does, until this is dropped.

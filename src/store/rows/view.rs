@@ -2,8 +2,8 @@
 
 use serde::Serialize;
 
-use super::keyspace::{Table, full_key};
-use super::row;
+use crate::store::rows::keyspace::{Table, full_key};
+use crate::store::rows::row;
 
 /// Rows in key order: key bytes and row bytes.
 pub type Scan<'a> = Box<dyn Iterator<Item = Result<(Vec<u8>, Vec<u8>), ReadError>> + 'a>;
@@ -23,7 +23,7 @@ pub enum ReadError {
 }
 
 /// What sled says, in words for people.
-pub(super) fn said(error: &sled::Error) -> String {
+pub(in crate::store) fn said(error: &sled::Error) -> String {
     match error {
         sled::Error::Corruption { at: Some(at), .. } => format!("its log is damaged at {at:?}"),
         sled::Error::Corruption { at: None, .. } => "its files are damaged".to_owned(),
@@ -119,14 +119,17 @@ fn decode_row<T: Table>(bytes: &[u8]) -> Result<T::Row, ReadError> {
     row::decode::<T>(bytes).map_err(|row::Damaged| ReadError::Damaged { table: T::PREFIX })
 }
 
-pub(super) fn encode_row<T: Table>(row: &T::Row) -> Vec<u8>
+pub(in crate::store) fn encode_row<T: Table>(row: &T::Row) -> Vec<u8>
 where
     T::Row: Serialize,
 {
     row::encode(T::FORMAT, row)
 }
 
-pub(super) fn tree_get(tree: &sled::Tree, key: &[u8]) -> Result<Option<Vec<u8>>, ReadError> {
+pub(in crate::store) fn tree_get(
+    tree: &sled::Tree,
+    key: &[u8],
+) -> Result<Option<Vec<u8>>, ReadError> {
     Ok(tree.get(key)?.map(|bytes| bytes.to_vec()))
 }
 
@@ -139,7 +142,11 @@ fn until_it_fails<T>(
     rows.take_while(move |found| !std::mem::replace(&mut failed, found.is_err()))
 }
 
-pub(super) fn tree_scan<'a>(tree: &'a sled::Tree, prefix: &[u8], after: Option<&[u8]>) -> Scan<'a> {
+pub(in crate::store) fn tree_scan<'a>(
+    tree: &'a sled::Tree,
+    prefix: &[u8],
+    after: Option<&[u8]>,
+) -> Scan<'a> {
     use std::ops::Bound;
 
     let prefix = prefix.to_vec();
@@ -166,11 +173,11 @@ fn end_of(prefix: &[u8]) -> Vec<u8> {
 }
 
 /// As [`tree_scan`], for both directions.
-pub(super) fn tree_range(tree: &sled::Tree, prefix: &[u8]) -> sled::Iter {
+pub(in crate::store) fn tree_range(tree: &sled::Tree, prefix: &[u8]) -> sled::Iter {
     tree.range(prefix.to_vec()..=end_of(prefix))
 }
 
-pub(super) fn tree_scan_back<T: Table>(
+pub(in crate::store) fn tree_scan_back<T: Table>(
     tree: &sled::Tree,
 ) -> impl Iterator<Item = Result<(T::Key, T::Row), ReadError>> + use<T> {
     until_it_fails(tree_range(tree, &[T::PREFIX]).rev()).map(|found| {

@@ -5,9 +5,11 @@ use crate::domain::{
     VarId, Version,
 };
 
-use super::account_row::{self, ServiceAccountRow, SessionRow, TokenRow, Used, UserRow};
-use super::keyspace::{Pieces, Table};
-use super::row::{
+use crate::store::rows::account_row::{
+    self, ServiceAccountRow, SessionRow, TokenRow, Used, UserRow,
+};
+use crate::store::rows::keyspace::{Pieces, Table};
+use crate::store::rows::row::{
     Bytes, CountsRow, EnvironmentRow, HeadRow, KeyId, KeyRow, ReceiptRow, RotationRow, SecretPlace,
     SecretRow, ServiceKeysRow, StartRow, StoredAuditRow, VarPlace, VarRow, VersionRow,
 };
@@ -50,13 +52,13 @@ macro_rules! tables {
         )*
 
         #[cfg(any(test, fuzzing))]
-        pub(super) const PREFIXES: &[u8] = &[$($prefix),*];
+        pub(in crate::store) const PREFIXES: &[u8] = &[$($prefix),*];
 
         /// What is under a key, back and forth, by the table that its first byte names.
         #[cfg(fuzzing)]
-        pub(super) fn back_and_forth(prefix: u8, key: &[u8], row: &[u8]) {
+        pub(in crate::store) fn back_and_forth(prefix: u8, key: &[u8], row: &[u8]) {
             match prefix {
-                $($prefix => super::fuzzing::back_and_forth::<$name>(key, row),)*
+                $($prefix => crate::store::fuzzing::back_and_forth::<$name>(key, row),)*
                 _ => {}
             }
         }

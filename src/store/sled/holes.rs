@@ -33,7 +33,7 @@ use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::Path;
 
-use super::opening::last_snapshot;
+use crate::store::sled::open_sled::last_snapshot;
 
 const SEGMENT: u64 = 512 << 10;
 const SEGMENT_LENGTH: usize = 512 << 10;
@@ -48,7 +48,7 @@ const AHEAD: u64 = 1024;
 
 /// The byte of the log's file where there is a hole, if there is one. What is older
 /// than the snapshot, sled does not read through: that says where what is.
-pub(super) fn hole(dir: &Path) -> io::Result<Option<u64>> {
+pub(in crate::store) fn hole(dir: &Path) -> io::Result<Option<u64>> {
     match last_snapshot(dir) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         place => look(dir, place? / SEGMENT, 0),
@@ -57,7 +57,7 @@ pub(super) fn hole(dir: &Path) -> io::Result<Option<u64>> {
 
 /// Likewise in all of the log, where sled has to read all of it, up to the place that
 /// its snapshot stood for and behind it.
-pub(super) fn hole_before(dir: &Path, place: u64) -> io::Result<Option<u64>> {
+pub(in crate::store) fn hole_before(dir: &Path, place: u64) -> io::Result<Option<u64>> {
     look(dir, 0, place / SEGMENT)
 }
 

@@ -24,11 +24,11 @@ use std::io::{self, Read, Seek, Write};
 use std::path::Path;
 
 /// Stands in the data directory beside the database.
-pub(super) const ACKNOWLEDGED: &str = "acknowledged";
+pub(in crate::store) const ACKNOWLEDGED: &str = "acknowledged";
 
 /// The open file.
 #[derive(Debug)]
-pub(super) struct Acknowledged {
+pub(in crate::store) struct Acknowledged {
     file: File,
 }
 

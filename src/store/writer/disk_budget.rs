@@ -5,18 +5,18 @@
 
 use std::path::PathBuf;
 
-use super::Unavailable;
+use crate::store::Unavailable;
 
 /// Watches how much room is left.
 #[derive(Debug, Clone)]
-pub(super) struct FreeSpace {
+pub(in crate::store) struct FreeSpace {
     pub dir: PathBuf,
     pub floor_bytes: u64,
 }
 
 /// How much a change may take of what is left.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Share {
+pub(in crate::store) enum Share {
     /// What lies above the floor.
     Common,
     /// Down to half of it: for records of what was refused, which anybody with

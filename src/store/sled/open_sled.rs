@@ -10,11 +10,11 @@ use std::io::{self, Write};
 use std::panic::{self, AssertUnwindSafe};
 use std::path::{Path, PathBuf};
 
-use super::acknowledged::ACKNOWLEDGED;
-use super::disk::{OpenError, ignore_missing, parent, sync_directory};
-use super::holes::hole_before;
-use super::leftovers::is_whole_snapshot;
-use super::view::said;
+use crate::store::rows::view::said;
+use crate::store::sled::disk::{OpenError, ignore_missing, parent, sync_directory};
+use crate::store::sled::durable_mark::ACKNOWLEDGED;
+use crate::store::sled::holes::hole_before;
+use crate::store::sled::leftovers::is_whole_snapshot;
 
 /// Stands in the data directory while sled opens: then it overwrites segments that
 /// it does not need, with zeros, and a power cut leaves any part of that. Such a
@@ -24,12 +24,12 @@ use super::view::said;
 const OPENING: &str = "opening";
 
 /// Whether the last opening was cut off, before which the log was whole.
-pub(super) fn was_cut_off(data_dir: &Path) -> io::Result<bool> {
+pub(in crate::store) fn was_cut_off(data_dir: &Path) -> io::Result<bool> {
     data_dir.join(OPENING).try_exists()
 }
 
 /// Before sled may open.
-pub(super) fn begins(data_dir: &Path) -> io::Result<()> {
+pub(in crate::store) fn begins(data_dir: &Path) -> io::Result<()> {
     fs::File::create(data_dir.join(OPENING))?.sync_all()?;
     sync_directory(data_dir)
 }
@@ -37,7 +37,7 @@ pub(super) fn begins(data_dir: &Path) -> io::Result<()> {
 /// When what sled has overwritten is on the disk, and not before: sled does not sync
 /// that, and a power cut would leave half of it without a marker. The half that was
 /// cut off needs no more care: sled overwrites all that it does not need each time.
-pub(super) fn is_over(data_dir: &Path) -> io::Result<()> {
+pub(in crate::store) fn is_over(data_dir: &Path) -> io::Result<()> {
     fs::remove_file(data_dir.join(OPENING)).or_else(ignore_missing)
 }
 
@@ -48,7 +48,7 @@ pub(super) fn is_over(data_dir: &Path) -> io::Result<()> {
 /// is named after the place up to which the log had been read, and the copy must
 /// come as far as that without it, with nothing left out. Only then, and only if the
 /// newest one is not what sled wrote, are the snapshots set aside.
-pub(super) fn open_sled(
+pub(in crate::store) fn open_sled(
     config: impl Fn(&Path) -> sled::Config,
     dir: &Path,
     was_cut_off: bool,
@@ -129,7 +129,7 @@ fn try_without_snapshots(
     match opened(&config(trial)) {
         // Opening writes a snapshot, and thereby says how far it came.
         Ok(db) => {
-            super::watch::let_go(db)?;
+            crate::store::writer::flush_watchdog::let_go(db)?;
             last_snapshot(trial).map(Some)
         }
         Err(error) => {
@@ -140,7 +140,7 @@ fn try_without_snapshots(
 }
 
 /// The place in the log that the newest snapshot stands for, 0 without one.
-pub(super) fn last_snapshot(dir: &Path) -> io::Result<u64> {
+pub(in crate::store) fn last_snapshot(dir: &Path) -> io::Result<u64> {
     Ok(snapshots(dir)?.iter().filter_map(|path| place_of(path)).max().unwrap_or(0))
 }
 
@@ -180,7 +180,7 @@ fn unused_name(dir: &Path) -> PathBuf {
 /// By the older snapshot what was overwritten is missing, and sled would open an older
 /// state or none. Of all others sled would take the newest name for the newest state,
 /// whole or not, so they are removed.
-pub(super) fn settle_snapshots(data_dir: &Path, dir: &Path) -> io::Result<()> {
+pub(in crate::store) fn settle_snapshots(data_dir: &Path, dir: &Path) -> io::Result<()> {
     let entries = match fs::read_dir(dir) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         entries => entries?,
@@ -225,7 +225,7 @@ pub(super) fn settle_snapshots(data_dir: &Path, dir: &Path) -> io::Result<()> {
 /// ..     lines of text
 /// 4      their CRC-32, little endian
 /// ```
-pub(super) fn remove_unfinished_settings(dir: &Path) -> io::Result<()> {
+pub(in crate::store) fn remove_unfinished_settings(dir: &Path) -> io::Result<()> {
     let settings = dir.join("conf");
     match fs::read(&settings) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),

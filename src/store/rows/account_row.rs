@@ -8,7 +8,7 @@ use crate::domain::{
     TokenId, TokenName, UserId,
 };
 
-use super::row::decode_body;
+use crate::store::rows::row::decode_body;
 
 /// A user.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -88,7 +88,7 @@ struct TokenRow1 {
 }
 
 /// From an older format.
-pub(super) fn upgrade_token(format: u8, body: &[u8]) -> Option<TokenRow> {
+pub(in crate::store) fn upgrade_token(format: u8, body: &[u8]) -> Option<TokenRow> {
     if format != 1 {
         return None;
     }

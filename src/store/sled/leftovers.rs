@@ -6,9 +6,9 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::disk::{ignore_missing, sync_directory};
-use super::opening;
-use super::unsynced::UNSYNCED;
+use crate::store::sled::disk::{ignore_missing, sync_directory};
+use crate::store::sled::open_sled;
+use crate::store::sled::unsynced::UNSYNCED;
 
 /// What a leftover is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,7 +77,7 @@ pub fn leftovers(data_dir: &Path) -> io::Result<Vec<(Leftover, PathBuf)>> {
     for path in entries(&data_dir.join("db"))? {
         if path.extension().is_some_and(|extension| extension == "generating") {
             // After an opening that was cut off it may be needed: the next one sees to it.
-            if !opening::was_cut_off(data_dir)? {
+            if !open_sled::was_cut_off(data_dir)? {
                 found.push((Leftover::UnfinishedSnapshot, path));
             }
         } else if path.file_stem().is_some_and(|stem| stem == "snap") {
@@ -108,7 +108,7 @@ pub fn leftovers(data_dir: &Path) -> io::Result<Vec<(Leftover, PathBuf)>> {
 /// ```text
 /// the table n | n u64 little endian | CRC-32 of the table u32 little endian
 /// ```
-pub(super) fn is_whole_snapshot(bytes: &[u8]) -> bool {
+pub(in crate::store) fn is_whole_snapshot(bytes: &[u8]) -> bool {
     let Some((rest, crc)) = bytes.split_last_chunk::<4>() else { return false };
     let Some((table, length)) = rest.split_last_chunk::<8>() else { return false };
     !table.is_empty()

@@ -11,8 +11,8 @@
 use std::io;
 use std::path::Path;
 
-use super::disk::parent;
-use super::space::FreeSpace;
+use crate::store::sled::disk::parent;
+use crate::store::writer::disk_budget::FreeSpace;
 
 /// Looked at again after so many bytes. Far below any floor.
 const LOOK_BYTES: u64 = 1 << 20;
@@ -33,7 +33,7 @@ impl Room {
         Self::of(FreeSpace { dir: data_dir.to_owned(), floor_bytes }, path)
     }
 
-    pub(super) fn of(space: FreeSpace, path: &Path) -> Self {
+    pub(in crate::store) fn of(space: FreeSpace, path: &Path) -> Self {
         // Two file systems may draw on one disk without saying so. A disk that
         // had room before and has none now is told by that alone.
         let watched = is_on(&space.dir, parent(path)) || space.left() >= space.floor_bytes;
@@ -51,7 +51,7 @@ impl Room {
     }
 
     /// That so many bytes more may be written.
-    pub(super) fn take(&mut self, bytes: usize) -> io::Result<()> {
+    pub(in crate::store) fn take(&mut self, bytes: usize) -> io::Result<()> {
         self.taken = self.taken.saturating_add(bytes as u64);
         if !self.watched || self.taken < LOOK_BYTES {
             return Ok(());
@@ -91,8 +91,8 @@ fn is_on(data_dir: &Path, directory: &Path) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::PrivateFile;
     use super::*;
+    use crate::store::private_file::PrivateFile;
     use std::io::Write;
 
     #[test]

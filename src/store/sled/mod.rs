@@ -1,0 +1,13 @@
+//! What fences sled in: opening it, syncing it, and what sled 0.34 does not do for us.
+//!
+//! Owns: the files below `<data_dir>/db` and the marks beside them.
+//! Must never: know what a row means.
+//! Called by: `store`.
+
+pub(super) mod compact;
+pub(super) mod disk;
+pub(super) mod durable_mark;
+pub(super) mod holes;
+pub(super) mod leftovers;
+pub(super) mod open_sled;
+pub(super) mod unsynced;
