@@ -14,7 +14,7 @@ use zeroize::Zeroizing;
 
 use crate::vault::Unlocked;
 
-use super::Token;
+use crate::access::token::Token;
 
 pub(super) struct Hasher(hmac::Key);
 

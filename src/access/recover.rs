@@ -4,9 +4,11 @@ use crate::audit::{Action, Draft};
 use crate::domain::{Origin, Principal, Role, Scope, Timestamp, TokenId, TokenName};
 use crate::vault::{Random, Unlocked};
 
-use super::hash::Hasher;
-use super::tokens::{described, put_token};
-use super::{Error, HostToken, Token};
+use crate::access::error::Error;
+use crate::access::hash::Hasher;
+use crate::access::token::Token;
+use crate::access::tokens::HostToken;
+use crate::access::tokens::{described, put_token};
 
 /// Makes an admin's token for everything in a database that no server has open.
 /// It is in the audit log like any other.

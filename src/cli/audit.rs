@@ -6,11 +6,11 @@ use clap::{Args, Subcommand};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::api::{Answer, Client, ClientArguments, PlaceArguments, not_coffer};
-use super::failure::Failure;
-use super::logging;
-use super::offline::Stopped;
-use super::show::{Form, one_line, print, print_json, written};
+use crate::cli::api::{Answer, Client, ClientArguments, PlaceArguments, not_coffer};
+use crate::cli::failure::Failure;
+use crate::cli::logging;
+use crate::cli::offline::Stopped;
+use crate::cli::show::{Form, one_line, print, print_json, written};
 use crate::config::{Config, Variables};
 use crate::http;
 use crate::vault;

@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
-use super::ask;
+use crate::cli::ask;
 use crate::config::Variables;
 use crate::vault::{BadSealedKey, Passphrase, RootKey, SealedRootKey};
 

@@ -9,11 +9,11 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use super::failure::Failure;
-use super::logging;
-use super::offline::{CHECK_THE_DISK, Stopped};
-use super::show::print;
 use crate::access;
+use crate::cli::failure::Failure;
+use crate::cli::logging;
+use crate::cli::offline::{CHECK_THE_DISK, Stopped};
+use crate::cli::show::print;
 use crate::config::{self, Variables};
 use crate::domain::{Clock, SystemClock, Timestamp};
 use crate::vault;

@@ -15,9 +15,9 @@ use tokio::time::{Instant, sleep_until};
 use crate::domain::{EnvironmentName, Timestamp, Version};
 use crate::vault::{Enrolment, NotFilled, ToFile, Vault};
 
-use super::hook::{self, Ended};
-use super::place::{self, Attributes, Placed};
-use super::{Catalogue, Declared};
+use crate::delivery::hook::{self, Ended};
+use crate::delivery::place::{self, Attributes, Placed};
+use crate::delivery::{Catalogue, Declared};
 
 /// A file that the configuration declares.
 #[derive(Debug, Clone, PartialEq, Eq)]

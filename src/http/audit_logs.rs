@@ -6,11 +6,11 @@ use crate::audit::{Action, ResourceType};
 use crate::domain::Timestamp;
 use crate::vault::{Administer, AuditQuery, ExportedRow, Read};
 
-use super::answer::Answer;
-use super::call::{Call, NoBody};
-use super::error::ApiError;
-use super::query::{MAX_COUNT, MAX_LIMIT, Query};
-use super::wire::{AuditLogsAnswer, ExportAnswer, ExportItem, VerificationAnswer};
+use crate::http::answer::Answer;
+use crate::http::call::{Call, NoBody};
+use crate::http::error::ApiError;
+use crate::http::query::{MAX_COUNT, MAX_LIMIT, Query};
+use crate::http::wire::{AuditLogsAnswer, ExportAnswer, ExportItem, VerificationAnswer};
 
 const DEFAULT_LIMIT: usize = 50;
 

@@ -9,14 +9,14 @@ use crate::access::{Client, NewPassword, NewSession, Password, Registrant, Regis
 use crate::domain::{Email, PersonName};
 use crate::vault::Read;
 
-use super::State;
-use super::account_wire::{LoginAnswer, MeAnswer, RegistrationAnswer, RegistrationItem};
-use super::answer::Answer;
-use super::call::{Call, NoBody, RequestBody, Visit, authenticated, state};
-use super::credential;
-use super::error::ApiError;
-use super::json::{Members, Rule, named, nullable, text, typed};
-use super::wire::Done;
+use crate::http::State;
+use crate::http::account_wire::{LoginAnswer, MeAnswer, RegistrationAnswer, RegistrationItem};
+use crate::http::answer::Answer;
+use crate::http::call::{Call, NoBody, RequestBody, Visit, authenticated, state};
+use crate::http::credential;
+use crate::http::error::ApiError;
+use crate::http::json::{Members, Rule, named, nullable, text, typed};
+use crate::http::wire::Done;
 
 /// Who wants to log in.
 #[derive(ToSchema)]

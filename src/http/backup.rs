@@ -2,10 +2,10 @@
 
 use crate::vault::Administer;
 
-use super::answer::Answer;
-use super::call::{Call, NoBody};
-use super::download::Download;
-use super::error::ApiError;
+use crate::http::answer::Answer;
+use crate::http::call::{Call, NoBody};
+use crate::http::download::Download;
+use crate::http::error::ApiError;
 
 pub(super) async fn create(call: Call<Administer, NoBody>) -> Result<Answer, ApiError> {
     let Call { state, permit, .. } = call;

@@ -16,15 +16,15 @@ use crate::audit::Action;
 use crate::domain::{Origin, Principal, RequestId};
 use crate::vault::{Caller, Level, Permit, Target};
 
-use super::State;
-use super::answer::Answer;
-use super::client_address::client_address;
-use super::credential;
-use super::error::{ApiError, Code};
-use super::form::{self, Body};
-use super::once::{self, Once};
-use super::query::Query;
-use super::table::TargetKind;
+use crate::http::State;
+use crate::http::answer::Answer;
+use crate::http::client_address::client_address;
+use crate::http::credential;
+use crate::http::error::{ApiError, Code};
+use crate::http::form::{self, Body};
+use crate::http::once::{self, Once};
+use crate::http::query::Query;
+use crate::http::table::TargetKind;
 
 /// A request on its way to its handler, with everything checked that can be
 /// checked without knowing what the handler does.

@@ -10,13 +10,13 @@ use utoipa::{PartialSchema, ToSchema};
 use crate::domain::{KeyName, OnConflict};
 use crate::vault::{Administer, Copied, CopyOutcome, CopyRefusal, Copying};
 
-use super::State;
-use super::answer::Answer;
-use super::call::{Call, RequestBody};
-use super::error::{ApiError, Code, Problem};
-use super::json::{Members, Rule, text};
-use super::openapi::words;
-use super::wire::SecretItem;
+use crate::http::State;
+use crate::http::answer::Answer;
+use crate::http::call::{Call, RequestBody};
+use crate::http::error::{ApiError, Code, Problem};
+use crate::http::json::{Members, Rule, text};
+use crate::http::openapi::words;
+use crate::http::wire::SecretItem;
 
 fn on_conflict_words() -> ObjectBuilder {
     words(OnConflict::ALL.map(OnConflict::as_str))

@@ -12,10 +12,10 @@ use crate::delivery::{Ended, FileDelivery, FormName, Outcome, Receipt};
 use crate::domain::{KeyPattern, Timestamp, Version};
 use crate::vault::Read;
 
-use super::answer::Answer;
-use super::call::{Call, NoBody};
-use super::error::ApiError;
-use super::openapi::words;
+use crate::http::answer::Answer;
+use crate::http::call::{Call, NoBody};
+use crate::http::error::ApiError;
+use crate::http::openapi::words;
 
 fn outcome_words() -> ObjectBuilder {
     words(["written", "unchanged", "missing", "failed", "pending"])

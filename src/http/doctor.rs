@@ -6,9 +6,9 @@ use utoipa::ToSchema;
 use crate::domain::Finding;
 use crate::vault::Administer;
 
-use super::answer::Answer;
-use super::call::{Call, NoBody};
-use super::error::ApiError;
+use crate::http::answer::Answer;
+use crate::http::call::{Call, NoBody};
+use crate::http::error::ApiError;
 
 /// One thing that was found.
 #[derive(Debug, Serialize, ToSchema)]

@@ -13,8 +13,8 @@ use actix_web::{HttpMessage, web};
 use crate::domain::RequestId;
 use crate::vault::Random;
 
-use super::State;
-use super::traffic::Class;
+use crate::http::State;
+use crate::http::traffic::Class;
 
 pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 

@@ -6,12 +6,12 @@ use utoipa::{PartialSchema, ToSchema};
 use crate::domain::{DisplayName, EnvironmentName};
 use crate::vault::{Administer, NewEnvironment, Read};
 
-use super::State;
-use super::answer::Answer;
-use super::call::{Call, NoBody, RequestBody};
-use super::error::ApiError;
-use super::json::{Members, named, nullable};
-use super::wire::{Done, EnvironmentAnswer, EnvironmentsAnswer};
+use crate::http::State;
+use crate::http::answer::Answer;
+use crate::http::call::{Call, NoBody, RequestBody};
+use crate::http::error::ApiError;
+use crate::http::json::{Members, named, nullable};
+use crate::http::wire::{Done, EnvironmentAnswer, EnvironmentsAnswer};
 
 /// An environment to create.
 #[derive(Debug, ToSchema)]

@@ -11,13 +11,13 @@ use crate::vault::{
     read_dotenv,
 };
 
-use super::State;
-use super::answer::Answer;
-use super::call::{Call, RequestBody};
-use super::error::{ApiError, Code, Problem};
-use super::json::{Members, Rule, boolean, named, nullable, text};
-use super::openapi::words;
-use super::{secrets, vars};
+use crate::http::State;
+use crate::http::answer::Answer;
+use crate::http::call::{Call, RequestBody};
+use crate::http::error::{ApiError, Code, Problem};
+use crate::http::json::{Members, Rule, boolean, named, nullable, text};
+use crate::http::openapi::words;
+use crate::http::{secrets, vars};
 
 /// Most items of one import. Every one of them is a row of the audit log, in a
 /// batch that others wait for.

@@ -8,10 +8,10 @@ use utoipa::ToSchema;
 use crate::domain::{SecretId, Timestamp, Version};
 use crate::vault::{Administer, KeyInfo, KeyStatus, RotationBegun, RotationInfo};
 
-use super::answer::Answer;
-use super::call::{Call, NoBody};
-use super::error::ApiError;
-use super::wire::Done;
+use crate::http::answer::Answer;
+use crate::http::call::{Call, NoBody};
+use crate::http::error::ApiError;
+use crate::http::wire::Done;
 
 /// Whether new keys are wrapped under a wrapping key.
 #[derive(Debug, Clone, Copy, Serialize, ToSchema)]

@@ -12,14 +12,14 @@ use actix_web::web::Data;
 
 use crate::vault::{Known, Outcome, Permit, Receipt, Render};
 
-use super::State;
-use super::account_wire::{ServiceAccountAnswer, UserAnswer};
-use super::answer::Answer;
-use super::copy::CopyAnswer;
-use super::error::{ApiError, Code};
-use super::imports::ImportAnswer;
-use super::keys::RotationAnswer;
-use super::wire::{Done, EnvironmentAnswer, SecretAnswer, SettingsAnswer, VarAnswer};
+use crate::http::State;
+use crate::http::account_wire::{ServiceAccountAnswer, UserAnswer};
+use crate::http::answer::Answer;
+use crate::http::copy::CopyAnswer;
+use crate::http::error::{ApiError, Code};
+use crate::http::imports::ImportAnswer;
+use crate::http::keys::RotationAnswer;
+use crate::http::wire::{Done, EnvironmentAnswer, SecretAnswer, SettingsAnswer, VarAnswer};
 
 const HEADER: &str = "Idempotency-Key";
 const MOST_CHARACTERS: usize = 200;

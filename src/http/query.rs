@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 
 use crate::vault::Page;
 
-use super::error::ApiError;
+use crate::http::error::ApiError;
 
 /// Most rows that one page of a list holds.
 pub(super) const MAX_LIMIT: usize = 1000;

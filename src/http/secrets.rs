@@ -9,13 +9,13 @@ use crate::vault::{
     Alphabet, Generate, NewSecret, NewValue, Plaintext, Read, Reveal, SecretPatch, Write,
 };
 
-use super::State;
-use super::answer::Answer;
-use super::call::{Call, NoBody, RequestBody};
-use super::error::ApiError;
-use super::json::{Members, Rule, boolean, named, nullable, text, typed};
-use super::openapi::words;
-use super::wire::{Done, SecretAnswer, SecretsAnswer, ValueAnswer, VersionsAnswer};
+use crate::http::State;
+use crate::http::answer::Answer;
+use crate::http::call::{Call, NoBody, RequestBody};
+use crate::http::error::ApiError;
+use crate::http::json::{Members, Rule, boolean, named, nullable, text, typed};
+use crate::http::openapi::words;
+use crate::http::wire::{Done, SecretAnswer, SecretsAnswer, ValueAnswer, VersionsAnswer};
 
 /// What PATCH cannot set. The names below `version` are what storage might be
 /// called; a client that sends one believes something that is not so.

@@ -7,14 +7,14 @@ use crate::access::{NewScope, NewServiceAccount, ServiceAccountPatch};
 use crate::domain::{Description, Role, ServiceAccountName};
 use crate::vault::Administer;
 
-use super::State;
-use super::account_wire::{RoleWord, ServiceAccountAnswer, ServiceAccountsAnswer};
-use super::answer::Answer;
-use super::call::{Call, NoBody, RequestBody};
-use super::error::ApiError;
-use super::json::{Members, boolean, named, nullable};
-use super::scope_body::{required_scope, role, scope};
-use super::wire::Done;
+use crate::http::State;
+use crate::http::account_wire::{RoleWord, ServiceAccountAnswer, ServiceAccountsAnswer};
+use crate::http::answer::Answer;
+use crate::http::call::{Call, NoBody, RequestBody};
+use crate::http::error::ApiError;
+use crate::http::json::{Members, boolean, named, nullable};
+use crate::http::scope_body::{required_scope, role, scope};
+use crate::http::wire::Done;
 
 const READ_ONLY: [&str; 4] = ["id", "name", "createdAt", "updatedAt"];
 

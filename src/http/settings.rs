@@ -5,12 +5,12 @@ use utoipa::{PartialSchema, ToSchema};
 
 use crate::vault::{Administer, SettingsPatch};
 
-use super::State;
-use super::answer::Answer;
-use super::call::{Call, NoBody, RequestBody};
-use super::error::ApiError;
-use super::json::{Members, boolean};
-use super::wire::SettingsAnswer;
+use crate::http::State;
+use crate::http::answer::Answer;
+use crate::http::call::{Call, NoBody, RequestBody};
+use crate::http::error::ApiError;
+use crate::http::json::{Members, boolean};
+use crate::http::wire::SettingsAnswer;
 
 /// Changes to settings. Unlike elsewhere, an unknown member is refused: a
 /// misspelt switch must not look as if it had been thrown.

@@ -6,11 +6,11 @@ use utoipa::ToSchema;
 use crate::domain::Timestamp;
 use crate::vault::{Administer, Extent, Status};
 
-use super::State;
-use super::answer::Answer;
-use super::call::{Call, NoBody};
-use super::error::ApiError;
-use super::traffic::Minute;
+use crate::http::State;
+use crate::http::answer::Answer;
+use crate::http::call::{Call, NoBody};
+use crate::http::error::ApiError;
+use crate::http::traffic::Minute;
 
 /// How much room there is.
 #[derive(Debug, Serialize, ToSchema)]

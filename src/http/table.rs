@@ -16,11 +16,11 @@ use utoipa::openapi::{RefOr, Schema};
 use crate::domain::Role;
 use crate::vault::Level;
 
-use super::about;
-use super::answer::Answer;
-use super::call::{self, Call, Needs, RequestBody, Visit};
-use super::error::{ApiError, Code};
-use super::routes::endpoints;
+use crate::http::about;
+use crate::http::answer::Answer;
+use crate::http::call::{self, Call, Needs, RequestBody, Visit};
+use crate::http::error::{ApiError, Code};
+use crate::http::routes::endpoints;
 
 /// What a route's path aims at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

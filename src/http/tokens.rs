@@ -8,14 +8,14 @@ use crate::access::{NewScope, NewToken, NewTokenOwner, TokenFilter};
 use crate::domain::{Id, Kind, Role, TokenName};
 use crate::vault::Administer;
 
-use super::State;
-use super::account_wire::{NewTokenAnswer, RoleWord, TokensAnswer};
-use super::answer::Answer;
-use super::call::{Call, NoBody, RequestBody};
-use super::error::ApiError;
-use super::json::{Members, Rule, named, text, typed};
-use super::scope_body::{required_scope, role};
-use super::wire::Done;
+use crate::http::State;
+use crate::http::account_wire::{NewTokenAnswer, RoleWord, TokensAnswer};
+use crate::http::answer::Answer;
+use crate::http::call::{Call, NoBody, RequestBody};
+use crate::http::error::ApiError;
+use crate::http::json::{Members, Rule, named, text, typed};
+use crate::http::scope_body::{required_scope, role};
+use crate::http::wire::Done;
 
 /// Longest life of a token that ends, in days.
 const MOST_DAYS: u32 = 365;

@@ -7,15 +7,15 @@ use crate::access::{NewPassword, NewUser, Password, UserPatch};
 use crate::domain::{Email, PersonName, Role};
 use crate::vault::{Administer, Own};
 
-use super::State;
-use super::account_wire::{RoleWord, SessionsAnswer, UserAnswer, UsersAnswer};
-use super::answer::Answer;
-use super::auth::new_password;
-use super::call::{Call, NoBody, RequestBody};
-use super::error::ApiError;
-use super::json::{Members, boolean, named, nullable, typed};
-use super::scope_body::{required_scope, role, scope};
-use super::wire::Done;
+use crate::http::State;
+use crate::http::account_wire::{RoleWord, SessionsAnswer, UserAnswer, UsersAnswer};
+use crate::http::answer::Answer;
+use crate::http::auth::new_password;
+use crate::http::call::{Call, NoBody, RequestBody};
+use crate::http::error::ApiError;
+use crate::http::json::{Members, boolean, named, nullable, typed};
+use crate::http::scope_body::{required_scope, role, scope};
+use crate::http::wire::Done;
 
 /// `password` is none of the contract's, but ignoring it would let somebody
 /// believe that it had been changed.

@@ -6,12 +6,12 @@ use utoipa::{PartialSchema, ToSchema};
 use crate::domain::{Description, KeyName};
 use crate::vault::{NewVar, Read, VarPatch, Write};
 
-use super::State;
-use super::answer::Answer;
-use super::call::{Call, NoBody, RequestBody};
-use super::error::ApiError;
-use super::json::{Members, Rule, named, nullable, text};
-use super::wire::{Done, VarAnswer, VarsAnswer};
+use crate::http::State;
+use crate::http::answer::Answer;
+use crate::http::call::{Call, NoBody, RequestBody};
+use crate::http::error::ApiError;
+use crate::http::json::{Members, Rule, named, nullable, text};
+use crate::http::wire::{Done, VarAnswer, VarsAnswer};
 
 const READ_ONLY: [&str; 6] = ["id", "key", "environmentId", "createdAt", "updatedAt", "version"];
 

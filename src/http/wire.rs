@@ -14,7 +14,7 @@ use crate::domain::{
 };
 use crate::vault::ExportedRow;
 
-use super::openapi::words;
+use crate::http::openapi::words;
 
 /// An environment.
 #[derive(Debug, Serialize, ToSchema)]

@@ -14,10 +14,10 @@ use crate::audit::ResourceType;
 use crate::domain::KeyPattern;
 use crate::vault::{self, Enrolment, Read, ToRecipients};
 
-use super::answer::Answer;
-use super::call::{Call, NoBody};
-use super::condition::names;
-use super::error::ApiError;
+use crate::http::answer::Answer;
+use crate::http::call::{Call, NoBody};
+use crate::http::condition::names;
+use crate::http::error::ApiError;
 
 /// Longest time that a request may wait for a change, in seconds.
 pub(super) const MOST_WAIT: usize = 60;

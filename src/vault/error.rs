@@ -4,8 +4,8 @@ use crate::audit::ResourceType;
 use crate::domain::{Role, Version};
 use crate::store::{CommitError, ReadError, Unavailable};
 
-use crate::vault::copy::CopyRefusal;
-use crate::vault::keyring::Fingerprint;
+use crate::vault::crypto::keyring::Fingerprint;
+use crate::vault::verbs::copy::CopyRefusal;
 
 /// Why a verb was not carried out.
 #[derive(Debug, thiserror::Error)]

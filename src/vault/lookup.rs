@@ -12,9 +12,10 @@ use crate::store::{
     SecretPlaces, SecretRow, Secrets, Table, Tx, VarPlace, VarPlaces, VarRow, Vars, View,
 };
 
+use crate::vault::Vault;
 use crate::vault::error::Error;
+use crate::vault::keys::rotation;
 use crate::vault::policy::{self, Caller, Level, Permit, Target};
-use crate::vault::{Vault, rotation};
 
 /// Which part of a list is wanted.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]

@@ -12,75 +12,56 @@
 //! level and place. Checks that depend on the row are made inside the writer,
 //! where nothing can change between the check and the write.
 
-mod audit_log;
 pub mod backup;
-mod backup_key;
-mod cipher;
-mod copy;
+mod crypto;
 mod deliver;
-mod doctor;
-mod environments;
+mod effective_access;
 mod error;
-mod import;
-mod keyring;
+mod idempotency;
+mod keys;
 mod lookup;
-mod passphrase;
+mod maintenance;
 mod plaintext;
 mod policy;
-mod random;
-mod receipts;
-mod recipients;
-mod repair;
-mod retention;
-mod rewrap;
-mod rotation;
-mod secrets;
-mod service_keys;
-mod settings;
-mod standing;
-mod status;
-mod unlock;
-mod value;
-mod vars;
-mod versions;
+mod verbs;
 
-pub use audit_log::{AuditPage, AuditQuery, ExportedRow};
-pub use backup_key::BackupKey;
-pub use copy::{Copied, CopyOutcome, CopyRefusal, Copying};
+pub use crypto::backup_key::BackupKey;
+pub use crypto::keyring::{BadRootKey, Fingerprint, RootKey, RootKeys, TokenKey};
+pub use crypto::passphrase::{BadPassphrase, BadSealedKey, NotSealed, Passphrase, SealedRootKey};
+pub use crypto::random::Random;
+pub use crypto::recipients::{
+    BadRecipient, Identities, Recipient, Unopened as UnopenedSeal, generate_identity,
+};
 pub use deliver::{
     Bundle, BundleError, Enrolment, Filled, Form as FileForm, NotFilled, SealedBundle, ToFile,
     ToRecipients, name_digest,
 };
-pub use doctor::{Examined, examine_repaired, examine_stopped};
-pub use environments::NewEnvironment;
-pub use error::Error;
-pub use import::{
-    Import, ImportReport, Imported, ImportedSecret, Outcome as ImportOutcome, read_dotenv,
-};
-pub use keyring::{BadRootKey, Fingerprint, RootKey, RootKeys, TokenKey};
-pub use lookup::Page;
-pub use passphrase::{BadPassphrase, BadSealedKey, NotSealed, Passphrase, SealedRootKey};
-pub use plaintext::{Plaintext, Revealed};
-pub use policy::{Administer, Caller, InScope, Level, Own, Permit, Read, Reveal, Target, Write};
-pub use random::Random;
-pub use receipts::{HasOutcome, Known, Outcome, Receipt, Render};
-pub use recipients::{
-    BadRecipient, Identities, Recipient, Unopened as UnopenedSeal, generate_identity,
-};
-pub use repair::{record_compaction, repair, repair_index};
-pub use retention::PruneError;
-pub use rotation::{KeyInfo, KeyStatus, RotationBegun, RotationInfo};
-pub use secrets::{NewSecret, SecretPatch};
-pub use settings::SettingsPatch;
-pub use standing::{
+pub use effective_access::{
     check_standing, guarded, guarded_once, label, session_principal, token_principal,
 };
-pub use status::{Extent, Status};
-pub use unlock::{
+pub use error::Error;
+pub use idempotency::{HasOutcome, Known, Outcome, Receipt, Render};
+pub use keys::rotation::{KeyInfo, KeyStatus, RotationBegun, RotationInfo};
+pub use keys::unlock::{
     DatabaseId, FirstStart, UnlockError, Unlocked, export_audit, sealed_under, unlock, verify_audit,
 };
-pub use value::{Alphabet, Generate, NewValue};
-pub use vars::{NewVar, VarPatch};
+pub use lookup::Page;
+pub use maintenance::audit_log::{AuditPage, AuditQuery, ExportedRow};
+pub use maintenance::doctor::{Examined, examine_repaired, examine_stopped};
+pub use maintenance::repair::{record_compaction, repair, repair_index};
+pub use maintenance::retention::PruneError;
+pub use maintenance::status::{Extent, Status};
+pub use plaintext::{Plaintext, Revealed};
+pub use policy::{Administer, Caller, InScope, Level, Own, Permit, Read, Reveal, Target, Write};
+pub use verbs::copy::{Copied, CopyOutcome, CopyRefusal, Copying};
+pub use verbs::environments::NewEnvironment;
+pub use verbs::import::{
+    Import, ImportReport, Imported, ImportedSecret, Outcome as ImportOutcome, read_dotenv,
+};
+pub use verbs::secrets::{NewSecret, SecretPatch};
+pub use verbs::settings::SettingsPatch;
+pub use verbs::value::{Alphabet, Generate, NewValue};
+pub use verbs::vars::{NewVar, VarPatch};
 
 pub use crate::audit::Verification;
 pub use crate::store::Unavailable;
@@ -93,7 +74,7 @@ use crate::audit::{Action, AuditKey, Draft};
 use crate::domain::{Clock, EnvironmentId, Origin, Principal, Timestamp};
 use crate::store::{Store, Tx};
 
-use keyring::Keychain;
+use crypto::keyring::Keychain;
 
 /// What the configuration may limit.
 #[derive(Debug, Clone, Copy)]

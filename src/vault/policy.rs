@@ -14,10 +14,10 @@ use crate::domain::{
 };
 use crate::store::EnvironmentRow;
 
-use crate::vault::cipher::{Binding, SealedValue};
+use crate::vault::crypto::cipher::{Binding, SealedValue};
+use crate::vault::effective_access::Standing;
 use crate::vault::error::Error;
-use crate::vault::receipts::Receipt;
-use crate::vault::standing::Standing;
+use crate::vault::idempotency::Receipt;
 
 /// What a permit allows; decides the lowest role that gets one.
 pub trait Level: Send + Sync + 'static {

@@ -25,7 +25,7 @@ use ureq::http::{HeaderValue, Method, Request, Response, header};
 use ureq::{Agent, Body};
 use zeroize::Zeroizing;
 
-use super::failure::Failure;
+use crate::cli::failure::Failure;
 use crate::config::Config;
 use crate::vault::Random;
 use place::Place;

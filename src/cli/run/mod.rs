@@ -19,11 +19,11 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::api::{Client, Fetched, NotFetched, PlaceArguments};
-use super::declare::{LOCAL, local_identity};
-use super::failure::Failure;
-use super::harden::Before;
-use super::show::clean;
+use crate::cli::api::{Client, Fetched, NotFetched, PlaceArguments};
+use crate::cli::declare::{LOCAL, local_identity};
+use crate::cli::failure::Failure;
+use crate::cli::harden::Before;
+use crate::cli::show::clean;
 use crate::domain::{EnvironmentId, EnvironmentName, KeyPattern, WorkloadName};
 use crate::vault::{Bundle, BundleError, Identities};
 
@@ -164,7 +164,7 @@ impl Plan {
                 self.keep(&sealed);
                 Ok((bundle, tag))
             }
-            Ok(Fetched::Same) => Err(super::api::not_coffer("it is not what was asked for")),
+            Ok(Fetched::Same) => Err(crate::cli::api::not_coffer("it is not what was asked for")),
             Err(NotFetched::Refused(failure) | NotFetched::StruckOff(failure)) => Err(failure),
             Err(NotFetched::Unreachable(failure)) => {
                 let (sealed, age) = self.kept(failure)?;

@@ -6,10 +6,10 @@ use std::ffi::{OsStr, OsString};
 use clap::Args;
 use serde::Serialize;
 
-use super::{Secret, show_one};
 use crate::cli::environment::EnvironmentArguments;
 use crate::cli::failure::Failure;
 use crate::cli::keyed::{key, list_path, look_up, row_path};
+use crate::cli::secret::{Secret, show_one};
 use crate::cli::value::ValueArguments;
 use crate::vault::Alphabet;
 

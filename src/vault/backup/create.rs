@@ -19,12 +19,12 @@ use crate::vault::backup::notes::{LAST_BACKUP, LAST_DOWNLOAD, read_note};
 use crate::vault::backup::rows::{RowsWriter, Summary};
 use crate::vault::backup::seal::SealWriter;
 use crate::vault::backup::{BackupError, Recipient};
-use crate::vault::backup_key::BackupKey;
+use crate::vault::crypto::backup_key::BackupKey;
+use crate::vault::crypto::random::Random;
+use crate::vault::crypto::recipients;
 use crate::vault::error::Error;
+use crate::vault::keys::unlock::Unlocked;
 use crate::vault::policy::{Administer, Permit};
-use crate::vault::random::Random;
-use crate::vault::recipients;
-use crate::vault::unlock::Unlocked;
 use crate::vault::{Unavailable, Vault};
 
 /// The database as of one moment, about to be written out.

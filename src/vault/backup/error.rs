@@ -4,10 +4,10 @@ use std::io;
 
 use crate::store::{FrozenError, LoadError, ReadError};
 
+use crate::vault::crypto::keyring::Fingerprint;
+use crate::vault::crypto::recipients::Unopened;
 use crate::vault::error::Error;
-use crate::vault::keyring::Fingerprint;
-use crate::vault::recipients::Unopened;
-use crate::vault::unlock::UnlockError;
+use crate::vault::keys::unlock::UnlockError;
 
 /// Why a backup was not made, not opened, or not restored.
 #[derive(Debug, thiserror::Error)]

@@ -5,13 +5,13 @@ use crate::domain::{RevealMode, SecretId};
 use crate::store::{self, ReadError, SecretPlaces, Secrets, Vars, Versions, View};
 
 use crate::vault::backup::BackupError;
-use crate::vault::cipher::{self, Binding};
+use crate::vault::crypto::cipher::{self, Binding};
+use crate::vault::crypto::keyring::RootKeys;
 use crate::vault::error::Error;
-use crate::vault::keyring::RootKeys;
-use crate::vault::secrets::binding;
-use crate::vault::unlock::keys_and_audit;
-use crate::vault::vars::value_is_whole;
-use crate::vault::versions::sealed_value;
+use crate::vault::keys::unlock::keys_and_audit;
+use crate::vault::verbs::secrets::binding;
+use crate::vault::verbs::vars::value_is_whole;
+use crate::vault::verbs::versions::sealed_value;
 
 /// What was found.
 #[derive(Debug)]

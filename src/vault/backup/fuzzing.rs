@@ -6,11 +6,12 @@
 use std::collections::BTreeMap;
 use std::io::Write;
 
-use super::super::{Random, RootKey};
-use super::BackupError;
-use super::rows::{self, RowsWriter};
-use super::seal::{SealReader, SealWriter};
 use crate::domain::Timestamp;
+use crate::vault::backup::BackupError;
+use crate::vault::backup::rows::{self, RowsWriter};
+use crate::vault::backup::seal::{SealReader, SealWriter};
+use crate::vault::crypto::keyring::RootKey;
+use crate::vault::crypto::random::Random;
 
 /// Keys and rows, as a backup has them.
 pub type Rows = BTreeMap<Vec<u8>, Vec<u8>>;

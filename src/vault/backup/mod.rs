@@ -28,7 +28,7 @@ mod read;
 mod rows;
 mod seal;
 
-pub use super::recipients::{BadRecipient, Identities, Recipient};
+pub use crate::vault::crypto::recipients::{BadRecipient, Identities, Recipient};
 pub use create::{Backup, Pieces, about_bytes, back_up_stopped};
 pub use error::BackupError;
 pub use examine::Examined;

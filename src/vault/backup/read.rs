@@ -17,10 +17,10 @@ use crate::vault::backup::BackupError;
 use crate::vault::backup::examine::{Examined, examine};
 use crate::vault::backup::rows::{self, Summary};
 use crate::vault::backup::seal::{self, SealReader};
+use crate::vault::crypto::keyring::{Fingerprint, RootKey, RootKeys};
+use crate::vault::crypto::recipients::{self, Identities, Recipient};
 use crate::vault::error::Error;
-use crate::vault::keyring::{Fingerprint, RootKey, RootKeys};
-use crate::vault::recipients::{self, Identities, Recipient};
-use crate::vault::unlock::unlock;
+use crate::vault::keys::unlock::unlock;
 
 /// What a backup is opened with.
 #[derive(Debug, Clone, Copy)]

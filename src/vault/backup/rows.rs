@@ -25,10 +25,10 @@ use crate::domain::Timestamp;
 use crate::store::{AuditHead, Keys, MemoryRows, Table, View, counted_as};
 
 use crate::vault::backup::BackupError;
-use crate::vault::backup_key::BackupKey;
+use crate::vault::crypto::backup_key::BackupKey;
+use crate::vault::crypto::keyring::Fingerprint;
+use crate::vault::crypto::random::Random;
 use crate::vault::error::Error;
-use crate::vault::keyring::Fingerprint;
-use crate::vault::random::Random;
 
 const MAGIC: &[u8; 15] = b"coffer rows v1\n";
 const FORMAT_VERSION: u32 = 1;
@@ -319,7 +319,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::vault::keyring::RootKey;
+    use crate::vault::crypto::keyring::RootKey;
 
     fn key(byte: u8) -> BackupKey {
         let text = base64::engine::general_purpose::STANDARD.encode([byte; 32]);

@@ -18,9 +18,11 @@ use std::io::{self, Read, Write};
 use ring::aead::{Aad, LessSafeKey, Nonce};
 use zeroize::Zeroizing;
 
-use super::super::backup_key::BackupKey;
-use super::super::{Error, Fingerprint, Random};
-use super::BackupError;
+use crate::vault::backup::BackupError;
+use crate::vault::crypto::backup_key::BackupKey;
+use crate::vault::crypto::keyring::Fingerprint;
+use crate::vault::crypto::random::Random;
+use crate::vault::error::Error;
 
 pub(super) const MAGIC: &[u8; 17] = b"coffer backup v1\n";
 const HEADER_BYTES: usize = 58;
@@ -239,7 +241,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::vault::RootKey;
+    use crate::vault::crypto::keyring::RootKey;
 
     fn key(byte: u8) -> BackupKey {
         let text = base64::engine::general_purpose::STANDARD.encode([byte; 32]);

@@ -27,8 +27,9 @@ use zeroize::Zeroizing;
 
 use crate::domain::{KeyName, KeyPattern};
 
-use super::super::recipients::{self, Identities, Unopened};
-use super::super::{Error, Recipient};
+use crate::vault::crypto::recipients::Recipient;
+use crate::vault::crypto::recipients::{self, Identities, Unopened};
+use crate::vault::error::Error;
 
 /// A document is never longer, in bytes.
 const MOST_BYTES: usize = 64 << 20;

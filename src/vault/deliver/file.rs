@@ -16,10 +16,11 @@ use crate::audit::{Action, Draft, ResourceType};
 use crate::domain::{EnvironmentName, KeyName, KeyPattern, Origin, Principal, Version};
 use crate::formats::{self, Format, Heading, Template};
 
-use super::super::lookup::{environment_row, find_environment};
-use super::super::{Error, Vault, policy};
-use super::resolve::{Resolved, found, keys_and_versions, open, resolve};
-use super::{Enrolment, name_digest};
+use crate::vault::deliver::resolve::{Resolved, found, keys_and_versions, open, resolve};
+use crate::vault::deliver::{Enrolment, name_digest};
+use crate::vault::error::Error;
+use crate::vault::lookup::{environment_row, find_environment};
+use crate::vault::{Vault, policy};
 
 /// It goes into a file on this host, in this form.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -121,7 +122,7 @@ impl Filled {
 /// What a file would be filled with, before anything is opened.
 struct Found {
     resolved: Vec<Resolved>,
-    keyring: Arc<super::super::keyring::Keyring>,
+    keyring: Arc<crate::vault::crypto::keyring::Keyring>,
 }
 
 impl Vault {

@@ -20,7 +20,7 @@ pub use resolve::{SealedBundle, name_digest};
 
 use crate::domain::{EnvironmentName, KeyName, KeyPattern};
 
-use super::Recipient;
+use crate::vault::crypto::recipients::Recipient;
 
 /// What the host's configuration says that somebody gets. Only who reads the
 /// configuration makes one (`tests/layering.rs`), never a request.

@@ -12,17 +12,17 @@ use crate::domain::{EnvironmentId, KeyName, Version};
 use crate::store::{ReadError, SecretPlace, Secrets, Vars, View};
 
 use crate::vault::Vault;
-use crate::vault::cipher;
+use crate::vault::crypto::cipher;
+use crate::vault::crypto::keyring::Keyring;
 use crate::vault::deliver::bundle::{self, Entry};
 use crate::vault::deliver::{Enrolment, ToRecipients};
 use crate::vault::error::Error;
-use crate::vault::keyring::Keyring;
 use crate::vault::lookup::environment_row;
 use crate::vault::policy::{self, Deliverable};
 use crate::vault::policy::{Permit, Read};
-use crate::vault::secrets::binding;
-use crate::vault::vars::value_of;
-use crate::vault::versions::sealed_value;
+use crate::vault::verbs::secrets::binding;
+use crate::vault::verbs::vars::value_of;
+use crate::vault::verbs::versions::sealed_value;
 
 /// Keys and versions in one audit row take up at most about so many bytes; sled
 /// wants its rows small.

@@ -25,14 +25,14 @@ use crate::store::{
 };
 
 use crate::vault::Vault;
-use crate::vault::cipher::{self, Binding};
+use crate::vault::crypto::cipher::{self, Binding};
+use crate::vault::crypto::keyring::Keyring;
+use crate::vault::crypto::random::Random;
 use crate::vault::error::Error;
-use crate::vault::keyring::Keyring;
 use crate::vault::lookup::{Placed, count, environment_row, find_environment, not_before};
 use crate::vault::policy::{self, Administer, Permit};
-use crate::vault::random::Random;
-use crate::vault::secrets::{binding, info, trusted_mode};
-use crate::vault::versions::{Put, latch_versions, put_version, sealed_value};
+use crate::vault::verbs::secrets::{binding, info, trusted_mode};
+use crate::vault::verbs::versions::{Put, latch_versions, put_version, sealed_value};
 
 /// Bytes that one copy may write: a batch stops all reads while it is applied. Each
 /// key counts as the longest value there may be. To count what is really written

@@ -17,7 +17,7 @@ use crate::store::{AuditRows, AuditStart, CommitError, ReadError, StartRow, Tx, 
 
 use crate::vault::Vault;
 use crate::vault::error::Error;
-use crate::vault::unlock::{stored_row, stored_start};
+use crate::vault::keys::unlock::{stored_row, stored_start};
 
 /// Rows that one write drops. Reads wait while a write is applied, so it is small.
 const BATCH_ROWS: usize = 500;

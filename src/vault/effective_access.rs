@@ -15,8 +15,8 @@ use crate::store::{
 };
 
 use crate::vault::error::Error;
+use crate::vault::idempotency::HasOutcome;
 use crate::vault::policy::Permit;
-use crate::vault::receipts::HasOutcome;
 
 /// The principal behind an API token, if there is one now.
 pub fn token_principal(

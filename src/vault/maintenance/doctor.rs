@@ -13,16 +13,16 @@ use crate::store::{
 };
 
 use crate::vault::Vault;
-use crate::vault::cipher::{self, Binding};
+use crate::vault::crypto::cipher::{self, Binding};
+use crate::vault::crypto::keyring::Keyring;
+use crate::vault::crypto::keyring::RootKeys;
 use crate::vault::error::Error;
-use crate::vault::keyring::Keyring;
-use crate::vault::keyring::RootKeys;
+use crate::vault::keys::unlock::{UnlockError, Unlocked};
+use crate::vault::keys::unlock::{services, stored_head, stored_start, verify_rows};
 use crate::vault::policy::{Administer, Permit};
-use crate::vault::secrets::binding;
-use crate::vault::unlock::{UnlockError, Unlocked};
-use crate::vault::unlock::{services, stored_head, stored_start, verify_rows};
-use crate::vault::vars::value_is_whole;
-use crate::vault::versions::{numbers, sealed_value};
+use crate::vault::verbs::secrets::binding;
+use crate::vault::verbs::vars::value_is_whole;
+use crate::vault::verbs::versions::{numbers, sealed_value};
 
 /// So many findings of one kind are told one by one.
 const TOLD: usize = 20;

@@ -3,7 +3,7 @@
 use ring::rand::{SecureRandom, SystemRandom};
 use zeroize::Zeroizing;
 
-use super::Error;
+use crate::vault::error::Error;
 
 /// The source. A value, so that who needs randomness says so in its signature.
 #[derive(Debug, Clone, Copy)]
@@ -29,7 +29,11 @@ impl Random {
     }
 
     /// `count` characters of `alphabet`, each equally likely.
-    pub(super) fn text(self, alphabet: &[u8], count: usize) -> Result<Zeroizing<Vec<u8>>, Error> {
+    pub(in crate::vault) fn text(
+        self,
+        alphabet: &[u8],
+        count: usize,
+    ) -> Result<Zeroizing<Vec<u8>>, Error> {
         debug_assert!((1..=256).contains(&alphabet.len()));
         // The largest multiple of the alphabet's size that a byte can count to;
         // taking bytes above it would favour the first characters.

@@ -14,20 +14,20 @@ use crate::store::{
 };
 
 use crate::vault::Vault;
-use crate::vault::cipher::{self, Binding, SealedValue};
+use crate::vault::crypto::cipher::{self, Binding, SealedValue};
 use crate::vault::error::Error;
 use crate::vault::lookup::{environment_row, locate, not_before};
 use crate::vault::policy::{self, Permit, Read, Write};
-use crate::vault::secrets::{binding, info};
+use crate::vault::verbs::secrets::{binding, info};
 
 /// Who put a version, and when.
-pub(super) struct Put {
+pub(in crate::vault) struct Put {
     pub by: String,
     pub at: Timestamp,
 }
 
 /// Stores a version and drops those that are no longer kept.
-pub(super) fn put_version(
+pub(in crate::vault) fn put_version(
     tx: &mut Tx<'_>,
     (id, version): (SecretId, Version),
     sealed: SealedValue,
@@ -51,7 +51,7 @@ pub(super) fn put_version(
 
 /// The numbers of a secret's versions, lowest first. Damaged rows count: they
 /// are there to be dropped.
-pub(super) fn numbers(view: &impl View, id: SecretId) -> Result<Vec<Version>, ReadError> {
+pub(in crate::vault) fn numbers(view: &impl View, id: SecretId) -> Result<Vec<Version>, ReadError> {
     view.keys::<Versions>(&id.to_bytes()).map(|key| Ok(key?.1)).collect()
 }
 
@@ -68,13 +68,13 @@ fn remove_version(tx: &mut Tx<'_>, id: SecretId, version: Version) -> Result<(),
 }
 
 /// Removes all versions of a secret.
-pub(super) fn remove_versions(tx: &mut Tx<'_>, id: SecretId) -> Result<(), Error> {
+pub(in crate::vault) fn remove_versions(tx: &mut Tx<'_>, id: SecretId) -> Result<(), Error> {
     numbers(tx, id)?.into_iter().try_for_each(|version| remove_version(tx, id, version))
 }
 
 /// A version's sealed value, or `None` when it is not kept. A version with a
 /// piece missing is given as it is: it will not open, and says so.
-pub(super) fn sealed_value(
+pub(in crate::vault) fn sealed_value(
     view: &impl View,
     (id, version): (SecretId, Version),
 ) -> Result<Option<SealedValue>, Error> {
@@ -95,7 +95,7 @@ pub(super) fn sealed_value(
 /// cannot be latched, and must not stay as it is: it is dropped, since nobody
 /// could have used it. The version in force, `needed`, is not dropped; if it
 /// does not open, the whole change is refused.
-pub(super) fn latch_versions(
+pub(in crate::vault) fn latch_versions(
     tx: &mut Tx<'_>,
     id: SecretId,
     needed: Option<Version>,

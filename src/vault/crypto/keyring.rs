@@ -33,14 +33,14 @@ use zeroize::Zeroizing;
 
 use crate::store::{KeyId, KeyRow, WrappedKey};
 
-use crate::vault::backup_key::BackupKey;
+use crate::vault::crypto::backup_key::BackupKey;
+use crate::vault::crypto::random::Random;
 use crate::vault::error::Error;
-use crate::vault::random::Random;
 
 const KEY_BYTES: usize = 32;
 
 /// 32 bytes of key. Erased when dropped.
-pub(super) type KeyBytes = Zeroizing<[u8; KEY_BYTES]>;
+pub(in crate::vault) type KeyBytes = Zeroizing<[u8; KEY_BYTES]>;
 
 /// Tells keys apart without giving them away.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -117,11 +117,11 @@ impl RootKey {
         Zeroizing::new(BASE64.encode(self.0.as_slice()))
     }
 
-    pub(super) fn from_bytes(bytes: KeyBytes) -> Self {
+    pub(in crate::vault) fn from_bytes(bytes: KeyBytes) -> Self {
         Self(bytes)
     }
 
-    pub(super) fn bytes(&self) -> &KeyBytes {
+    pub(in crate::vault) fn bytes(&self) -> &KeyBytes {
         &self.0
     }
 
@@ -148,7 +148,7 @@ impl KeyType for ThirtyTwo {
     }
 }
 
-pub(super) fn derive(secret: &KeyBytes, salt: &[u8], info: &[u8]) -> KeyBytes {
+pub(in crate::vault) fn derive(secret: &KeyBytes, salt: &[u8], info: &[u8]) -> KeyBytes {
     let mut out = Zeroizing::new([0; KEY_BYTES]);
     Salt::new(HKDF_SHA256, salt)
         .extract(secret.as_slice())
@@ -158,7 +158,7 @@ pub(super) fn derive(secret: &KeyBytes, salt: &[u8], info: &[u8]) -> KeyBytes {
     out
 }
 
-pub(super) fn aead(key: &KeyBytes) -> LessSafeKey {
+pub(in crate::vault) fn aead(key: &KeyBytes) -> LessSafeKey {
     LessSafeKey::new(
         UnboundKey::new(&AES_256_GCM, key.as_slice()).expect("an AES-256 key is 32 bytes long"),
     )
@@ -166,7 +166,7 @@ pub(super) fn aead(key: &KeyBytes) -> LessSafeKey {
 
 /// A key or value that does not open, and the key that it names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Unopened(pub Fingerprint);
+pub(in crate::vault) struct Unopened(pub Fingerprint);
 
 impl From<Unopened> for Error {
     fn from(Unopened(key): Unopened) -> Self {
@@ -175,7 +175,7 @@ impl From<Unopened> for Error {
 }
 
 /// The key that API tokens are hashed with.
-pub struct TokenKey(pub(super) KeyBytes);
+pub struct TokenKey(pub(in crate::vault) KeyBytes);
 
 impl fmt::Debug for TokenKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -206,7 +206,7 @@ impl<'a> From<&'a RootKey> for RootKeys<'a> {
 }
 
 impl<'a> RootKeys<'a> {
-    pub(super) fn find(&self, wanted: Fingerprint) -> Option<&'a RootKey> {
+    pub(in crate::vault) fn find(&self, wanted: Fingerprint) -> Option<&'a RootKey> {
         let given = [Some(self.current), self.previous];
         given.into_iter().flatten().find(|key| key.fingerprint() == wanted)
     }
@@ -214,7 +214,7 @@ impl<'a> RootKeys<'a> {
 
 /// No root key was given for a wrapping key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Unrooted {
+pub(in crate::vault) struct Unrooted {
     /// The root key that it needs.
     pub wanted: Fingerprint,
     /// Whether another wrapping key got its own: a change of the root key is
@@ -230,7 +230,7 @@ struct WrappingKey {
 /// Every wrapping key that the root keys give, the newest in force. It never
 /// changes; [`Keychain`] has the one of the moment.
 #[derive(Clone)]
-pub(super) struct Keyring {
+pub(in crate::vault) struct Keyring {
     wrapping: BTreeMap<KeyId, Arc<WrappingKey>>,
     active: KeyId,
     /// What new wrapping keys are made of.
@@ -358,7 +358,7 @@ impl Keyring {
 }
 
 /// Seals 32 bytes: ciphertext and tag.
-pub(super) fn seal_key(
+pub(in crate::vault) fn seal_key(
     under: &LessSafeKey,
     nonce: [u8; 12],
     aad: &[u8],
@@ -374,7 +374,7 @@ pub(super) fn seal_key(
 }
 
 /// Opens what [`seal_key`] sealed.
-pub(super) fn open_key(
+pub(in crate::vault) fn open_key(
     under: &LessSafeKey,
     nonce: [u8; 12],
     aad: &[u8],
@@ -393,7 +393,7 @@ pub(super) fn open_key(
 /// The keyring of the moment. Only the writer's thread changes it, as the last
 /// thing of a change that cannot fail any more: whatever is wrapped behind that
 /// change, in its group or later, is wrapped under the new key.
-pub(super) struct Keychain {
+pub(in crate::vault) struct Keychain {
     now: RwLock<Arc<Keyring>>,
     previous_root: Option<Fingerprint>,
     receipt: hmac::Key,

@@ -12,16 +12,16 @@ use crate::store::{
 };
 
 use crate::vault::Vault;
-use crate::vault::cipher::{self, Binding};
+use crate::vault::crypto::cipher::{self, Binding};
+use crate::vault::crypto::keyring::Keyring;
 use crate::vault::error::Error;
-use crate::vault::keyring::Keyring;
 use crate::vault::lookup::Page;
 use crate::vault::lookup::{Placed, count, environment_row, locate, not_before};
 use crate::vault::plaintext::{Plaintext, Revealed};
 use crate::vault::policy::{self, Permit, Read, Reveal, Write};
 use crate::vault::policy::{Revealable, may_reveal};
-use crate::vault::value::NewValue;
-use crate::vault::versions::{
+use crate::vault::verbs::value::NewValue;
+use crate::vault::verbs::versions::{
     Put, latch_versions, numbers, put_version, remove_versions, sealed_value,
 };
 
@@ -53,7 +53,7 @@ pub struct SecretPatch {
 }
 
 /// What a secret's value is sealed for.
-pub(super) fn binding(place: &SecretPlace, row: &SecretRow) -> Binding {
+pub(in crate::vault) fn binding(place: &SecretPlace, row: &SecretRow) -> Binding {
     Binding {
         environment: place.environment,
         secret: row.id,
@@ -64,7 +64,7 @@ pub(super) fn binding(place: &SecretPlace, row: &SecretRow) -> Binding {
 }
 
 /// What may be told about a secret.
-pub(super) fn info(place: &SecretPlace, row: SecretRow) -> SecretInfo {
+pub(in crate::vault) fn info(place: &SecretPlace, row: SecretRow) -> SecretInfo {
     SecretInfo {
         id: row.id,
         environment: place.environment,
@@ -78,7 +78,10 @@ pub(super) fn info(place: &SecretPlace, row: SecretRow) -> SecretInfo {
 }
 
 /// Refuses when the caller expects another version.
-pub(super) fn check_expected(expected: Option<&[u32]>, current: Version) -> Result<(), Error> {
+pub(in crate::vault) fn check_expected(
+    expected: Option<&[u32]>,
+    current: Version,
+) -> Result<(), Error> {
     match expected {
         Some(versions) if !versions.contains(&current.get()) => {
             Err(Error::OtherVersion { current })
@@ -247,7 +250,7 @@ impl Vault {
 
 /// Removes every row of a secret; whether its own row was among them. A place
 /// that was made to lead to another secret's row must not take that away.
-pub(super) fn remove_secret(
+pub(in crate::vault) fn remove_secret(
     tx: &mut Tx<'_>,
     place: &SecretPlace,
     id: SecretId,
@@ -329,7 +332,7 @@ fn sealed_mode(
 }
 
 /// A new secret on its way through the writer.
-pub(super) struct Create {
+pub(in crate::vault) struct Create {
     pub id: SecretId,
     pub key: KeyName,
     pub value: Plaintext,
@@ -342,13 +345,13 @@ pub(super) struct Create {
 }
 
 impl Create {
-    pub(super) fn apply(
+    pub(in crate::vault) fn apply(
         self,
         tx: &mut Tx<'_>,
         environment_id: EnvironmentId,
         draft: Draft,
         keyring: &Keyring,
-        random: crate::vault::random::Random,
+        random: crate::vault::crypto::random::Random,
     ) -> Result<(SecretInfo, Draft), Error> {
         let environment = environment_row(tx, environment_id)?;
         let place = SecretPlace { environment: environment_id, key: self.key };
@@ -382,7 +385,7 @@ impl Create {
 /// write the database, but has no key, could clear the flag and wait for the
 /// next value. The data keys know better; and where none of them can tell,
 /// `trust` says whether a value would be taken on trust, which is refused.
-pub(super) fn trusted_mode(
+pub(in crate::vault) fn trusted_mode(
     tx: &Tx<'_>,
     keyring: &Keyring,
     bound: &Binding,
@@ -400,7 +403,7 @@ pub(super) fn trusted_mode(
 }
 
 /// A patch on its way through the writer.
-pub(super) struct Update {
+pub(in crate::vault) struct Update {
     pub value: Option<Plaintext>,
     pub generated: bool,
     pub description: Option<Description>,
@@ -412,13 +415,13 @@ pub(super) struct Update {
 }
 
 impl Update {
-    pub(super) fn apply(
+    pub(in crate::vault) fn apply(
         self,
         tx: &mut Tx<'_>,
         id: SecretId,
         draft: Draft,
         keyring: &Keyring,
-        random: crate::vault::random::Random,
+        random: crate::vault::crypto::random::Random,
     ) -> Result<(SecretInfo, Draft), Error> {
         let (place, mut row) = locate::<SecretKind>(tx, id)?;
         let environment = environment_row(tx, place.environment)?;

@@ -15,12 +15,12 @@ use crate::store::{
 };
 
 use crate::vault::Unavailable;
-use crate::vault::cipher::{self, Binding};
+use crate::vault::crypto::cipher::{self, Binding};
+use crate::vault::crypto::keyring::{Keychain, Keyring};
+use crate::vault::crypto::random::Random;
 use crate::vault::error::Error;
-use crate::vault::keyring::{Keychain, Keyring};
 use crate::vault::lookup::locate;
-use crate::vault::random::Random;
-use crate::vault::secrets::binding;
+use crate::vault::verbs::secrets::binding;
 
 /// Versions that one write looks at. Reads wait while a write is applied.
 const GROUP_ROWS: usize = 100;
@@ -29,7 +29,7 @@ const PAUSE: Duration = Duration::from_millis(250);
 
 /// Wraps everything under the key in force, some at a time. When the server
 /// stops first, its next start goes on.
-pub(super) struct Sweep {
+pub(in crate::vault) struct Sweep {
     pub store: Arc<Store>,
     pub keychain: Arc<Keychain>,
     pub clock: Arc<dyn Clock>,

@@ -2,7 +2,9 @@
 
 use zeroize::Zeroizing;
 
-use super::{Error, Plaintext, Random};
+use crate::vault::crypto::random::Random;
+use crate::vault::error::Error;
+use crate::vault::plaintext::Plaintext;
 
 /// The characters that a generated value is made of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,12 +74,16 @@ pub enum NewValue {
 }
 
 impl NewValue {
-    pub(super) fn is_generated(&self) -> bool {
+    pub(in crate::vault) fn is_generated(&self) -> bool {
         matches!(self, Self::Generated(_))
     }
 
     /// The plaintext, within the size limit.
-    pub(super) fn into_plaintext(self, random: Random, limit: usize) -> Result<Plaintext, Error> {
+    pub(in crate::vault) fn into_plaintext(
+        self,
+        random: Random,
+        limit: usize,
+    ) -> Result<Plaintext, Error> {
         let plaintext = match self {
             Self::Given(plaintext) => plaintext,
             Self::Generated(Generate { length, alphabet }) => {

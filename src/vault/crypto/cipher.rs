@@ -30,15 +30,15 @@ use zeroize::Zeroizing;
 use crate::domain::{EnvironmentId, KeyName, RevealMode, SecretId, Version};
 use crate::store::WrappedKey;
 
+use crate::vault::crypto::keyring::{KeyBytes, Keyring, Unopened, aead};
+use crate::vault::crypto::random::Random;
 use crate::vault::error::Error;
-use crate::vault::keyring::{KeyBytes, Keyring, Unopened, aead};
 use crate::vault::plaintext::{Plaintext, Revealed};
 use crate::vault::policy::{Deliverable, Revealable};
-use crate::vault::random::Random;
 
 /// What a sealed value belongs to.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Binding {
+pub(in crate::vault) struct Binding {
     pub environment: EnvironmentId,
     pub secret: SecretId,
     pub key: KeyName,
@@ -73,7 +73,7 @@ impl Binding {
 
 /// A sealed value and its wrapped data key.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct SealedValue {
+pub(in crate::vault) struct SealedValue {
     pub data_key: WrappedKey,
     pub ciphertext: Vec<u8>,
 }
@@ -84,7 +84,7 @@ fn only_nonce() -> Nonce {
 }
 
 /// Seals a value under a new data key.
-pub(super) fn seal(
+pub(in crate::vault) fn seal(
     keyring: &Keyring,
     random: Random,
     binding: &Binding,
@@ -117,7 +117,7 @@ fn seal_bytes(
 }
 
 /// The door to a person.
-pub(super) fn reveal(keyring: &Keyring, ticket: Revealable) -> Result<Revealed, Error> {
+pub(in crate::vault) fn reveal(keyring: &Keyring, ticket: Revealable) -> Result<Revealed, Error> {
     let (binding, sealed) = ticket.into_parts();
     let key = fingerprint(keyring, &sealed);
     let bytes = open(keyring, &binding, sealed)?;
@@ -126,14 +126,17 @@ pub(super) fn reveal(keyring: &Keyring, ticket: Revealable) -> Result<Revealed, 
 
 /// Whether a ticket's value will open. Asked before the audit row says that it
 /// was shown; what was opened for that is erased here and now.
-pub(super) fn check(keyring: &Keyring, ticket: &Revealable) -> Result<(), Error> {
+pub(in crate::vault) fn check(keyring: &Keyring, ticket: &Revealable) -> Result<(), Error> {
     let (binding, sealed) = ticket.parts();
     open(keyring, binding, sealed.clone())?;
     Ok(())
 }
 
 /// The door to whoever the host has enrolled.
-pub(super) fn deliver(keyring: &Keyring, ticket: Deliverable) -> Result<Zeroizing<String>, Error> {
+pub(in crate::vault) fn deliver(
+    keyring: &Keyring,
+    ticket: Deliverable,
+) -> Result<Zeroizing<String>, Error> {
     let (binding, sealed) = ticket.into_parts();
     let key = fingerprint(keyring, &sealed);
     let bytes = open(keyring, &binding, sealed)?;
@@ -142,7 +145,10 @@ pub(super) fn deliver(keyring: &Keyring, ticket: Deliverable) -> Result<Zeroizin
 }
 
 /// Likewise, as [`check`] does.
-pub(super) fn check_deliverable(keyring: &Keyring, ticket: &Deliverable) -> Result<(), Error> {
+pub(in crate::vault) fn check_deliverable(
+    keyring: &Keyring,
+    ticket: &Deliverable,
+) -> Result<(), Error> {
     let (binding, sealed) = ticket.parts();
     open(keyring, binding, sealed.clone())?;
     Ok(())
@@ -150,7 +156,7 @@ pub(super) fn check_deliverable(keyring: &Keyring, ticket: &Deliverable) -> Resu
 
 /// Whether a value opens where it is stored. Nobody sees it: what was opened for
 /// that is erased here and now.
-pub(super) fn opens(
+pub(in crate::vault) fn opens(
     keyring: &Keyring,
     binding: &Binding,
     sealed: SealedValue,
@@ -161,7 +167,7 @@ pub(super) fn opens(
 /// Gives a sealed value to another version, or to another secret; nobody sees it.
 /// What is never to be revealed stays so, whatever the caller wants: this is the
 /// one place that every copy of a value goes through.
-pub(super) fn reseal(
+pub(in crate::vault) fn reseal(
     keyring: &Keyring,
     random: Random,
     from: &Binding,
@@ -176,7 +182,7 @@ pub(super) fn reseal(
 }
 
 /// Latches a version: its data key unwraps as never-reveal from now on.
-pub(super) fn latch(
+pub(in crate::vault) fn latch(
     keyring: &Keyring,
     random: Random,
     from: &Binding,
@@ -190,7 +196,7 @@ pub(super) fn latch(
 /// Wraps a data key again, under the key in force, for exactly what it was
 /// wrapped for. What does not open for `binding` is not wrapped again: else a
 /// row that was moved, or whose flag was flipped, would open afterwards.
-pub(super) fn rewrap(
+pub(in crate::vault) fn rewrap(
     keyring: &Keyring,
     random: Random,
     binding: &Binding,
@@ -201,7 +207,7 @@ pub(super) fn rewrap(
 
 /// The mode that a data key was wrapped for, whatever the secret's row says
 /// now; `None` when it unwraps for neither.
-pub(super) fn sealed_mode(
+pub(in crate::vault) fn sealed_mode(
     keyring: &Keyring,
     binding: &Binding,
     data_key: &WrappedKey,
@@ -228,10 +234,15 @@ fn open(
     Ok(bytes)
 }
 
-fn fingerprint(keyring: &Keyring, sealed: &SealedValue) -> crate::vault::keyring::Fingerprint {
+fn fingerprint(
+    keyring: &Keyring,
+    sealed: &SealedValue,
+) -> crate::vault::crypto::keyring::Fingerprint {
     // `unwrap` reports a key that is not loaded by its number before this is
     // looked at.
-    keyring.fingerprint(sealed.data_key.key).unwrap_or(crate::vault::keyring::Fingerprint([0; 8]))
+    keyring
+        .fingerprint(sealed.data_key.key)
+        .unwrap_or(crate::vault::crypto::keyring::Fingerprint([0; 8]))
 }
 
 #[cfg(test)]
@@ -242,7 +253,7 @@ mod tests {
     use super::*;
     use crate::domain::Timestamp;
     use crate::store::KeyId;
-    use crate::vault::keyring::RootKey;
+    use crate::vault::crypto::keyring::RootKey;
 
     fn keyring() -> Keyring {
         let text = base64::engine::general_purpose::STANDARD.encode([7; 32]);

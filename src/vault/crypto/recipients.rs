@@ -59,7 +59,10 @@ impl Recipient {
 }
 
 /// Seals what is written into it, for each of the recipients.
-pub(super) fn seal<W: Write>(out: W, recipients: &[Recipient]) -> io::Result<StreamWriter<W>> {
+pub(in crate::vault) fn seal<W: Write>(
+    out: W,
+    recipients: &[Recipient],
+) -> io::Result<StreamWriter<W>> {
     let keys: Vec<_> = recipients
         .iter()
         .map(|recipient| Recipient::key(&recipient.0).expect("it was parsed before"))
@@ -128,10 +131,10 @@ pub fn generate_identity() -> (Zeroizing<String>, Recipient) {
 }
 
 /// What the first bytes of an age file are.
-pub(super) const MAGIC: &[u8] = b"age-encryption.org/";
+pub(in crate::vault) const MAGIC: &[u8] = b"age-encryption.org/";
 
 /// Opens what [`seal`] or another program of age's sealed.
-pub(super) fn open<R: BufRead>(
+pub(in crate::vault) fn open<R: BufRead>(
     input: R,
     identities: &Identities,
 ) -> Result<StreamReader<R>, Unopened> {

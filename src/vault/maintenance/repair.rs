@@ -12,8 +12,8 @@ use crate::store::{self, CommitError, Compacted, Depth, ReadError, Repaired, Sto
 
 use crate::vault::Vault;
 use crate::vault::error::Error;
-use crate::vault::unlock::Unlocked;
-use crate::vault::unlock::{stored_head, stored_start, verify_rows};
+use crate::vault::keys::unlock::Unlocked;
+use crate::vault::keys::unlock::{stored_head, stored_start, verify_rows};
 
 impl Vault {
     /// Records that the log was written anew.

@@ -21,8 +21,10 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use zeroize::Zeroizing;
 
-use super::keyring::{KeyBytes, aead, open_key, seal_key};
-use super::{Error, Random, RootKey};
+use crate::vault::crypto::keyring::RootKey;
+use crate::vault::crypto::keyring::{KeyBytes, aead, open_key, seal_key};
+use crate::vault::crypto::random::Random;
+use crate::vault::error::Error;
 
 const LABEL: &str = "coffer-root-key-v1";
 /// Whatever begins like this was meant to be such a text.

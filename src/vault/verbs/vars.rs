@@ -17,7 +17,7 @@ use crate::vault::error::Error;
 use crate::vault::lookup::Page;
 use crate::vault::lookup::{Placed, count, environment_row, locate, not_before};
 use crate::vault::policy::{self, Permit, Read, Write};
-use crate::vault::secrets::check_expected;
+use crate::vault::verbs::secrets::check_expected;
 
 /// A var to create.
 #[derive(Debug, Clone)]
@@ -84,7 +84,7 @@ fn info(view: &impl View, place: &VarPlace, row: VarRow) -> Result<Option<VarInf
 
 /// The value that a row names, read in the writer, where nothing changes between
 /// the row and its pieces.
-pub(super) fn value_of(view: &impl View, row: &VarRow) -> Result<String, Error> {
+pub(in crate::vault) fn value_of(view: &impl View, row: &VarRow) -> Result<String, Error> {
     let mut value = Vec::new();
     for chunk in 0..row.chunks {
         let piece = view.get::<VarChunks>(&(row.id, row.version, chunk)).map_err(damaged)?;
@@ -94,7 +94,7 @@ pub(super) fn value_of(view: &impl View, row: &VarRow) -> Result<String, Error> 
 }
 
 /// Whether the value that a row names is there, and is one.
-pub(super) fn value_is_whole(view: &impl View, row: &VarRow) -> Result<bool, ReadError> {
+pub(in crate::vault) fn value_is_whole(view: &impl View, row: &VarRow) -> Result<bool, ReadError> {
     let mut value = Vec::new();
     for chunk in 0..row.chunks {
         match view.get::<VarChunks>(&(row.id, row.version, chunk)) {
@@ -136,7 +136,11 @@ fn written(tx: &Tx<'_>, place: &VarPlace, row: VarRow) -> Result<VarInfo, Error>
 
 /// Removes every row of a var; whether its own row was among them. A place that
 /// was made to lead to another var's row must not take that away.
-pub(super) fn remove_var(tx: &mut Tx<'_>, place: &VarPlace, id: VarId) -> Result<bool, Error> {
+pub(in crate::vault) fn remove_var(
+    tx: &mut Tx<'_>,
+    place: &VarPlace,
+    id: VarId,
+) -> Result<bool, Error> {
     remove_values(tx, id)?;
     tx.remove::<VarPlaces>(&id);
     let at = (place.environment, place.key.clone());
@@ -156,7 +160,7 @@ fn about(draft: Draft, place: &VarPlace, id: VarId, environment: &EnvironmentRow
 }
 
 /// Creates a var inside a change.
-pub(super) fn create(
+pub(in crate::vault) fn create(
     tx: &mut Tx<'_>,
     (environment_id, id): (EnvironmentId, VarId),
     new: NewVar,
@@ -185,7 +189,7 @@ pub(super) fn create(
 }
 
 /// Changes a var inside a change.
-pub(super) fn update(
+pub(in crate::vault) fn update(
     tx: &mut Tx<'_>,
     id: VarId,
     patch: VarPatch,
@@ -218,7 +222,7 @@ pub(super) fn update(
 }
 
 impl Vault {
-    pub(super) fn check_size(&self, value: &str) -> Result<(), Error> {
+    pub(in crate::vault) fn check_size(&self, value: &str) -> Result<(), Error> {
         let limit = self.limits.value_bytes;
         if (1..=limit).contains(&value.len()) { Ok(()) } else { Err(Error::ValueSize { limit }) }
     }

@@ -28,15 +28,15 @@ use crate::store::{
     Tx, Versions, View,
 };
 
+use crate::vault::crypto::keyring::RootKeys;
+use crate::vault::crypto::keyring::{Fingerprint, Keyring};
+use crate::vault::crypto::service_keys::ServiceKeys;
+use crate::vault::effective_access::guarded_once;
 use crate::vault::error::Error;
-use crate::vault::keyring::RootKeys;
-use crate::vault::keyring::{Fingerprint, Keyring};
+use crate::vault::idempotency::{HasOutcome, Outcome};
+use crate::vault::keys::rewrap::Sweep;
+use crate::vault::keys::unlock::UnlockError;
 use crate::vault::policy::{Administer, Permit};
-use crate::vault::receipts::{HasOutcome, Outcome};
-use crate::vault::rewrap::Sweep;
-use crate::vault::service_keys::ServiceKeys;
-use crate::vault::standing::guarded_once;
-use crate::vault::unlock::UnlockError;
 use crate::vault::{Unavailable, Vault};
 
 /// Versions that a status names; their number is always whole.
@@ -159,7 +159,7 @@ impl Census {
 /// root key was not given is left out when nothing is wrapped under it any more:
 /// a change of the root key that was finished and not yet cleared up, as a backup
 /// of that time holds it, opens with the new root key alone.
-pub(super) fn load_keyring(
+pub(in crate::vault) fn load_keyring(
     view: &impl View,
     roots: RootKeys<'_>,
 ) -> Result<Option<Keyring>, UnlockError> {
@@ -374,7 +374,7 @@ impl Vault {
 }
 
 /// A key's number as it is written in the one way there is.
-pub(super) fn key_id(text: &str) -> Option<KeyId> {
+pub(in crate::vault) fn key_id(text: &str) -> Option<KeyId> {
     text.parse().ok().filter(|id: &u32| id.to_string() == text).map(KeyId)
 }
 

@@ -22,11 +22,11 @@ use crate::store::{
 };
 
 use crate::vault::Vault;
-use crate::vault::copy::Copied;
 use crate::vault::error::Error;
-use crate::vault::import::ImportReport;
+use crate::vault::keys::rotation::RotationBegun;
 use crate::vault::policy::Permit;
-use crate::vault::rotation::RotationBegun;
+use crate::vault::verbs::copy::Copied;
+use crate::vault::verbs::import::ImportReport;
 
 /// How long a receipt is kept, in milliseconds: 24 hours.
 const KEPT_MILLIS: i64 = 24 * 60 * 60 * 1000;

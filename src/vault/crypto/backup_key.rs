@@ -7,7 +7,7 @@ use std::fmt;
 use ring::aead::LessSafeKey;
 use ring::hmac;
 
-use super::keyring::{Fingerprint, KeyBytes, aead, derive};
+use crate::vault::crypto::keyring::{Fingerprint, KeyBytes, aead, derive};
 
 /// Makes the keys of backup files, two for each.
 pub struct BackupKey {
@@ -22,7 +22,7 @@ impl fmt::Debug for BackupKey {
 }
 
 impl BackupKey {
-    pub(super) fn new(key: KeyBytes, root: Fingerprint) -> Self {
+    pub(in crate::vault) fn new(key: KeyBytes, root: Fingerprint) -> Self {
         Self { key, root }
     }
 
@@ -32,12 +32,12 @@ impl BackupKey {
     }
 
     /// file key = HKDF(backup key, the file's random salt, "file key")
-    pub(super) fn file_key(&self, salt: &[u8; 32]) -> LessSafeKey {
+    pub(in crate::vault) fn file_key(&self, salt: &[u8; 32]) -> LessSafeKey {
         aead(&derive(&self.key, salt, b"file key"))
     }
 
     /// origin key = HKDF(backup key, the rows' random salt, "origin key")
-    pub(super) fn origin_key(&self, salt: &[u8; 32]) -> hmac::Key {
+    pub(in crate::vault) fn origin_key(&self, salt: &[u8; 32]) -> hmac::Key {
         let key = derive(&self.key, salt, b"origin key");
         hmac::Key::new(hmac::HMAC_SHA256, key.as_slice())
     }

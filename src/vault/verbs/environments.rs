@@ -15,13 +15,13 @@ use crate::store::{
     SecretPlaces, Secrets, Store, Table, Tx, VarPlace, VarPlaces, Vars, View,
 };
 
+use crate::vault::crypto::random::Random;
+use crate::vault::effective_access::guarded;
 use crate::vault::error::Error;
 use crate::vault::lookup::{counts, environment_row};
 use crate::vault::policy::{self, Administer, Permit, Read};
-use crate::vault::random::Random;
-use crate::vault::secrets::remove_secret;
-use crate::vault::standing::guarded;
-use crate::vault::vars::remove_var;
+use crate::vault::verbs::secrets::remove_secret;
+use crate::vault::verbs::vars::remove_var;
 use crate::vault::{Unavailable, Vault};
 
 /// How many secrets and how many vars one batch of a deletion removes.
@@ -44,7 +44,7 @@ pub struct NewEnvironment {
 }
 
 /// Adds an environment's rows.
-pub(super) fn put_new(
+pub(in crate::vault) fn put_new(
     tx: &mut Tx<'_>,
     id: EnvironmentId,
     new: NewEnvironment,
@@ -66,7 +66,7 @@ pub(super) fn put_new(
     Ok(row)
 }
 
-pub(super) fn new_id(random: Random, now: Timestamp) -> Result<EnvironmentId, Error> {
+pub(in crate::vault) fn new_id(random: Random, now: Timestamp) -> Result<EnvironmentId, Error> {
     Ok(EnvironmentId::new(now, random.bytes()?))
 }
 

@@ -9,15 +9,15 @@ use crate::store::{
     ServiceKeys as ServiceKeysTable, ServiceKeysRow, Store, Tx, View,
 };
 
-use crate::vault::audit_log::{ExportedRow, export_rows};
-use crate::vault::backup_key::BackupKey;
-use crate::vault::environments::{self, NewEnvironment};
+use crate::vault::crypto::backup_key::BackupKey;
+use crate::vault::crypto::keyring::{Fingerprint, TokenKey};
+use crate::vault::crypto::keyring::{Keychain, Keyring, RootKeys, Unrooted, derive};
+use crate::vault::crypto::random::Random;
+use crate::vault::crypto::service_keys::ServiceKeys;
 use crate::vault::error::Error;
-use crate::vault::keyring::{Fingerprint, TokenKey};
-use crate::vault::keyring::{Keychain, Keyring, RootKeys, Unrooted, derive};
-use crate::vault::random::Random;
-use crate::vault::rotation::load_keyring;
-use crate::vault::service_keys::ServiceKeys;
+use crate::vault::keys::rotation::load_keyring;
+use crate::vault::maintenance::audit_log::{ExportedRow, export_rows};
+use crate::vault::verbs::environments::{self, NewEnvironment};
 
 /// Why the database stays closed.
 #[derive(Debug, thiserror::Error)]
@@ -58,7 +58,10 @@ pub enum UnlockError {
 }
 
 impl UnlockError {
-    pub(super) fn unrooted(Unrooted { wanted, partly }: Unrooted, roots: RootKeys<'_>) -> Self {
+    pub(in crate::vault) fn unrooted(
+        Unrooted { wanted, partly }: Unrooted,
+        roots: RootKeys<'_>,
+    ) -> Self {
         let given = roots.current.fingerprint();
         if partly {
             Self::UnfinishedChange { wanted, given }
@@ -117,10 +120,10 @@ pub struct Unlocked {
     pub token_key: TokenKey,
     /// Set when the database is empty and has to be initialised.
     pub first_start: Option<FirstStart>,
-    pub(super) keyring: Arc<Keychain>,
-    pub(super) audit_key: AuditKey,
-    pub(super) backup_key: Arc<BackupKey>,
-    pub(super) database: DatabaseId,
+    pub(in crate::vault) keyring: Arc<Keychain>,
+    pub(in crate::vault) audit_key: AuditKey,
+    pub(in crate::vault) backup_key: Arc<BackupKey>,
+    pub(in crate::vault) database: DatabaseId,
 }
 
 /// The rows that make an empty database a coffer database. They are written in
@@ -168,7 +171,7 @@ pub fn verify_audit<'a>(
 }
 
 /// Likewise, with the keys.
-pub(super) fn keys_and_audit(
+pub(in crate::vault) fn keys_and_audit(
     opened: &impl View,
     roots: RootKeys<'_>,
 ) -> Result<(Keyring, Verification), UnlockError> {
@@ -179,7 +182,7 @@ pub(super) fn keys_and_audit(
 }
 
 /// The keys of a database that has some.
-pub(super) fn services(
+pub(in crate::vault) fn services(
     opened: &impl View,
     roots: RootKeys<'_>,
 ) -> Result<(Keyring, ServiceKeys), UnlockError> {
@@ -199,7 +202,7 @@ pub fn export_audit(
 }
 
 /// The marker. One that does not decode is one whose seal does not hold.
-pub(super) fn stored_start(view: &impl View) -> Result<Option<Start>, ReadError> {
+pub(in crate::vault) fn stored_start(view: &impl View) -> Result<Option<Start>, ReadError> {
     let zero = Mac([0; 32]);
     let damaged = Start { seq: 0, mac: zero, at: Timestamp::from_millis(0), seal: zero };
     match view.get::<AuditStart>(&()) {
@@ -209,7 +212,7 @@ pub(super) fn stored_start(view: &impl View) -> Result<Option<Start>, ReadError>
 }
 
 /// The head. One that does not decode is none.
-pub(super) fn stored_head(view: &impl View) -> Result<Option<Head>, ReadError> {
+pub(in crate::vault) fn stored_head(view: &impl View) -> Result<Option<Head>, ReadError> {
     match view.get::<AuditHead>(&()) {
         Err(ReadError::Damaged { .. }) => Ok(None),
         found => Ok(found?.map(|row| row.head())),
@@ -217,7 +220,10 @@ pub(super) fn stored_head(view: &impl View) -> Result<Option<Head>, ReadError> {
 }
 
 /// A row as a walk takes it; `None` when there is none under this number.
-pub(super) fn stored_row(view: &impl View, seq: u64) -> Result<Option<Stored>, ReadError> {
+pub(in crate::vault) fn stored_row(
+    view: &impl View,
+    seq: u64,
+) -> Result<Option<Stored>, ReadError> {
     match view.get::<AuditRows>(&seq) {
         Ok(found) => Ok(found.map(|row| (seq, Some((row.mac(), row.body))))),
         Err(ReadError::Damaged { .. }) => Ok(Some((seq, None))),
@@ -227,7 +233,7 @@ pub(super) fn stored_row(view: &impl View, seq: u64) -> Result<Option<Stored>, R
 
 /// Walks the stored rows. Those behind `last` are passed over: while a server
 /// writes, there are newer ones than the head that was read.
-pub(super) fn verify_rows(
+pub(in crate::vault) fn verify_rows(
     view: &impl View,
     key: &AuditKey,
     start: Option<&Start>,

@@ -8,8 +8,8 @@ use crate::domain::{EnvironmentId, Timestamp, UserId};
 use crate::store::{AuditRows, ReadError, View};
 
 use crate::vault::error::Error;
+use crate::vault::keys::unlock::{stored_head, stored_start, verify_rows};
 use crate::vault::policy::{Administer, Permit, Read};
-use crate::vault::unlock::{stored_head, stored_start, verify_rows};
 use crate::vault::{Unavailable, Vault};
 
 /// Which rows are wanted. What is `None` does not matter.
@@ -80,7 +80,7 @@ pub struct ExportedRow {
 
 /// The stored rows behind `after`, oldest first, without a walk over those
 /// before. A number that is left out is one without a row.
-pub(super) fn export_rows<V: View>(
+pub(in crate::vault) fn export_rows<V: View>(
     view: &V,
     after: u64,
 ) -> impl Iterator<Item = Result<ExportedRow, ReadError>> + use<'_, V> {

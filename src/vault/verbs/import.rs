@@ -15,14 +15,14 @@ use crate::formats::{BadInput, Source};
 use crate::store::{Secrets, Tx, Vars, View};
 
 use crate::vault::Vault;
+use crate::vault::crypto::keyring::Keyring;
+use crate::vault::crypto::random::Random;
 use crate::vault::error::Error;
-use crate::vault::keyring::Keyring;
 use crate::vault::lookup::environment_row;
 use crate::vault::plaintext::Plaintext;
 use crate::vault::policy::{Permit, Write};
-use crate::vault::random::Random;
-use crate::vault::secrets::{Create, Update};
-use crate::vault::vars::{self, NewVar, VarPatch};
+use crate::vault::verbs::secrets::{Create, Update};
+use crate::vault::verbs::vars::{self, NewVar, VarPatch};
 
 /// What is to be imported. Every key stands in it once.
 #[allow(missing_debug_implementations)]
@@ -44,7 +44,7 @@ pub struct ImportedSecret {
     pub value: Plaintext,
     /// What it is for; `None` leaves an existing one's description alone.
     pub description: Option<Description>,
-    /// As in [`crate::vault::secrets::NewSecret`] and [`crate::vault::secrets::SecretPatch`].
+    /// As in [`crate::vault::verbs::secrets::NewSecret`] and [`crate::vault::verbs::secrets::SecretPatch`].
     pub never_reveal: Option<bool>,
 }
 

@@ -6,15 +6,15 @@
 
 use crate::store::ServiceKeysRow;
 
+use crate::vault::crypto::keyring::{Keyring, TokenKey, Unopened};
+use crate::vault::crypto::random::Random;
 use crate::vault::error::Error;
-use crate::vault::keyring::{Keyring, TokenKey, Unopened};
-use crate::vault::random::Random;
 
 const AUDIT_AAD: &[u8] = b"coffer service key v1\0audit";
 const TOKEN_AAD: &[u8] = b"coffer service key v1\0token";
 
 /// The keys of services, unwrapped.
-pub(super) struct ServiceKeys {
+pub(in crate::vault) struct ServiceKeys {
     pub audit: crate::audit::AuditKey,
     pub token: TokenKey,
 }
