@@ -11,14 +11,14 @@ use actix_web::http::header::{
 
 use crate::domain::Network;
 
-use super::State;
-use super::call::RequestBody;
-use super::json::Members;
-use super::query::Query;
-use super::{
-    client_address, credential, environments, secrets, service_accounts, settings, tokens, users,
-    vars,
+use crate::http::State;
+use crate::http::handlers::{
+    environments, secrets, service_accounts, settings, tokens, users, vars,
 };
+use crate::http::request::call::RequestBody;
+use crate::http::request::json::Members;
+use crate::http::request::query::Query;
+use crate::http::request::{client_address, credential};
 
 /// Reads a body as each route would that takes one. Whatever is taken must be
 /// JSON in the eyes of another reader, too, and a problem's text must hold none
@@ -57,7 +57,7 @@ pub fn body(state: &State, body: &[u8]) {
 /// What the targets plant in values.
 pub const CANARY: &str = "canary-7d1f";
 
-fn keeps_quiet(error: &super::error::ApiError, body: &[u8]) {
+fn keeps_quiet(error: &crate::http::response::error::ApiError, body: &[u8]) {
     let told = format!("{error:?}");
     let planted = body.windows(CANARY.len()).any(|part| part == CANARY.as_bytes());
     assert!(!(planted && told.contains(CANARY)), "a problem quotes the body: {told}");

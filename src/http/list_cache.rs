@@ -11,7 +11,7 @@ use std::sync::Mutex;
 use crate::domain::EnvironmentId;
 use crate::vault::Page;
 
-use crate::http::answer::Answer;
+use crate::http::response::answer::Answer;
 
 /// All kept answers together, in bytes.
 const MOST_BYTES: usize = 4 << 20;

@@ -7,54 +7,19 @@
 //! store or a key, or put a piece of a request into an error message.
 //! Called by: `cli`, with everything it needs.
 
-mod about;
-mod account_wire;
-mod answer;
-mod audit_logs;
-mod auth;
-mod backup;
-mod call;
-mod client_address;
-mod condition;
-mod console;
-mod copy;
-mod credential;
-mod deliveries;
-mod docs;
-mod doctor;
-mod download;
-mod envelope;
-mod environments;
-mod error;
-mod form;
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub mod fuzzing;
-mod imports;
-mod json;
-mod keys;
+mod handlers;
 mod list_cache;
-mod once;
 mod openapi;
-mod openapi_rules;
-mod query;
+mod request;
+mod response;
 mod routes;
-mod scope_body;
-mod secrets;
-mod service_accounts;
-mod settings;
-mod status;
-mod table;
-mod tokens;
 mod traffic;
-mod used;
-mod users;
-mod vars;
-mod wire;
-mod workloads;
 
-pub use audit_logs::audit_line;
-pub use table::{Access as RouteAccess, RouteInfo, TargetKind, routes};
+pub use handlers::audit_logs::audit_line;
+pub use routes::endpoint::{Access as RouteAccess, RouteInfo, TargetKind, routes};
 
 use std::net::TcpListener;
 use std::sync::Arc;
@@ -107,7 +72,7 @@ pub struct State {
     backups_scheduled: bool,
     traffic: traffic::Traffic,
     lists: list_cache::ListCache,
-    under_way: once::UnderWay,
+    under_way: request::idempotency::UnderWay,
 }
 
 impl State {
@@ -117,7 +82,7 @@ impl State {
         let started_at = vault.now();
         let limits = Limits::new(rates);
         let lists = list_cache::ListCache::default();
-        let under_way = once::UnderWay::default();
+        let under_way = request::idempotency::UnderWay::default();
         let stopping = Stopping::default();
         Self {
             vault,
@@ -183,10 +148,10 @@ pub fn app(
 > {
     App::new()
         .app_data(state)
-        .configure(table::configure)
-        .configure(console::configure)
-        .default_service(web::to(about::not_found))
-        .wrap(actix_web::middleware::from_fn(envelope::wrap))
+        .configure(routes::endpoint::configure)
+        .configure(handlers::console::configure)
+        .default_service(web::to(handlers::public::not_found))
+        .wrap(actix_web::middleware::from_fn(request::envelope::wrap))
 }
 
 /// Serves the app on a listener until it is stopped.

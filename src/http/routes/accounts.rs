@@ -2,11 +2,12 @@
 
 use crate::audit::Action;
 
-use super::super::account_wire::{self, LoginAnswer};
-use super::super::error::Code;
-use super::super::table::{Endpoint, Parameter, TargetKind};
-use super::super::{auth, service_accounts, tokens, users, wire};
-use super::{CONFLICT, MISSING, delete, get, needs, patch, post};
+use crate::http::handlers::{auth, service_accounts, tokens, users};
+use crate::http::response::account_items::{self, LoginAnswer};
+use crate::http::response::error::Code;
+use crate::http::response::items;
+use crate::http::routes::endpoint::{Endpoint, Parameter, TargetKind};
+use crate::http::routes::{CONFLICT, MISSING, delete, get, needs, patch, post};
 
 /// What a route that takes anybody and a body may answer besides.
 const OPEN: &[Code] =
@@ -45,17 +46,17 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             "Whether the first user can still be created",
             auth::registration,
         )
-        .answers::<account_wire::RegistrationAnswer>(),
+        .answers::<account_items::RegistrationAnswer>(),
         Endpoint::open("/api/auth/register", "Create the first user", auth::register)
             .answers::<LoginAnswer>()
             .fails(REGISTER),
         Endpoint::new(post(), LOGOUT, needs(A::AuthLogout, InScope), "Log out", auth::logout)
-            .answers::<wire::Done>()
+            .answers::<items::Done>()
             .fails(CONFLICT),
         Endpoint::new(get(), ME, needs(A::AuthRead, InScope), "Who the caller is", auth::me)
-            .answers::<account_wire::MeAnswer>(),
+            .answers::<account_items::MeAnswer>(),
         Endpoint::new(get(), USERS, needs(A::UserList, Everything), "List users", users::list)
-            .answers::<account_wire::UsersAnswer>(),
+            .answers::<account_items::UsersAnswer>(),
         Endpoint::new(
             post(),
             USERS,
@@ -63,10 +64,10 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             "Create a user",
             users::create,
         )
-        .answers::<account_wire::UserAnswer>()
+        .answers::<account_items::UserAnswer>()
         .fails(CONFLICT),
         Endpoint::new(get(), USER, needs(A::UserRead, User), "Read a user", users::read)
-            .answers::<account_wire::UserAnswer>(),
+            .answers::<account_items::UserAnswer>(),
         Endpoint::new(
             patch(),
             USER,
@@ -74,7 +75,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             "Change a user; the user itself may change its name",
             users::update,
         )
-        .answers::<account_wire::UserAnswer>()
+        .answers::<account_items::UserAnswer>()
         .fails(&[Code::Conflict, Code::ReadonlyField]),
         Endpoint::new(
             delete(),
@@ -83,7 +84,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             "Delete a user with its sessions and tokens",
             users::delete,
         )
-        .answers::<wire::Done>()
+        .answers::<items::Done>()
         .fails(&[Code::Conflict, Code::NotFound]),
         Endpoint::new(
             post(),
@@ -92,7 +93,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             "Give a user another password; its sessions and tokens end",
             users::change_password,
         )
-        .answers::<wire::Done>(),
+        .answers::<items::Done>(),
         Endpoint::new(
             get(),
             SESSIONS,
@@ -100,7 +101,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             "List a user's sessions, newest first",
             users::sessions,
         )
-        .answers::<account_wire::SessionsAnswer>(),
+        .answers::<account_items::SessionsAnswer>(),
         Endpoint::new(
             delete(),
             SESSIONS,
@@ -108,7 +109,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             "End all sessions of a user",
             users::end_sessions,
         )
-        .answers::<wire::Done>(),
+        .answers::<items::Done>(),
         Endpoint::new(
             delete(),
             SESSION,
@@ -116,7 +117,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             "End a session of a user",
             users::end_session,
         )
-        .answers::<wire::Done>(),
+        .answers::<items::Done>(),
         Endpoint::new(
             get(),
             ACCOUNTS,
@@ -124,7 +125,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             "List service accounts",
             service_accounts::list,
         )
-        .answers::<account_wire::ServiceAccountsAnswer>(),
+        .answers::<account_items::ServiceAccountsAnswer>(),
         Endpoint::new(
             post(),
             ACCOUNTS,
@@ -132,7 +133,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             "Create a service account",
             service_accounts::create,
         )
-        .answers::<account_wire::ServiceAccountAnswer>()
+        .answers::<account_items::ServiceAccountAnswer>()
         .fails(CONFLICT),
         Endpoint::new(
             get(),
@@ -141,7 +142,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             "Read a service account",
             service_accounts::read,
         )
-        .answers::<account_wire::ServiceAccountAnswer>()
+        .answers::<account_items::ServiceAccountAnswer>()
         .fails(MISSING),
         Endpoint::new(
             patch(),
@@ -150,7 +151,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             "Change a service account",
             service_accounts::update,
         )
-        .answers::<account_wire::ServiceAccountAnswer>()
+        .answers::<account_items::ServiceAccountAnswer>()
         .fails(&[Code::NotFound, Code::ReadonlyField]),
         Endpoint::new(
             delete(),
@@ -159,7 +160,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             "Delete a service account with its tokens",
             service_accounts::delete,
         )
-        .answers::<wire::Done>()
+        .answers::<items::Done>()
         .fails(MISSING),
         Endpoint::new(
             get(),
@@ -168,7 +169,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             "List API tokens, newest first, without the tokens themselves",
             tokens::list,
         )
-        .answers::<account_wire::TokensAnswer>()
+        .answers::<account_items::TokensAnswer>()
         .takes(&[Parameter::OwnerUser, Parameter::OwnerServiceAccount]),
         Endpoint::new(
             post(),
@@ -177,7 +178,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             "Create an API token; it is shown this once",
             tokens::create,
         )
-        .answers::<account_wire::NewTokenAnswer>()
+        .answers::<account_items::NewTokenAnswer>()
         .fails(CONFLICT),
         Endpoint::new(
             delete(),
@@ -186,7 +187,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             "Delete an API token; it lets nobody in any more",
             tokens::delete,
         )
-        .answers::<wire::Done>()
+        .answers::<items::Done>()
         .fails(MISSING),
     ]
 }

@@ -4,11 +4,12 @@ use actix_web::http::Method;
 
 use crate::audit::Action;
 
-use super::call::Needs;
-use super::error::Code;
-use super::table::{Endpoint, TargetKind};
+use crate::http::request::call::Needs;
+use crate::http::response::error::Code;
+use endpoint::{Endpoint, TargetKind};
 
 mod accounts;
+pub(super) mod endpoint;
 mod operations;
 mod resources;
 

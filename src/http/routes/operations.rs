@@ -2,10 +2,11 @@
 
 use crate::audit::Action;
 
-use super::super::error::Code;
-use super::super::table::{Endpoint, Parameter, TargetKind};
-use super::super::{audit_logs, backup, doctor, keys, status, wire};
-use super::{CONFLICT, delete, get, needs, post};
+use crate::http::handlers::{audit_logs, backup, doctor, keys, status};
+use crate::http::response::error::Code;
+use crate::http::response::items;
+use crate::http::routes::endpoint::{Endpoint, Parameter, TargetKind};
+use crate::http::routes::{CONFLICT, delete, get, needs, post};
 
 const AUDIT: &[Parameter] = &[
     Parameter::AuditEnvironment,
@@ -38,7 +39,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             "Read the audit log, newest row first",
             audit_logs::list,
         )
-        .answers::<wire::AuditLogsAnswer>()
+        .answers::<items::AuditLogsAnswer>()
         .takes(AUDIT),
         Endpoint::new(
             get(),
@@ -47,7 +48,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             "Walk the audit log's chain and say whether it holds",
             audit_logs::verify,
         )
-        .answers::<wire::VerificationAnswer>(),
+        .answers::<items::VerificationAnswer>(),
         Endpoint::new(
             get(),
             "/api/audit-logs/export",
@@ -55,7 +56,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             "Copy the audit log out, oldest row first, with the rows' MACs",
             audit_logs::export,
         )
-        .answers::<wire::ExportAnswer>()
+        .answers::<items::ExportAnswer>()
         .takes(&[Parameter::AfterSeq, Parameter::ExportLimit]),
         // No HEAD: it would leave the row of a backup that nobody has.
         Endpoint::new(
@@ -107,7 +108,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             "Destroy a wrapping key that nothing needs any more",
             keys::retire,
         )
-        .answers::<wire::Done>()
+        .answers::<items::Done>()
         .fails(&[Code::Conflict, Code::NotFound]),
     ]
 }

@@ -2,12 +2,13 @@
 
 use crate::audit::Action;
 
-use super::super::error::Code;
-use super::super::table::{Endpoint, Parameter, TargetKind};
-use super::super::{
-    about, copy, deliveries, environments, imports, secrets, settings, vars, wire, workloads,
+use crate::http::handlers::{
+    copy, deliveries, environments, imports, public, secrets, settings, vars, workloads,
 };
-use super::{CONFLICT, delete, get, needs, patch, post};
+use crate::http::response::error::Code;
+use crate::http::response::items;
+use crate::http::routes::endpoint::{Endpoint, Parameter, TargetKind};
+use crate::http::routes::{CONFLICT, delete, get, needs, patch, post};
 
 const BUNDLE: &[Parameter] = &[Parameter::Workload, Parameter::Wait, Parameter::IfNoneMatch];
 
@@ -33,11 +34,11 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
     const CONDITION: &[Parameter] = &[Parameter::IfMatch, Parameter::Version];
 
     vec![
-        Endpoint::public("/health", "Whether the server works", about::health)
-            .answers::<wire::Health>()
+        Endpoint::public("/health", "Whether the server works", public::health)
+            .answers::<items::Health>()
             .fails(&[Code::ServiceUnavailable]),
-        Endpoint::public("/openapi.json", "This description", about::openapi),
-        Endpoint::public("/api/docs", "This description, for people", about::docs).html(),
+        Endpoint::public("/openapi.json", "This description", public::openapi),
+        Endpoint::public("/api/docs", "This description, for people", public::docs).html(),
         Endpoint::new(
             get(),
             ENVIRONMENTS,
@@ -45,7 +46,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             "List the environments in scope, by name",
             environments::list,
         )
-        .answers::<wire::EnvironmentsAnswer>(),
+        .answers::<items::EnvironmentsAnswer>(),
         Endpoint::new(
             post(),
             ENVIRONMENTS,
@@ -53,7 +54,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             "Create an environment",
             environments::create,
         )
-        .answers::<wire::EnvironmentAnswer>()
+        .answers::<items::EnvironmentAnswer>()
         .fails(CONFLICT),
         Endpoint::new(
             get(),
@@ -62,7 +63,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             "Read an environment",
             environments::read,
         )
-        .answers::<wire::EnvironmentAnswer>(),
+        .answers::<items::EnvironmentAnswer>(),
         Endpoint::new(
             delete(),
             ENVIRONMENT,
@@ -70,7 +71,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             "Delete an environment and its vars; with force, its secrets too",
             environments::delete,
         )
-        .answers::<wire::Done>()
+        .answers::<items::Done>()
         .takes(&[Parameter::Force])
         .fails(CONFLICT),
         Endpoint::new(
@@ -80,7 +81,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             "Read an environment's settings",
             settings::read,
         )
-        .answers::<wire::SettingsAnswer>(),
+        .answers::<items::SettingsAnswer>(),
         Endpoint::new(
             patch(),
             SETTINGS,
@@ -88,7 +89,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             "Change an environment's settings",
             settings::update,
         )
-        .answers::<wire::SettingsAnswer>(),
+        .answers::<items::SettingsAnswer>(),
         Endpoint::new(
             post(),
             RESET,
@@ -96,7 +97,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             "Restore an environment's default settings",
             settings::reset,
         )
-        .answers::<wire::SettingsAnswer>(),
+        .answers::<items::SettingsAnswer>(),
         Endpoint::new(
             get(),
             SECRETS,
@@ -104,7 +105,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             "List secrets, without their values",
             secrets::list,
         )
-        .answers::<wire::SecretsAnswer>()
+        .answers::<items::SecretsAnswer>()
         .takes(PAGE),
         Endpoint::new(
             post(),
@@ -113,7 +114,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             "Create a secret",
             secrets::create,
         )
-        .answers::<wire::SecretAnswer>()
+        .answers::<items::SecretAnswer>()
         .fails(CONFLICT),
         Endpoint::new(
             post(),
@@ -131,7 +132,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             "Read a secret, without its value",
             secrets::read,
         )
-        .answers::<wire::SecretAnswer>()
+        .answers::<items::SecretAnswer>()
         .fails(&[Code::SecretUnreadable]),
         Endpoint::new(
             patch(),
@@ -140,7 +141,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             "Give a secret a new value or description, or make it write-only",
             secrets::update,
         )
-        .answers::<wire::SecretAnswer>()
+        .answers::<items::SecretAnswer>()
         .takes(CONDITION)
         .fails(&[Code::Conflict, Code::ReadonlyField, Code::SecretUnreadable]),
         Endpoint::new(
@@ -150,7 +151,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             "Delete a secret and all its versions",
             secrets::delete,
         )
-        .answers::<wire::Done>()
+        .answers::<items::Done>()
         .takes(CONDITION)
         .fails(&[Code::Conflict, Code::SecretUnreadable]),
         Endpoint::new(
@@ -170,7 +171,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             "Reveal a secret's value",
             secrets::reveal,
         )
-        .answers::<wire::ValueAnswer>()
+        .answers::<items::ValueAnswer>()
         .fails(&[Code::RevealDisabled, Code::SecretWriteOnly, Code::SecretUnreadable])
         .without_head(),
         Endpoint::new(
@@ -180,7 +181,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             "List a secret's retained versions, newest first",
             secrets::versions,
         )
-        .answers::<wire::VersionsAnswer>()
+        .answers::<items::VersionsAnswer>()
         .fails(&[Code::SecretUnreadable]),
         Endpoint::new(
             post(),
@@ -189,13 +190,13 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             "Put an old version's value in force again, as a new version",
             secrets::activate,
         )
-        .answers::<wire::SecretAnswer>()
+        .answers::<items::SecretAnswer>()
         .fails(&[Code::Conflict, Code::SecretUnreadable]),
         Endpoint::new(get(), VARS, needs(A::VarList, Environment), "List vars", vars::list)
-            .answers::<wire::VarsAnswer>()
+            .answers::<items::VarsAnswer>()
             .takes(PAGE),
         Endpoint::new(post(), VARS, needs(A::VarCreate, Environment), "Create a var", vars::create)
-            .answers::<wire::VarAnswer>()
+            .answers::<items::VarAnswer>()
             .fails(CONFLICT),
         Endpoint::new(
             post(),
@@ -207,7 +208,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
         .answers::<imports::ImportAnswer>()
         .fails(CONFLICT),
         Endpoint::new(get(), VAR, needs(A::VarRead, Row), "Read a var", vars::read)
-            .answers::<wire::VarAnswer>(),
+            .answers::<items::VarAnswer>(),
         Endpoint::new(
             patch(),
             VAR,
@@ -215,11 +216,11 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             "Give a var a new value or description",
             vars::update,
         )
-        .answers::<wire::VarAnswer>()
+        .answers::<items::VarAnswer>()
         .takes(CONDITION)
         .fails(&[Code::Conflict, Code::ReadonlyField]),
         Endpoint::new(delete(), VAR, needs(A::VarDelete, Row), "Delete a var", vars::delete)
-            .answers::<wire::Done>()
+            .answers::<items::Done>()
             .takes(CONDITION)
             .fails(CONFLICT),
         Endpoint::new(

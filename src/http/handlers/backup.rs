@@ -1,0 +1,31 @@
+//! `/api/admin/backup`.
+
+use crate::vault::Administer;
+
+use crate::http::request::call::{Call, NoBody};
+use crate::http::response::answer::Answer;
+use crate::http::response::download::Download;
+use crate::http::response::error::ApiError;
+
+pub(in crate::http) async fn create(call: Call<Administer, NoBody>) -> Result<Answer, ApiError> {
+    let Call { state, permit, .. } = call;
+    let counting = actix_web::web::Data::clone(&state);
+    // For a bar that shows how far it is. Before the database is frozen: that costs
+    // others something as long as it lasts.
+    let counted = actix_web::web::block(move || {
+        let expected = counting.vault.about_backup_bytes(&permit);
+        (permit, expected)
+    });
+    let (permit, expected) = counted.await?;
+    let backup = state.vault.create_backup(&permit).await?;
+    let at = backup.at();
+    let made = actix_web::web::block(move || backup.pieces()).await?;
+    let mut pieces = made.map_err(ApiError::internal)?;
+    let next = move || pieces.next_piece().map_err(|error| error.to_string());
+    let ended = move |bytes| {
+        if let Err(error) = state.vault.note_last_download(at, bytes) {
+            log::error!("the last download is not noted in the data directory: {error}");
+        }
+    };
+    Ok(Answer::download(Download::start(next, ended).expecting(expected)))
+}

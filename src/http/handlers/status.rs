@@ -1,0 +1,139 @@
+//! `/api/admin/status`: how the server is, for a page that is looked at all day.
+
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::domain::Timestamp;
+use crate::vault::{Administer, Extent, Status};
+
+use crate::http::State;
+use crate::http::request::call::{Call, NoBody};
+use crate::http::response::answer::Answer;
+use crate::http::response::error::ApiError;
+use crate::http::traffic::Minute;
+
+/// How much room there is.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = Storage)]
+pub(in crate::http) struct StorageItem {
+    /// The database's file.
+    file_bytes: u64,
+    /// Left on its disk.
+    free_bytes: u64,
+    /// Writes are refused when less than this is left.
+    floor_bytes: u64,
+}
+
+/// What is known about backups.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = LastBackups)]
+pub(in crate::http) struct BackupItem {
+    /// Whether the server makes them by itself.
+    scheduled: bool,
+    /// When the last one was made on the host.
+    #[schema(required = true, value_type = Option<String>, format = DateTime)]
+    last_at: Option<Timestamp>,
+    #[schema(required = true)]
+    last_bytes: Option<u64>,
+    /// When the last one was made that went out through the API.
+    #[schema(required = true, value_type = Option<String>, format = DateTime)]
+    last_download_at: Option<Timestamp>,
+}
+
+/// The requests of one minute.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = RequestsOfAMinute)]
+pub(in crate::http) struct MinuteItem {
+    /// When it began.
+    #[schema(value_type = String, format = DateTime)]
+    minute: Timestamp,
+    total: u64,
+    /// Answered with 4xx.
+    client_errors: u64,
+    /// Answered with 5xx.
+    server_errors: u64,
+    /// Half of them took no longer, in milliseconds.
+    #[serde(rename = "p50Ms")]
+    #[schema(required = true)]
+    p50_ms: Option<f64>,
+    #[serde(rename = "p95Ms")]
+    #[schema(required = true)]
+    p95_ms: Option<f64>,
+    #[serde(rename = "p99Ms")]
+    #[schema(required = true)]
+    p99_ms: Option<f64>,
+}
+
+/// How the server is.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = Status)]
+pub(in crate::http) struct StatusItem {
+    version: &'static str,
+    #[schema(value_type = String, format = DateTime)]
+    started_at: Timestamp,
+    #[schema(value_type = String, format = DateTime)]
+    now: Timestamp,
+    storage: StorageItem,
+    backup: BackupItem,
+    /// The last sixty minutes, oldest first; the last one is not over yet.
+    requests: Vec<MinuteItem>,
+}
+
+/// How the server is.
+#[derive(Debug, Serialize, ToSchema)]
+pub(in crate::http) struct StatusAnswer {
+    status: StatusItem,
+}
+
+impl From<Extent> for StorageItem {
+    fn from(Extent { file_bytes, free_bytes, floor_bytes }: Extent) -> Self {
+        Self { file_bytes, free_bytes, floor_bytes }
+    }
+}
+
+impl From<&Minute> for MinuteItem {
+    fn from(minute: &Minute) -> Self {
+        Self {
+            minute: minute.start(),
+            total: minute.total,
+            client_errors: minute.client_errors,
+            server_errors: minute.server_errors,
+            p50_ms: minute.percentile_millis(50),
+            p95_ms: minute.percentile_millis(95),
+            p99_ms: minute.percentile_millis(99),
+        }
+    }
+}
+
+impl StatusItem {
+    fn new(state: &State, found: Status) -> Self {
+        let now = state.vault.now();
+        let last = found.last_backup.as_ref();
+        Self {
+            version: env!("CARGO_PKG_VERSION"),
+            started_at: state.started_at,
+            now,
+            storage: found.extent.into(),
+            backup: BackupItem {
+                scheduled: state.backups_scheduled,
+                last_at: last.map(|noted| noted.at),
+                last_bytes: last.and_then(|noted| noted.bytes),
+                last_download_at: found.last_download,
+            },
+            requests: state.traffic.minutes(now).iter().map(Into::into).collect(),
+        }
+    }
+}
+
+pub(in crate::http) async fn read(call: Call<Administer, NoBody>) -> Result<Answer, ApiError> {
+    let Call { state, permit, .. } = call;
+    let status = actix_web::web::block(move || {
+        let found = state.vault.status(&permit);
+        StatusItem::new(&state, found)
+    });
+    Ok(Answer::json(&StatusAnswer { status: status.await? }))
+}
