@@ -1,14 +1,12 @@
 //! `/health`, `/openapi.json`, `/api/docs`: what the server says about itself,
 //! held against what it does.
 
-mod harness;
-
 use std::collections::{BTreeMap, BTreeSet};
 
 use coffer::domain::Role;
 use coffer::http::{RouteAccess, TargetKind};
-use harness::{Client, Reply, Setup, TestApp, acts, expect_log};
 use serde_json::{Value, json};
+use support::{Client, Reply, Setup, TestApp, api, expect_log};
 
 const SECRETS: &str = "/api/environments/development/secrets";
 const VARS: &str = "/api/environments/development/vars";
@@ -291,7 +289,7 @@ fn answers(admin: &Client) -> Vec<(&'static str, String, Reply)> {
     let id = |list: &str, rows: &str| {
         admin.get(list).expect(200)[rows][0]["id"].as_str().unwrap().to_owned()
     };
-    acts::new_environment(admin, "other");
+    api::new_environment(admin, "other");
     let copy = json!({ "from": "development", "keys": ["A", "B"] });
     let path = "/api/environments/other/secrets/copy";
     all.push(("POST", format!("{ENVIRONMENT}/secrets/copy"), admin.post(path, &copy)));
@@ -397,7 +395,7 @@ fn account_answers(app: &TestApp) -> Vec<(&'static str, String, Reply)> {
     let keys = "/api/admin/keys";
     keep("GET", keys, admin.get(keys));
     keep("POST", "/api/admin/keys/rotate", admin.send("POST", "/api/admin/keys/rotate", None));
-    acts::rotated(&admin);
+    api::rotated(&admin);
     keep("GET", keys, admin.get(keys));
     keep("DELETE", "/api/admin/keys/{id}", admin.delete("/api/admin/keys/1"));
     all

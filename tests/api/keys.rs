@@ -1,20 +1,18 @@
 //! The wrapping keys by the API: rotated while the server works, retired only
 //! when nothing needs them.
-#[path = "harness/bench.rs"]
-mod bench;
-mod harness;
 
 use std::collections::BTreeMap;
 
-use bench::{Bench, flip};
 use coffer::audit::Action;
 use coffer::domain::{RevealMode, Version};
 use coffer::store::{
     KeyId, Keys, LastUses, Rotation, Secrets, ServiceKeys, Table, ValueChunks, VersionRow,
     Versions, View,
 };
-use harness::{Client, TestApp, acts, audit_rows, data_dir, expect_log, open_stopped, rows_fit};
 use serde_json::{Value, json};
+use support::tampered_db;
+use support::tampered_db::{TamperedDb, flip};
+use support::{Client, TestApp, api, audit_rows, data_dir, expect_log, open_stopped, rows_fit};
 
 const KEYS: &str = "/api/admin/keys";
 const ROTATE: &str = "/api/admin/keys/rotate";
@@ -52,7 +50,7 @@ fn a_new_server_has_one_key_and_no_rotation() {
     assert_eq!(root["fingerprint"], status["keys"][0]["rootFingerprint"]);
     assert_eq!(root["previousFingerprint"], Value::Null);
     assert_eq!(root["previousNeeded"], false);
-    acts::is_time(acts::text(&status["keys"][0], "createdAt"));
+    api::is_time(api::text(&status["keys"][0], "createdAt"));
     app.admin().delete(&format!("{KEYS}/1")).expect_error(409, "CONFLICT");
 }
 
@@ -63,8 +61,8 @@ fn rotating_moves_every_data_key_and_leaves_every_value() {
     let secrets: Vec<_> = (0..250)
         .map(|number| {
             let value = format!("value {number}");
-            let made = acts::new_secret(&admin, "development", &format!("KEY_{number}"), &value);
-            (acts::text(&made, "id").to_owned(), value)
+            let made = api::new_secret(&admin, "development", &format!("KEY_{number}"), &value);
+            (api::text(&made, "id").to_owned(), value)
         })
         .collect();
     let (first, _) = &secrets[0];
@@ -73,16 +71,16 @@ fn rotating_moves_every_data_key_and_leaves_every_value() {
 
     let begun = admin.send("POST", ROTATE, None).expect(200)["rotation"].clone();
     assert_eq!(begun["key"], 2);
-    acts::is_time(acts::text(&begun, "startedAt"));
-    let status = acts::rotated(&admin);
+    api::is_time(api::text(&begun, "startedAt"));
+    let status = api::rotated(&admin);
     assert_eq!(listed(&status), [retiring(1, 0), active(2, 253)]);
     let rotation = &status["rotation"];
     assert_eq!((&rotation["rewrapped"], &rotation["left"]), (&json!(253), &json!(0)));
-    acts::is_time(acts::text(rotation, "finishedAt"));
+    api::is_time(api::text(rotation, "finishedAt"));
     for round in 0..2 {
         for (number, (id, value)) in secrets.iter().enumerate() {
             let wanted = if number == 0 { "second" } else { value.as_str() };
-            assert_eq!(acts::reveal(&admin, id), wanted);
+            assert_eq!(api::reveal(&admin, id), wanted);
         }
         // And once more without the old key.
         if round == 0 {
@@ -92,7 +90,7 @@ fn rotating_moves_every_data_key_and_leaves_every_value() {
     }
     let activate = format!("/api/secrets/{first}/versions/1/activate");
     admin.send("POST", &activate, None).expect(200);
-    assert_eq!(acts::reveal(&admin, first), secrets[0].1);
+    assert_eq!(api::reveal(&admin, first), secrets[0].1);
     // The token key and the audit key are the same under the new key.
     let found = admin.get("/api/audit-logs/verification").expect(200);
     assert_eq!(found["verification"]["intact"], true);
@@ -103,20 +101,20 @@ fn rotating_moves_every_data_key_and_leaves_every_value() {
     assert!(opened.get::<Keys>(&KeyId(1)).unwrap().is_none(), "its salt is gone");
     drop(opened);
     let app = TestApp::start_in(dir, Default::default());
-    assert_eq!(acts::reveal(&app.admin(), first), secrets[0].1);
-    assert_eq!(acts::reveal(&app.admin(), &secrets[249].0), secrets[249].1);
+    assert_eq!(api::reveal(&app.admin(), first), secrets[0].1);
+    assert_eq!(api::reveal(&app.admin(), &secrets[249].0), secrets[249].1);
 }
 
 /// That every value is revealed as before would be so, too, if each had been sealed
 /// anew. What is stored of them stays the same byte for byte.
 #[test]
 fn a_rotation_writes_wrapped_keys_and_no_value() {
-    let bench = Bench::new();
+    let bench = TamperedDb::new();
     let mut before = None;
     bench.edit(|table| before = Some(table.dump()));
     let before = before.unwrap();
     let app = bench.restart();
-    acts::rotate(&app.admin());
+    api::rotate(&app.admin());
     bench.stopped_again(app);
     bench.edit(|table| {
         let after = table.dump();
@@ -154,7 +152,7 @@ fn what_never_reveals_never_reveals_after_a_rotation() {
     let path = "/api/environments/development/secrets";
     let new = json!({ "key": "NEVER", "value": "never to be seen", "neverReveal": true });
     let id = admin.post(path, &new).expect(200)["secret"]["id"].as_str().unwrap().to_owned();
-    acts::rotate(&admin);
+    api::rotate(&admin);
     let path = format!("/api/secrets/{id}");
     admin.get(&format!("{path}/value")).expect_error(403, "SECRET_WRITE_ONLY");
     let unlatch = admin.patch(&path, &json!({ "neverReveal": false }));
@@ -167,15 +165,15 @@ fn what_never_reveals_never_reveals_after_a_rotation() {
 fn a_key_is_retired_once_and_only_when_it_exists() {
     let app = TestApp::start();
     let admin = app.admin();
-    let old = acts::rotate(&admin);
+    let old = api::rotate(&admin);
     admin.delete(&format!("{KEYS}/2")).expect_error(409, "CONFLICT");
     admin.delete(&format!("{KEYS}/{old}")).expect(200);
     for missing in ["1", "3", "0", "x", "-1", "4294967296", "1%20", "+1", "01"] {
         admin.delete(&format!("{KEYS}/{missing}")).expect_error(404, "NOT_FOUND");
     }
     // A number is never given twice.
-    assert_eq!(acts::rotate(&admin), 2);
-    assert_eq!(acts::rotate(&admin), 3);
+    assert_eq!(api::rotate(&admin), 2);
+    assert_eq!(api::rotate(&admin), 3);
     assert_eq!(listed(&keys(&admin)), [retiring(2, 0), retiring(3, 0), active(4, 2)]);
 }
 
@@ -188,7 +186,7 @@ fn one_rotation_at_a_time() {
             let admin = &admin;
             scope.spawn(move || {
                 for number in 0..150 {
-                    acts::new_secret(admin, "development", &format!("K_{part}_{number}"), "v");
+                    api::new_secret(admin, "development", &format!("K_{part}_{number}"), "v");
                 }
             });
         }
@@ -202,7 +200,7 @@ fn one_rotation_at_a_time() {
     for reply in replies.iter().filter(|reply| reply.status != 200) {
         reply.expect_error(409, "CONFLICT");
     }
-    let status = acts::rotated(&admin);
+    let status = api::rotated(&admin);
     assert_eq!(status["keys"].as_array().unwrap().len(), done + 1);
     assert_eq!(listed(&status).last().unwrap(), &active(done as u64 + 1, 602));
 }
@@ -211,8 +209,8 @@ fn one_rotation_at_a_time() {
 fn the_log_says_who_rotated_what_came_of_it_and_who_retired() {
     let app = TestApp::start();
     let admin = app.admin();
-    acts::new_secret(&admin, "development", "A", "v");
-    acts::rotate(&admin.with("X-Request-Id", "rotated"));
+    api::new_secret(&admin, "development", "A", "v");
+    api::rotate(&admin.with("X-Request-Id", "rotated"));
     let retired = admin.with("X-Request-Id", "retired");
     retired.delete(&format!("{KEYS}/1")).expect(200);
     let root = keys(&admin)["rootKey"]["fingerprint"].as_str().unwrap().to_owned();
@@ -251,8 +249,8 @@ fn whatever_is_written_during_rotations_opens_after_them() {
                     let mut kept = Vec::new();
                     for number in 0..60 {
                         let key = format!("K_{worker}_{number}");
-                        let made = acts::new_secret(admin, "development", &key, "first");
-                        let id = acts::text(&made, "id").to_owned();
+                        let made = api::new_secret(admin, "development", &key, "first");
+                        let id = api::text(&made, "id").to_owned();
                         let path = format!("/api/secrets/{id}");
                         admin.patch(&path, &json!({ "value": "second" })).expect(200);
                         if number % 3 == 0 {
@@ -263,7 +261,7 @@ fn whatever_is_written_during_rotations_opens_after_them() {
                             admin.patch(&path, &json!({ "neverReveal": true })).expect(200);
                         } else {
                             let value = if number % 3 == 0 { "first" } else { "second" };
-                            assert_eq!(acts::reveal(admin, &id), value);
+                            assert_eq!(api::reveal(admin, &id), value);
                             kept.push((id, value));
                         }
                     }
@@ -272,11 +270,11 @@ fn whatever_is_written_during_rotations_opens_after_them() {
             })
             .collect();
         while workers.iter().any(|worker| !worker.is_finished()) {
-            let old = acts::rotate(&admin);
+            let old = api::rotate(&admin);
             admin.delete(&format!("{KEYS}/{old}")).expect(200);
         }
         for (id, value) in workers.into_iter().flat_map(|worker| worker.join().unwrap()) {
-            assert_eq!(acts::reveal(&admin, &id), value);
+            assert_eq!(api::reveal(&admin, &id), value);
         }
     });
     let status = keys(&admin);
@@ -290,13 +288,13 @@ fn whatever_is_written_during_rotations_opens_after_them() {
 fn a_deleted_environment_keeps_no_key() {
     let app = TestApp::start();
     let admin = app.admin();
-    acts::new_environment(&admin, "going");
+    api::new_environment(&admin, "going");
     for number in 0..300 {
-        acts::new_secret(&admin, "going", &format!("K_{number}"), "v");
+        api::new_secret(&admin, "going", &format!("K_{number}"), "v");
     }
     std::thread::scope(|scope| {
         let deleted = scope.spawn(|| admin.delete("/api/environments/going?force=true"));
-        acts::rotate(&admin);
+        api::rotate(&admin);
         deleted.join().unwrap().expect(200);
     });
     // The answer to the deletion came when it was empty.
@@ -305,15 +303,17 @@ fn a_deleted_environment_keeps_no_key() {
 }
 
 /// A rotation over a database that somebody has edited who has no key.
-fn rotate_edited(edit: impl FnOnce(&Bench, &bench::Table)) -> (Bench, TestApp, Value) {
+fn rotate_edited(
+    edit: impl FnOnce(&TamperedDb, &tampered_db::Table),
+) -> (TamperedDb, TestApp, Value) {
     expect_log("stays under its old key");
     expect_log("stay under their old key");
     expect_log("SECRET_UNREADABLE");
     expect_log("was cleared in the database");
-    let bench = Bench::new();
+    let bench = TamperedDb::new();
     bench.edit(|table| edit(&bench, table));
     let app = bench.restart();
-    acts::rotate(&app.admin());
+    api::rotate(&app.admin());
     let status = keys(&app.admin());
     (bench, app, status)
 }
@@ -347,7 +347,7 @@ fn a_flag_that_was_cleared_is_not_covered_by_a_rotation() {
     assert_eq!(mended["secret"]["neverReveal"], true);
     bench.reveal(&app, bench.secret("NEVER")).expect_error(403, "SECRET_WRITE_ONLY");
     // And with the flag as it was, the next rotation leaves nothing.
-    acts::rotate(&admin);
+    api::rotate(&admin);
     assert_eq!(unopened(&keys(&admin)), []);
     for key in [1, 2] {
         admin.delete(&format!("{KEYS}/{key}")).expect(200);
@@ -420,15 +420,15 @@ fn a_version_number_that_was_turned_back_hides_no_version_from_a_rotation() {
 #[test]
 fn a_damaged_record_of_a_rotation_stops_nobody() {
     expect_log("the last rotation is not known");
-    let bench = Bench::new();
+    let bench = TamperedDb::new();
     let app = bench.restart();
-    acts::rotate(&app.admin());
+    api::rotate(&app.admin());
     bench.stopped_again(app);
     bench.edit(|table| table.put_bytes::<Rotation>(&(), &[9, 9]));
     let app = bench.restart();
     let admin = app.admin();
     assert_eq!(keys(&admin)["rotation"], Value::Null);
-    assert_eq!(acts::rotate(&admin), 2);
+    assert_eq!(api::rotate(&admin), 2);
     for key in [1, 2] {
         admin.delete(&format!("{KEYS}/{key}")).expect(200);
     }
@@ -440,7 +440,7 @@ fn a_rotation_that_is_asked_for_again_is_answered_again_and_not_begun_again() {
     let once = app.admin().with("Idempotency-Key", "just once");
     let first = once.send("POST", ROTATE, None);
     first.expect(200);
-    acts::rotated(&app.admin());
+    api::rotated(&app.admin());
     let again = once.send("POST", ROTATE, None);
     assert_eq!(again.expect(200), first.json());
     assert_eq!(again.header("idempotent-replayed"), Some("true"));

@@ -1,15 +1,13 @@
 //! Bugs that were found and mended, each as a test named after it.
 
-mod harness;
-
 use std::io::Write;
 use std::net::TcpStream;
 
 use coffer::domain::RevealMode;
 use coffer::store::{Doomed, Secrets, Table, Versions, View};
-use harness::process::Launch;
-use harness::{Setup, TestApp, data_dir, expect_log, open_stopped};
 use serde_json::json;
+use support::process::Launch;
+use support::{Setup, TestApp, data_dir, expect_log, open_stopped};
 
 const SECRETS: &str = "/api/environments/development/secrets";
 const VARS: &str = "/api/environments/development/vars";
@@ -20,7 +18,7 @@ fn tamper(dir: &std::path::Path, change: impl FnOnce(&sled::Db)) {
     change(&db);
     db.flush().unwrap();
     drop(db);
-    harness::await_release(&data_dir(dir));
+    support::await_release(&data_dir(dir));
 }
 
 fn under(table: u8, rest: &[u8]) -> Vec<u8> {
@@ -41,7 +39,7 @@ fn a_cleared_flag_with_spoilt_versions_does_not_give_the_next_value() {
     let opened = open_stopped(&data_dir(dir.path()));
     let (at, mut row) = opened.scan::<Secrets>(&[], None).next().unwrap().unwrap();
     drop(opened);
-    harness::await_release(&data_dir(dir.path()));
+    support::await_release(&data_dir(dir.path()));
     row.mode = RevealMode::Revealable;
     tamper(dir.path(), |db| {
         let key = under(b'S', &[&at.0.to_bytes()[..], at.1.as_str().as_bytes()].concat());
@@ -130,7 +128,7 @@ fn a_damaged_var_can_be_deleted_and_made_again() {
     let shown = app.admin().get("/api/environments/development").expect(200);
     assert_eq!(shown["environment"]["_count"]["vars"], 2);
     let dir = app.stop();
-    harness::rows_fit(&data_dir(dir.path()));
+    support::rows_fit(&data_dir(dir.path()));
 }
 
 /// An older head put back together with one row removed.
@@ -143,8 +141,8 @@ fn an_old_head_with_a_gap_behind_it_does_not_start() {
         tamper(dir.path(), |db| head = db.get(b"a").unwrap());
         head.unwrap()
     };
-    let newest = harness::audit_rows(dir.path()).len() as u64;
-    harness::await_release(&data_dir(dir.path()));
+    let newest = support::audit_rows(dir.path()).len() as u64;
+    support::await_release(&data_dir(dir.path()));
     let dir = TestApp::start_in(dir, Setup::default()).stop();
     tamper(dir.path(), |db| {
         db.insert(b"a", old_head).unwrap();
@@ -206,7 +204,7 @@ fn a_start_that_waits_can_be_stopped() {
     let pipe = dir.path().join("pipe");
     let made = std::process::Command::new("mkfifo").arg(&pipe).status();
     if !made.is_ok_and(|status| status.success()) {
-        return harness::skip("there is no mkfifo");
+        return support::skip("there is no mkfifo");
     }
     let running =
         Launch::on(&dir.path().join("data")).variable("COFFER_ROOT_KEY_FILE", &pipe).spawn();

@@ -1,11 +1,9 @@
 //! `/api/admin/service-accounts`: section 9 of the contract.
 
-mod harness;
-
-use harness::TestApp;
-use harness::acts::{is_time, members, text};
-use harness::people::*;
 use serde_json::{Value, json};
+use support::TestApp;
+use support::accounts::*;
+use support::api::{is_time, members, text};
 
 fn body(more: &Value) -> Value {
     with(with(json!({ "name": "deploy-bot" }), &everywhere()), more)

@@ -1,11 +1,9 @@
 //! `GET /api/admin/status`: how the server is, for a page that is looked at all
 //! day.
 
-mod harness;
-
 use coffer::domain::{Clock, Role};
-use harness::{Client, Setup, TestApp};
 use serde_json::{Value, json};
+use support::{Client, Setup, TestApp};
 
 const STATUS: &str = "/api/admin/status";
 const MINUTE: i64 = 60_000;
@@ -66,7 +64,7 @@ fn it_says_how_the_server_is() {
 
 #[test]
 fn requests_are_counted_by_minute_and_class() {
-    harness::expect_log("another backup is under way");
+    support::expect_log("another backup is under way");
     let app = start();
     let admin = app.admin();
     admin.get("/api/environments").expect(200);

@@ -1,15 +1,13 @@
 //! `/api/admin/tokens`: section 9 of the contract; what a token may do, for how
 //! long, and that it is shown once.
 
-mod harness;
-
 use std::time::{Duration, Instant};
 
 use coffer::domain::Role;
-use harness::acts::{is_time, members, new_secret, text};
-use harness::people::*;
-use harness::{Client, Setup, TestApp};
 use serde_json::{Value, json};
+use support::accounts::*;
+use support::api::{is_time, members, new_secret, text};
+use support::{Client, Setup, TestApp};
 
 const ENVIRONMENTS: &str = "/api/environments";
 const DAY_SECONDS: i64 = 24 * 60 * 60;

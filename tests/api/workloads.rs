@@ -1,17 +1,15 @@
 //! `GET /api/environments/{environment}/bundle` and `…/workloads`: values reach
 //! those whom the host has enrolled, and nobody else sees more than ciphertext.
 
-mod harness;
-
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use coffer::audit::Action;
 use coffer::domain::Role;
-use harness::process::has_program;
-use harness::workloads::{Workload, declare};
-use harness::{Client, Reply, TestApp, acts, audit_rows, skip};
 use serde_json::json;
+use support::process::has_program;
+use support::workloads::{Workload, declare};
+use support::{Client, Reply, TestApp, api, audit_rows, skip};
 
 const SECRETS: &str = "/api/environments/development/secrets";
 const VARS: &str = "/api/environments/development/vars";
@@ -44,9 +42,9 @@ fn secrets_and_vars_are_resolved_a_secret_before_a_var() {
     let (app, workload) = start(&["*"]);
     let admin = app.admin();
     never(&admin, "DATABASE_URL", "postgres://app:hunter2@db/app");
-    acts::new_secret(&admin, "development", "BOTH", "from the secret");
-    acts::new_var(&admin, "development", "BOTH", "from the var");
-    acts::new_var(&admin, "development", "LOG_LEVEL", "debug \"quoted\"\n");
+    api::new_secret(&admin, "development", "BOTH", "from the secret");
+    api::new_var(&admin, "development", "BOTH", "from the var");
+    api::new_var(&admin, "development", "LOG_LEVEL", "debug \"quoted\"\n");
     // Whoever may read the environment may fetch what they cannot open.
     let viewer = app.principal(Role::Viewer);
     let opened = workload.open(sealed(&viewer.get(BUNDLE)));
@@ -69,11 +67,11 @@ fn only_the_keys_of_the_workload_are_in_it() {
     let (app, workload) = start(&["DATABASE_*", "STRIPE_KEY"]);
     let admin = app.admin();
     for key in ["DATABASE_URL", "DATABASE_PASSWORD", "STRIPE_KEY", "STRIPE_KEY_ID", "OTHER"] {
-        acts::new_secret(&admin, "development", key, "v");
+        api::new_secret(&admin, "development", key, "v");
     }
     let opened = workload.open(sealed(&admin.get(BUNDLE)));
     assert_eq!(
-        acts::members(&opened["values"]).into_iter().collect::<Vec<_>>(),
+        api::members(&opened["values"]).into_iter().collect::<Vec<_>>(),
         ["DATABASE_PASSWORD", "DATABASE_URL", "STRIPE_KEY"]
     );
 }
@@ -84,10 +82,10 @@ fn what_steers_a_program_is_not_meant_by_a_star() {
     let (app, workload) = start(&["*", "NODE_OPTIONS"]);
     let admin = app.admin();
     for key in ["LD_PRELOAD", "PATH", "BASH_ENV", "NODE_OPTIONS", "APP_PATH"] {
-        acts::new_var(&admin, "development", key, "/tmp/evil");
+        api::new_var(&admin, "development", key, "/tmp/evil");
     }
     let opened = workload.open(sealed(&admin.get(BUNDLE)));
-    let keys: Vec<_> = acts::members(&opened["values"]).into_iter().collect();
+    let keys: Vec<_> = api::members(&opened["values"]).into_iter().collect();
     assert_eq!(keys, ["APP_PATH", "NODE_OPTIONS"]);
 }
 
@@ -163,7 +161,7 @@ fn the_tag_changes_with_what_is_in_it_and_with_nothing_else() {
     let mut tags = vec![first];
     admin.patch(&format!("/api/secrets/{a}"), &json!({ "value": "1" })).expect(200);
     tags.push(tag(&admin));
-    acts::new_var(&admin, "development", "C", "v");
+    api::new_var(&admin, "development", "C", "v");
     tags.push(tag(&admin));
     declare(&app, vec![Workload::new("api").declared(&["development"], &["A", "C"])]);
     tags.push(tag(&admin));
@@ -175,7 +173,7 @@ fn the_tag_changes_with_what_is_in_it_and_with_nothing_else() {
     declare(&app, vec![workload.declared(&["development"], &["A", "C"])]);
     let before = tag(&admin);
     let dir = app.stop();
-    let app = TestApp::start_in(dir, harness::Setup::default());
+    let app = TestApp::start_in(dir, support::Setup::default());
     declare(&app, vec![workload.declared(&["development"], &["A", "C"])]);
     assert_eq!(tag(&app.admin()), before);
 }
@@ -233,7 +231,7 @@ fn every_delivery_is_in_the_log_with_keys_and_versions_and_no_value() {
     let admin = app.admin();
     let id = never(&admin, "A", "canary-1f8e");
     admin.patch(&format!("/api/secrets/{id}"), &json!({ "value": "canary-1f8e-2" })).expect(200);
-    acts::new_var(&admin, "development", "V", "v");
+    api::new_var(&admin, "development", "V", "v");
     sealed(&admin.with("X-Request-Id", "the-delivery").get(BUNDLE));
     // 304 delivers nothing.
     let tag = admin.get(BUNDLE).header("etag").unwrap().to_owned();
@@ -259,9 +257,9 @@ fn the_rows_of_a_large_delivery_stay_small_and_name_every_key() {
     let (app, workload) = start(&["*"]);
     let admin = app.admin();
     let keys: Vec<_> = (0..300).map(|n| format!("A_RATHER_LONG_NAME_OF_A_KEY_{n:04}")).collect();
-    acts::parallel(8, |thread| {
+    api::parallel(8, |thread| {
         for key in keys.iter().skip(thread).step_by(8) {
-            acts::new_secret(&admin, "development", key, "v");
+            api::new_secret(&admin, "development", key, "v");
         }
     });
     let reply = admin.with("X-Request-Id", "the-delivery").get(BUNDLE);
@@ -285,8 +283,8 @@ fn the_rows_of_a_large_delivery_stay_small_and_name_every_key() {
 fn a_secret_that_is_latched_while_a_bundle_is_open_is_delivered_as_before() {
     let (app, workload) = start(&["*"]);
     let admin = app.admin();
-    let made = acts::new_secret(&admin, "development", "A", "v");
-    let id = acts::text(&made, "id");
+    let made = api::new_secret(&admin, "development", "A", "v");
+    let id = api::text(&made, "id");
     let open = admin.get(BUNDLE);
     admin.patch(&format!("/api/secrets/{id}"), &json!({ "neverReveal": true })).expect(200);
     admin.get(&format!("/api/secrets/{id}/value")).expect_error(403, "SECRET_WRITE_ONLY");
@@ -325,16 +323,16 @@ fn what_is_declared_is_listed_and_counted() {
     );
     let used =
         |item: &serde_json::Value| (item["usedByServices"].clone(), item["usageCount"].clone());
-    let secret = acts::new_secret(&admin, "development", "DATABASE_URL", "v");
+    let secret = api::new_secret(&admin, "development", "DATABASE_URL", "v");
     assert_eq!(used(&secret), (json!(["api"]), json!(1)));
-    let other = acts::new_secret(&admin, "development", "OTHER", "v");
+    let other = api::new_secret(&admin, "development", "OTHER", "v");
     assert_eq!(used(&other), (json!([]), json!(0)));
     let list = admin.get(SECRETS).expect(200);
     assert_eq!(used(&list["secrets"][0]), (json!(["api"]), json!(1)));
     // A var behind a secret of the same key reaches nobody.
-    let hidden = acts::new_var(&admin, "development", "DATABASE_URL", "v");
+    let hidden = api::new_var(&admin, "development", "DATABASE_URL", "v");
     assert_eq!(used(&hidden), (json!([]), json!(0)));
-    let seen = acts::new_var(&admin, "development", "DATABASE_NAME", "v");
+    let seen = api::new_var(&admin, "development", "DATABASE_NAME", "v");
     assert_eq!(used(&seen), (json!(["api"]), json!(1)));
     let vars = admin.get(VARS).expect(200);
     assert_eq!(used(&vars["vars"][1]), (json!([]), json!(0)));

@@ -2,23 +2,19 @@
 //! directory of a stopped one, and its rows come out oldest first.
 //! The export's route is scripted here.
 
-#[path = "harness/bench.rs"]
-mod bench;
-mod harness;
-
-use bench::{Table, flip};
 use coffer::store::AuditRows;
-use harness::cli::Cli;
-use harness::process::{Launch, has_program};
-use harness::scripted::Scripted;
-use harness::{TestApp, data_dir, skip};
 use serde_json::{Value, json};
+use support::cli::Cli;
+use support::fake_server::FakeServer;
+use support::process::{Launch, has_program};
+use support::tampered_db::{Table, flip};
+use support::{TestApp, data_dir, skip};
 use tempfile::TempDir;
 
 /// A stopped server's directory, with a few rows in its audit log.
 fn stopped() -> TempDir {
     let app = TestApp::start();
-    harness::acts::new_secret(&app.admin(), "development", "KEY", "a value");
+    support::api::new_secret(&app.admin(), "development", "KEY", "a value");
     app.stop()
 }
 
@@ -64,7 +60,7 @@ fn a_broken_chain_is_exit_code_1_and_names_the_row() {
     });
     let body = json!({ "verification": broken });
     let path = "GET /api/audit-logs/verification";
-    let scripted = Scripted::answering([(path, 200, body.clone())]);
+    let scripted = FakeServer::answering([(path, 200, body.clone())]);
     let ended = Cli::on(scripted.address).run(["audit", "verify"]);
     assert_eq!(ended.code, Some(1), "{ended:#?}");
     assert!(ended.stderr.contains("broken at row 7: the row is missing"), "{ended:#?}");
@@ -74,8 +70,8 @@ fn a_broken_chain_is_exit_code_1_and_names_the_row() {
 #[test]
 fn a_stopped_server_is_verified_from_its_directory() {
     let dir = stopped();
-    let rows = harness::audit_rows(dir.path()).len();
-    harness::await_release(&data_dir(dir.path()));
+    let rows = support::audit_rows(dir.path()).len();
+    support::await_release(&data_dir(dir.path()));
     for words in [&["audit", "verify"][..], &["audit", "verify", "--offline"]] {
         let launch =
             words.iter().fold(Launch::bare(dir.path()), |launch, word| launch.argument(word));
@@ -91,9 +87,9 @@ fn a_stopped_server_is_verified_from_its_directory() {
         assert_eq!(verified["verification"], wanted);
     }
     // Looking leaves no row.
-    assert_eq!(harness::audit_rows(dir.path()).len(), rows);
+    assert_eq!(support::audit_rows(dir.path()).len(), rows);
     // The default directory is the one below this one.
-    harness::await_release(&data_dir(dir.path()));
+    support::await_release(&data_dir(dir.path()));
     Launch::bare(dir.path()).arguments(["audit", "verify", "--offline"]).run("").json();
 }
 
@@ -102,7 +98,7 @@ fn a_row_that_was_changed_is_named() {
     let dir = stopped();
     for seq in [3, 2, 1] {
         tamper(&dir, seq);
-        harness::await_release(&data_dir(dir.path()));
+        support::await_release(&data_dir(dir.path()));
         let ended = offline(&dir, ["audit", "verify"]).run("");
         assert_eq!(ended.code, Some(1), "{ended:#?}");
         assert!(ended.stderr.contains(&format!("broken at row {seq}: ")), "{ended:#?}");
@@ -166,7 +162,7 @@ fn rows_are_exported_page_by_page_until_there_are_no_more() {
     let logs =
         |seqs: &[u64]| json!({ "logs": seqs.iter().map(|seq| row(*seq)).collect::<Vec<_>>() });
     let (first, second, last) = (page(0), page(2), page(7));
-    let scripted = Scripted::answering([
+    let scripted = FakeServer::answering([
         (&first, 200, logs(&[1, 2])),
         // A gap is the server's to explain, by the chain.
         (&second, 200, logs(&[5, 7])),
@@ -191,7 +187,7 @@ fn a_server_that_gives_the_same_page_again_is_not_asked_for_ever() {
     for seqs in [[1, 1], [2, 1], [0, 1]] {
         let body = json!({ "logs": seqs.map(row) }).to_string();
         let headers = "Content-Type: application/json\r\n";
-        let scripted = Scripted::saying(harness::scripted::answer(200, headers, &body));
+        let scripted = FakeServer::saying(support::fake_server::answer(200, headers, &body));
         let ended = Cli::on(scripted.address).run(["audit", "export"]);
         assert_eq!(ended.code, Some(1), "{ended:#?}");
         assert!(ended.stderr.contains("not in order"), "{ended:#?}");
@@ -207,7 +203,7 @@ fn a_reader_that_has_seen_enough_is_no_failure() {
     let data_dir = data_dir(dir.path());
     let line = format!(
         "{{ '{}' audit verify --data-dir '{}'; echo \"code $?\" >&2; }} | true",
-        harness::process::BINARY,
+        support::process::binary(),
         data_dir.display()
     );
     let ended = std::process::Command::new("sh").args(["-c", &line]).output().unwrap();

@@ -1,22 +1,16 @@
 //! `coffer backup`, as the operator runs it.
 
-#[path = "harness/bench.rs"]
-mod bench;
-mod harness;
-#[path = "harness/patient.rs"]
-mod patient;
-
 use std::path::Path;
 use std::process::Command;
 
-use bench::{Bench, Table, flip};
 use coffer::store::{AuditRows, SecretPlaces, ValueChunks, VarChunks, Versions};
-use harness::acts::{new_secret, new_var};
-use harness::cli::Cli;
-use harness::process::{Launch, has_program};
-use harness::{await_release, skip};
-use patient::Patient;
 use serde_json::Value;
+use support::api::{new_secret, new_var};
+use support::cli::Cli;
+use support::doctor::Checkup;
+use support::process::{Launch, has_program};
+use support::tampered_db::{Table, TamperedDb, flip};
+use support::{await_release, skip};
 use tempfile::TempDir;
 
 struct Place {
@@ -25,7 +19,7 @@ struct Place {
 
 impl Place {
     /// A directory with the data of a server that has something in it.
-    fn new() -> (Self, harness::process::Server) {
+    fn new() -> (Self, support::process::Server) {
         let dir = tempfile::tempdir().unwrap();
         let server = Launch::on(&dir.path().join("data")).start();
         new_secret(&server.admin(), "development", "A", "a value");
@@ -90,7 +84,7 @@ fn from_a_running_server_to_another_directory() {
     let token = server.token();
     server.stop();
     let second = Launch::on(&place.path("new")).variable("COFFER_ROOT_KEY_FILE", &key).start();
-    let admin = harness::Client::new(second.address, Some(token));
+    let admin = support::Client::new(second.address, Some(token));
     let vars = admin.get("/api/environments/development/vars").expect(200);
     assert_eq!(vars["vars"][0]["value"], "a var in the clear");
     second.stop();
@@ -112,7 +106,7 @@ fn a_stopped_servers_directory_is_backed_up_and_noted() {
     assert_eq!(noted["path"], path.to_str().unwrap());
     assert_eq!(noted["bytes"], made["backup"]["bytes"]);
     place.offline(&["backup", "verify", "a.backup"]).run("").json();
-    harness::rows_fit(&place.path("data"));
+    support::rows_fit(&place.path("data"));
 }
 
 #[test]
@@ -199,7 +193,7 @@ fn a_dry_run_is_refused_what_the_restore_would_be_refused() {
         refused(Path::new("/proc/nowhere/new"), ["/proc", "."]);
     }
     #[cfg(target_os = "linux")]
-    match harness::small::Small::mount(32 * harness::small::MIB) {
+    match support::small_disk::SmallDisk::mount(32 * support::small_disk::MIB) {
         Ok(small) => refused(&small.at.join("new"), ["MiB left", "on another disk"]),
         Err(reason) => skip(&reason),
     }
@@ -208,7 +202,7 @@ fn a_dry_run_is_refused_what_the_restore_would_be_refused() {
 /// What is wrong with a row is in the backup, too; `verify` says so of every kind.
 #[test]
 fn a_backup_of_what_does_not_open_is_told_by_verify_and_by_restore() {
-    type Edit = fn(&Bench, &Table);
+    type Edit = fn(&TamperedDb, &Table);
     let cases: [(&str, Edit); 5] = [
         ("version 1 of sec_", |bench, table| {
             let key = bench.chunk_key("FIRST", 1, 0);
@@ -234,8 +228,8 @@ fn a_backup_of_what_does_not_open_is_told_by_verify_and_by_restore() {
         }),
     ];
     for (finding, edit) in cases {
-        let bench = Bench::new();
-        let patient = Patient::new(&bench.data_dir());
+        let bench = TamperedDb::new();
+        let patient = Checkup::new(&bench.data_dir());
         bench.edit(|table| edit(&bench, table));
         let file = patient.outside().join("a.backup");
         let made = patient.launch(["backup", "create", "--offline"]).argument(&file).run("");
@@ -305,7 +299,7 @@ fn the_public_age_program_opens_what_is_sealed_to_a_recipient() {
         let words = ["backup", "restore", name, "--identity", "identity.txt", "--data-dir", &to];
         let restore = place.offline(&words);
         restore.variable("COFFER_ROOT_KEY_FILE", place.path("data/root.key")).run("").json();
-        harness::rows_fit(&place.path(&to));
+        support::rows_fit(&place.path(&to));
     }
 }
 
@@ -381,7 +375,7 @@ fn backups(dir: &Path) -> Vec<String> {
     names
 }
 
-fn made(server: &harness::process::Server) -> bool {
+fn made(server: &support::process::Server) -> bool {
     server.running.stderr.wait_for(|line| line.contains("backup: ")).is_some()
 }
 

@@ -1,24 +1,22 @@
 //! How the commands find a server and its token, what they say when there is no
 //! good answer, and where a token never goes.
 
-mod harness;
-
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use harness::cli::{Cli, TOKEN};
-use harness::process::{Launch, has_program};
-use harness::scripted::{Scripted, answer};
-use harness::skip;
 use serde_json::json;
+use support::cli::{Cli, TOKEN};
+use support::fake_server::{FakeServer, answer};
+use support::process::{Launch, has_program};
+use support::skip;
 
 const LIST: [&str; 2] = ["env", "list"];
 const GET_LIST: &str = "GET /api/environments";
 
-fn empty() -> Scripted {
-    Scripted::answering([(GET_LIST, 200, json!({ "environments": [] }))])
+fn empty() -> FakeServer {
+    FakeServer::answering([(GET_LIST, 200, json!({ "environments": [] }))])
 }
 
 #[test]
@@ -66,7 +64,7 @@ fn the_argument_wins_over_the_variable() {
     let url = format!("http://{}", meant.address);
     Cli::on(other.address).launch(LIST).arguments(["--url", &url]).run("").json();
     assert_eq!((meant.lines().len(), other.lines().len()), (1, 0));
-    let path = Scripted::answering([("GET /below/api/environments", 200, json!({}))]);
+    let path = FakeServer::answering([("GET /below/api/environments", 200, json!({}))]);
     let url = format!("http://{}/below/", path.address);
     Cli::on(other.address).launch(LIST).arguments(["--url", &url]).run("").json();
 }
@@ -102,7 +100,7 @@ fn no_proxy_stands_between_this_host_and_itself() {
 
 #[test]
 fn a_token_in_the_clear_on_the_network_is_warned_of() {
-    let proxy = Scripted::saying(answer(403, "", ""));
+    let proxy = FakeServer::saying(answer(403, "", ""));
     let cli = Cli::on(proxy.address);
     let launch = cli.launch(LIST).arguments(["--url", "http://coffer.invalid"]);
     let ended = launch.variable("HTTP_PROXY", format!("http://{}", proxy.address)).run("");
@@ -121,7 +119,7 @@ fn a_redirect_is_not_followed() {
             [format!("http://{}/api/environments", elsewhere.address), "/elsewhere".into()]
         {
             let location = format!("Location: {target}\r\n");
-            let scripted = Scripted::saying(answer(status, &location, ""));
+            let scripted = FakeServer::saying(answer(status, &location, ""));
             let cli = Cli::on(scripted.address);
             cli.run(LIST).refuses(1, ["sends its callers to", &target, "--url"]);
             cli.run(["env", "create", "x"]).refuses(1, ["sends its callers to"]);
@@ -150,7 +148,7 @@ fn a_host_that_is_not_there_is_said() {
 #[test]
 fn a_connection_that_breaks_may_have_done_something() {
     for bytes in [&b""[..], b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{", b"HTTP/1.1 200"] {
-        let scripted = Scripted::saying(bytes);
+        let scripted = FakeServer::saying(bytes);
         let cli = Cli::on(scripted.address);
         let ended = cli.run(["env", "create", "x"]);
         ended.refuses(1, ["coffer: "]);
@@ -174,14 +172,14 @@ fn an_answer_of_something_else_is_said_to_be_that() {
     ];
     for bytes in answers {
         let shown = String::from_utf8_lossy(&bytes).into_owned();
-        let ended = Cli::on(Scripted::saying(bytes).address).run(LIST);
+        let ended = Cli::on(FakeServer::saying(bytes).address).run(LIST);
         assert_eq!(ended.code, Some(1), "{shown}: {ended:#?}");
         assert!(ended.stderr.contains("not one of coffer's"), "{shown}: {ended:#?}");
         assert!(ended.stderr.contains("COFFER_URL"), "{ended:#?}");
         ended.keeps_quiet_about("<html>hello");
     }
     // JSON of another kind, where its content is needed.
-    let scripted = Scripted::answering([("GET /api/users", 200, json!({ "people": [] }))]);
+    let scripted = FakeServer::answering([("GET /api/users", 200, json!({ "people": [] }))]);
     let ended = Cli::on(scripted.address).run(["user", "disable", "ada@example.com"]);
     ended.refuses(1, ["not one of coffer's"]);
 }
@@ -205,7 +203,7 @@ fn a_bad_token_is_traced_to_where_it_came_from() {
 fn who_has_to_wait_is_told_how_long() {
     let body =
         r#"{"code":"RATE_LIMITED","message":"Too many.","hint":"Wait.","requestId":"req_1"}"#;
-    let scripted = Scripted::saying(answer(429, "Retry-After: 17\r\n", body));
+    let scripted = FakeServer::saying(answer(429, "Retry-After: 17\r\n", body));
     let ended = Cli::on(scripted.address).run(LIST);
     ended.refuses(1, ["coffer: Too many.\nTry again in 17 s. (request req_1)\n"]);
 }

@@ -1,12 +1,10 @@
 //! The operator's commands one after another against the real server: what one
 //! makes, the next finds, and what is ended lets nobody in.
 
-mod harness;
-
-use harness::Client;
-use harness::cli::Cli;
-use harness::process::{Launch, Server};
 use serde_json::{Value, json};
+use support::Client;
+use support::cli::Cli;
+use support::process::{Launch, Server};
 
 const PASSWORD: &str = "correct horse battery";
 
@@ -100,7 +98,7 @@ fn the_whole_audit_log_is_exported_the_same_online_and_offline() {
     assert!(rows.iter().any(|row| row["action"] == "user.create"));
     server.stop();
     let data = dir.path().join("data");
-    harness::await_release(&data);
+    support::await_release(&data);
     let offline = Launch::bare(dir.path())
         .arguments(["audit", "export", "--offline", "--data-dir"])
         .argument(&data)

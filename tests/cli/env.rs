@@ -1,12 +1,10 @@
 //! `coffer env`, against the real server.
 
-mod harness;
-
-use harness::cli::Cli;
-use harness::process::{Launch, Server, has_program};
-use harness::scripted::Scripted;
-use harness::skip;
 use serde_json::{Value, json};
+use support::cli::Cli;
+use support::fake_server::FakeServer;
+use support::process::{Launch, Server, has_program};
+use support::skip;
 use tempfile::TempDir;
 
 fn server() -> (TempDir, Server, Cli) {
@@ -50,7 +48,7 @@ fn what_the_api_refuses_is_said_with_its_hint_and_request_id() {
 #[test]
 fn what_holds_secrets_goes_only_by_force() {
     let (_dir, server, cli) = server();
-    harness::acts::new_secret(&server.admin(), "development", "KEY", "a value");
+    support::api::new_secret(&server.admin(), "development", "KEY", "a value");
     let delete = ["env", "delete", "development", "--yes"];
     cli.run(delete).refuses(1, ["Environment holds 1 secret"]);
     assert_eq!(names(&cli), ["development"]);
@@ -72,7 +70,7 @@ fn nothing_is_deleted_when_nobody_can_be_asked() {
 
 #[test]
 fn a_name_that_is_none_is_not_sent() {
-    let scripted = Scripted::answering([]);
+    let scripted = FakeServer::answering([]);
     let cli = Cli::on(scripted.address);
     for name in ["", "a b", "../users", "a/../../x", ".hidden", "a?force=true"] {
         cli.run(["env", "delete", name, "--yes"]).refuses(2, ["must be 1 to 50 characters"]);
@@ -129,7 +127,7 @@ fn nothing_that_others_have_named_steers_the_terminal() {
     let environment = json!({ "id": "env_1", "name": "n", "displayName": bad, "createdAt": bad,
         "_count": { "secrets": 0, "vars": 0 } });
     let error = json!({ "code": "CONFLICT", "message": bad, "hint": bad, "requestId": bad });
-    let scripted = Scripted::answering([
+    let scripted = FakeServer::answering([
         ("GET /api/environments", 200, json!({ "environments": [environment] })),
         ("POST /api/environments", 409, error),
     ]);

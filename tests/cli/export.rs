@@ -1,16 +1,14 @@
 //! `coffer export`, against the real server.
 
-mod harness;
-
 use std::fs;
 use std::path::PathBuf;
 
 use coffer::formats::{Format, Source};
-use harness::acts::{new_secret, new_var, text};
-use harness::cli::Cli;
-use harness::process::{Launch, Server, has_program};
-use harness::skip;
 use serde_json::json;
+use support::api::{new_secret, new_var, text};
+use support::cli::Cli;
+use support::process::{Launch, Server, has_program};
+use support::skip;
 use tempfile::TempDir;
 
 const CANARY: &str = "cAnArY-5b0e17";

@@ -5,8 +5,6 @@
 //! Many values go through one start of a program. Half of them are made anew at
 //! each run from the characters that formats trip over.
 
-mod harness;
-
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -14,11 +12,11 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use coffer::formats::{self, Format, Heading, Source};
-use harness::process::has_program;
-use harness::skip;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
+use support::process::has_program;
+use support::skip;
 
 /// Values that every format has to hold: no line breaks, no NUL.
 const FIT_EVERYWHERE: [&str; 19] = [

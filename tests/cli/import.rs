@@ -1,14 +1,12 @@
 //! `coffer import`, against the real server.
 
-mod harness;
-
 use std::fs;
 
-use harness::acts::{keys, new_secret, reveal, text};
-use harness::cli::Cli;
-use harness::process::{Ended, Launch, Server, has_program};
-use harness::skip;
 use serde_json::{Value, json};
+use support::api::{keys, new_secret, reveal, text};
+use support::cli::Cli;
+use support::process::{Ended, Launch, Server, has_program};
+use support::skip;
 use tempfile::TempDir;
 
 const CANARY: &str = "cAnArY-9d2c4e";

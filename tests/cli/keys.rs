@@ -1,15 +1,13 @@
 //! `coffer key`: what a person or a script gets from it.
 
-mod harness;
-
 use std::os::unix::fs::PermissionsExt;
 
 use coffer::vault::RootKey;
-use harness::cli::Cli;
-use harness::process::{Launch, has_program};
-use harness::scripted::Scripted;
-use harness::{acts, data_dir, skip};
 use serde_json::json;
+use support::cli::Cli;
+use support::fake_server::FakeServer;
+use support::process::{Launch, has_program};
+use support::{api, data_dir, skip};
 
 fn place() -> tempfile::TempDir {
     tempfile::tempdir().unwrap()
@@ -94,14 +92,14 @@ fn a_rotation_is_begun_watched_and_ended_by_a_script() {
     let server = Launch::on(&data_dir(dir.path())).start();
     let cli = Cli::of(&server);
     for number in 0..20 {
-        acts::new_secret(&server.admin(), "development", &format!("K_{number}"), "v");
+        api::new_secret(&server.admin(), "development", &format!("K_{number}"), "v");
     }
     let status = cli.run(["key", "status"]).json();
     assert_eq!(status["keys"][0]["wrapped"], 22);
     cli.run(["key", "retire", "1"]).refuses(1, ["in force"]);
     let begun = cli.run(["key", "rotate"]).json();
     assert_eq!(begun["rotation"]["key"], 2);
-    acts::rotated(&server.admin());
+    api::rotated(&server.admin());
     let waited = cli.run(["key", "rotate", "--wait"]).json();
     assert_eq!(waited["rotation"]["left"], 0, "{waited}");
     assert_eq!(waited["keys"].as_array().unwrap().len(), 3);
@@ -126,10 +124,10 @@ fn a_person_reads_what_to_do_next() {
         assert!(first.contains(word), "no {word:?} in {first}");
     }
     let told = server.admin().get("/api/admin/keys").expect(200);
-    let root = acts::text(&told["rootKey"], "fingerprint");
+    let root = api::text(&told["rootKey"], "fingerprint");
     let row = first.lines().find(|line| line.starts_with('1')).expect("a row for the key");
     let cells: Vec<_> = row.split_whitespace().collect();
-    assert_eq!(cells[..4], ["1", "active", "2", acts::text(&told["keys"][0], "rootFingerprint")]);
+    assert_eq!(cells[..4], ["1", "active", "2", api::text(&told["keys"][0], "rootFingerprint")]);
     assert!(first.contains(&format!("The root key is {root}.")), "{first}");
     let rotated = cli.screen(["key", "rotate", "--wait"]);
     for word in ["retiring", "Nothing needs key 1 any more: coffer key retire 1"] {
@@ -144,7 +142,7 @@ fn a_person_reads_what_to_do_next() {
 
 const PASSPHRASE: &str = "correct horse staple";
 
-fn protect(dir: &std::path::Path, file: &str) -> harness::process::Ended {
+fn protect(dir: &std::path::Path, file: &str) -> support::process::Ended {
     std::fs::write(dir.join("passphrase"), PASSPHRASE).unwrap();
     let words = ["key", "protect", "--new-passphrase-file", "passphrase", file];
     Launch::bare(dir).arguments(words).run("")
@@ -210,7 +208,7 @@ fn status(left: u64, finished: bool) -> serde_json::Value {
 fn waiting_for_a_rotation_outlasts_a_busy_server() {
     let busy = json!({ "code": "SERVICE_UNAVAILABLE", "message": "Try again." });
     let line = "GET /api/admin/keys";
-    let scripted = Scripted::answering([
+    let scripted = FakeServer::answering([
         (line, 503, busy.clone()),
         (line, 200, status(5, false)),
         (line, 429, json!({ "code": "RATE_LIMITED", "message": "Wait." })),
@@ -220,7 +218,7 @@ fn waiting_for_a_rotation_outlasts_a_busy_server() {
     assert_eq!(waited["rotation"]["left"], 0);
     assert_eq!(scripted.lines().len(), 4);
     // Without --wait, and where nothing will change by itself, it says so at once.
-    let scripted = Scripted::answering([
+    let scripted = FakeServer::answering([
         (line, 503, busy),
         (line, 403, json!({ "code": "FORBIDDEN_ROLE", "message": "This needs the role admin." })),
     ]);
@@ -239,15 +237,15 @@ fn a_person_who_waits_for_a_rotation_sees_how_far_it_is() {
         let steps = [(4, false), (4, false), (1, false), (0, true)];
         steps.map(|(left, finished)| (line, 200, status(left, finished)))
     };
-    let scripted = Scripted::answering([(line, 200, status(4, false))]);
+    let scripted = FakeServer::answering([(line, 200, status(4, false))]);
     let now = Cli::on(scripted.address).screen(["key", "status"]);
     assert!(now.contains("Wrapping under key 2: 1 done, 4 left."), "{now}");
-    let scripted = Scripted::answering(answers());
+    let scripted = FakeServer::answering(answers());
     let waited = Cli::on(scripted.address).screen(["key", "status", "--wait"]);
     let steps: Vec<_> = waited.lines().filter(|line| line.contains(" done, ")).collect();
     assert_eq!(steps, ["1 done, 4 left", "4 done, 1 left"], "{waited}");
     assert!(!waited.contains("Wrapping"), "{waited}");
-    let scripted = Scripted::answering(answers());
+    let scripted = FakeServer::answering(answers());
     let told = Cli::on(scripted.address).run(["key", "status", "--wait"]).json();
     assert_eq!(told["rotation"]["rewrapped"], 5);
 }

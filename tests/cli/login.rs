@@ -1,16 +1,14 @@
 //! `coffer login`, `logout`, `whoami`: a session that is kept for the commands to
 //! come, for its own server and its own person only.
 
-mod harness;
-
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use harness::cli::{Cli, TOKEN};
-use harness::process::{Ended, Launch, Server, has_program};
-use harness::scripted::Scripted;
-use harness::{Client, skip};
 use serde_json::{Value, json};
+use support::cli::{Cli, TOKEN};
+use support::fake_server::FakeServer;
+use support::process::{Ended, Launch, Server, has_program};
+use support::{Client, skip};
 use tempfile::TempDir;
 
 const PASSWORD: &str = "correct horse battery";
@@ -177,7 +175,7 @@ fn a_session_goes_to_no_other_server_than_its_own() {
     desk.login();
     let token = desk.tokens().remove(0);
     let other =
-        Scripted::answering([("GET /api/environments", 200, json!({ "environments": [] }))]);
+        FakeServer::answering([("GET /api/environments", 200, json!({ "environments": [] }))]);
     let port = desk.server.address.port();
     for url in [
         format!("http://{}", other.address),
@@ -338,7 +336,7 @@ fn a_person_is_asked_and_told_and_the_password_is_not_shown() {
 
 #[test]
 fn a_password_in_the_clear_on_the_network_is_warned_of() {
-    let proxy = Scripted::saying(harness::scripted::answer(403, "", ""));
+    let proxy = FakeServer::saying(support::fake_server::answer(403, "", ""));
     let home = tempfile::tempdir().unwrap();
     let words = ["login", "--email", EMAIL, "--password-stdin", "--url", "http://coffer.invalid"];
     let cli = Cli::on(proxy.address);

@@ -1,13 +1,11 @@
 //! `coffer completions` and `coffer man`: read by the programs that they are for.
 
-mod harness;
-
 use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use harness::process::{Launch, has_program};
-use harness::skip;
+use support::process::{Launch, has_program};
+use support::skip;
 
 fn run(words: &[&str]) -> String {
     let dir = tempfile::tempdir().unwrap();

@@ -1,12 +1,10 @@
 //! What README.md shows is what happens: its commands are run, in one shell,
 //! against the real binary, and their output is compared with the page.
 
-mod harness;
-
 use std::process::Command;
 
-use harness::process::{Launch, has_program};
 use serde_json::Value;
+use support::process::{Launch, has_program};
 
 /// A command as it is pasted, and what the page shows below it.
 #[derive(Debug, Default)]
@@ -92,7 +90,7 @@ fn comparable(text: &str) -> Value {
 #[test]
 fn every_command_of_the_readme_does_what_the_page_shows() {
     if !has_program("curl") {
-        return harness::skip("there is no curl");
+        return support::skip("there is no curl");
     }
     let shown = transcript();
     assert!(shown.len() >= 8, "the page shows create, list, reveal, refusals: {shown:#?}");
@@ -103,7 +101,7 @@ fn every_command_of_the_readme_does_what_the_page_shows() {
     let script: String =
         shown.iter().map(|one| format!("{}\nprintf '\\n%s\\n' '{mark}'\n", one.command)).collect();
     // As if it had been installed.
-    let binary = std::path::Path::new(harness::process::BINARY).parent().unwrap();
+    let binary = std::path::Path::new(support::process::binary()).parent().unwrap();
     let path = std::env::var("PATH").unwrap_or_default();
     let ran = Command::new("sh")
         .env("PATH", format!("{}:{path}", binary.display()))

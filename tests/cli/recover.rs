@@ -1,11 +1,9 @@
 //! `coffer recover admin-token`: whoever holds the host of a stopped server gets
 //! back in, and the audit log says so.
 
-mod harness;
-
 use coffer::audit::Action;
-use harness::process::{Ended, Launch};
-use harness::{Client, data_dir};
+use support::process::{Ended, Launch};
+use support::{Client, data_dir};
 use tempfile::TempDir;
 
 fn stopped() -> TempDir {
@@ -52,7 +50,7 @@ fn the_audit_log_says_so() {
     let dir = stopped();
     let ended = recover(&dir).run("");
     token(&ended);
-    let rows = harness::audit_rows(dir.path());
+    let rows = support::audit_rows(dir.path());
     let row = &rows.last().unwrap().draft;
     assert_eq!(row.action, Action::TokenRecover);
     assert_eq!(row.resource.name.as_deref(), Some("recovery"));
@@ -93,8 +91,8 @@ fn it_needs_the_database_and_its_root_key() {
     let dir = stopped();
     let wrong = recover(&dir).variable("COFFER_ROOT_KEY", "BwcH".repeat(10) + "Bwc=").run("");
     wrong.refuses(1, ["sealed under root key", "COFFER_ROOT_KEY"]);
-    let before = harness::audit_rows(dir.path()).len();
-    harness::await_release(&data_dir(dir.path()));
+    let before = support::audit_rows(dir.path()).len();
+    support::await_release(&data_dir(dir.path()));
     std::fs::remove_file(data_dir(dir.path()).join("root.key")).unwrap();
     recover(&dir).run("").refuses(2, ["root.key is missing"]);
     assert!(before > 0 && !data_dir(dir.path()).join("root.key").exists());

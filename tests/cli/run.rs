@@ -1,14 +1,12 @@
 //! `coffer run`: the real binary, a real server, real commands.
 #![cfg(unix)]
 
-mod harness;
-
 use std::path::Path;
 
-use harness::process::{Launch, Lines, Server};
-use harness::{acts, data_dir};
 use rustix::process::Signal;
 use serde_json::json;
+use support::process::{Launch, Lines, Server};
+use support::{api, data_dir};
 use tempfile::TempDir;
 
 const VALUE: &str = "postgres://app:hunter2@db/app?a=$b `c` \"d\"\n";
@@ -27,7 +25,7 @@ impl Local {
         let server = Launch::on(&data_dir(dir.path())).start();
         let new = json!({ "key": "DATABASE_URL", "value": VALUE, "neverReveal": true });
         let made = server.admin().post("/api/environments/development/secrets", &new).expect(200);
-        let id = acts::text(&made["secret"], "id").to_owned();
+        let id = api::text(&made["secret"], "id").to_owned();
         Self { dir, server, id }
     }
 
@@ -86,7 +84,7 @@ fn a_command_that_cannot_be_run_is_told_as_a_shell_tells_it() {
 #[test]
 fn only_the_keys_that_are_asked_for_are_set_and_no_credential_of_ours() {
     let local = Local::new();
-    acts::new_var(&local.server.admin(), "development", "LOG_LEVEL", "debug");
+    api::new_var(&local.server.admin(), "development", "LOG_LEVEL", "debug");
     let ran = local
         .run(&["--only", "LOG_*", "--", "env"])
         .variable("COFFER_TOKEN", local.server.token())
@@ -198,7 +196,7 @@ fn what_is_sealed_for_another_workload_is_not_used() {
             stream.write_all(&[head.as_bytes(), &sealed].concat()).unwrap();
         });
         let words = ["--workload", "api", "--identity", "key.txt", "--", "true"];
-        let ran = launch(dir.path(), &url, &words).variable("COFFER_TOKEN", harness::cli::TOKEN);
+        let ran = launch(dir.path(), &url, &words).variable("COFFER_TOKEN", support::cli::TOKEN);
         ran.run("").refuses(1, [why]);
         answers.join().unwrap();
         assert!(!dir.path().join("cache").exists(), "it is not kept either");

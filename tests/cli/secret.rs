@@ -1,13 +1,11 @@
 //! `coffer secret`, against the real server: what goes in, what comes out, and
 //! where a value never is.
 
-mod harness;
-
-use harness::cli::{Cli, TOKEN};
-use harness::process::{Launch, Server, has_program};
-use harness::scripted::Scripted;
-use harness::skip;
 use serde_json::{Value, json};
+use support::cli::{Cli, TOKEN};
+use support::fake_server::FakeServer;
+use support::process::{Launch, Server, has_program};
+use support::skip;
 use tempfile::TempDir;
 
 fn start() -> (TempDir, Server, Cli) {
@@ -52,7 +50,7 @@ fn a_secret_is_set_set_again_listed_revealed_and_deleted() {
     set(&cli, "DB_URL", "three");
     set(&cli, "D", "four");
     let list = launch(&cli, ["secret", "list"]).run("").json();
-    assert_eq!(harness::acts::keys(&list["secrets"]), ["D", "DB", "DB_URL"]);
+    assert_eq!(support::api::keys(&list["secrets"]), ["D", "DB", "DB_URL"]);
     assert_eq!(list, server.admin().get("/api/environments/development/secrets").expect(200));
     let json = launch(&cli, ["secret", "reveal", "DB", "--json"]).run("").json();
     assert_eq!(json, json!({ "value": "two" }));
@@ -151,7 +149,7 @@ fn a_value_comes_through_byte_for_byte_but_for_the_line_break_of_a_single_line()
 
 #[test]
 fn what_is_no_value_is_not_sent() {
-    let scripted = Scripted::answering([(
+    let scripted = FakeServer::answering([(
         "GET /api/environments/development/secrets?prefix=A&limit=1",
         200,
         json!({ "secrets": [] }),
@@ -181,7 +179,7 @@ fn what_is_no_value_is_not_sent() {
 /// so such a value is refused, and not repeated on a screen or in a log either.
 #[test]
 fn a_value_in_the_arguments_is_refused_and_not_repeated() {
-    let scripted = Scripted::answering([]);
+    let scripted = FakeServer::answering([]);
     let cli = Cli::on(scripted.address);
     let value = "hunter2hunter2";
     for words in [
@@ -211,7 +209,7 @@ fn a_value_in_the_arguments_is_refused_and_not_repeated() {
 
 #[test]
 fn an_environment_is_named_or_nothing_is_done() {
-    let scripted = Scripted::answering([(
+    let scripted = FakeServer::answering([(
         "GET /api/environments/prod/secrets",
         200,
         json!({ "secrets": [] }),
@@ -234,7 +232,7 @@ fn a_server_cannot_lead_a_deletion_astray() {
         "neverReveal": false, "version": 1, "updatedAt": "2026-01-31T00:00:00.000Z" });
     let list = json!({ "secrets": [secret] });
     let line = "GET /api/environments/development/secrets?prefix=A&limit=1";
-    let scripted = Scripted::answering([(line, 200, list)]);
+    let scripted = FakeServer::answering([(line, 200, list)]);
     let cli = Cli::on(scripted.address);
     let ended = launch(&cli, ["secret", "rm", "A", "--yes"]).run("");
     ended.refuses(1, ["not one of coffer's"]);
@@ -351,7 +349,7 @@ fn a_request_is_sent_again_when_the_server_says_when_and_once_is_once() {
     let post = "POST /api/environments/development/secrets";
     let secret = json!({ "id": "sec_1", "key": "A", "description": null, "neverReveal": false,
         "version": 1, "updatedAt": "2026-01-31T00:00:00.000Z" });
-    let scripted = Scripted::waiting([
+    let scripted = FakeServer::waiting([
         (list, 429, 0, limited),
         (list, 200, 0, json!({ "secrets": [] })),
         (post, 503, 0, busy.clone()),
@@ -380,7 +378,7 @@ fn a_request_is_sent_again_when_the_server_says_when_and_once_is_once() {
     let patch = "PATCH /api/secrets/sec_1";
     let secret = json!({ "id": "sec_1", "key": "A", "description": null, "neverReveal": false,
         "version": 1, "updatedAt": "2026-01-31T00:00:00.000Z" });
-    let scripted = Scripted::waiting([
+    let scripted = FakeServer::waiting([
         (list, 200, 0, json!({ "secrets": [secret] })),
         (patch, 503, 0, busy.clone()),
         ("GET /api/environments", 503, 0, busy),
@@ -482,7 +480,7 @@ fn files_with(directory: &std::path::Path, text: &[u8]) -> Vec<std::path::PathBu
 
 #[test]
 fn a_token_is_not_in_the_answers_either() {
-    let scripted = Scripted::answering([(
+    let scripted = FakeServer::answering([(
         "GET /api/environments/development/secrets",
         200,
         json!({ "secrets": [] }),

@@ -1,13 +1,11 @@
 //! `coffer token` and `coffer service-account`: what is sent, and that a token
 //! is shown once and nowhere else. The API is scripted here.
 
-mod harness;
-
-use harness::cli::{Cli, TOKEN};
-use harness::process::has_program;
-use harness::scripted::Scripted;
-use harness::skip;
 use serde_json::{Value, json};
+use support::cli::{Cli, TOKEN};
+use support::fake_server::FakeServer;
+use support::process::has_program;
+use support::skip;
 
 const MADE: &str = "cof_A-new_token_that_is_shown_once_0123456789abc";
 
@@ -25,7 +23,7 @@ fn account(id: &str, name: &str) -> Value {
         "createdBy": "bootstrap", "_count": { "apiTokens": 2 } })
 }
 
-fn api() -> (Scripted, Cli) {
+fn api() -> (FakeServer, Cli) {
     let tokens = [
         token("tok_1", "deploy"),
         token("tok_2", "twice"),
@@ -35,7 +33,7 @@ fn api() -> (Scripted, Cli) {
     let user = json!({ "id": "usr_1", "email": "ada@example.com", "name": null, "role": "admin",
         "allEnvironments": true, "environmentIds": [], "disabled": false, "lastActiveAt": null });
     let success = json!({ "success": true });
-    let scripted = Scripted::answering([
+    let scripted = FakeServer::answering([
         ("GET /api/admin/tokens", 200, json!({ "tokens": tokens })),
         (
             "POST /api/admin/tokens",

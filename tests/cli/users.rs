@@ -1,13 +1,11 @@
 //! `coffer user`: what is sent, and that no password is seen on the way.
 //! The API is scripted here; its shapes are those of the contract.
 
-mod harness;
-
-use harness::cli::Cli;
-use harness::process::has_program;
-use harness::scripted::Scripted;
-use harness::skip;
 use serde_json::{Value, json};
+use support::cli::Cli;
+use support::fake_server::FakeServer;
+use support::process::has_program;
+use support::skip;
 
 const PASSWORD: &str = "correct horse battery staple";
 
@@ -28,11 +26,11 @@ fn environments() -> Value {
 }
 
 /// An API with two users and two environments.
-fn api() -> (Scripted, Cli) {
+fn api() -> (FakeServer, Cli) {
     let ada = user("usr_1", "ada@example.com", &["env_1", "env_2"]);
     let bob = user("usr_2", "Bob@example.com", &[]);
     let success = json!({ "success": true });
-    let scripted = Scripted::answering([
+    let scripted = FakeServer::answering([
         ("GET /api/environments", 200, environments()),
         ("GET /api/users", 200, json!({ "users": [ada, bob] })),
         ("POST /api/users", 200, json!({ "user": bob })),
@@ -45,7 +43,7 @@ fn api() -> (Scripted, Cli) {
 
 /// That nothing was changed.
 #[track_caller]
-fn unchanged(scripted: &Scripted) {
+fn unchanged(scripted: &FakeServer) {
     let lines = scripted.lines();
     assert!(lines.iter().all(|line| line.starts_with("GET ")), "{lines:?}");
 }
@@ -113,7 +111,7 @@ fn a_password_comes_from_stdin_only_when_it_was_said() {
 #[test]
 fn no_argument_takes_a_password_or_a_token() {
     let (scripted, cli) = api();
-    for (option, value) in [("--password", PASSWORD), ("--token", harness::cli::TOKEN)] {
+    for (option, value) in [("--password", PASSWORD), ("--token", support::cli::TOKEN)] {
         let words = ["user", "create", "x@example.com", "--all-environments", option, value];
         cli.run(words).refuses(2, ["unexpected argument"]);
     }
@@ -142,7 +140,7 @@ fn every_problem_of_a_refusal_is_listed() {
             { "field": "email", "message": "is no address" },
             { "field": "password", "message": "must be 12 to 256 characters" },
         ] });
-    let scripted = Scripted::answering([("POST /api/users", 400, error)]);
+    let scripted = FakeServer::answering([("POST /api/users", 400, error)]);
     let words = ["user", "create", "x", "--all-environments", "--password-stdin"];
     let refused = Cli::on(scripted.address).launch(words).run("short");
     let lines = "coffer: email is no address\n  email: is no address\n  \
@@ -155,7 +153,7 @@ fn every_problem_of_a_refusal_is_listed() {
 fn an_id_that_is_none_goes_into_no_path() {
     for id in ["", "../environments/production", "usr_1?x", "usr 1", "usr_1/..", "%2e%2e"] {
         let users = json!({ "users": [user(id, "ada@example.com", &[])] });
-        let scripted = Scripted::answering([("GET /api/users", 200, users)]);
+        let scripted = FakeServer::answering([("GET /api/users", 200, users)]);
         let refused = Cli::on(scripted.address).run(["user", "disable", "ada@example.com"]);
         refused.refuses(1, ["not one of coffer's"]);
         assert_eq!(scripted.lines(), ["GET /api/users"]);

@@ -1,12 +1,10 @@
 //! `coffer var` and `coffer copy`, against the real server.
 
-mod harness;
-
-use harness::cli::Cli;
-use harness::process::{Launch, Server, has_program};
-use harness::scripted::Scripted;
-use harness::{acts, skip};
 use serde_json::{Value, json};
+use support::cli::Cli;
+use support::fake_server::FakeServer;
+use support::process::{Launch, Server, has_program};
+use support::{api, skip};
 use tempfile::TempDir;
 
 fn start() -> (TempDir, Server, Cli) {
@@ -56,7 +54,7 @@ fn a_var_is_set_set_again_shown_listed_and_deleted() {
 
 #[test]
 fn a_var_is_given_one_value_from_one_place() {
-    let scripted = Scripted::answering([(
+    let scripted = FakeServer::answering([(
         "GET /api/environments/development/vars?prefix=A&limit=1",
         200,
         json!({ "vars": [] }),
@@ -77,7 +75,7 @@ fn a_person_sees_vars_in_a_table_with_their_values() {
         return skip("there is no script(1)");
     }
     let (_dir, server, cli) = start();
-    acts::new_var(&server.admin(), "development", "MOTTO", "two\nlines");
+    api::new_var(&server.admin(), "development", "MOTTO", "two\nlines");
     let screen = |words: &[&str]| {
         let launch = words.iter().fold(launch(&cli, ["var"]), Launch::argument);
         let (text, code) = launch.in_terminal().ends();
@@ -100,8 +98,8 @@ fn a_person_sees_vars_in_a_table_with_their_values() {
 fn secrets_are_copied_inside_the_server() {
     let (_dir, server, cli) = start();
     let admin = server.admin();
-    acts::new_environment(&admin, "prod");
-    acts::new_secret(&admin, "development", "A", "the value of A");
+    api::new_environment(&admin, "prod");
+    api::new_secret(&admin, "development", "A", "the value of A");
     let sealed = json!({ "key": "B", "value": "the value of B", "neverReveal": true });
     admin.post("/api/environments/development/secrets", &sealed).expect(200);
     let copy = |words: &[&str]| {
@@ -115,7 +113,7 @@ fn secrets_are_copied_inside_the_server() {
     assert_eq!(said(copied[0]), (json!("created"), json!(false)));
     assert_eq!(said(copied[1]), (json!("created"), json!(true)));
     ended.keeps_quiet_about("the value of A");
-    assert_eq!(acts::reveal(&admin, copied[0]["secret"]["id"].as_str().unwrap()), "the value of A");
+    assert_eq!(api::reveal(&admin, copied[0]["secret"]["id"].as_str().unwrap()), "the value of A");
     copy(&["A"])
         .refuses(1, ["coffer: A is taken in the target\n", "--on-conflict skip or replace"]);
     assert_eq!(copy(&["A", "--on-conflict", "skip"]).json()["copied"][0]["outcome"], "skipped");

@@ -1,14 +1,13 @@
-//! The web console in a real browser: runs `tests/browser/*.mjs` by node's test
+//! The web console in a real browser: runs `tests/console/*.mjs` by node's test
 //! runner against the binary. What they need, `.ci/browser` installs.
-mod harness;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
-use harness::process::{BINARY, has_program};
-use harness::skip;
+use support::process::{binary, has_program};
+use support::skip;
 
 /// Chromium takes a core and some hundred MiB; more of them than this would only
 /// wait for each other, and what is measured in one is the others' noise.
@@ -71,12 +70,12 @@ fn run(name: &str) {
         Err(reason) => return skip(reason),
     };
     let _turn = Turn::wait();
-    let file = project("tests/browser").join(name).with_extension("mjs");
+    let file = project("tests/console").join(name).with_extension("mjs");
     let output = Command::new(node)
         .args(["--test", "--test-reporter=spec"])
         .arg(&file)
         .current_dir(env!("CARGO_MANIFEST_DIR"))
-        .env("COFFER_BINARY", BINARY)
+        .env("COFFER_BINARY", binary())
         .env("COFFER_BROWSER_DIR", project("target/browser"))
         .env("COFFER_CHROMIUM", chromium().unwrap_or_default())
         // Here it is the binary's own console, and node's own way, that count.
@@ -103,7 +102,7 @@ macro_rules! browser_tests {
         #[test]
         fn every_file_is_run() {
             let listed = BTreeSet::from([$(stringify!($name).to_owned()),*]);
-            let entries = std::fs::read_dir(project("tests/browser")).unwrap();
+            let entries = std::fs::read_dir(project("tests/console")).unwrap();
             let files = entries.map(|entry| entry.unwrap().path()).filter(|path| path.is_file());
             let names = files.map(|path| path.file_stem().unwrap().to_str().unwrap().to_owned());
             let names: BTreeSet<_> = names.filter(|name| name != "harness").collect();

@@ -2,12 +2,10 @@
 //! bound it, and what no file may hold. What it shows and does is the business of
 //! a browser.
 
-mod harness;
-
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use harness::{Reply, Setup, TestApp};
+use support::{Reply, Setup, TestApp};
 
 const MOST_BYTES: usize = 100 << 10;
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'";

@@ -7,16 +7,14 @@
 //! writes over ten thousand keys. Figures are in docs/decisions/0009.
 #![cfg(target_os = "linux")]
 
-mod harness;
-
 use std::fs;
 use std::io::Write;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use harness::process::{Connection, Launch, Server};
 use serde_json::{Value, json};
+use support::process::{Connection, Launch, Server};
 
 /// The log may be so many times as long as what is live in it; it settles at
 /// about eight where only overwriting goes on.
@@ -74,14 +72,14 @@ fn synced_appends_per_second(dir: &Path) -> f64 {
 
 /// One request on an open connection, and its answer's body.
 fn ask(connection: &mut Connection, token: &str, method: &str, path: &str, body: &Value) -> Value {
-    let request = harness::process::request(token, "soak", method, path, &body.to_string());
+    let request = support::process::request(token, "soak", method, path, &body.to_string());
     connection.send(&request).unwrap();
     connection.answer().unwrap().expect(200)
 }
 
 /// Makes the secrets, each with a first value; their ids.
 fn fill(server: &Server, token: &str, keys: usize) -> Vec<String> {
-    let shares = harness::acts::parallel(CLIENTS, |client| {
+    let shares = support::api::parallel(CLIENTS, |client| {
         let mut connection = Connection::open(server.address).unwrap();
         let mine = (client..keys).step_by(CLIENTS);
         mine.map(|n| {
@@ -101,7 +99,7 @@ fn fill(server: &Server, token: &str, keys: usize) -> Vec<String> {
 fn many_writes_over_few_keys_take_bounded_room_and_lose_nothing() {
     let Plan { keys, writes, rss_mib: most_mib, rss_behind_backup_mib } = plan();
     let dir = tempfile::tempdir().unwrap();
-    let data_dir = harness::data_dir(dir.path());
+    let data_dir = support::data_dir(dir.path());
     let launch = Launch::on(&data_dir)
         .variable("COFFER_RATE_LIMIT__AUTHENTICATED_PER_MINUTE", "0")
         .variable("COFFER_LOG__LEVEL", "warn");
@@ -111,7 +109,7 @@ fn many_writes_over_few_keys_take_bounded_room_and_lose_nothing() {
     let ids = fill(&server, &token, keys);
     let (done, begun, highest) = (AtomicU64::new(0), Instant::now(), AtomicU64::new(0));
     // Each client has its own keys, so it knows which value came last.
-    let last = harness::acts::parallel(CLIENTS, |client| {
+    let last = support::api::parallel(CLIENTS, |client| {
         let mut connection = Connection::open(server.address).unwrap();
         let mine: Vec<_> = (client..keys).step_by(CLIENTS).collect();
         let mut rounds = vec![0u64; mine.len()];
@@ -150,19 +148,19 @@ fn many_writes_over_few_keys_take_bounded_room_and_lose_nothing() {
     let rss = highest.into_inner().max(rss_mib(&server));
     server.stop();
 
-    let usage = harness::open_stopped(&data_dir).usage().unwrap();
+    let usage = support::open_stopped(&data_dir).usage().unwrap();
     println!("{usage:?}, {:.1} times", usage.file_bytes as f64 / usage.live_bytes as f64);
     assert!(usage.file_bytes < LOG_TIMES * usage.live_bytes, "{usage:?}");
     assert!(rss < most_mib, "{rss} MiB");
-    harness::rows_fit(&data_dir);
+    support::rows_fit(&data_dir);
     compacted(dir.path(), &data_dir);
     let server = launch.start();
     let shares = std::sync::Mutex::new(last);
-    let read = harness::acts::parallel(CLIENTS, |_| {
+    let read = support::api::parallel(CLIENTS, |_| {
         let share = shares.lock().unwrap().pop().unwrap();
         let admin = server.admin();
         for (n, round) in &share {
-            assert_eq!(harness::acts::reveal(&admin, &ids[*n]), format!("{n}-{round}"));
+            assert_eq!(support::api::reveal(&admin, &ids[*n]), format!("{n}-{round}"));
         }
         share.len()
     });
@@ -170,18 +168,18 @@ fn many_writes_over_few_keys_take_bounded_room_and_lose_nothing() {
     let rss = rss_mib(&server);
     println!("rss after the start: {rss} MiB");
     assert!(rss < most_mib, "{rss} MiB after the start");
-    let cli = harness::cli::Cli::of(&server);
+    let cli = support::cli::Cli::of(&server);
     let backup = cli.launch(["backup", "create"]);
     let made = backup.argument(dir.path().join("soak.backup")).run("").json();
     let (rss, bytes) = (rss_mib(&server), &made["backup"]["bytes"]);
     println!("rss after a backup of {bytes} bytes: {rss} MiB");
     assert!(rss < rss_behind_backup_mib, "{rss} MiB after a backup");
     server.stop();
-    assert!(harness::audit_rows(dir.path()).len() as u64 > writes);
+    assert!(support::audit_rows(dir.path()).len() as u64 > writes);
 }
 
 fn compacted(dir: &Path, data_dir: &Path) {
-    harness::await_release(data_dir);
+    support::await_release(data_dir);
     let begun = Instant::now();
     let launch = Launch::bare(dir).arguments(["compact", "--json", "--data-dir"]);
     let answer = launch.argument(data_dir).run("").json();

@@ -1,14 +1,12 @@
 //! Durable means durable: what the real binary has handed to the disk, and had
 //! confirmed, by the time it answers. The order of system calls is the proof.
 
-mod harness;
-
 use std::path::{Path, PathBuf};
 
-use harness::process::strace::{self, Call, Traced};
-use harness::process::{Connection, Launch, request};
-use harness::{Client, acts, await_release, rows_fit, skip};
 use serde_json::{Value, json};
+use support::process::strace::{self, Call, Traced};
+use support::process::{Connection, Launch, request};
+use support::{Client, api, await_release, rows_fit, skip};
 use tempfile::TempDir;
 
 const SECRETS: &str = "/api/environments/development/secrets";
@@ -320,7 +318,7 @@ fn a_failed_sync_is_no_success_and_ends_the_server() {
     let Traced { server, trace } = strace::start(&launch, &words, &["-e", broken]);
     let (token, admin) = (server.token(), server.admin());
     // Together, so that some are under way when it comes; and on behind it.
-    let answers = acts::parallel(CLIENTS, |client| {
+    let answers = api::parallel(CLIENTS, |client| {
         let put = |number: usize| {
             let id = format!("client-{client}-{number:02}");
             let body = json!({ "key": format!("KEY_{client}_{number}"), "value": id });
@@ -362,5 +360,5 @@ fn a_failed_sync_is_no_success_and_ends_the_server() {
     server.stop();
     rows_fit(&dir.path().join("data"));
     await_release(&dir.path().join("data"));
-    harness::audit_rows(dir.path());
+    support::audit_rows(dir.path());
 }

@@ -1,23 +1,17 @@
 //! Compaction: the log gets shorter, nothing else changes, and whatever cuts it
 //! off, the next start finds a whole database.
-#[path = "harness/bench.rs"]
-mod bench;
-#[path = "harness/cuts.rs"]
-mod cuts;
-mod harness;
-#[path = "harness/patient.rs"]
-mod patient;
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use bench::{Bench, Table};
 use coffer::audit::Action;
-use cuts::copy;
-use harness::process::{Launch, strace};
-use harness::{Setup, TestApp, data_dir, expect_log, skip};
 use serde_json::Value;
+use support::kill_points;
+use support::kill_points::copy;
+use support::process::{Launch, strace};
+use support::tampered_db::{Table, TamperedDb};
+use support::{Setup, TestApp, data_dir, expect_log, skip};
 
 fn dump(data_dir: &Path) -> BTreeMap<Vec<u8>, Vec<u8>> {
     let table = Table::open(data_dir);
@@ -42,11 +36,11 @@ fn databases(data_dir: &Path) -> Vec<String> {
 
 #[test]
 fn the_log_gets_shorter_and_every_row_is_there() {
-    let bench = Bench::new();
+    let bench = TamperedDb::new();
     let data_dir = bench.data_dir();
     bench.edit(|table| churn(table, 30_000));
     let before = dump(&data_dir);
-    harness::await_release(&data_dir);
+    support::await_release(&data_dir);
     let answer: Value = compact(&data_dir).run("").json();
     assert_eq!(dump(&data_dir), before);
     let number = |name: &str| answer[name].as_u64().unwrap();
@@ -56,8 +50,8 @@ fn the_log_gets_shorter_and_every_row_is_there() {
     let app = bench.restart();
     bench.assert_others_work(&app, &[]);
     let dir = app.stop();
-    harness::rows_fit(&harness::data_dir(dir.path()));
-    let rows = harness::audit_rows(dir.path());
+    support::rows_fit(&support::data_dir(dir.path()));
+    let rows = support::audit_rows(dir.path());
     let about = rows.iter().find(|row| row.draft.action == Action::ServerCompact).unwrap();
     let details: Value = serde_json::from_str(about.draft.details.as_ref().unwrap()).unwrap();
     assert_eq!(details, answer);
@@ -82,11 +76,11 @@ fn only_a_stopped_database_with_its_own_key_is_compacted() {
     compact(&data_dir).run("").refuses(1, ["in use by a running server", "Stop the server"]);
     server.stop();
     let before = dump(&data_dir);
-    harness::await_release(&data_dir);
+    support::await_release(&data_dir);
     let wrong = compact(&data_dir).variable("COFFER_ROOT_KEY", "BwcH".repeat(10) + "Bwc=");
     wrong.run("").refuses(1, ["sealed under root key"]);
     assert_eq!(dump(&data_dir), before);
-    harness::await_release(&data_dir);
+    support::await_release(&data_dir);
     let table = Launch::bare(dir.path()).arguments(["compact", "--json"]);
     assert!(table.run("").json()["rows"].as_u64().unwrap() > 0);
 }
@@ -95,9 +89,9 @@ fn only_a_stopped_database_with_its_own_key_is_compacted() {
 /// start makes of it.
 #[test]
 fn a_start_finishes_or_undoes_a_switch_wherever_it_was_cut_off() {
-    let bench = Bench::new();
+    let bench = TamperedDb::new();
     let old = bench.data_dir();
-    harness::await_release(&old);
+    support::await_release(&old);
     let apart = tempfile::tempdir().unwrap();
     let compacted = apart.path().join("compacted/data");
     copy(&old, &compacted);
@@ -137,12 +131,12 @@ fn a_start_finishes_or_undoes_a_switch_wherever_it_was_cut_off() {
         let server = Launch::on(&data_dir).start();
         assert_eq!(databases(&data_dir), ["db"], "{name}");
         for secret in bench.secrets.iter().filter(|secret| !secret.never) {
-            let value = harness::acts::reveal(&server.admin(), &secret.id.to_string());
+            let value = support::api::reveal(&server.admin(), &secret.id.to_string());
             assert_eq!(value, secret.value, "{name}");
         }
         server.stop();
-        harness::rows_fit(&data_dir);
-        harness::audit_rows(dir.path());
+        support::rows_fit(&data_dir);
+        support::audit_rows(dir.path());
         // When a token was last used is noted by the look itself.
         let mut found = dump(&data_dir);
         let mut wanted = wanted.clone();
@@ -160,9 +154,9 @@ fn log_of(db: &Path) -> Vec<u8> {
 /// copy in favour of the empty one.
 #[test]
 fn a_copy_that_is_alone_is_neither_overlooked_nor_removed() {
-    let bench = Bench::new();
+    let bench = TamperedDb::new();
     let data_dir = bench.data_dir();
-    harness::await_release(&data_dir);
+    support::await_release(&data_dir);
     let (db, new) = (data_dir.join("db"), data_dir.join("db.new"));
     fs::rename(&db, &new).unwrap();
     let whole = log_of(&new);
@@ -175,7 +169,7 @@ fn a_copy_that_is_alone_is_neither_overlooked_nor_removed() {
     // As an older program has left it: an empty database has been made.
     let other = tempfile::tempdir().unwrap();
     coffer::store::Opened::open(other.path(), Default::default()).unwrap().close().unwrap();
-    harness::await_release(other.path());
+    support::await_release(other.path());
     copy(&other.path().join("db"), &db);
     for _ in 0..2 {
         Launch::on(&data_dir).fails().says(["is empty, but there was one"]);
@@ -188,9 +182,9 @@ fn a_copy_that_is_alone_is_neither_overlooked_nor_removed() {
 
 #[test]
 fn where_the_log_is_gone_no_empty_one_is_made() {
-    let bench = Bench::new();
+    let bench = TamperedDb::new();
     let data_dir = bench.data_dir();
-    harness::await_release(&data_dir);
+    support::await_release(&data_dir);
     fs::remove_dir_all(data_dir.join("db")).unwrap();
     Launch::on(&data_dir).fails().says(["is empty, but there was one"]);
     assert_eq!(databases(&data_dir), [""; 0]);
@@ -199,9 +193,9 @@ fn where_the_log_is_gone_no_empty_one_is_made() {
 /// The link would have been renamed, and the rows would have moved to its disk.
 #[test]
 fn a_database_behind_a_link_is_not_compacted() {
-    let bench = Bench::new();
+    let bench = TamperedDb::new();
     let data_dir = bench.data_dir();
-    harness::await_release(&data_dir);
+    support::await_release(&data_dir);
     let elsewhere = tempfile::tempdir().unwrap();
     let db = elsewhere.path().join("db");
     copy(&data_dir.join("db"), &db);
@@ -217,9 +211,9 @@ fn a_database_behind_a_link_is_not_compacted() {
 #[test]
 fn a_directory_that_cannot_be_renamed_is_not_compacted_and_still_opens() {
     const MOUNT: &str = "mount --bind \"$1\" \"$1\" && shift && \"$@\"";
-    let bench = Bench::new();
+    let bench = TamperedDb::new();
     let data_dir = bench.data_dir();
-    harness::await_release(&data_dir);
+    support::await_release(&data_dir);
     let wrapper = ["unshare", "--mount", "--map-root-user", "sh", "-c", MOUNT, "sh"];
     let db = data_dir.join("db");
     let wrapper = wrapper.iter().map(Path::new).chain([db.as_path()]);
@@ -240,22 +234,22 @@ fn a_kill_at_any_step_loses_nothing() {
         Ok(words) => words,
         Err(why) => return skip(why),
     };
-    let bench = Bench::new();
+    let bench = TamperedDb::new();
     let old = bench.data_dir();
-    harness::await_release(&old);
+    support::await_release(&old);
     let wanted = dump(&old);
-    harness::await_release(&old);
+    support::await_release(&old);
     let mut killed = 0;
     for call in ["rename", "fsync", "fdatasync", "unlink", "rmdir", "mkdir", "ftruncate"] {
-        killed += cuts::at_each(call, |cut| {
+        killed += kill_points::at_each(call, |cut| {
             let dir = tempfile::tempdir().unwrap();
             let data_dir = data_dir(dir.path());
             copy(&old, &data_dir);
             let hit = cut.hit(&cut.run(&words, &compact(&data_dir)));
             if hit {
-                harness::await_release(&data_dir);
+                support::await_release(&data_dir);
                 Launch::on(&data_dir).start().stop();
-                harness::audit_rows(dir.path());
+                support::audit_rows(dir.path());
             }
             assert_eq!(databases(&data_dir), ["db"], "{cut}");
             assert_eq!(dump(&data_dir), wanted, "{cut}");
@@ -270,7 +264,7 @@ fn a_kill_at_any_step_loses_nothing() {
 fn a_wasteful_log_is_compacted_at_the_start() {
     expect_log("nothing else");
     let app = TestApp::start();
-    let secret = harness::acts::new_secret(&app.admin(), "development", "KEY", "the value");
+    let secret = support::api::new_secret(&app.admin(), "development", "KEY", "the value");
     let dir = app.stop();
     let data_dir = data_dir(dir.path());
     let table = Table::open(&data_dir);
@@ -286,17 +280,17 @@ fn a_wasteful_log_is_compacted_at_the_start() {
     }
     let length = |data_dir: &PathBuf| fs::metadata(data_dir.join("db/db")).unwrap().len();
     table.close();
-    harness::await_release(&data_dir);
-    let usage = harness::open_stopped(&data_dir).usage().unwrap();
+    support::await_release(&data_dir);
+    let usage = support::open_stopped(&data_dir).usage().unwrap();
     assert!(usage.is_wasteful(), "{usage:?}");
     let before = length(&data_dir);
     let app = TestApp::start_in(dir, Setup::default());
     let id = secret["id"].as_str().unwrap();
-    assert_eq!(harness::acts::reveal(&app.admin(), id), "the value");
+    assert_eq!(support::api::reveal(&app.admin(), id), "the value");
     let dir = app.stop();
     assert!(length(&data_dir) * 10 < before, "{before} bytes before, {} now", length(&data_dir));
     assert_eq!(databases(&data_dir), ["db"]);
-    let rows = harness::audit_rows(dir.path());
+    let rows = support::audit_rows(dir.path());
     let about = rows.iter().filter(|row| row.draft.action == Action::ServerCompact);
     assert_eq!(about.count(), 1);
 }

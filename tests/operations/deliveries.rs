@@ -1,15 +1,13 @@
 //! `[[deliver]]`: files that the server keeps up to date, by the real binary.
 #![cfg(unix)]
 
-mod harness;
-
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
-use harness::process::{Launch, Lines, Server};
-use harness::{Client, acts, data_dir};
 use rustix::process::Signal;
 use serde_json::{Value, json};
+use support::process::{Launch, Lines, Server};
+use support::{Client, api, data_dir};
 use tempfile::TempDir;
 
 const DELIVERIES: &str = "/api/environments/development/deliveries";
@@ -74,7 +72,7 @@ fn versions(wanted: Value) -> impl Fn(&Value) -> bool {
 fn secret(server: &Server, key: &str, value: &str) -> String {
     let new = json!({ "key": key, "value": value, "neverReveal": true });
     let made = server.admin().post("/api/environments/development/secrets", &new).expect(200);
-    acts::text(&made["secret"], "id").to_owned()
+    api::text(&made["secret"], "id").to_owned()
 }
 
 const ONE: &str = "[[deliver]]\nenvironment = \"development\"\npath = \"$DIR/run/app.env\"\n";
@@ -90,7 +88,7 @@ fn a_file_is_written_at_the_start_and_when_a_value_changes() {
     let admin = server.admin();
     receipt(&admin, versions(json!({})));
     let id = secret(&server, "DATABASE_URL", VALUE);
-    acts::new_var(&admin, "development", "LOG_LEVEL", "debug");
+    api::new_var(&admin, "development", "LOG_LEVEL", "debug");
     let one = receipt(&admin, versions(json!({ "DATABASE_URL": 1, "LOG_LEVEL": 1 })));
     assert_eq!((&one["commandStatus"], &one["mode"]), (&json!("0"), &json!("0640")), "{one}");
     let file = host.path("run/app.env");
@@ -124,7 +122,7 @@ fn a_file_is_written_at_the_start_and_when_a_value_changes() {
     assert!(!host.path("run/hook").exists());
     server.stop();
     // Each delivery is in the log, with keys and versions.
-    let rows = harness::audit_rows(host.dir.path());
+    let rows = support::audit_rows(host.dir.path());
     let delivered: Vec<_> = rows
         .iter()
         .filter(|row| row.draft.action.as_str() == "delivery.write")
@@ -150,8 +148,8 @@ fn a_template_is_resolved_in_one_pass() {
     assert_eq!(one["missingKeys"], json!(["DATABASE_URL", "NESTED"]));
     assert!(!host.path("run/app.env").exists());
     secret(&server, "DATABASE_URL", "postgres://db");
-    acts::new_var(&admin, "development", "NESTED", "${DATABASE_URL} $$");
-    acts::new_var(&admin, "development", "OTHER", "x");
+    api::new_var(&admin, "development", "NESTED", "${DATABASE_URL} $$");
+    api::new_var(&admin, "development", "OTHER", "x");
     let one = receipt(&admin, versions(json!({ "DATABASE_URL": 1, "NESTED": 1 })));
     assert_eq!(one["template"], host.path("app.conf.in").to_str().unwrap());
     let wanted = "url=postgres://db\nlevel=info\nprice=$5\nagain=${DATABASE_URL} $$\n";
@@ -374,7 +372,7 @@ fn a_file_in_a_directory_with_the_set_group_id_bit_has_the_servers_group() {
     let host = Host::new();
     let (ours, another) = (rustix::process::getegid().as_raw(), 54_321);
     if std::os::unix::fs::chown(host.path("run"), None, Some(another)).is_err() {
-        return harness::skip("only root can give a directory to any group");
+        return support::skip("only root can give a directory to any group");
     }
     chmod(&host.path("run"), 0o2700);
     host.configure(&format!("{ONE}format = \"json\"\nmode = \"0640\"\n"));

@@ -1,17 +1,15 @@
 //! What the real binary makes of an empty data directory, what it tells the
 //! person who started it, and that a first start may be cut off anywhere.
 
-mod harness;
-
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use harness::Client;
-use harness::process::{BINARY, Ended, Launch, Lines, Server, has_program, strace};
-use harness::skip;
 use serde_json::json;
+use support::Client;
+use support::process::{Ended, Launch, Lines, Server, binary, has_program, strace};
+use support::skip;
 use tempfile::TempDir;
 
 fn place() -> (TempDir, PathBuf) {
@@ -239,13 +237,13 @@ fn no_row_is_in_the_log_however_much_of_it_is_asked_for() {
         let server = Launch::on(&data_dir).variable("RUST_LOG", filters).start();
         let value = format!("seen by nobody, {}", filters.len());
         let name = format!("VAR{}", filters.len());
-        harness::acts::new_var(&server.admin(), "development", &name, &value);
+        support::api::new_var(&server.admin(), "development", &name, &value);
         let ended = server.stop();
         ended.keeps_quiet_about(&value);
         let decimal: Vec<_> = value.bytes().map(|byte| byte.to_string()).collect();
         ended.keeps_quiet_about(&decimal.join(", "));
         assert!(!ended.stderr.contains("applying batch"), "{ended:#?}");
-        harness::await_release(&data_dir);
+        support::await_release(&data_dir);
     }
 }
 
@@ -267,7 +265,8 @@ fn a_terminal_gets_the_token_once() {
 
 /// Runs a server in a terminal until it has printed `last`, then types Ctrl-C.
 fn in_terminal(dir: &Path, data_dir: &Path, last: &str) -> (String, Option<i32>) {
-    let line = format!("exec '{BINARY}' --listen 127.0.0.1:0 --data-dir '{}'", data_dir.display());
+    let line =
+        format!("exec '{}' --listen 127.0.0.1:0 --data-dir '{}'", binary(), data_dir.display());
     let mut script = Command::new("script")
         .args(["-q", "-e", "-c", &line, "/dev/null"])
         .env_clear()
@@ -355,7 +354,7 @@ fn a_first_start_may_be_cut_off_anywhere() {
                 Ok(server) => {
                     works(&server, &server.token());
                     server.stop();
-                    harness::rows_fit(&data_dir);
+                    support::rows_fit(&data_dir);
                 }
                 Err(ended) => lost.push(format!("after {step} {at}: {}", ended.stderr)),
             }

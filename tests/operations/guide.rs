@@ -1,10 +1,6 @@
 //! docs/operations.md does what it says: its commands are run as they stand
 //! there, section by section, in one shell, against the real binary.
 
-#[path = "harness/bench.rs"]
-mod bench;
-mod harness;
-
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Write};
 use std::ops::RangeBounds;
@@ -12,11 +8,11 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
-use bench::Table;
 use coffer::store::SecretPlaces;
 use coffer::vault::RootKey;
-use harness::process::{BINARY, Launch, Server, has_program};
-use harness::{Client, acts, audit_rows, data_dir, rows_fit, skip};
+use support::process::{Launch, Server, binary, has_program};
+use support::tampered_db::Table;
+use support::{Client, api, audit_rows, data_dir, rows_fit, skip};
 use tempfile::TempDir;
 
 const PASSPHRASE: &str = "seven lamps over the harbour";
@@ -75,7 +71,7 @@ impl Operator {
     fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let programs = tempfile::tempdir().unwrap();
-        std::os::unix::fs::symlink(BINARY, programs.path().join("coffer")).unwrap();
+        std::os::unix::fs::symlink(binary(), programs.path().join("coffer")).unwrap();
         let passphrase = programs.path().join("passphrase");
         coffer::store::write_private(&passphrase, PASSPHRASE).unwrap();
         let path = std::env::var("PATH").unwrap();
@@ -105,8 +101,8 @@ impl Operator {
     fn with_secret() -> (Self, String) {
         let mut operator = Self::new();
         operator.start();
-        let made = acts::new_secret(&operator.server().admin(), "development", "A", VALUE);
-        (operator, acts::text(&made, "id").to_owned())
+        let made = api::new_secret(&operator.server().admin(), "development", "A", VALUE);
+        (operator, api::text(&made, "id").to_owned())
     }
 
     fn server(&self) -> &Server {
@@ -196,7 +192,7 @@ impl Operator {
 
     /// The server holds the secret, and its rows and audit log are sound.
     fn ends_well(mut self, id: &str) {
-        assert_eq!(acts::reveal(&self.server().admin(), id), VALUE);
+        assert_eq!(api::reveal(&self.server().admin(), id), VALUE);
         self.stop();
         rows_fit(&data_dir(self.dir.path()));
         audit_rows(self.dir.path());
@@ -225,7 +221,7 @@ fn the_keys_are_rotated_as_the_page_says() {
     let first = std::fs::read_to_string(&root_key).unwrap();
     let said = operator.follow("Rotate the keys", &[]);
     assert!(said.contains(r#""previousNeeded":false"#), "{said}");
-    let status = acts::rotated(&operator.server().admin());
+    let status = api::rotated(&operator.server().admin());
     assert_eq!(status["keys"].as_array().unwrap().len(), 1, "{status}");
     let old = RootKey::parse(&first).unwrap().fingerprint().to_string();
     assert_ne!(status["rootKey"]["fingerprint"], old);
@@ -265,7 +261,7 @@ fn a_backup_is_restored_on_another_machine_as_the_page_says() {
         here.launch.clone().variable("COFFER_ROOT_KEY_FILE", here.dir.path().join("root.key"));
     here.run(&format!("export COFFER_TOKEN={token}"));
     here.follow("Restore on another machine", &[]);
-    assert_eq!(acts::reveal(&Client::new(here.server().address, Some(token.clone())), &id), VALUE);
+    assert_eq!(api::reveal(&Client::new(here.server().address, Some(token.clone())), &id), VALUE);
     here.stop();
     rows_fit(&data_dir(here.dir.path()));
 }
@@ -305,7 +301,7 @@ fn backups_are_made_by_the_settings_that_the_page_prints() {
     let to = operator.dir.path().join("scheduled");
     operator.launch = operator.launch.clone().variable("COFFER_BACKUP__DIRECTORY", &to);
     operator.start();
-    let made = acts::new_secret(&operator.server().admin(), "development", "A", VALUE);
+    let made = api::new_secret(&operator.server().admin(), "development", "A", VALUE);
     let said = operator.server().running.stderr.wait_for(|line| line.contains("backup: "));
     assert!(said.is_some(), "{}", operator.server().running.stderr.so_far());
     let files = to.read_dir().unwrap().map(|entry| entry.unwrap().path());
@@ -324,7 +320,7 @@ fn backups_are_made_by_the_settings_that_the_page_prints() {
     )
     .unwrap();
     assert_eq!((config.backup.every_minutes, config.backup.keep), (24 * 60, 7));
-    operator.ends_well(acts::text(&made, "id"));
+    operator.ends_well(api::text(&made, "id"));
 }
 
 #[test]
@@ -333,7 +329,7 @@ fn the_program_is_exchanged_and_put_back_as_the_page_says() {
 
     let (mut operator, id) = Operator::with_secret();
     // The same program in other bytes: behind its end nothing is read.
-    let (old, new) = (std::fs::read(BINARY).unwrap(), operator.dir.path().join("coffer.new"));
+    let (old, new) = (std::fs::read(binary()).unwrap(), operator.dir.path().join("coffer.new"));
     std::fs::write(&new, [&old[..], b"new"].concat()).unwrap();
     let installed = operator.programs.path().join("coffer");
     let is_installed = |wanted: &[u8]| std::fs::read(&installed).unwrap() == wanted;
@@ -341,11 +337,11 @@ fn the_program_is_exchanged_and_put_back_as_the_page_says() {
     // A warning: the root key is in the data directory.
     operator.follow_part(TITLE, ..back, &[(6, 1)]);
     assert!(is_installed(&std::fs::read(&new).unwrap()));
-    let later = acts::new_secret(&operator.server().admin(), "development", "LATER", VALUE);
+    let later = api::new_secret(&operator.server().admin(), "development", "LATER", VALUE);
     let warned = commands(TITLE).len() - 1;
     operator.follow_part(TITLE, back.., &[(warned, 1)]);
     assert!(is_installed(&old));
-    let path = format!("/api/secrets/{}/value", acts::text(&later, "id"));
+    let path = format!("/api/secrets/{}/value", api::text(&later, "id"));
     operator.server().admin().get(&path).expect_error(404, "NOT_FOUND");
     operator.ends_well(&id);
 }
@@ -357,7 +353,7 @@ fn damage_is_repaired_as_the_page_says() {
         let table = Table::open(data_dir);
         table.remove::<SecretPlaces>(&id.parse().unwrap());
         table.close();
-        harness::await_release(data_dir);
+        support::await_release(data_dir);
         let mode = std::fs::Permissions::from_mode(0o644);
         std::fs::set_permissions(data_dir.join("db/db"), mode).unwrap();
     });

@@ -1,12 +1,10 @@
 //! Starting on what a crash, a full disk or a damaged cache left behind.
 
-mod harness;
-
 use coffer::domain::Role;
 use coffer::store::{Doomed, Environments, Table, View};
-use harness::process::Launch;
-use harness::{Setup, TestApp, data_dir, expect_log, open_stopped, rows_fit};
 use serde_json::json;
+use support::process::Launch;
+use support::{Setup, TestApp, data_dir, expect_log, open_stopped, rows_fit};
 
 const SECRETS: &str = "/api/environments/development/secrets";
 
@@ -54,7 +52,7 @@ fn a_snapshot_whose_name_was_lost_gets_it_after_an_opening_that_was_cut_off() {
     admin.patch(&path, &json!({ "value": "newest" })).expect(200);
     server.stop();
     drop(open_stopped(&data));
-    harness::await_release(&data);
+    support::await_release(&data);
     let newest = snapshots(&data).into_iter().max().expect("an opening leaves one");
     let nameless = std::path::PathBuf::from(format!("{}.generating", newest.display()));
     let lose_the_name = || {
@@ -215,7 +213,7 @@ fn a_deletion_that_was_cut_off_is_finished_by_the_next_start() {
         let opened = open_stopped(&data_dir(dir.path()));
         let (id, row) = opened.scan::<Environments>(&[], None).next().unwrap().unwrap();
         drop(opened);
-        harness::await_release(&data_dir(dir.path()));
+        support::await_release(&data_dir(dir.path()));
         let db = sled::open(data_dir(dir.path()).join("db")).unwrap();
         let key = |prefix: u8, rest: &[u8]| [&[prefix], rest].concat();
         db.insert(key(Doomed::PREFIX, &id.to_bytes()), vec![Doomed::FORMAT]).unwrap();

@@ -1,12 +1,10 @@
 //! Old rows of the audit log are dropped by age when the operator asks for it,
 //! from its front only, and what is kept goes on as one chain.
 
-mod harness;
-
 use coffer::audit::{Action, Row};
 use coffer::store::{AuditStart, View};
-use harness::{Client, Setup, TestApp, acts, audit_rows, data_dir, expect_log, rows_fit};
 use serde_json::{Value, json};
+use support::{Client, Setup, TestApp, api, audit_rows, data_dir, expect_log, rows_fit};
 
 const DAY: i64 = 24 * 60 * 60 * 1000;
 const LOGS: &str = "/api/audit-logs";
@@ -71,7 +69,7 @@ fn a_start_drops_what_is_older_and_keeps_what_is_not() {
     let found = verification(&app);
     assert_eq!(found["intact"], true, "{found}");
     assert_eq!(found["firstSeq"], old + 1);
-    acts::is_time(acts::text(&found, "droppedAt"));
+    api::is_time(api::text(&found, "droppedAt"));
     let listed = app.admin().get(&format!("{LOGS}?limit=1000")).expect(200);
     let seqs: Vec<_> =
         listed["logs"].as_array().unwrap().iter().map(|row| row["seq"].as_u64().unwrap()).collect();
@@ -207,7 +205,7 @@ fn verification_holds_while_rows_are_dropped_and_written() {
 #[test]
 fn a_new_database_has_no_marker() {
     let dir = TestApp::start_with(setup(1, 0)).stop();
-    let opened = harness::open_stopped(&data_dir(dir.path()));
+    let opened = support::open_stopped(&data_dir(dir.path()));
     assert!(opened.get::<AuditStart>(&()).unwrap().is_none());
 }
 

@@ -1,14 +1,12 @@
 //! How the real binary ends: what is under way is finished, then it exits 0,
 //! and an idle client does not keep it.
 
-mod harness;
-
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use harness::process::{Connection, Launch, Server, request, strace};
-use harness::skip;
 use rustix::process::Signal;
+use support::process::{Connection, Launch, Server, request, strace};
+use support::skip;
 use tempfile::TempDir;
 
 const SECRETS: &str = "/api/environments/development/secrets";
@@ -141,7 +139,7 @@ fn start_and_stop_are_in_the_audit_log() {
     let (dir, server) = start();
     server.stop();
     let words: Vec<_> =
-        harness::audit_rows(dir.path()).iter().map(|row| row.draft.action.as_str()).collect();
+        support::audit_rows(dir.path()).iter().map(|row| row.draft.action.as_str()).collect();
     assert_eq!(words, ["server.initialize", "server.start", "server.stop"]);
 }
 

@@ -1,13 +1,11 @@
 //! How the real binary starts, where it takes its settings from, and what it
 //! says when it cannot.
 
-mod harness;
-
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 
-use harness::process::Launch;
 use serde_json::json;
+use support::process::Launch;
 use tempfile::TempDir;
 
 /// Every setting: section, key, a value that is fine, one that is not.
@@ -123,7 +121,7 @@ fn flags_win_over_variables_and_variables_over_the_file() {
     let server = by_flag.start();
     assert!(dir.path().join("by-flag/db/db").is_file());
     let token = std::fs::read_to_string(dir.path().join("by-flag/bootstrap-token")).unwrap();
-    let admin = harness::Client::new(server.address, Some(token.trim().to_owned()));
+    let admin = support::Client::new(server.address, Some(token.trim().to_owned()));
     let create = |key: &str, value: &str| {
         let body = json!({ "key": key, "value": value });
         admin.post("/api/environments/development/secrets", &body)

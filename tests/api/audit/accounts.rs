@@ -1,13 +1,11 @@
 //! What the audit log says of logins, users, service accounts, sessions and
 //! tokens, and what it never says.
 
-mod harness;
-
 use coffer::domain::Role;
-use harness::TestApp;
-use harness::acts::text;
-use harness::people::*;
 use serde_json::{Value, json};
+use support::TestApp;
+use support::accounts::*;
+use support::api::text;
 
 /// The one row of this action.
 #[track_caller]
@@ -257,6 +255,6 @@ fn the_chain_holds_over_all_of_it() {
     let answer = app.admin().get("/api/audit-logs/verification").expect(200);
     assert_eq!(answer["verification"]["intact"], true);
     let dir = app.stop();
-    harness::rows_fit(&harness::data_dir(dir.path()));
-    assert!(harness::audit_rows(dir.path()).len() >= 6);
+    support::rows_fit(&support::data_dir(dir.path()));
+    assert!(support::audit_rows(dir.path()).len() >= 6);
 }

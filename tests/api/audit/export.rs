@@ -1,24 +1,20 @@
 //! `/api/audit-logs/export`: the whole log, page by page, so that a copy kept
 //! elsewhere shows what the log itself cannot.
 
-#[path = "harness/bench.rs"]
-mod bench;
-mod harness;
-
-use bench::{Table, flip};
 use coffer::domain::Role;
 use coffer::http::audit_line;
 use coffer::store::{AuditHead, AuditRows};
 use coffer::vault::export_audit;
-use harness::{Client, Setup, TestApp, acts, data_dir, open_stopped};
 use serde_json::{Value, json};
+use support::tampered_db::{Table, flip};
+use support::{Client, Setup, TestApp, api, data_dir, open_stopped};
 
 const EXPORT: &str = "/api/audit-logs/export";
 const DAY: i64 = 24 * 60 * 60 * 1000;
 
 fn page(client: &Client, query: &str) -> Vec<Value> {
     let answer = client.get(&format!("{EXPORT}?{query}")).expect(200);
-    assert_eq!(acts::members(&answer), ["logs"].into());
+    assert_eq!(api::members(&answer), ["logs"].into());
     answer["logs"].as_array().unwrap().clone()
 }
 
@@ -42,7 +38,7 @@ fn everything(client: &Client, limit: usize) -> Vec<Value> {
 
 fn act(client: &Client, rows: usize) {
     for number in 0..rows {
-        acts::new_secret(client, "development", &format!("KEY{number}"), "value");
+        api::new_secret(client, "development", &format!("KEY{number}"), "value");
     }
 }
 
@@ -90,7 +86,7 @@ fn pages_together_are_the_whole_log_in_order_and_reading_them_leaves_no_row() {
 }
 
 fn act_more(client: &Client) {
-    acts::new_environment(client, "more");
+    api::new_environment(client, "more");
 }
 
 #[test]
@@ -102,7 +98,7 @@ fn a_page_has_a_thousand_rows_when_nothing_is_said() {
             let admin = &admin;
             scope.spawn(move || {
                 for number in 0..130 {
-                    acts::new_var(admin, "development", &format!("KEY{worker}_{number}"), "v");
+                    api::new_var(admin, "development", &format!("KEY{worker}_{number}"), "v");
                 }
             });
         }
@@ -211,15 +207,15 @@ fn a_copy_shows_a_log_that_was_put_back_as_a_whole() {
     let app = TestApp::start();
     act(&app.admin(), 3);
     let dir = app.stop();
-    let early = harness::audit_rows(dir.path()).len() as u64;
+    let early = support::audit_rows(dir.path()).len() as u64;
     let table = Table::open(&data_dir(dir.path()));
     let head = table.bytes::<AuditHead>(&());
     table.close();
     let app = TestApp::start_in(dir, Setup::default());
-    acts::new_environment(&app.admin(), "incriminating");
+    api::new_environment(&app.admin(), "incriminating");
     let copy = everything(&app.admin(), 1000);
     let dir = app.stop();
-    let late = harness::audit_rows(dir.path()).len() as u64;
+    let late = support::audit_rows(dir.path()).len() as u64;
     let table = Table::open(&data_dir(dir.path()));
     (early + 1..=late).for_each(|seq| table.remove::<AuditRows>(&seq));
     table.put_bytes::<AuditHead>(&(), &head);

@@ -1,14 +1,12 @@
 //! `/api/audit-logs`: section 10 of the contract, through its own door.
 
-mod harness;
-
 use std::collections::BTreeSet;
 use std::path::Path;
 
 use coffer::domain::Role;
 use coffer::store::{AuditRows, Table};
-use harness::{Client, Setup, TestApp, data_dir, expect_log};
 use serde_json::{Value, json};
+use support::{Client, Setup, TestApp, data_dir, expect_log};
 
 const LOGS: &str = "/api/audit-logs";
 
@@ -36,7 +34,7 @@ fn change_row(data_dir: &Path, seq: u64, change: impl FnOnce(&mut Vec<u8>)) {
     db.insert(key, row).unwrap();
     db.flush().unwrap();
     drop(db);
-    harness::await_release(data_dir);
+    support::await_release(data_dir);
 }
 
 type Filter = Box<dyn Fn(&Value) -> bool>;
@@ -220,8 +218,8 @@ fn the_walk_ends_at_the_number() {
         change_row(&data_dir(dir.path()), seq, Vec::clear);
     }
     let app = TestApp::start_in(dir, Setup::default());
-    harness::keep_log();
-    let noticed = || harness::kept_log().iter().any(|line| line.contains("rows are damaged"));
+    support::keep_log();
+    let noticed = || support::kept_log().iter().any(|line| line.contains("rows are damaged"));
     assert!(!logs(&app.admin(), "afterSeq=3").is_empty());
     assert!(!noticed());
     expect_log("3 audit rows are damaged");

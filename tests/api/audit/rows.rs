@@ -1,14 +1,13 @@
 //! What the audit log holds after a session that is written out here: one row
 //! for each thing that happened, with who, what, where and how it ended; none
 //! for what only looked, and none for what did not come about.
-mod harness;
 
 use std::collections::BTreeMap;
 
 use coffer::audit::Row;
 use coffer::domain::{Role, Scope};
-use harness::{Client, Reply, Setup, TestApp};
 use serde_json::{Value, json};
+use support::{Client, Reply, Setup, TestApp};
 
 /// The actor of a request: its name in the log and its token's id.
 struct Actor {
@@ -64,7 +63,7 @@ impl Session {
 
     fn stop(self) -> Rows {
         let dir = self.app.stop();
-        Rows(harness::audit_rows(dir.path()))
+        Rows(support::audit_rows(dir.path()))
     }
 }
 
@@ -376,7 +375,7 @@ fn first_start_starts_stops_and_tokens_leave_rows_of_the_host() {
     let dir = session.app.stop();
     let app = TestApp::start_in(dir, Setup::default());
     let dir = app.stop();
-    let rows = harness::audit_rows(dir.path());
+    let rows = support::audit_rows(dir.path());
     let actions: Vec<_> = rows.iter().map(|row| row.draft.action.as_str()).collect();
     assert_eq!(
         actions,
@@ -420,7 +419,7 @@ fn a_row_has_the_request_id_that_the_answer_had_and_the_time_of_the_clock() {
         app.clock.as_ref().unwrap().advance_millis(1_001);
     }
     let dir = app.stop();
-    let rows = harness::audit_rows(dir.path());
+    let rows = support::audit_rows(dir.path());
     for (request, at) in expected {
         let of_it = rows.iter().filter(|row| row.draft.request_id.as_ref() == Some(&request));
         let times: Vec<_> = of_it.map(|row| row.draft.at.to_string()).collect();

@@ -1,13 +1,11 @@
 //! The console's cookie: the same session, by another way, and a header that
 //! no other site can make a browser send.
 
-mod harness;
-
 use coffer::domain::Network;
-use harness::acts::{new_secret, text};
-use harness::people::*;
-use harness::{Client, Reply, Setup, TestApp};
 use serde_json::json;
+use support::accounts::*;
+use support::api::{new_secret, text};
+use support::{Client, Reply, Setup, TestApp};
 
 const ENVIRONMENTS: &str = "/api/environments";
 const SECRETS: &str = "/api/environments/development/secrets";

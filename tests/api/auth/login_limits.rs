@@ -1,13 +1,11 @@
 //! Whatever checks a password is slowed down after five failures: for the
 //! account and for the address that asks.
 
-mod harness;
-
 use coffer::domain::Network;
-use harness::acts::{parallel, text};
-use harness::people::*;
-use harness::{Client, Reply, Setup, TestApp};
 use serde_json::{Value, json};
+use support::accounts::*;
+use support::api::{parallel, text};
+use support::{Client, Reply, Setup, TestApp};
 
 const ANN: &str = "ann@example.com";
 const HOUR_SECONDS: i64 = 60 * 60;

@@ -1,12 +1,10 @@
 //! Two hundred logins at once: all of them get in, and their hashes are
 //! computed a few at a time, so that memory does not grow with their number.
 
-mod harness;
-
-use harness::Client;
-use harness::acts::parallel;
-use harness::process::Launch;
 use serde_json::json;
+use support::Client;
+use support::api::parallel;
+use support::process::Launch;
 
 const LOGINS: usize = 200;
 /// Memory of one hash in this test, in KiB.
@@ -35,7 +33,7 @@ fn two_hundred_logins_at_once_do_not_exhaust_memory() {
     match peak_kib(server.running.pid()) {
         // All at once they would need 6400 MiB.
         Some(peak) => assert!(peak < 20 * HASH_KIB, "{} MiB", peak >> 10),
-        None => harness::skip("nobody tells how much memory a process has"),
+        None => support::skip("nobody tells how much memory a process has"),
     }
     server.stop();
 }

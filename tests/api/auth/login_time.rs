@@ -1,13 +1,11 @@
 //! Whether an address belongs to somebody must not be told by the clock. Alone
 //! in its process, with the hashes that production has.
 
-mod harness;
-
 use std::time::{Duration, Instant};
 
-use harness::people::*;
-use harness::{Client, Setup, TestApp};
 use serde_json::json;
+use support::accounts::*;
+use support::{Client, Setup, TestApp};
 
 const SAMPLES: usize = 41;
 /// A machine with other work has bad moments; a leak has no good ones.

@@ -1,12 +1,10 @@
 //! `POST /api/auth/register`: the first user, and whoever might want to be it.
 
-mod harness;
-
 use coffer::domain::{Network, Role};
-use harness::acts::{members, new_secret, new_var, text};
-use harness::people::*;
-use harness::{Client, Reply, Setup, TestApp};
 use serde_json::{Value, json};
+use support::accounts::*;
+use support::api::{members, new_secret, new_var, text};
+use support::{Client, Reply, Setup, TestApp};
 
 const REGISTRATION: &str = "/api/auth/registration";
 

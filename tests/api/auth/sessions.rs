@@ -1,12 +1,10 @@
 //! Logging in and out, the session's ends, and its list: sections 3 and 4 of
 //! the contract. (The cookie has a file of its own.)
 
-mod harness;
-
-use harness::acts::{is_time, members, text};
-use harness::people::*;
-use harness::{Client, Setup, TestApp};
 use serde_json::{Value, json};
+use support::accounts::*;
+use support::api::{is_time, members, text};
+use support::{Client, Setup, TestApp};
 
 const ENVIRONMENTS: &str = "/api/environments";
 

@@ -1,14 +1,12 @@
 //! Environments: `/api/environments` and `/api/environments/{environment}`.
 
-mod harness;
-
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use coffer::audit::Action;
 use coffer::domain::Role;
-use harness::acts::{is_time, members, new_environment, new_secret, new_var, parallel, text};
-use harness::{Client, Setup, TestApp, audit_rows, data_dir, rows_fit};
 use serde_json::{Value, json};
+use support::api::{is_time, members, new_environment, new_secret, new_var, parallel, text};
+use support::{Client, Setup, TestApp, audit_rows, data_dir, rows_fit};
 
 const PATH: &str = "/api/environments";
 
@@ -295,7 +293,7 @@ fn with_force_everything_in_an_environment_goes_and_nothing_else() {
         admin.get(&format!("{PATH}/{segment}/secrets")).expect_error(404, "NOT_FOUND");
         admin.get(&format!("{PATH}/{segment}/vars")).expect_error(404, "NOT_FOUND");
     }
-    assert_eq!(harness::acts::reveal(&admin, text(&kept, "id")), "kept");
+    assert_eq!(support::api::reveal(&admin, text(&kept, "id")), "kept");
 
     let again = new_environment(&admin, "Doomed");
     assert_ne!(text(&again, "id"), old);

@@ -1,12 +1,10 @@
 //! Settings of environments.
 
-mod harness;
-
 use coffer::audit::{Action, Row};
 use coffer::domain::Role;
-use harness::acts::{members, new_environment, new_secret, parallel, text};
-use harness::{Client, Setup, TestApp, audit_rows};
 use serde_json::{Value, json};
+use support::api::{members, new_environment, new_secret, parallel, text};
+use support::{Client, Setup, TestApp, audit_rows};
 
 const PATH: &str = "/api/environments/development/settings/configuration";
 

@@ -1,13 +1,11 @@
 //! Idempotency-Key where accounts are made: a user and a service account once;
 //! a token once, and shown once.
 
-mod harness;
-
 use coffer::domain::Role;
-use harness::acts::{parallel, text};
-use harness::people::*;
-use harness::{Client, Reply, Setup, TestApp};
 use serde_json::{Value, json};
+use support::accounts::*;
+use support::api::{parallel, text};
+use support::{Client, Reply, Setup, TestApp};
 
 fn keyed(client: &Client, key: &str) -> Client {
     client.with("Idempotency-Key", key)

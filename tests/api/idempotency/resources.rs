@@ -1,11 +1,9 @@
 //! Section 11 of the contract: a POST that is sent again is answered again.
 
-mod harness;
-
 use coffer::domain::{Role, Scope, Timestamp};
 use coffer::store::{ReceiptChunks, ReceiptTimes, Receipts, View};
-use harness::{Client, Reply, Setup, TestApp, data_dir, open_stopped};
 use serde_json::{Value, json};
+use support::{Client, Reply, Setup, TestApp, data_dir, open_stopped};
 
 const SECRETS: &str = "/api/environments/development/secrets";
 const VARS: &str = "/api/environments/development/vars";

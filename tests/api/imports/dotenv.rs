@@ -1,14 +1,12 @@
 //! Importing the text of a `.env` file: what it holds arrives as it stands, all of it
 //! or none, and what is refused names a line or a key and nothing of a value.
 
-mod harness;
-
 use std::collections::BTreeMap;
 
 use coffer::domain::Role;
-use harness::acts::{keys, new_secret, new_var, reveal, text};
-use harness::{Client, Reply, TestApp};
 use serde_json::{Value, json};
+use support::api::{keys, new_secret, new_var, reveal, text};
+use support::{Client, Reply, TestApp};
 
 const SECRETS: &str = "/api/environments/development/secrets";
 const VARS: &str = "/api/environments/development/vars";
@@ -19,7 +17,7 @@ const CANARY: &str = "cAnArY7f3b9d21";
 
 /// A server, and an ear on all of its log.
 fn start() -> TestApp {
-    harness::keep_log();
+    support::keep_log();
     TestApp::start()
 }
 
@@ -67,7 +65,7 @@ fn snapshot(client: &Client) -> Vec<String> {
 fn has_no_canary(reply: &Reply) {
     let whole = format!("{:?} {}", reply.headers, reply.text()).to_lowercase();
     assert!(!whole.contains(&CANARY.to_lowercase()), "{whole}");
-    let log = harness::kept_log();
+    let log = support::kept_log();
     let said = log.iter().find(|line| line.to_lowercase().contains(&CANARY.to_lowercase()));
     assert_eq!(said, None);
 }

@@ -1,11 +1,9 @@
 //! Importing many secrets or vars at once: all of them or none.
 
-mod harness;
-
 use coffer::domain::Role;
-use harness::acts::{keys, new_secret, new_var, parallel, reveal, text};
-use harness::{Client, Reply, Setup, TestApp};
 use serde_json::{Value, json};
+use support::api::{keys, new_secret, new_var, parallel, reveal, text};
+use support::{Client, Reply, Setup, TestApp};
 
 const SECRETS: &str = "/api/environments/development/secrets";
 const VARS: &str = "/api/environments/development/vars";
@@ -367,7 +365,7 @@ fn no_value_of_an_import_is_in_an_answer_an_audit_row_or_a_file() {
         assert!(!text.contains(canary), "{text}");
     }
     let dir = app.stop();
-    let files = std::fs::read_dir(harness::data_dir(dir.path()).join("db")).unwrap();
+    let files = std::fs::read_dir(support::data_dir(dir.path()).join("db")).unwrap();
     let files: Vec<_> =
         files.map(|entry| entry.unwrap().path()).filter(|path| path.is_file()).collect();
     assert!(!files.is_empty());

@@ -2,14 +2,12 @@
 //! class 4 or close the connection; it must not answer with class 5, echo
 //! anything, take a half request for a whole one, or go down.
 
-mod harness;
-
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::time::Duration;
 
-use harness::{Setup, TestApp, expect_log};
 use serde_json::json;
+use support::{Setup, TestApp, expect_log};
 
 const SECRETS: &str = "/api/environments/development/secrets";
 const MARK: &str = "mArKeR7f3a";

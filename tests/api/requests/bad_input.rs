@@ -3,11 +3,9 @@
 //! request here carries a mark, and no answer may contain it. Bodies that are no
 //! JSON are in `malformed_json.rs`, requests that are no HTTP in `bad_http.rs`.
 
-mod harness;
-
-use harness::{Client, Reply, TestApp};
 use proptest::prelude::*;
 use serde_json::{Value, json};
+use support::{Client, Reply, TestApp};
 
 const SECRETS: &str = "/api/environments/development/secrets";
 const VARS: &str = "/api/environments/development/vars";

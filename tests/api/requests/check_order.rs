@@ -3,11 +3,9 @@
 //! which one was looked at first. The order is a promise: a caller that may not
 //! do a thing must not learn from the answer how the thing is.
 
-mod harness;
-
 use coffer::domain::Role;
-use harness::{Client, Reply, Setup, TestApp};
 use serde_json::{Value, json};
+use support::{Client, Reply, Setup, TestApp};
 
 const SECRETS: &str = "/api/environments/development/secrets";
 const STAGING: &str = "/api/environments/staging/secrets";

@@ -2,13 +2,11 @@
 //! headers. Bodies, methods and paths are in `request_form.rs`, the order in
 //! which a request is checked in `check_order.rs`, what is refused in `bad_*.rs`.
 
-mod harness;
-
 use std::collections::{BTreeMap, BTreeSet};
 
 use coffer::domain::Role;
-use harness::{Client, Setup, TestApp};
 use serde_json::{Value, json};
+use support::{Client, Setup, TestApp};
 
 const SECRETS: &str = "/api/environments/development/secrets";
 const VARS: &str = "/api/environments/development/vars";
@@ -95,7 +93,7 @@ fn items_have_exactly_their_members_and_an_absent_one_is_null() {
         (&Value::Null, &json!(false))
     );
 
-    harness::workloads::declare(&app, Vec::new());
+    support::workloads::declare(&app, Vec::new());
     let common = "id key description version createdAt updatedAt usedByConfigFiles usedByServices usageCount";
     let common: BTreeSet<_> = common.split(' ').collect();
     let secret = &admin.post(SECRETS, &json!({ "key": "A", "value": "v" })).expect(200)["secret"];

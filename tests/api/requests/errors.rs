@@ -2,11 +2,9 @@
 //! what `field`, `hint` and `details` say. `INTERNAL` and `SECRET_UNREADABLE`
 //! need a damaged database and are tested with the store.
 
-mod harness;
-
 use coffer::domain::{Role, Scope, Timestamp};
-use harness::{Client, Reply, Setup, TestApp, expect_log};
 use serde_json::{Value, json};
+use support::{Client, Reply, Setup, TestApp, expect_log};
 
 const SECRETS: &str = "/api/environments/development/secrets";
 const VARS: &str = "/api/environments/development/vars";

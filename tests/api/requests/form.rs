@@ -2,15 +2,13 @@
 //! methods a path takes, and which paths there are. What holds for every answer
 //! is in `conventions.rs`.
 
-mod harness;
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
 
 use coffer::domain::Role;
-use harness::{Client, Reply, Setup, TestApp};
 use serde_json::json;
+use support::{Client, Reply, Setup, TestApp};
 
 const SECRETS: &str = "/api/environments/development/secrets";
 const VARS: &str = "/api/environments/development/vars";

@@ -1,12 +1,10 @@
 //! Bodies that are no JSON object: refused with 400, with position and kind, and
 //! without a piece of the body, because it may have been a secret.
 
-mod harness;
-
 use std::time::{Duration, Instant};
 
-use harness::{Client, Reply, TestApp};
 use serde_json::{Value, json};
+use support::{Client, Reply, TestApp};
 
 const SECRETS: &str = "/api/environments/development/secrets";
 const VARS: &str = "/api/environments/development/vars";

@@ -1,11 +1,9 @@
 //! Section 12 of the contract: how many requests there may be, and whose they
 //! are. (What checks a password has limits of its own.)
 
-mod harness;
-
 use coffer::domain::{Network, Role};
-use harness::{Client, Reply, Setup, TestApp};
 use serde_json::json;
+use support::{Client, Reply, Setup, TestApp};
 
 const LIST: &str = "/api/environments";
 

@@ -1,12 +1,10 @@
 //! `POST /api/environments/{environment}/secrets/copy`: values that go from one
 //! environment into another without anyone seeing them, and never less sealed.
 
-mod harness;
-
 use coffer::domain::Role;
-use harness::acts::{new_environment, new_secret, reveal};
-use harness::{Client, Reply, TestApp};
 use serde_json::{Value, json};
+use support::api::{new_environment, new_secret, reveal};
+use support::{Client, Reply, TestApp};
 
 const COPY: &str = "/api/environments/target/secrets/copy";
 const TARGET: &str = "/api/environments/target/secrets";
@@ -45,7 +43,7 @@ fn id(secret: &Value) -> &str {
 }
 
 fn keys(admin: &Client) -> Vec<String> {
-    harness::acts::keys(&admin.get(TARGET).expect(200)["secrets"])
+    support::api::keys(&admin.get(TARGET).expect(200)["secrets"])
 }
 
 #[track_caller]
@@ -160,7 +158,7 @@ fn what_is_not_there_is_named_and_nothing_is_copied() {
     let (_app, admin) = start();
     new_secret(&admin, "source", "A", "a");
     // A var is no secret.
-    harness::acts::new_var(&admin, "source", "V", "v");
+    support::api::new_var(&admin, "source", "V", "v");
     let refused = copy(&admin, &["A", "GONE", "V"], "fail").expect_error(404, "NOT_FOUND");
     assert_eq!(refused["field"], "keys.1");
     let named: Vec<_> =
@@ -261,7 +259,7 @@ fn both_sides_have_it_in_the_log_with_keys_and_versions() {
     let admin = admin.with("X-Request-Id", "the-copy");
     copy(&admin, &["A"], "replace").expect(200);
     let dir = app.stop();
-    let rows = harness::audit_rows(dir.path());
+    let rows = support::audit_rows(dir.path());
     let rows: Vec<_> =
         rows.iter().filter(|row| row.draft.request_id.as_deref() == Some("the-copy")).collect();
     let said: Vec<Value> = rows
@@ -277,7 +275,7 @@ fn both_sides_have_it_in_the_log_with_keys_and_versions() {
     let labels: Vec<_> =
         rows.iter().map(|row| row.draft.environment.as_ref().unwrap().id.to_string()).collect();
     assert_eq!(labels, [target.clone(), target, source]);
-    harness::rows_fit(&harness::data_dir(dir.path()));
+    support::rows_fit(&support::data_dir(dir.path()));
 }
 
 #[test]
@@ -300,12 +298,12 @@ fn copies_that_run_at_once_leave_one_secret_each() {
     for key in ["A", "B"] {
         new_secret(&admin, "source", key, key);
     }
-    let statuses = harness::acts::parallel(8, |_| copy(&admin, &["A", "B"], "fail").status);
+    let statuses = support::api::parallel(8, |_| copy(&admin, &["A", "B"], "fail").status);
     assert_eq!(statuses.iter().filter(|status| **status == 200).count(), 1, "{statuses:?}");
     assert!(statuses.iter().all(|status| matches!(status, 200 | 409)), "{statuses:?}");
     assert_eq!(keys(&admin), ["A", "B"]);
     let dir = app.stop();
-    harness::rows_fit(&harness::data_dir(dir.path()));
+    support::rows_fit(&support::data_dir(dir.path()));
 }
 
 #[test]

@@ -2,13 +2,11 @@
 //! `secrets_list`, PATCH in `secrets_patch`, values made by the server in
 //! `secrets_generate`, reading what is changing in `secrets_races`.
 
-mod harness;
-
 use coffer::audit::Action;
 use coffer::domain::Role;
-use harness::acts::{is_time, keys, members, new_secret, new_var, parallel, reveal, text};
-use harness::{Client, Setup, TestApp, audit_rows, data_dir, rows_fit};
 use serde_json::{Value, json};
+use support::api::{is_time, keys, members, new_secret, new_var, parallel, reveal, text};
+use support::{Client, Setup, TestApp, audit_rows, data_dir, rows_fit};
 
 const PATH: &str = "/api/environments/development/secrets";
 
@@ -21,7 +19,7 @@ fn list(client: &Client, query: &str) -> Value {
 #[test]
 fn an_item_has_exactly_the_members_of_the_contract_in_every_answer() {
     let app = TestApp::start_with(Setup::default().with_test_clock());
-    harness::workloads::declare(&app, Vec::new());
+    support::workloads::declare(&app, Vec::new());
     let operator = app.principal(Role::Operator);
     let body = json!({ "key": "API_KEY", "value": "canary-of-this-test", "description": "for CI" });
     let made = operator.post(PATH, &body).expect(200);
@@ -79,7 +77,7 @@ fn no_answer_depends_on_the_value_or_its_length() {
     for (short, long) in short.iter().zip(&long) {
         assert!(!long.text().contains("canary"));
         assert_eq!((short.status, short.body.len()), (long.status, long.body.len()));
-        let names = |reply: &harness::Reply| -> Vec<String> {
+        let names = |reply: &support::Reply| -> Vec<String> {
             let mut names: Vec<_> = reply.headers.iter().map(|(name, _)| name.clone()).collect();
             names.sort_unstable();
             names
@@ -287,7 +285,7 @@ fn the_environments_default_decides_only_where_the_body_is_silent() {
 #[test]
 fn every_problem_of_a_body_is_named_and_unknown_members_are_ignored() {
     let app = TestApp::start();
-    harness::workloads::declare(&app, Vec::new());
+    support::workloads::declare(&app, Vec::new());
     let admin = app.admin();
     let reply = admin.post(PATH, &json!({ "key": "k", "description": 1, "neverReveal": 2 }));
     let body = reply.expect_error(400, "VALIDATION_ERROR");

@@ -1,14 +1,12 @@
 //! Secrets whose value the server makes.
 
-mod harness;
-
-use harness::acts::{members, new_secret, reveal, text};
-use harness::{Client, Setup, TestApp};
 use serde_json::{Value, json};
+use support::api::{members, new_secret, reveal, text};
+use support::{Client, Setup, TestApp};
 
 const PATH: &str = "/api/environments/development/secrets";
 
-fn create(client: &Client, key: &str, generate: &Value) -> harness::Reply {
+fn create(client: &Client, key: &str, generate: &Value) -> support::Reply {
     client.post(PATH, &json!({ "key": key, "generate": generate }))
 }
 

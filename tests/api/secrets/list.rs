@@ -1,12 +1,10 @@
 //! Secrets: lists and their pages.
 
-mod harness;
-
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use harness::acts::{keys, members, new_secret, parallel, text};
-use harness::{Client, Setup, TestApp};
 use serde_json::{Value, json};
+use support::api::{keys, members, new_secret, parallel, text};
+use support::{Client, Setup, TestApp};
 
 const PATH: &str = "/api/environments/development/secrets";
 

@@ -1,12 +1,10 @@
 //! Secrets: PATCH.
 
-mod harness;
-
 use coffer::audit::Action;
 use coffer::domain::Role;
-use harness::acts::{keys, members, new_secret, parallel, reveal, text};
-use harness::{Setup, TestApp, audit_rows, data_dir, rows_fit};
 use serde_json::{Value, json};
+use support::api::{keys, members, new_secret, parallel, reveal, text};
+use support::{Setup, TestApp, audit_rows, data_dir, rows_fit};
 
 const PATH: &str = "/api/environments/development/secrets";
 
@@ -76,7 +74,7 @@ fn an_equal_and_a_different_value_cannot_be_told_apart() {
         let value = if key == "KEY_A" { "present" } else { "another" };
         let patched = admin.patch(&path, &json!({ "value": value, "description": "d" }));
         let versions = admin.get(&format!("{path}/versions"));
-        let normal = |reply: &harness::Reply| {
+        let normal = |reply: &support::Reply| {
             let id = text(&made, "id");
             // Sent in no particular order.
             let mut headers = reply.headers.clone();
@@ -254,7 +252,7 @@ fn a_condition_that_holds_lets_the_patch_through() {
     let admin = app.admin();
     let made = new_secret(&admin, "development", "KEY", "v");
     let path = path_of(&made);
-    let version = |reply: harness::Reply| reply.expect(200)["secret"]["version"].clone();
+    let version = |reply: support::Reply| reply.expect(200)["secret"]["version"].clone();
     let value = json!({ "value": "w" });
     assert_eq!(version(admin.with("If-Match", "\"1\"").patch(&path, &value)), 2);
     assert_eq!(version(admin.patch(&format!("{path}?version=2"), &value)), 3);

@@ -2,14 +2,12 @@
 //! in the log fails every test of its process, so that a race would take the
 //! tests down that have nothing to do with it.
 
-mod harness;
-
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use harness::acts::{new_secret, parallel, text};
-use harness::{Setup, TestApp};
 use serde_json::json;
+use support::api::{new_secret, parallel, text};
+use support::{Setup, TestApp};
 
 const PATH: &str = "/api/environments/development/secrets";
 

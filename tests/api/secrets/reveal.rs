@@ -1,16 +1,14 @@
 //! Secrets: showing a value to a person, and not showing it.
 
-mod harness;
-
 use std::fs;
 use std::io::Write;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use coffer::audit::{Action, Row};
 use coffer::domain::Role;
-use harness::acts::{new_secret, new_var, parallel, reveal, text};
-use harness::{Client, Setup, TestApp, audit_rows};
 use serde_json::{Value, json};
+use support::api::{new_secret, new_var, parallel, reveal, text};
+use support::{Client, Setup, TestApp, audit_rows};
 
 const SECRETS: &str = "/api/environments/development/secrets";
 const SETTINGS: &str = "/api/environments/development/settings/configuration";
@@ -319,7 +317,7 @@ fn nothing_is_revealed_while_the_audit_row_cannot_be_written() {
     }
     file.sync_all().unwrap();
     drop(file);
-    harness::expect_log("SERVICE_UNAVAILABLE");
+    support::expect_log("SERVICE_UNAVAILABLE");
     let reply = admin.with("X-Request-Id", "r-full").get(&value_path(&item));
     reply.expect_error(503, "SERVICE_UNAVAILABLE");
     assert!(!reply.text().contains("canary"));

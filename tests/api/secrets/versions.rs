@@ -1,14 +1,12 @@
 //! Secrets: versions, and going back to one.
 
-mod harness;
-
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use coffer::audit::Action;
 use coffer::domain::Role;
-use harness::acts::{members, new_secret, new_var, parallel, reveal, text};
-use harness::{Client, Reply, Setup, TestApp, audit_rows, data_dir, rows_fit};
 use serde_json::{Value, json};
+use support::api::{members, new_secret, new_var, parallel, reveal, text};
+use support::{Client, Reply, Setup, TestApp, audit_rows, data_dir, rows_fit};
 
 fn path_of(item: &Value) -> String {
     format!("/api/secrets/{}", text(item, "id"))

@@ -1,11 +1,9 @@
 //! `/api/users`: sections 3 and 9 of the contract.
 
-mod harness;
-
-use harness::TestApp;
-use harness::acts::{is_time, members, new_environment, text};
-use harness::people::*;
 use serde_json::{Value, json};
+use support::TestApp;
+use support::accounts::*;
+use support::api::{is_time, members, new_environment, text};
 
 /// A body that makes a user, with these members besides or instead.
 fn body(more: &Value) -> Value {

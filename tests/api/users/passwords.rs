@@ -1,12 +1,10 @@
 //! Passwords: their rule, their change, and who may change whose. (What a
 //! change ends is in `users_endings`, how it is slowed down in `login_limits`.)
 
-mod harness;
-
-use harness::acts::text;
-use harness::people::*;
-use harness::{Client, Setup, TestApp};
 use serde_json::{Value, json};
+use support::accounts::*;
+use support::api::text;
+use support::{Client, Setup, TestApp};
 
 const NEW: &str = "another long password";
 
@@ -171,7 +169,7 @@ fn two_users_with_one_password_are_stored_differently() {
         new_user(&app, email, "viewer", &everywhere());
     }
     let dir = app.stop();
-    let database = std::fs::read(harness::data_dir(dir.path()).join("db/db")).unwrap();
+    let database = std::fs::read(support::data_dir(dir.path()).join("db/db")).unwrap();
     let start = b"$argon2id$";
     let hashes: std::collections::BTreeSet<_> =
         database.windows(90).filter(|window| window.starts_with(start)).collect();

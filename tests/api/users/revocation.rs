@@ -1,12 +1,10 @@
 //! What a change of a user ends: its sessions, its tokens, and nothing of
 //! anybody else's. And the one user that cannot be lost: the last admin.
 
-mod harness;
-
 use coffer::domain::Role;
-use harness::TestApp;
-use harness::people::*;
 use serde_json::{Value, json};
+use support::TestApp;
+use support::accounts::*;
 
 const SECRETS: &str = "/api/environments/development/secrets";
 
@@ -128,7 +126,7 @@ fn a_narrower_scope_a_promotion_a_name_and_an_unchanged_role_end_nothing() {
 fn what_was_ended_stays_ended_over_a_restart_and_the_rest_goes_on() {
     let Scene { app, ann, second, tokens, bob, bobs } = Scene::new();
     app.admin().patch(&ann.path(), &json!({ "role": "viewer" })).expect(200);
-    let app = TestApp::start_in(app.stop(), harness::Setup::default().cheap_hashes());
+    let app = TestApp::start_in(app.stop(), support::Setup::default().cheap_hashes());
     for ended in [&ann.token, &second, &tokens[1].1.token, &tokens[2].1.token] {
         assert!(!works(&app.bearer(ended)));
     }
@@ -150,7 +148,7 @@ fn removals(app: &TestApp) -> Vec<Option<Value>> {
     ]
 }
 
-fn remove(client: &harness::Client, path: &str, how: Option<&Value>) -> harness::Reply {
+fn remove(client: &support::Client, path: &str, how: Option<&Value>) -> support::Reply {
     how.map_or_else(|| client.delete(path), |patch| client.patch(path, patch))
 }
 

@@ -1,12 +1,10 @@
 //! Vars. Reading what is changing is in `vars_races`.
 
-mod harness;
-
 use coffer::audit::Action;
 use coffer::domain::Role;
-use harness::acts::{is_time, keys, members, new_secret, new_var, parallel, reveal, text};
-use harness::{Client, Setup, TestApp, audit_rows, data_dir, rows_fit};
 use serde_json::{Value, json};
+use support::api::{is_time, keys, members, new_secret, new_var, parallel, reveal, text};
+use support::{Client, Setup, TestApp, audit_rows, data_dir, rows_fit};
 
 const PATH: &str = "/api/environments/development/vars";
 
@@ -30,7 +28,7 @@ fn but(item: &Value, changes: Value) -> Value {
 #[test]
 fn an_item_has_its_value_in_every_answer_and_exactly_the_members_of_the_contract() {
     let app = TestApp::start_with(Setup::default().with_test_clock());
-    harness::workloads::declare(&app, Vec::new());
+    support::workloads::declare(&app, Vec::new());
     let operator = app.principal(Role::Operator);
     let body = json!({ "key": "LOG_LEVEL", "value": " debug\0\n", "description": "how loud" });
     let made = operator.post(PATH, &body).expect(200);
@@ -288,7 +286,7 @@ fn a_condition_decides_whether_a_patch_happens() {
         reply.expect_error(400, "VALIDATION_ERROR");
     }
     assert_eq!(admin.get(&path).expect(200), before);
-    let version = |reply: harness::Reply| reply.expect(200)["var"]["version"].clone();
+    let version = |reply: support::Reply| reply.expect(200)["var"]["version"].clone();
     assert_eq!(version(admin.with("If-Match", "\"2\"").patch(&path, &patch)), 3);
     assert_eq!(version(admin.patch(&format!("{path}?version=3"), &patch)), 4);
 }

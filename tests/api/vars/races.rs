@@ -1,13 +1,11 @@
 //! Vars: reading what is changing. In a file of its own because a line in
 //! the log fails every test of its process.
 
-mod harness;
-
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use harness::acts::{new_var, parallel, text};
-use harness::{Setup, TestApp};
 use serde_json::{Value, json};
+use support::api::{new_var, parallel, text};
+use support::{Setup, TestApp};
 
 const PATH: &str = "/api/environments/development/vars";
 

@@ -5,20 +5,17 @@
 //!
 //! What cannot be told is in `damaged_limits.rs`.
 
-#[path = "harness/damage.rs"]
-mod damage;
-mod harness;
-
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use damage::{Damage, Kind, Sample, Seen, copy, launch, samples};
-use harness::acts::reveal;
-use harness::dice::{Dice, Seed};
-use harness::process::Launch;
 use serde_json::json;
+use support::api::reveal;
+use support::damage;
+use support::damage::{Damage, Kind, Sample, Seen, copy, launch, samples};
+use support::process::Launch;
+use support::rng::{Rng, Seed};
 
 /// Damages to sled's log of each sample, beside the systematic ones.
 const TO_THE_LOG: usize = 60;
@@ -28,7 +25,7 @@ const TO_THE_OTHERS: usize = 4;
 const SEGMENT: usize = 512 << 10;
 
 /// Where to damage which file of sled's.
-fn damages(samples: &[Sample], dice: &mut Dice) -> Vec<Damage> {
+fn damages(samples: &[Sample], dice: &mut Rng) -> Vec<Damage> {
     let mut damages = Vec::new();
     for (sample, of) in samples.iter().enumerate() {
         for file in of.files() {
@@ -58,7 +55,7 @@ fn damages(samples: &[Sample], dice: &mut Dice) -> Vec<Damage> {
 fn damage_anywhere_is_survived_or_told() {
     let seed = Seed::of_this_run();
     let samples = samples();
-    let damages = damages(&samples, &mut Dice(seed.0));
+    let damages = damages(&samples, &mut Rng(seed.0));
     assert!(damages.len() >= 300, "{}", damages.len());
     let (next, seen) = (AtomicUsize::new(0), Mutex::new(BTreeMap::<Seen, usize>::new()));
     std::thread::scope(|scope| {
@@ -88,7 +85,7 @@ fn damage_anywhere_is_survived_or_told() {
 #[test]
 fn damage_to_the_files_beside_the_database_is_survived_or_told() {
     let samples = samples();
-    let mut dice = Dice(7);
+    let mut dice = Rng(7);
     for name in ["root.key", "bootstrap-token", "in-use", "acknowledged", "lock"] {
         for sample in 0..samples.len() {
             let file = PathBuf::from(name);
@@ -141,7 +138,7 @@ fn a_damaged_log_that_loses_acknowledged_changes_is_not_opened_as_an_older_state
     let samples = samples();
     let killed = samples.iter().find(|sample| sample.name == "first").unwrap();
     let dir = killed.copy();
-    let data_dir = harness::data_dir(dir.path());
+    let data_dir = support::data_dir(dir.path());
     let log = data_dir.join("db/db");
     let length = log.metadata().unwrap().len();
     std::fs::File::options().write(true).open(&log).unwrap().set_len(length * 3 / 4).unwrap();
@@ -160,7 +157,7 @@ fn a_damaged_log_that_loses_acknowledged_changes_is_not_opened_as_an_older_state
     std::fs::remove_file(data_dir.join("acknowledged")).unwrap();
     let server = launch(&data_dir).start();
     let admin = server.admin();
-    let made = harness::acts::new_secret(&admin, "development", "AFTERWARDS", "a new value");
+    let made = support::api::new_secret(&admin, "development", "AFTERWARDS", "a new value");
     assert_eq!(reveal(&admin, made["id"].as_str().unwrap()), "a new value");
     server.stop();
     launch(&data_dir).start().stop();
@@ -179,7 +176,7 @@ fn a_panic_of_sled_as_it_opens_is_told_as_damage() {
     // Where it does depends on where its pages came to lie.
     for (part, of) in (1..64).flat_map(|part| samples.iter().map(move |of| (part, of))) {
         let dir = of.copy();
-        let data_dir = harness::data_dir(dir.path());
+        let data_dir = support::data_dir(dir.path());
         let log = std::fs::File::options().write(true).open(data_dir.join("db/db")).unwrap();
         let length = of.length(Path::new("db/db"));
         log.set_len((length - length * part / 64) as u64).unwrap();
@@ -206,15 +203,15 @@ fn a_change_whose_place_is_damaged_is_refused_and_the_server_goes_on() {
         let damage =
             Damage { sample, file: PathBuf::from("db/db"), kind: Kind::Garbage, at, seed: 0 };
         let dir = damage.copy(&samples);
-        let data_dir = harness::data_dir(dir.path());
+        let data_dir = support::data_dir(dir.path());
         let Ok(server) = launch(&data_dir).try_start() else { continue };
-        let client = harness::Client::new(server.address, None);
+        let client = support::Client::new(server.address, None);
         let body = json!({ "value": "changed", "description": "changed" }).to_string();
         let secrets = of.known.secrets.keys().map(|id| ("PATCH", format!("/api/secrets/{id}")));
         let vars = of.known.vars.keys().map(|id| ("DELETE", format!("/api/vars/{id}")));
         for (method, path) in secrets.chain(vars) {
             let body = if method == "PATCH" { &*body } else { "" };
-            let text = harness::process::request(&of.known.token, "id", method, &path, body);
+            let text = support::process::request(&of.known.token, "id", method, &path, body);
             let Ok(reply) = client.try_raw(method, text.as_bytes()) else {
                 break;
             };

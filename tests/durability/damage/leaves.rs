@@ -1,31 +1,28 @@
 //! One leaf of the database's tree cannot be read: what does not need it goes on,
 //! and what was acknowledged stays.
-#[path = "harness/bench.rs"]
-mod bench;
-mod harness;
 
 use std::fs;
 use std::path::PathBuf;
 
-use bench::{Bench, Secret, Table};
 use coffer::domain::{Clock, SystemClock, Timestamp};
 use coffer::store::{
     Counts, Doomed, EnvironmentNames, Environments, ReceiptTimes, Secrets, ValueChunks,
 };
-use harness::process::{Launch, Server};
 use serde_json::json;
+use support::process::{Launch, Server};
+use support::tampered_db::{Secret, Table, TamperedDb};
 
 /// So many rows fill some leaves of their own.
 const MANY: u32 = 3000;
 
 /// A stopped server's directory, with more in it than fits into one leaf.
 struct Patient {
-    bench: Bench,
+    bench: TamperedDb,
     data_dir: PathBuf,
 }
 
 impl Patient {
-    fn over(bench: Bench, plant: impl FnOnce(&Bench, &Table)) -> Self {
+    fn over(bench: TamperedDb, plant: impl FnOnce(&TamperedDb, &Table)) -> Self {
         bench.edit(|table| {
             plant(&bench, table);
             // So that none of it is in the part of the log that is looked through for
@@ -45,7 +42,7 @@ impl Patient {
 
     /// Breaks the checksum of whatever holds these bytes, wherever it was written.
     fn break_leaf(&self, bytes: &[u8]) {
-        harness::await_release(&self.data_dir);
+        support::await_release(&self.data_dir);
         let log = self.data_dir.join("db/db");
         let mut content = fs::read(&log).unwrap();
         let places: Vec<_> = content
@@ -59,7 +56,7 @@ impl Patient {
     }
 
     fn start(&self) -> Server {
-        harness::await_release(&self.data_dir);
+        support::await_release(&self.data_dir);
         Launch::on(&self.data_dir).start()
     }
 
@@ -84,7 +81,7 @@ fn a_rotation_that_is_refused_leaves_no_key_in_force_that_has_no_row() {
     // In the order of their times, some in the future: the next one comes behind the
     // one in the middle.
     let now = SystemClock.now().millis();
-    let patient = Patient::over(Bench::new(), |_, table| {
+    let patient = Patient::over(TamperedDb::new(), |_, table| {
         for n in 0..MANY {
             let at = now + (i64::from(n) - i64::from(MANY / 2)) * 55_000;
             let key = (Timestamp::from_millis(at), odd_bytes(n));
@@ -101,7 +98,7 @@ fn a_rotation_that_is_refused_leaves_no_key_in_force_that_has_no_row() {
     admin.patch(&path, &json!({ "value": "acknowledged" })).expect(200);
     server.stop();
     let server = patient.start();
-    let value = harness::acts::reveal(&server.admin(), &secret.id.to_string());
+    let value = support::api::reveal(&server.admin(), &secret.id.to_string());
     assert_eq!(value, "acknowledged");
     let keys = server.admin().get("/api/admin/keys").expect(200);
     assert_eq!(keys["keys"].as_array().unwrap().len(), 1, "{keys}");
@@ -113,7 +110,7 @@ fn a_rotation_that_is_refused_leaves_no_key_in_force_that_has_no_row() {
 #[test]
 fn a_deleted_environment_whose_rows_cannot_be_read_is_not_taken_for_empty() {
     let mut row = Vec::new();
-    let patient = Patient::over(Bench::with_many(400), |bench, table| {
+    let patient = Patient::over(TamperedDb::with_many(400), |bench, table| {
         row = table.bytes::<Secrets>(&bench.secret_key("MANY200"));
         table.remove::<Environments>(&bench.environment);
         table.remove::<EnvironmentNames>(&"home".to_owned());

@@ -1,19 +1,16 @@
 //! What damage cannot be told from what a power cut or an older copy leaves, and
 //! what of it is noticed all the same.
 
-#[path = "harness/damage.rs"]
-mod damage;
-mod harness;
-
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use damage::{copy, launch, samples};
-use harness::acts::{new_secret, reveal, text};
-use harness::process::{Launch, Server};
-use harness::{Client, data_dir};
 use serde_json::json;
+use support::api::{new_secret, reveal, text};
+use support::damage;
+use support::damage::{copy, launch, samples};
+use support::process::{Launch, Server};
+use support::{Client, data_dir};
 
 /// How many damages are looked at.
 const ROUNDS: usize = 6;
@@ -35,7 +32,7 @@ fn count_while_it_lasts(
     let mut counts = [0; 3];
     for (id, values) in values {
         let path = format!("/api/secrets/{id}/value");
-        let request = harness::process::request(token, "count", "GET", &path, "");
+        let request = support::process::request(token, "count", "GET", &path, "");
         let Ok(reply) = client.try_raw("GET", request.as_bytes()) else { return (counts, false) };
         let body = reply.json();
         let kind = match body["value"].as_str() {
@@ -49,7 +46,7 @@ fn count_while_it_lasts(
     (counts, true)
 }
 
-fn doctor(data_dir: &Path) -> harness::process::Ended {
+fn doctor(data_dir: &Path) -> support::process::Ended {
     let launch = Launch::bare(data_dir.parent().unwrap()).arguments(["doctor", "--data-dir"]);
     launch.argument(data_dir).run("")
 }
@@ -87,7 +84,7 @@ fn end_of(log: &Path) -> usize {
 #[test]
 fn a_torn_write_that_was_not_acknowledged_is_no_damage() {
     let dir = tempfile::tempdir().unwrap();
-    let data_dir = harness::data_dir(dir.path());
+    let data_dir = support::data_dir(dir.path());
     let server = launch(&data_dir).start();
     let admin = server.admin();
     let kept = new_secret(&admin, "development", "KEPT", "the value of KEPT");
@@ -98,7 +95,7 @@ fn a_torn_write_that_was_not_acknowledged_is_no_damage() {
     server.kill();
     for cut in [after - 1, before + (after - before) / 2, before + 40] {
         let torn = tempfile::tempdir().unwrap();
-        let to = harness::data_dir(torn.path());
+        let to = support::data_dir(torn.path());
         copy(&data_dir, &to);
         fs::write(to.join("acknowledged"), &note).unwrap();
         fs::File::options()
@@ -111,10 +108,10 @@ fn a_torn_write_that_was_not_acknowledged_is_no_damage() {
         let admin = server.admin();
         assert_eq!(reveal(&admin, text(&kept, "id")), "the value of KEPT");
         let listed = admin.get("/api/environments/development/secrets").expect(200);
-        assert_eq!(harness::acts::keys(&listed["secrets"]), ["KEPT"]);
+        assert_eq!(support::api::keys(&listed["secrets"]), ["KEPT"]);
         server.stop();
-        harness::rows_fit(&to);
-        harness::audit_rows(torn.path());
+        support::rows_fit(&to);
+        support::audit_rows(torn.path());
     }
 }
 
@@ -124,7 +121,7 @@ fn a_torn_write_that_was_not_acknowledged_is_no_damage() {
 #[test]
 fn damage_before_later_changes_is_told_before_sled_passes_over_it() {
     let dir = tempfile::tempdir().unwrap();
-    let data_dir = harness::data_dir(dir.path());
+    let data_dir = support::data_dir(dir.path());
     let server = launch(&data_dir).start();
     let (admin, token, mut known) = (server.admin(), server.token(), BTreeMap::new());
     for n in 0..200 {
@@ -148,14 +145,14 @@ fn damage_before_later_changes_is_told_before_sled_passes_over_it() {
     server.kill();
     // Whole, it has no hole.
     let whole = tempfile::tempdir().unwrap();
-    copy(&data_dir, &harness::data_dir(whole.path()));
-    let server = launch(&harness::data_dir(whole.path())).start();
+    copy(&data_dir, &support::data_dir(whole.path()));
+    let server = launch(&support::data_dir(whole.path())).start();
     assert_eq!(count(&server, &token, &known), [known.len(), 0, 0]);
     server.stop();
     let mut astray = 0;
     for n in 0..ROUNDS {
         let damaged = tempfile::tempdir().unwrap();
-        let data = harness::data_dir(damaged.path());
+        let data = support::data_dir(damaged.path());
         copy(&data_dir, &data);
         let mut bytes = fs::read(data.join("db/db")).unwrap();
         bytes[from + (to - from) * n / ROUNDS + 8] ^= 1;

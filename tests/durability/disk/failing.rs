@@ -2,23 +2,15 @@
 //! panic, and what was safe before stays so.
 #![cfg(target_os = "linux")]
 
-#[path = "harness/bench.rs"]
-mod bench;
-#[path = "harness/disk/mod.rs"]
-mod disk;
-mod harness;
-#[path = "harness/patient.rs"]
-mod patient;
-
 use std::path::PathBuf;
 
-use bench::Bench;
-use disk::{Disk, Mounted};
-use harness::process::{Ended, Launch, Server};
-use harness::skip;
-use patient::Patient;
 use rustix::process::Signal;
 use serde_json::json;
+use support::disk::{Disk, Mounted};
+use support::doctor::Checkup;
+use support::process::{Ended, Launch, Server};
+use support::skip;
+use support::tampered_db::TamperedDb;
 use tempfile::TempDir;
 
 const SECRETS: &str = "/api/environments/development/secrets";
@@ -69,7 +61,7 @@ impl Machine {
 
     fn stops(&self, server: Server) {
         server.stop();
-        harness::await_release(&self.data_dir());
+        support::await_release(&self.data_dir());
     }
 
     fn command(&self, words: &[&str]) -> Launch {
@@ -234,10 +226,10 @@ fn a_full_disk_at_opening_is_no_question_of_permissions() {
 /// It stayed under its final name, looked whole, and held the root key.
 #[test]
 fn a_copy_that_is_not_whole_does_not_stay() {
-    harness::expect_log("fuser: [Not Implemented]");
+    support::expect_log("fuser: [Not Implemented]");
     let machine = or_skip!(Machine::new());
-    let bench = Bench::new();
-    let patient = Patient::new(&bench.data_dir());
+    let bench = TamperedDb::new();
+    let patient = Checkup::new(&bench.data_dir());
     let repair = || {
         let launch = patient.launch(["doctor", "--repair"]).argument("--copy-to");
         launch.argument(&machine.at).run("")

@@ -1,23 +1,15 @@
 //! Faults that a disk which fails has found, each with its name.
 #![cfg(target_os = "linux")]
 
-#[path = "harness/disk/mod.rs"]
-mod disk;
-mod harness;
-#[path = "harness/load.rs"]
-mod load;
-#[path = "harness/machine.rs"]
-mod machine;
-
 use std::sync::mpsc::channel;
 
-use disk::Survivors;
-use harness::acts;
-use harness::dice::{Dice, Seed};
-use harness::process::{Ended, Server, request};
-use load::{CLIENTS, Worker};
-use machine::{gone, machine_or_skip};
 use serde_json::json;
+use support::api;
+use support::disk::Survivors;
+use support::load::{CLIENTS, Worker};
+use support::machine::{gone, machine_or_skip};
+use support::process::{Ended, Server, request};
+use support::rng::{Rng, Seed};
 
 const SECRETS: &str = "/api/environments/development/secrets";
 
@@ -25,7 +17,7 @@ const SECRETS: &str = "/api/environments/development/secrets";
 /// write. How many writes were answered with success.
 fn write_until_it_fails(server: &Server, clients: usize, bytes: usize) -> usize {
     let token = server.token();
-    let counts = acts::parallel(clients, |client| {
+    let counts = api::parallel(clients, |client| {
         for number in 0.. {
             let key = format!("KEY_{client}_{number}");
             let body = json!({ "key": key, "value": "~".repeat(bytes) }).to_string();
@@ -60,7 +52,7 @@ const ROUNDS: u64 = 120;
 #[test]
 fn a_write_that_fails_in_a_thread_of_sled_does_not_keep_the_writer_waiting_for_ever() {
     let seed = Seed::of_this_run();
-    let mut dice = Dice(seed.0);
+    let mut dice = Rng(seed.0);
     let mut machine = machine_or_skip!();
     machine.launch = machine.launch.variable("COFFER_LIMITS__VERSIONS_KEPT", "1000");
     gone(machine.starts().expect("the disk is well"));
@@ -124,23 +116,23 @@ fn a_sync_that_fails_at_the_stop_does_not_panic() {
 #[test]
 fn what_is_acknowledged_after_a_failed_sync_survives_a_power_cut() {
     let seed = Seed::of_this_run();
-    let mut dice = Dice(seed.0);
+    let mut dice = Rng(seed.0);
     for good in 0..6 {
         let machine = machine_or_skip!();
         let server = machine.starts().expect("the disk is well");
-        let before = acts::new_secret(&server.admin(), "development", "BEFORE", "before");
+        let before = api::new_secret(&server.admin(), "development", "BEFORE", "before");
         machine.disk.fail_syncs_after(good);
         write_until_it_fails(&server, 2, 10);
         server.running.wait();
         // The disk is well again, and the machine was not started anew.
         machine.disk.mend();
         let server = machine.starts().expect("the disk is well");
-        let after = acts::new_secret(&server.admin(), "development", "AFTER", "after");
+        let after = api::new_secret(&server.admin(), "development", "AFTER", "after");
         gone(server);
         machine.disk.restore(Survivors::Nothing, &mut dice);
         let server = machine.starts().expect("there is power");
         for (made, value) in [(&before, "before"), (&after, "after")] {
-            assert_eq!(acts::reveal(&server.admin(), acts::text(made, "id")), value, "{good}");
+            assert_eq!(api::reveal(&server.admin(), api::text(made, "id")), value, "{good}");
         }
         server.stop();
     }

@@ -2,17 +2,15 @@
 //! process that takes what is left. Needs root, to mount it.
 #![cfg(target_os = "linux")]
 
-mod harness;
-
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Sender, channel};
 
-use harness::process::{Launch, Server};
-use harness::small::{MIB, Small};
-use harness::{audit_rows, rows_fit, skip};
 use serde_json::json;
+use support::process::{Launch, Server};
+use support::small_disk::{MIB, SmallDisk};
+use support::{audit_rows, rows_fit, skip};
 
 const SECRETS: &str = "/api/environments/development/secrets";
 /// Below this much the server takes no more (`store::Options::min_free_bytes`).
@@ -36,7 +34,7 @@ fn put_until_refused(
     for number in 0..10_000 {
         let value = format!("value {number} of {name} {}", "~".repeat(40_000));
         let body = json!({ "key": format!("{name}_{number}"), "value": value }).to_string();
-        let text = harness::process::request(&server.token(), name, "POST", SECRETS, &body);
+        let text = support::process::request(&server.token(), name, "POST", SECRETS, &body);
         let Ok(reply) = admin.try_raw("POST", text.as_bytes()) else { return false };
         if reply.status != 200 {
             let error = reply.expect_error(503, "SERVICE_UNAVAILABLE");
@@ -81,7 +79,7 @@ fn is_sound(at: &Path) {
 
 macro_rules! small_or_skip {
     ($bytes:expr) => {
-        match Small::mount($bytes) {
+        match SmallDisk::mount($bytes) {
             Ok(small) => small,
             Err(reason) => return skip(reason),
         }
@@ -250,7 +248,7 @@ fn a_scheduled_backup_leaves_the_room_that_the_database_needs() {
     // Likewise when somebody else writes one there.
     let file = small.at.join("a.backup");
     let words = ["backup", "create"];
-    let made = harness::cli::Cli::of(&server)
+    let made = support::cli::Cli::of(&server)
         .launch(words)
         .argument(&file)
         .argument("--data-dir")

@@ -3,15 +3,13 @@
 //! Needs root, to mount a small tmpfs.
 #![cfg(target_os = "linux")]
 
-mod harness;
-
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use harness::acts::{new_secret, reveal, text};
-use harness::process::{Ended, Launch};
-use harness::small::{MIB, Small};
-use harness::{TestApp, skip};
+use support::api::{new_secret, reveal, text};
+use support::process::{Ended, Launch};
+use support::small_disk::{MIB, SmallDisk};
+use support::{TestApp, skip};
 use tempfile::TempDir;
 
 /// Below this much no batch of rows is taken (`store::Options::min_free_bytes`).
@@ -34,7 +32,7 @@ impl Kept {
         let make = |n| new_secret(&admin, "development", &format!("KEY_{n}"), &value(n));
         let made: Vec<_> = (0..SECRETS).map(make).collect();
         let dir = tempfile::tempdir().unwrap();
-        std::fs::write(dir.path().join("a.backup"), harness::backups::take(&admin)).unwrap();
+        std::fs::write(dir.path().join("a.backup"), support::backups::take(&admin)).unwrap();
         for name in ["root.key", "bootstrap-token"] {
             std::fs::copy(app.data_dir().join(name), dir.path().join(name)).unwrap();
         }
@@ -84,8 +82,8 @@ impl Kept {
     fn is_restored(&self, to: &Path) {
         let ended = self.restore(to);
         assert_eq!(ended.code, Some(0), "{ended:#?}");
-        harness::rows_fit(to);
-        harness::await_release(to);
+        support::rows_fit(to);
+        support::await_release(to);
         std::fs::copy(self.dir.path().join("bootstrap-token"), to.join("bootstrap-token")).unwrap();
         let server = Launch::on(to).variable("COFFER_ROOT_KEY_FILE", self.key()).start();
         assert_eq!(reveal(&server.admin(), &self.secret.0), self.secret.1);
@@ -95,7 +93,7 @@ impl Kept {
 
 macro_rules! small_or_skip {
     ($bytes:expr) => {
-        match Small::mount($bytes) {
+        match SmallDisk::mount($bytes) {
             Ok(small) => small,
             Err(reason) => return skip(reason),
         }
@@ -140,7 +138,7 @@ fn a_restore_whose_disk_is_filled_by_another_process_leaves_no_half() {
         small.make_room();
         if ended.code == Some(0) {
             // It was faster.
-            harness::rows_fit(&to);
+            support::rows_fit(&to);
         } else {
             refused += 1;
             kept.is_refused(&ended, &to);

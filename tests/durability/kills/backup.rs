@@ -1,18 +1,15 @@
 //! SIGKILL at each step of a restore and of a backup: afterwards there is the
 //! whole thing or nothing, and the next try goes through.
 
-#[path = "harness/cuts.rs"]
-mod cuts;
-mod harness;
-
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use harness::acts::new_secret;
-use harness::backups::{BACKUP, root_key, sound};
-use harness::process::{Launch, Running, Server, strace};
-use harness::{await_release, skip};
 use rustix::process::Signal;
+use support::api::new_secret;
+use support::backups::{BACKUP, root_key, sound};
+use support::kill_points;
+use support::process::{Launch, Running, Server, strace};
+use support::{await_release, skip};
 use tempfile::TempDir;
 
 /// What makes things durable or visible, and what writes; a kill comes instead of
@@ -51,7 +48,7 @@ fn a_restore_that_is_killed_anywhere_leaves_everything_or_nothing() {
         .arguments(["backup", "restore", "a.backup", "--data-dir", "new"])
         .variable("COFFER_ROOT_KEY_FILE", &key);
     for call in CALLS {
-        kills += cuts::at_each(call, |cut| {
+        kills += kill_points::at_each(call, |cut| {
             let _ = std::fs::remove_dir_all(&to);
             let hit = cut.hit(&cut.run(&words, &restore));
             if !to.join("db").exists() {
@@ -61,8 +58,8 @@ fn a_restore_that_is_killed_anywhere_leaves_everything_or_nothing() {
                 assert_eq!(again.code, Some(0), "{cut}: {again:#?}");
             }
             await_release(&to);
-            harness::rows_fit(&to);
-            let opened = harness::open_stopped(&to);
+            support::rows_fit(&to);
+            let opened = support::open_stopped(&to);
             let verified =
                 coffer::vault::verify_audit(&opened, &root_key(&dir.path().join("data")));
             assert_eq!(verified.unwrap().broken, None, "{cut}");
@@ -72,9 +69,9 @@ fn a_restore_that_is_killed_anywhere_leaves_everything_or_nothing() {
     assert!(kills >= 20, "only {kills} kills");
     // A second try clears away what the first has left, and keeps servers out meanwhile.
     for call in ["unlink", "mkdir"] {
-        cuts::at_each(call, |cut| {
+        kill_points::at_each(call, |cut| {
             let _ = std::fs::remove_dir_all(&to);
-            let first = cuts::first("fdatasync");
+            let first = kill_points::first("fdatasync");
             assert!(first.hit(&first.run(&words, &restore)), "{first}: it went on");
             assert!(to.join("restoring/db").exists(), "there is something to clear away");
             let hit = cut.hit(&cut.run(&words, &restore));
@@ -91,7 +88,7 @@ fn a_restore_that_is_killed_anywhere_leaves_everything_or_nothing() {
 /// A server that is started on what a kill left does not take it for a new
 /// directory, be there rows of the backup in it or not.
 #[track_caller]
-fn half_is_no_database(data_dir: &Path, key: &Path, cut: &cuts::Cut<'_>) {
+fn half_is_no_database(data_dir: &Path, key: &Path, cut: &kill_points::Cut<'_>) {
     if !data_dir.join("restoring").exists() {
         return;
     }
@@ -110,7 +107,7 @@ fn a_backup_that_is_killed_anywhere_leaves_a_whole_file_or_none() {
     let mut kills = 0;
     for call in ["rename", "fsync", "fdatasync", "write"] {
         let mut number = 0;
-        kills += cuts::at_each(call, |cut| {
+        kills += kill_points::at_each(call, |cut| {
             number += 1;
             let file = dir.path().join(format!("{call}-{number}.backup"));
             let hit = cut.hit(&cut.run(&words, &create(&dir, &file)));
@@ -124,7 +121,7 @@ fn a_backup_that_is_killed_anywhere_leaves_a_whole_file_or_none() {
     assert!(kills >= 8, "only {kills} kills");
     assert_named_for_what_they_are(dir.path());
     // The database has not suffered.
-    harness::rows_fit(&dir.path().join("data"));
+    support::rows_fit(&dir.path().join("data"));
     assert_eq!(create(&dir, &dir.path().join("last.backup")).run("").code, Some(0));
 }
 
@@ -151,12 +148,12 @@ fn a_client_that_is_killed_anywhere_leaves_a_whole_file_or_none() {
     let dir = stopped();
     let root = root_key(&dir.path().join("data"));
     let server = Launch::on(&dir.path().join("data")).start();
-    let cli = harness::cli::Cli::of(&server);
+    let cli = support::cli::Cli::of(&server);
     let out = tempfile::tempdir().unwrap();
     let mut kills = 0;
     for call in ["rename", "fsync", "write"] {
         let mut number = 0;
-        kills += cuts::at_each(call, |cut| {
+        kills += kill_points::at_each(call, |cut| {
             number += 1;
             let file = out.path().join(format!("{call}-{number}.backup"));
             let launch = cli.launch(["backup", "create"]).argument(&file);
@@ -208,7 +205,7 @@ fn a_backup_whose_server_is_killed_is_none() {
         stream.write_all(&begun).unwrap();
         // And it is gone.
     });
-    let cli = harness::cli::Cli::on(address);
+    let cli = support::cli::Cli::on(address);
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("a.backup");
     let ended = cli.launch(["backup", "create"]).argument(&file).run("");
@@ -230,12 +227,12 @@ fn large(dir: &TempDir) -> (Launch, Server, Vec<(String, usize)>) {
     let launch = Launch::on(&dir.path().join("data"))
         .variable("COFFER_RATE_LIMIT__AUTHENTICATED_PER_MINUTE", "0");
     let server = launch.start();
-    let ids = harness::acts::parallel(4, |part| {
+    let ids = support::api::parallel(4, |part| {
         let admin = server.admin();
         let numbers = (part..LARGE / VALUE_BYTES).step_by(4);
         let made = numbers.map(|number| {
             let made = new_secret(&admin, "development", &format!("KEY_{number}"), &value(number));
-            (harness::acts::text(&made, "id").to_owned(), number)
+            (support::api::text(&made, "id").to_owned(), number)
         });
         made.collect::<Vec<_>>()
     });
@@ -244,7 +241,7 @@ fn large(dir: &TempDir) -> (Launch, Server, Vec<(String, usize)>) {
 
 /// A client that has begun to take a backup, and stands still.
 fn half_taken(server: &Server, file: &Path) -> Running {
-    let cli = harness::cli::Cli::of(server);
+    let cli = support::cli::Cli::of(server);
     let client = cli.launch(["backup", "create"]).argument(file).spawn();
     while std::fs::read_dir(file.parent().unwrap()).unwrap().next().is_none() {
         assert!(client.stderr.so_far().is_empty(), "{}", client.stderr.so_far());
@@ -270,14 +267,14 @@ fn a_client_that_is_killed_in_the_middle_lets_the_next_one_in() {
     assert_named_for_what_they_are(out.path());
     let root = root_key(&dir.path().join("data"));
     sound(&taken_at_last(&server), &root);
-    let made = harness::cli::Cli::of(&server).launch(["backup", "create"]).argument(&file).run("");
+    let made = support::cli::Cli::of(&server).launch(["backup", "create"]).argument(&file).run("");
     assert_eq!(made.code, Some(0), "{made:#?}");
     let (summary, _) = sound(&std::fs::read(&file).unwrap(), &root);
     assert_eq!(summary.counts.get("secrets"), Some(&(ids.len() as u64)));
     let (id, number) = &ids[ids.len() / 2];
-    assert_eq!(harness::acts::reveal(&server.admin(), id), value(*number));
+    assert_eq!(support::api::reveal(&server.admin(), id), value(*number));
     server.stop();
-    harness::rows_fit(&dir.path().join("data"));
+    support::rows_fit(&dir.path().join("data"));
 }
 
 fn with_end(directory: &Path, end: &str) -> Vec<PathBuf> {
@@ -330,7 +327,7 @@ fn a_server_that_is_killed_before_it_names_its_own_backup_makes_it_at_the_next_s
     let backups = dir.path().join("backups");
     let launch = Launch::on(&dir.path().join("data"));
     let launch = launch.variable("COFFER_BACKUP__DIRECTORY", &backups);
-    let kills = cuts::at_each("renameat2", |cut| {
+    let kills = kill_points::at_each("renameat2", |cut| {
         let cut_words = cut.words();
         let cut_words: Vec<_> = cut_words.iter().map(String::as_str).collect();
         let (running, _trace) = strace::spawn(&launch, &words, &cut_words);
@@ -365,7 +362,7 @@ fn makes_its_own(dir: &TempDir, launch: &Launch, secrets: usize) {
     let (summary, _) =
         sound(&std::fs::read(&whole[0]).unwrap(), &root_key(&dir.path().join("data")));
     assert_eq!(summary.counts.get("secrets"), Some(&(secrets as u64)));
-    harness::rows_fit(&dir.path().join("data"));
+    support::rows_fit(&dir.path().join("data"));
 }
 
 /// The same with a real server, which then starts again with everything.
@@ -382,15 +379,15 @@ fn a_server_that_is_killed_while_it_sends_a_backup_leaves_no_file_and_loses_noth
     client.wait().refuses(1, ["broke off", "Nothing was kept"]);
     assert_eq!(std::fs::read_dir(out.path()).unwrap().count(), 0, "nor is there a half");
     await_release(&dir.path().join("data"));
-    harness::rows_fit(&dir.path().join("data"));
+    support::rows_fit(&dir.path().join("data"));
     let server = launch.start();
     let listed = server.admin().get("/api/environments/development/secrets").expect(200);
     assert_eq!(listed["secrets"].as_array().unwrap().len(), ids.len());
     for (id, number) in ids.iter().step_by(40) {
-        assert_eq!(harness::acts::reveal(&server.admin(), id), value(*number));
+        assert_eq!(support::api::reveal(&server.admin(), id), value(*number));
     }
     // And the next one goes through.
-    let made = harness::cli::Cli::of(&server).launch(["backup", "create"]).argument(&file).run("");
+    let made = support::cli::Cli::of(&server).launch(["backup", "create"]).argument(&file).run("");
     assert_eq!(made.code, Some(0), "{made:#?}");
     sound(&std::fs::read(&file).unwrap(), &root_key(&dir.path().join("data")));
     server.stop();

@@ -1,12 +1,6 @@
 //! SIGKILL at each step of a rotation, of a retirement and of a change of the root
 //! key: the next start goes on to the end by itself, and everything is there.
 
-#[path = "harness/cuts.rs"]
-mod cuts;
-mod harness;
-#[path = "harness/stock.rs"]
-mod stock;
-
 use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::io;
@@ -14,12 +8,13 @@ use std::path::Path;
 
 use coffer::store::{KeyId, Keys, Rotation, View};
 use coffer::vault::{Random, RootKey};
-use cuts::Cut;
-use harness::process::{Ended, Launch, Lines, Server, request, strace};
-use harness::{acts, await_release, data_dir, open_stopped, rows_fit, skip};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
-use stock::Stock;
+use support::kill_points;
+use support::kill_points::Cut;
+use support::process::{Ended, Launch, Lines, Server, request, strace};
+use support::sample_secrets::SampleSecrets;
+use support::{api, await_release, data_dir, open_stopped, rows_fit, skip};
 use tempfile::TempDir;
 
 const KEYS: &str = "/api/admin/keys";
@@ -57,7 +52,7 @@ struct Seen {
 /// A stopped server's directory, of which each run has a copy.
 struct Place {
     dir: TempDir,
-    stock: Stock,
+    stock: SampleSecrets,
     token: String,
     /// How many keys are wrapped.
     wrapped: u64,
@@ -70,7 +65,7 @@ impl Place {
     fn new(new: Option<String>) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let server = Self::bare(&data_dir(dir.path())).start();
-        let stock = Stock::of(&server.admin(), SECRETS);
+        let stock = SampleSecrets::of(&server.admin(), SECRETS);
         let wrapped = server.admin().get(KEYS).expect(200)["keys"][0]["wrapped"].as_u64();
         let token = server.token();
         server.stop();
@@ -102,10 +97,10 @@ impl Place {
     /// how many kills there were, and where.
     fn killed_at_each(&self, words: &[String], call: &str) -> (usize, BTreeSet<(Step, bool)>) {
         let mut steps = BTreeSet::new();
-        let kills = cuts::at_each(call, |cut| {
+        let kills = kill_points::at_each(call, |cut| {
             let dir = tempfile::tempdir().unwrap();
             let data_dir = data_dir(dir.path());
-            cuts::copy(&harness::data_dir(self.dir.path()), &data_dir);
+            kill_points::copy(&support::data_dir(self.dir.path()), &data_dir);
             let (ended, seen) = self.run(words, &data_dir, cut);
             let hit = cut.hit(&ended);
             let step = self.step(&data_dir);
@@ -194,11 +189,11 @@ impl Place {
         }
         let server = self.launch(data_dir).start();
         let admin = server.admin();
-        let mut status = acts::rotated(&admin);
+        let mut status = api::rotated(&admin);
         if self.new.is_none() && step == Step::NotBegun {
             assert_eq!(status["rotation"], Value::Null, "{cut}");
-            acts::rotate(&admin);
-            status = acts::rotated(&admin);
+            api::rotate(&admin);
+            status = api::rotated(&admin);
         }
         assert_eq!(status["unopened"], json!([]), "{cut}");
         let rotation = &status["rotation"];

@@ -2,18 +2,14 @@
 //! whatever step it is, on one directory. Every secret opens before, during and
 //! after; what was begun is gone on with.
 
-mod harness;
-#[path = "harness/stock.rs"]
-mod stock;
-
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use coffer::audit::Action;
 use coffer::store::{Rotation, RotationRow, View};
-use harness::process::{Launch, Server};
-use harness::{acts, audit_rows, await_release, data_dir, open_stopped, rows_fit};
 use serde_json::{Value, json};
-use stock::Stock;
+use support::process::{Launch, Server};
+use support::sample_secrets::SampleSecrets;
+use support::{api, audit_rows, await_release, data_dir, open_stopped, rows_fit};
 use tempfile::TempDir;
 
 const KEYS: &str = "/api/admin/keys";
@@ -37,7 +33,7 @@ fn secrets_are_revealed_and_written_while_keys_change() {
     let dir = tempfile::tempdir().unwrap();
     let server = launch(&dir).start();
     let admin = server.admin();
-    let stock = Stock::of(&admin, 400);
+    let stock = SampleSecrets::of(&admin, 400);
     let over = AtomicBool::new(false);
     let (reveals, writes) = std::thread::scope(|scope| {
         let readers: Vec<_> = (0..2)
@@ -55,16 +51,16 @@ fn secrets_are_revealed_and_written_while_keys_change() {
         let writer = scope.spawn(|| {
             let mut number = 1000;
             while !over.load(Ordering::Relaxed) {
-                let (id, value) = Stock::put(&admin, number);
+                let (id, value) = SampleSecrets::put(&admin, number);
                 if let Some(value) = value {
-                    assert_eq!(acts::reveal(&admin, &id), value);
+                    assert_eq!(api::reveal(&admin, &id), value);
                 }
                 number += 1;
             }
             number - 1000
         });
         for _ in 0..12 {
-            let old = acts::rotate(&admin);
+            let old = api::rotate(&admin);
             admin.delete(&format!("{KEYS}/{old}")).expect(200);
         }
         over.store(true, Ordering::Relaxed);
@@ -96,13 +92,13 @@ fn kill_at(server: Server, rewrapped: u64) {
 fn a_rotation_goes_on_after_a_kill_at_any_step() {
     let dir = tempfile::tempdir().unwrap();
     let server = launch(&dir).start();
-    let stock = Stock::of(&server.admin(), 2500);
+    let stock = SampleSecrets::of(&server.admin(), 2500);
     let mut server = Some(server);
     let mut cut_off = 0;
     for round in 0..24_u64 {
         let running = server.take().unwrap();
         let admin = running.admin();
-        let status = acts::rotated(&admin);
+        let status = api::rotated(&admin);
         for key in status["keys"].as_array().unwrap() {
             if key["state"] == "retiring" {
                 assert_eq!(key["wrapped"], 0, "{status}");
@@ -128,7 +124,7 @@ fn a_rotation_goes_on_after_a_kill_at_any_step() {
         let admin = again.admin();
         // Right away, while it goes on.
         stock.holds_here_and_there(&admin);
-        let after = acts::rotated(&admin);
+        let after = api::rotated(&admin);
         assert_eq!(after["rotation"]["key"], key);
         assert_eq!(after["rotation"]["left"], 0, "{after}");
         assert_eq!(after["unopened"], json!([]));
@@ -166,8 +162,8 @@ fn a_client_that_goes_away_does_not_stop_a_rotation() {
     let dir = tempfile::tempdir().unwrap();
     let server = launch(&dir).start();
     let admin = server.admin();
-    Stock::of(&admin, 500);
-    let text = harness::process::request(&server.token(), "gone", "POST", ROTATE, "");
+    SampleSecrets::of(&admin, 500);
+    let text = support::process::request(&server.token(), "gone", "POST", ROTATE, "");
     let mut stream = std::net::TcpStream::connect(server.address).unwrap();
     stream.write_all(text.as_bytes()).unwrap();
     // The request is under way when its row is there.
@@ -178,7 +174,7 @@ fn a_client_that_goes_away_does_not_stop_a_rotation() {
         }
     }
     drop(stream);
-    let status = acts::rotated(&admin);
+    let status = api::rotated(&admin);
     assert_eq!(status["rotation"]["left"], 0, "{status}");
     assert_ne!(status["rotation"]["finishedAt"], Value::Null);
     server.stop();

@@ -2,20 +2,17 @@
 //! directory, and checks each time that what was answered is there, that what
 //! was not is there wholly or not at all, and that the audit log knows both.
 
-mod harness;
-#[path = "harness/load.rs"]
-mod load;
-
 use std::sync::mpsc::channel;
 
-use harness::dice::{Dice, Seed};
-use harness::process::{Launch, Server};
-use load::{CLIENTS, Worker, compare, logged};
+use support::load;
+use support::load::{CLIENTS, Worker, compare, logged};
+use support::process::{Launch, Server};
+use support::rng::{Rng, Seed};
 
 const ROUNDS: usize = 30;
 
 /// Lets the clients work until so many answers have come, and a little longer.
-fn load_and_kill(server: Server, workers: &mut [Worker], dice: &mut Dice) {
+fn load_and_kill(server: Server, workers: &mut [Worker], dice: &mut Rng) {
     let token = server.token();
     let address = server.address;
     let (answered, answers) = channel();
@@ -37,7 +34,7 @@ fn load_and_kill(server: Server, workers: &mut [Worker], dice: &mut Dice) {
 #[test]
 fn whatever_was_answered_survives_a_kill() {
     let seed = Seed::of_this_run();
-    let mut dice = Dice(seed.0);
+    let mut dice = Rng(seed.0);
     let dir = tempfile::tempdir().unwrap();
     let launch = Launch::on(&dir.path().join("data"))
         .variable("COFFER_RATE_LIMIT__AUTHENTICATED_PER_MINUTE", "0");

@@ -5,27 +5,20 @@
 //! or a clear word; never a half that is taken for the whole.
 #![cfg(target_os = "linux")]
 
-#[path = "harness/bench.rs"]
-mod bench;
-#[path = "harness/disk/mod.rs"]
-mod disk;
-mod harness;
-#[path = "harness/machine.rs"]
-mod machine;
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use coffer::domain::TokenId;
 use coffer::store::{OpenError, Opened, Options, Rotation, SecretPlaces, TokenHashes, View};
 use coffer::vault::{Passphrase, RootKey, RootKeys, SealedRootKey};
-use disk::{Disk, Survivors, print_of};
-use harness::backups::{restore, root_key, sound};
-use harness::dice::{Dice, Seed};
-use harness::process::{Ended, Launch, Server, request};
-use harness::{acts, await_release, data_dir, rows_fit};
-use machine::{Machine, gone, machine_or_skip};
 use serde_json::json;
+use support::backups::{restore, root_key, sound};
+use support::disk::{Disk, Survivors, print_of};
+use support::machine::{Machine, gone, machine_or_skip};
+use support::process::{Ended, Launch, Server, request};
+use support::rng::{Rng, Seed};
+use support::tampered_db;
+use support::{api, await_release, data_dir, rows_fit};
 
 /// More than any command makes.
 const MOST_STEPS: u64 = 1000;
@@ -40,11 +33,11 @@ impl Stock {
         let mut values = BTreeMap::new();
         for number in 0..6 {
             let value = format!("value {number} {}", "~".repeat(number * 9000));
-            let made = acts::new_secret(&admin, "development", &format!("KEY_{number}"), &value);
-            values.insert(acts::text(&made, "id").to_owned(), value);
+            let made = api::new_secret(&admin, "development", &format!("KEY_{number}"), &value);
+            values.insert(api::text(&made, "id").to_owned(), value);
             // So that the log is longer than what is in it.
-            let gone = acts::new_secret(&admin, "development", "GONE", &"x".repeat(50_000));
-            admin.delete(&format!("/api/secrets/{}", acts::text(&gone, "id"))).expect(200);
+            let gone = api::new_secret(&admin, "development", "GONE", &"x".repeat(50_000));
+            admin.delete(&format!("/api/secrets/{}", api::text(&gone, "id"))).expect(200);
         }
         Self { values }
     }
@@ -55,14 +48,14 @@ impl Stock {
         let list = admin.get("/api/environments/development/secrets").expect(200);
         assert_eq!(list["secrets"].as_array().unwrap().len(), self.values.len());
         for (id, value) in &self.values {
-            assert_eq!(&acts::reveal(&admin, id), value);
+            assert_eq!(&api::reveal(&admin, id), value);
         }
     }
 }
 
 /// Every row but those of the audit log and of when a token was last used.
 fn dump(data_dir: &Path) -> BTreeMap<Vec<u8>, Vec<u8>> {
-    let table = bench::Table::open(data_dir);
+    let table = tampered_db::Table::open(data_dir);
     let mut rows = table.dump();
     rows.retain(|key, _| key[0] != b'L');
     table.close();
@@ -75,7 +68,7 @@ fn dump(data_dir: &Path) -> BTreeMap<Vec<u8>, Vec<u8>> {
 #[track_caller]
 fn is_whole(data_dir: &Path, root: &RootKey, wanted: &BTreeMap<Vec<u8>, Vec<u8>>, when: &str) {
     for _ in 0..2 {
-        let opened = harness::open_stopped(data_dir);
+        let opened = support::open_stopped(data_dir);
         let verified = coffer::vault::verify_audit(&opened, root).unwrap();
         assert_eq!(verified.broken, None, "{when}");
         let findings = coffer::store::check(&opened).unwrap();
@@ -114,7 +107,7 @@ macro_rules! stopped_or_skip {
     () => {
         match stopped() {
             Ok(stopped) => stopped,
-            Err(reason) => return harness::skip(reason),
+            Err(reason) => return support::skip(reason),
         }
     };
 }
@@ -127,7 +120,7 @@ fn compact(machine: &Machine, key: &Path) -> Launch {
 #[test]
 fn a_compaction_is_cut_off_at_each_of_its_steps() {
     let seed = Seed::of_this_run();
-    let mut dice = Dice(seed.0);
+    let mut dice = Rng(seed.0);
     let (machine, stock, key) = stopped_or_skip!();
     let root = root_key(&machine.data_dir());
     let wanted = dump(machine.copy().path().join("data").as_path());
@@ -174,7 +167,7 @@ fn an_opening_frees_some(machine: &Machine) -> bool {
     let copy = machine.copy();
     let data_dir = data_dir(copy.path());
     let before = segments(&data_dir);
-    drop(harness::open_stopped(&data_dir));
+    drop(support::open_stopped(&data_dir));
     await_release(&data_dir);
     let after = segments(&data_dir);
     let (newest, last) = (before.iter().max().unwrap(), before.last());
@@ -189,7 +182,7 @@ fn an_opening_frees_some(machine: &Machine) -> bool {
 #[test]
 fn segments_that_an_opening_frees_are_no_hole_after_a_power_cut() {
     let seed = Seed::of_this_run();
-    let mut dice = Dice(seed.0);
+    let mut dice = Rng(seed.0);
     let (machine, _stock, key) = stopped_or_skip!();
     for round in 0.. {
         if an_opening_frees_some(&machine) {
@@ -199,8 +192,8 @@ fn segments_that_an_opening_frees_are_no_hole_after_a_power_cut() {
         let server = machine.starts().expect("there is power");
         for number in 0..12 {
             let (admin, key) = (server.admin(), format!("GONE_{round}_{number}"));
-            let made = acts::new_secret(&admin, "development", &key, &"x".repeat(50_000));
-            admin.delete(&format!("/api/secrets/{}", acts::text(&made, "id"))).expect(200);
+            let made = api::new_secret(&admin, "development", &key, &"x".repeat(50_000));
+            admin.delete(&format!("/api/secrets/{}", api::text(&made, "id"))).expect(200);
         }
         server.stop();
         await_release(&machine.data_dir());
@@ -236,13 +229,13 @@ const CHANGE_CUTS: usize = 24;
 #[test]
 fn a_change_of_the_root_key_is_cut_off_again_and_again() {
     let seed = Seed::of_this_run();
-    let mut dice = Dice(seed.0);
+    let mut dice = Rng(seed.0);
     let mut machine = machine_or_skip!();
     machine.launch = machine.launch.variable("COFFER_LIMITS__VERSIONS_KEPT", "1000");
     let server = machine.starts().expect("there is power");
     let text = request(&server.token(), "rotate", "POST", "/api/admin/keys/rotate", "");
     let mut stock = Stock::of(&server);
-    acts::parallel(6, |number| {
+    api::parallel(6, |number| {
         let (id, _) = stock.values.iter().nth(number).unwrap();
         for version in 0..100 {
             let value = json!({ "value": format!("version {version} of {number}") });
@@ -267,7 +260,7 @@ fn a_change_of_the_root_key_is_cut_off_again_and_again() {
             machine.disk.cut_after(10 + dice.below(if round % 2 == 0 { 30 } else { 80 }) as u64);
             if let Some(server) = machine.starts_as(&both) {
                 // A second one has to wait for the first, and then is one more.
-                let client = harness::Client::new(server.address, None);
+                let client = support::Client::new(server.address, None);
                 while client.try_raw("POST", text.as_bytes()).is_ok() && !machine.disk.is_off() {}
                 gone(server);
             }
@@ -277,7 +270,7 @@ fn a_change_of_the_root_key_is_cut_off_again_and_again() {
             let survivors = Survivors::any(&mut dice);
             machine.disk.restore(survivors, &mut dice);
             let copy = machine.copy();
-            let opened = harness::open_stopped(&data_dir(copy.path()));
+            let opened = support::open_stopped(&data_dir(copy.path()));
             let verified = coffer::vault::verify_audit(&opened, roots).unwrap();
             assert_eq!(verified.broken, None, "{survivors:?}");
             assert_eq!(coffer::store::check(&opened).unwrap(), Vec::<String>::new());
@@ -291,7 +284,7 @@ fn a_change_of_the_root_key_is_cut_off_again_and_again() {
             await_release(&data_dir(copy.path()));
         }
         let server = machine.starts_as(&both).expect("there is power");
-        let status = acts::rotated(&server.admin());
+        let status = api::rotated(&server.admin());
         assert_eq!((&status["rotation"]["left"], &status["unopened"]), (&json!(0), &json!([])));
         stock.is_served_by(&server);
         for key in status["keys"].as_array().unwrap() {
@@ -338,7 +331,7 @@ fn is_restored_or_can_be(
 #[test]
 fn a_restore_is_cut_off_at_each_of_its_steps() {
     let seed = Seed::of_this_run();
-    let mut dice = Dice(seed.0);
+    let mut dice = Rng(seed.0);
     let (source, stock, key) = stopped_or_skip!();
     let token = source.data_dir().join("bootstrap-token");
     let (root, token) = (root_key(&source.data_dir()), std::fs::read(token).unwrap());
@@ -400,7 +393,7 @@ fn a_restore_is_cut_off_at_each_of_its_steps() {
 #[test]
 fn a_backup_on_the_same_disk_is_cut_off_at_each_of_its_steps() {
     let seed = Seed::of_this_run();
-    let mut dice = Dice(seed.0);
+    let mut dice = Rng(seed.0);
     let (machine, _stock, key) = stopped_or_skip!();
     let root = root_key(&machine.data_dir());
     let wanted = dump(machine.copy().path().join("data").as_path());
@@ -452,7 +445,7 @@ fn key_in(text: &str, opened: &mut BTreeMap<String, String>) -> (String, bool) {
 #[test]
 fn a_root_key_that_is_protected_or_laid_bare_is_there_after_each_step() {
     let seed = Seed::of_this_run();
-    let mut dice = Dice(seed.0);
+    let mut dice = Rng(seed.0);
     let (machine, stock, _key) = stopped_or_skip!();
     let fingerprint = root_key(&machine.data_dir()).fingerprint().to_string();
     let file = machine.data_dir().join("root.key");
@@ -501,7 +494,7 @@ fn a_root_key_that_is_protected_or_laid_bare_is_there_after_each_step() {
 
 /// Damages an index, and leaves something that belongs to nobody.
 fn damage(data_dir: &Path, secret: &str) {
-    let table = bench::Table::open(data_dir);
+    let table = tampered_db::Table::open(data_dir);
     table.remove::<SecretPlaces>(&secret.parse().unwrap());
     let nobody = postcard::to_extend(&TokenId::from_bytes([5; 16]), vec![1]).unwrap();
     table.put_bytes_new::<TokenHashes>(&[5; 32], &nobody);
@@ -529,7 +522,7 @@ impl Repair {
         if let Some(done) = self.seen.get(&print) {
             return *done;
         }
-        let opened = harness::open_stopped(data_dir);
+        let opened = support::open_stopped(data_dir);
         let verified = coffer::vault::verify_audit(&opened, &self.root).unwrap();
         assert_eq!(verified.broken, None, "{when}");
         let done = coffer::store::check(&opened).unwrap().is_empty();
@@ -546,7 +539,7 @@ impl Repair {
 #[test]
 fn a_repair_is_cut_off_at_its_steps() {
     let seed = Seed::of_this_run();
-    let mut dice = Dice(seed.0);
+    let mut dice = Rng(seed.0);
     let (machine, stock, key) = stopped_or_skip!();
     let root = root_key(&machine.data_dir());
     let rows = || dump(machine.copy().path().join("data").as_path());
@@ -633,7 +626,7 @@ fn meet(machine: &Machine, before: &Disk, command: &Launch, mut look: impl FnMut
 #[test]
 fn a_compaction_meets_a_disk_that_fails_at_each_of_its_steps() {
     let seed = Seed::of_this_run();
-    let mut dice = Dice(seed.0);
+    let mut dice = Rng(seed.0);
     let (machine, _stock, key) = stopped_or_skip!();
     let root = root_key(&machine.data_dir());
     let wanted = dump(machine.copy().path().join("data").as_path());
@@ -654,7 +647,7 @@ fn a_compaction_meets_a_disk_that_fails_at_each_of_its_steps() {
 #[test]
 fn a_restore_meets_a_disk_that_fails_at_each_of_its_steps() {
     let seed = Seed::of_this_run();
-    let mut dice = Dice(seed.0);
+    let mut dice = Rng(seed.0);
     let (source, _stock, key) = stopped_or_skip!();
     let root = root_key(&source.data_dir());
     let wanted = dump(source.copy().path().join("data").as_path());

@@ -5,28 +5,19 @@
 //! The same after syncs that fail and after writes that find no room.
 #![cfg(target_os = "linux")]
 
-#[path = "harness/disk/mod.rs"]
-mod disk;
-mod harness;
-#[path = "harness/load.rs"]
-mod load;
-
-#[path = "harness/machine.rs"]
-mod machine;
-#[path = "harness/upkeep.rs"]
-mod upkeep;
-
 use std::collections::BTreeSet;
 use std::sync::mpsc::{Receiver, channel};
 
-use disk::{Disk, Survivors, print_of};
-use harness::backups::{root_key, sound};
-use harness::dice::{Dice, Seed};
-use harness::process::Server;
-use load::{CLIENTS, Worker, compare, logged};
-use machine::{Machine, gone, machine_or_skip};
 use rustix::process::Signal;
 use serde_json::json;
+use support::backups::{root_key, sound};
+use support::disk::{Disk, Survivors, print_of};
+use support::load;
+use support::load::{CLIENTS, Worker, compare, logged};
+use support::machine::{Machine, gone, machine_or_skip};
+use support::process::Server;
+use support::rng::{Rng, Seed};
+use support::rotations;
 
 /// How many times the power is cut under load; `COFFER_TEST_POWER_CUTS` asks for more.
 const CUTS: usize = 200;
@@ -79,7 +70,7 @@ fn load_until_cut(machine: &Machine, server: Server, workers: &mut [Worker]) {
 
 /// Starts until it listens and has been left alone, and cuts the power on the
 /// way there now and then; how many times.
-fn recover(machine: &Machine, dice: &mut Dice) -> usize {
+fn recover(machine: &Machine, dice: &mut Rng) -> usize {
     let mut cuts = 0;
     while dice.below(3) == 0 {
         machine.disk.cut_after(dice.below(START_STEPS) as u64);
@@ -106,7 +97,7 @@ struct Tally {
 #[test]
 fn whatever_was_answered_survives_a_power_cut() {
     let seed = Seed::of_this_run();
-    let mut dice = Dice(seed.0);
+    let mut dice = Rng(seed.0);
     let mut machine = machine_or_skip!();
     machine.launch = machine.launch.variable("COFFER_LIMITS__VERSIONS_KEPT", "1000");
     let wanted = std::env::var("COFFER_TEST_POWER_CUTS").ok().and_then(|cuts| cuts.parse().ok());
@@ -116,9 +107,9 @@ fn whatever_was_answered_survives_a_power_cut() {
     let mut server = machine.starts().expect("there is power");
     let root = root_key(&machine.data_dir());
     // The last one, which does nothing.
-    workers.push(upkeep::stock(&server));
+    workers.push(rotations::stock(&server));
     while tally.under_load < wanted {
-        let steps = upkeep::steps(&server.admin());
+        let steps = rotations::steps(&server.admin());
         workers.iter_mut().for_each(|worker| worker.beside.clone_from(&steps));
         let steps = if dice.below(4) == 0 { 400 } else { 60 };
         machine.disk.cut_after(dice.below(steps) as u64);
@@ -126,7 +117,7 @@ fn whatever_was_answered_survives_a_power_cut() {
         let survivors = Survivors::any(&mut dice);
         machine.disk.restore(survivors, &mut dice);
         tally.under_load += 1;
-        tally.while_rotating += usize::from(upkeep::is_rotating(machine.copy().path()));
+        tally.while_rotating += usize::from(rotations::is_rotating(machine.copy().path()));
         tally.while_recovering += recover(&machine, &mut dice);
         let when = format!("cut {}, {survivors:?}", tally.under_load);
         let logged = logged(machine.copy().path());
@@ -136,7 +127,7 @@ fn whatever_was_answered_survives_a_power_cut() {
             worker.settle(&logged, &server.admin());
         }
         compare(&server, &workers);
-        upkeep::holds(&server.admin(), &mut workers);
+        rotations::holds(&server.admin(), &mut workers);
         // One of those that came whole in this round.
         let files: Vec<_> = workers.iter_mut().filter_map(|one| one.besides.file.take()).collect();
         for file in files.iter().take(1) {
@@ -144,7 +135,7 @@ fn whatever_was_answered_survives_a_power_cut() {
             tally.backups_opened += 1;
         }
     }
-    upkeep::ends(&server.admin());
+    rotations::ends(&server.admin());
     compare(&server, &workers);
     server.stop();
     let ended =
@@ -169,7 +160,7 @@ fn whatever_was_answered_survives_a_power_cut() {
 #[test]
 fn a_start_is_cut_off_at_each_of_its_steps() {
     let seed = Seed::of_this_run();
-    let mut dice = Dice(seed.0);
+    let mut dice = Rng(seed.0);
     for is_first in [true, false] {
         let machine = machine_or_skip!();
         let mut workers: Vec<_> = (0..CLIENTS).map(|number| Worker::new(number, seed.0)).collect();
@@ -269,13 +260,13 @@ const ANSWERS: usize = 300;
 /// process ends by itself and says so, or serves on; the next one is well.
 fn trouble(trouble: Trouble, rounds: usize) {
     let seed = Seed::of_this_run();
-    let mut dice = Dice(seed.0);
+    let mut dice = Rng(seed.0);
     let machine = machine_or_skip!();
     let mut workers: Vec<_> = (0..CLIENTS).map(|number| Worker::new(number, seed.0)).collect();
     let mut server = machine.starts().expect("the disk is well");
     let (mut failed, mut served_on) = (0, 0);
     for round in 0..rounds {
-        let steps = upkeep::steps(&server.admin());
+        let steps = rotations::steps(&server.admin());
         workers.iter_mut().for_each(|worker| worker.beside.clone_from(&steps));
         trouble.begins(&machine.disk, dice.below(60) as u64);
         let excused = || trouble.has_come(&machine.disk);
@@ -318,9 +309,9 @@ fn trouble(trouble: Trouble, rounds: usize) {
             worker.settle(&logged, &server.admin());
         }
         compare(&server, &workers);
-        upkeep::holds(&server.admin(), &mut workers);
+        rotations::holds(&server.admin(), &mut workers);
     }
-    upkeep::ends(&server.admin());
+    rotations::ends(&server.admin());
     server.stop();
     println!("{failed} ended by themselves, {served_on} served on; {:#?}", load::done(&workers));
     assert!(workers.iter().any(|worker| !worker.acknowledged.is_empty()));

@@ -1,10 +1,6 @@
 //! Backups of a running server: what is in them, and that they are of one
 //! moment whatever is written meanwhile.
 
-mod harness;
-#[path = "harness/search.rs"]
-mod search;
-
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -13,11 +9,12 @@ use std::time::{Duration, Instant};
 use coffer::cli::scheduled::{self, Schedule};
 use coffer::domain::{Clock, SystemClock, Timestamp};
 use coffer::vault::backup::{Identities, Opening, Recipient};
-use harness::acts::{new_environment, new_secret, new_var, text};
-use harness::backups::{BACKUP, root_key, sound, take};
-use harness::process::Launch;
-use harness::{Setup, TestApp, await_release, data_dir};
 use serde_json::{Value, json};
+use support::api::{new_environment, new_secret, new_var, text};
+use support::backups::{BACKUP, root_key, sound, take};
+use support::process::Launch;
+use support::search;
+use support::{Setup, TestApp, await_release, data_dir};
 
 #[test]
 fn a_backup_opens_and_says_what_is_in_it() {
@@ -36,7 +33,7 @@ fn a_backup_opens_and_says_what_is_in_it() {
     }
     assert_eq!(summary.root_key, root.fingerprint().to_string());
     assert_eq!(summary.program, concat!("coffer ", env!("CARGO_PKG_VERSION")));
-    harness::acts::is_time(&summary.created_at);
+    support::api::is_time(&summary.created_at);
     // The row that tells of the backup is in it.
     assert_eq!(examined.audit.rows, summary.audit_head_seq);
     let rows = admin.get("/api/audit-logs?action=backup.create").expect(200);
@@ -116,7 +113,7 @@ impl Drop for Over<'_> {
 
 #[test]
 fn a_backup_shows_nothing_and_holds_no_session() {
-    let app = harness::people::start();
+    let app = support::accounts::start();
     let admin = app.admin();
     let (secret, var) = ("a value that nobody may see 5f1c", "a var that is sealed too 77ab");
     let path = "/api/environments/development/secrets";
@@ -165,8 +162,8 @@ fn opened_by_age(identity: &str, sealed: &[u8]) -> Vec<u8> {
 
 #[test]
 fn one_backup_goes_on_at_a_time_and_one_that_nobody_takes_makes_room() {
-    harness::expect_log("Try again");
-    harness::expect_log("another backup is under way");
+    support::expect_log("Try again");
+    support::expect_log("another backup is under way");
     let app = TestApp::start();
     let admin = app.admin();
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
@@ -204,7 +201,7 @@ fn scheduled_backups_are_kept_in_number_and_noted() {
     for other in &others {
         std::fs::write(directory.join(other), "of another").unwrap();
     }
-    harness::expect_log("dated in the future");
+    support::expect_log("dated in the future");
     let mut made = Vec::new();
     for _ in 0..4 {
         made.push(runtime.block_on(scheduled::back_up(&app.state, &schedule)).unwrap());

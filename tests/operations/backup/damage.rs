@@ -1,15 +1,13 @@
 //! Damaged backups: a clear message, never a panic, never a half of a database.
 
-mod harness;
-
 use std::path::Path;
 
 use coffer::store::OpenError;
 use coffer::vault::RootKey;
 use coffer::vault::backup::{BackupError, Identities, Opening, Recipient, read_backup, reseal};
-use harness::TestApp;
-use harness::acts::new_secret;
-use harness::backups::{open, restore, root_key, take};
+use support::TestApp;
+use support::api::new_secret;
+use support::backups::{open, restore, root_key, take};
 
 const HEADER: usize = 58;
 const CHUNK: usize = (64 << 10) + 16;

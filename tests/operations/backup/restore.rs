@@ -1,12 +1,10 @@
 //! What a restored server is: the old one at one moment, with a row that says
 //! so, without the old one's sessions.
 
-mod harness;
-
-use harness::acts::{new_secret, new_var, reveal, text};
-use harness::backups::{restore, restored, root_key, take};
-use harness::{Setup, TestApp, data_dir};
 use serde_json::json;
+use support::api::{new_secret, new_var, reveal, text};
+use support::backups::{restore, restored, root_key, take};
+use support::{Setup, TestApp, data_dir};
 
 fn setup() -> Setup {
     Setup::default().cheap_hashes()
@@ -26,7 +24,7 @@ fn a_restored_server_has_everything_and_goes_on_with_the_chain() {
     // What comes later is not in it.
     new_secret(&admin, "development", "LATER", "x");
     // Who uses it is for the host to say, not for the backup.
-    harness::workloads::declare(&app, Vec::new());
+    support::workloads::declare(&app, Vec::new());
     let before = admin.get(&format!("/api/secrets/{id}")).expect(200);
     let dir = restored(&app, &file);
     drop(app);
@@ -39,11 +37,11 @@ fn a_restored_server_has_everything_and_goes_on_with_the_chain() {
     let again = json!({ "neverReveal": false });
     admin.patch(&format!("/api/secrets/{never}"), &again).expect_error(422, "READONLY_FIELD");
     let listed = admin.get("/api/environments/development/secrets").expect(200);
-    assert_eq!(harness::acts::keys(&listed["secrets"]), ["A", "NEVER"]);
+    assert_eq!(support::api::keys(&listed["secrets"]), ["A", "NEVER"]);
     new_secret(&admin, "development", "AFTER", "x");
     let dir = app.stop();
-    harness::rows_fit(&data_dir(dir.path()));
-    let rows = harness::audit_rows(dir.path());
+    support::rows_fit(&data_dir(dir.path()));
+    let rows = support::audit_rows(dir.path());
     let words: Vec<_> = rows.iter().map(|row| row.draft.action.as_str()).collect();
     let marker = words.iter().position(|word| *word == "backup.restore").unwrap();
     assert_eq!((words[marker - 1], words[marker + 1]), ("backup.create", "server.start"));
@@ -68,7 +66,7 @@ fn sessions_end_with_a_restore_and_tokens_do_not() {
     app.admin().get("/api/auth/me").expect(200);
     app.anonymous().post("/api/auth/login", &user).expect(200);
     let dir = app.stop();
-    harness::rows_fit(&data_dir(dir.path()));
+    support::rows_fit(&data_dir(dir.path()));
 }
 
 #[test]
@@ -101,7 +99,7 @@ fn nothing_is_restored_over_what_is_there() {
     let error = restore(&file, &root, other.path()).unwrap_err().to_string();
     assert!(error.contains("notes.txt"), "{error}");
     assert_eq!(std::fs::read_dir(other.path()).unwrap().count(), 1);
-    harness::rows_fit(&data_dir(dir.path()));
+    support::rows_fit(&data_dir(dir.path()));
 }
 
 #[test]

@@ -1,15 +1,9 @@
 //! `coffer doctor --repair`, and what a start repairs by itself: each kind of
 //! damage is found, repaired, and gone, and nothing else has changed.
-#[path = "harness/bench.rs"]
-mod bench;
-mod harness;
-#[path = "harness/patient.rs"]
-mod patient;
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use bench::{Bench, Table, flip};
 use coffer::audit::Action;
 use coffer::domain::{Clock, KeyName, SecretId, SystemClock, Timestamp, TokenId, VarId, Version};
 use coffer::store::{
@@ -17,14 +11,16 @@ use coffer::store::{
     ReceiptRow, ReceiptTimes, Receipts, SecretPlace, SecretPlaces, Secrets, Table as _,
     TokenHashes, Tokens, Used, ValueChunks, VarChunks, Versions,
 };
-use harness::process::{Ended, Launch};
-use harness::{Setup, TestApp, data_dir, expect_log, skip};
-use patient::{Diagnosis, Patient};
+use support::doctor;
+use support::doctor::{Checkup, Diagnosis};
+use support::process::{Ended, Launch};
+use support::tampered_db::{Table, TamperedDb, flip};
+use support::{Setup, TestApp, data_dir, expect_log, skip};
 
 /// What is broken, what the doctor says then, and what it says when it mends it.
 struct Damage {
     name: &'static str,
-    make: fn(&Bench, &Table),
+    make: fn(&TamperedDb, &Table),
     found: &'static str,
     repaired: &'static str,
 }
@@ -189,8 +185,8 @@ fn dump(data_dir: &Path) -> std::collections::BTreeMap<Vec<u8>, Vec<u8>> {
 
 #[test]
 fn each_damage_is_found_repaired_and_gone_and_nothing_else_has_changed() {
-    let bench = Bench::new();
-    let patient = Patient::new(&bench.data_dir());
+    let bench = TamperedDb::new();
+    let patient = Checkup::new(&bench.data_dir());
     patient.doctor().healthy();
     let whole = dump(&patient.data_dir);
     for Damage { name, make, found, repaired } in DAMAGES {
@@ -204,7 +200,7 @@ fn each_damage_is_found_repaired_and_gone_and_nothing_else_has_changed() {
     }
     assert_eq!(patient.copies().len(), DAMAGES.len());
     std::fs::copy(&patient.key, patient.data_dir.join("root.key")).unwrap();
-    let rows = harness::audit_rows(patient.data_dir.parent().unwrap());
+    let rows = support::audit_rows(patient.data_dir.parent().unwrap());
     let repairs = rows.iter().filter(|row| row.draft.action == Action::ServerRepair);
     assert_eq!(repairs.count(), DAMAGES.len(), "each repair is in the audit log, once");
 }
@@ -212,7 +208,7 @@ fn each_damage_is_found_repaired_and_gone_and_nothing_else_has_changed() {
 /// What cannot be worked out from elsewhere is found, and stays as it is.
 #[test]
 fn what_is_the_only_copy_stays() {
-    type Edit = fn(&Bench, &Table);
+    type Edit = fn(&TamperedDb, &Table);
     let cases: [(&str, &str, Edit); 6] = [
         ("does not open", "version 1 of", |bench, table| {
             let key = bench.chunk_key("FIRST", 1, 0);
@@ -249,8 +245,8 @@ fn what_is_the_only_copy_stays() {
         }),
     ];
     for (found, also, edit) in cases {
-        let bench = Bench::new();
-        let patient = Patient::new(&bench.data_dir());
+        let bench = TamperedDb::new();
+        let patient = Checkup::new(&bench.data_dir());
         bench.edit(|table| edit(&bench, table));
         let before = dump(&patient.data_dir);
         patient.doctor().is(2).says("error", [found, also]);
@@ -268,8 +264,8 @@ fn what_is_the_only_copy_stays() {
 #[test]
 fn a_damaged_var_is_well_again_with_a_new_value() {
     expect_log("INTERNAL: a stored row is damaged");
-    let bench = Bench::new();
-    let patient = Patient::new(&bench.data_dir());
+    let bench = TamperedDb::new();
+    let patient = Checkup::new(&bench.data_dir());
     let mut id = None;
     bench.edit(|table| {
         let key = table.keys::<VarChunks>()[0];
@@ -292,8 +288,8 @@ fn a_damaged_var_is_well_again_with_a_new_value() {
 /// What lacks a piece of its answer would be answered 500 for a day.
 #[test]
 fn a_request_whose_kept_answer_was_damaged_can_be_sent_again_after_a_repair() {
-    let bench = Bench::new();
-    let patient = Patient::new(&bench.data_dir());
+    let bench = TamperedDb::new();
+    let patient = Checkup::new(&bench.data_dir());
     bench.edit(|table| table.remove::<ReceiptChunks>(&table.keys::<ReceiptChunks>()[0]));
     patient.doctor().is(2).says("error", ["kept answer ", "lacks piece 0", "--repair"]);
     let repair = patient.repair();
@@ -310,8 +306,8 @@ fn a_request_whose_kept_answer_was_damaged_can_be_sent_again_after_a_repair() {
 /// It kept every request with an `Idempotency-Key` from being done.
 #[test]
 fn what_is_no_time_of_a_kept_answer_keeps_nobody_from_being_answered() {
-    let bench = Bench::new();
-    let patient = Patient::new(&bench.data_dir());
+    let bench = TamperedDb::new();
+    let patient = Checkup::new(&bench.data_dir());
     bench.edit(|table| {
         table.put_raw::<ReceiptTimes>(b"no time", b"x");
         let [key] = table.keys::<Receipts>()[..] else { panic!("one answer is kept") };
@@ -338,8 +334,8 @@ fn what_is_no_time_of_a_kept_answer_keeps_nobody_from_being_answered() {
 #[test]
 fn an_entry_that_two_rows_want_is_given_to_neither() {
     for is_there in [true, false] {
-        let bench = Bench::new();
-        let patient = Patient::new(&bench.data_dir());
+        let bench = TamperedDb::new();
+        let patient = Checkup::new(&bench.data_dir());
         let home = "home".to_owned();
         bench.edit(|table| {
             let row = table.get::<Environments>(&bench.environment);
@@ -364,8 +360,8 @@ fn an_entry_that_two_rows_want_is_given_to_neither() {
 
 #[test]
 fn the_audit_log_is_never_repaired() {
-    let bench = Bench::new();
-    let patient = Patient::new(&bench.data_dir());
+    let bench = TamperedDb::new();
+    let patient = Checkup::new(&bench.data_dir());
     let edited = |table: &Table| flip(table.bytes::<AuditRows>(&3), 40, 1);
     bench.edit(|table| table.put_bytes::<AuditRows>(&3, &edited(table)));
     patient
@@ -378,8 +374,8 @@ fn the_audit_log_is_never_repaired() {
 
 #[test]
 fn the_copy_is_what_was_there_before_for_its_owner_only() {
-    let bench = Bench::new();
-    let patient = Patient::new(&bench.data_dir());
+    let bench = TamperedDb::new();
+    let patient = Checkup::new(&bench.data_dir());
     bench.edit(|table| table.remove::<SecretPlaces>(&bench.secret("FIRST").id));
     let before = std::fs::read(patient.data_dir.join("db/db")).unwrap();
     patient.repair().healthy();
@@ -401,8 +397,8 @@ fn the_copy_is_what_was_there_before_for_its_owner_only() {
 /// In the usual layout the parent is root's, and the server's user is not.
 #[test]
 fn the_copy_can_be_put_elsewhere_and_not_into_itself() {
-    let bench = Bench::new();
-    let patient = Patient::new(&bench.data_dir());
+    let bench = TamperedDb::new();
+    let patient = Checkup::new(&bench.data_dir());
     bench.edit(|table| table.remove::<SecretPlaces>(&bench.secret("FIRST").id));
     let repair = |into: &Path| {
         let launch = patient.launch(["doctor", "--repair"]).argument("--copy-to").argument(into);
@@ -419,10 +415,10 @@ fn the_copy_can_be_put_elsewhere_and_not_into_itself() {
 /// The link was copied, and what it leads to was then repaired without a copy.
 #[test]
 fn a_database_behind_a_link_is_copied_and_other_links_are_refused() {
-    let bench = Bench::new();
-    let patient = Patient::new(&bench.data_dir());
+    let bench = TamperedDb::new();
+    let patient = Checkup::new(&bench.data_dir());
     bench.edit(|table| table.remove::<SecretPlaces>(&bench.secret("FIRST").id));
-    harness::await_release(&patient.data_dir);
+    support::await_release(&patient.data_dir);
     let db = patient.data_dir.join("db");
     let elsewhere = patient.outside().join("elsewhere");
     std::fs::rename(&db, &elsewhere).unwrap();
@@ -445,8 +441,8 @@ fn a_database_behind_a_link_is_copied_and_other_links_are_refused() {
 fn the_room_for_the_copy_is_looked_for_where_it_is_made() {
     const MOUNT: &str = "mount -t tmpfs -o size=60m,mode=700 tmpfs \"$1\" && shift && \"$@\"; \
          code=$?; ls \"$DIR\"; exit $code";
-    let bench = Bench::new();
-    let patient = Patient::new(&bench.data_dir());
+    let bench = TamperedDb::new();
+    let patient = Checkup::new(&bench.data_dir());
     let small = tempfile::tempdir().unwrap();
     let wrapper = ["unshare", "--mount", "--map-root-user", "sh", "-c", MOUNT, "sh"];
     let wrapper = wrapper.iter().map(Path::new).chain([small.path()]);
@@ -464,7 +460,7 @@ fn the_room_for_the_copy_is_looked_for_where_it_is_made() {
 fn where_the_audit_log_does_not_hold_a_start_repairs_nothing() {
     expect_log("the index rows are not repaired, because the audit log does not hold");
     expect_log("the audit log does not hold");
-    let bench = Bench::new();
+    let bench = TamperedDb::new();
     bench.edit(|table| {
         table.remove::<SecretPlaces>(&bench.secret("FIRST").id);
         let edited = flip(table.bytes::<AuditRows>(&3), 40, 1);
@@ -472,7 +468,7 @@ fn where_the_audit_log_does_not_hold_a_start_repairs_nothing() {
     });
     let app = bench.restart_repairing();
     let dir = app.stop();
-    let opened = harness::open_stopped(&data_dir(dir.path()));
+    let opened = support::open_stopped(&data_dir(dir.path()));
     let left = coffer::store::check(&opened).unwrap();
     assert!(left.iter().any(|line| line.contains("is not found by its id")), "{left:#?}");
 }
@@ -480,8 +476,8 @@ fn where_the_audit_log_does_not_hold_a_start_repairs_nothing() {
 /// It sent people to the repair that they had just made.
 #[test]
 fn what_a_repair_leaves_needs_a_backup_and_what_has_no_key_goes() {
-    let bench = Bench::new();
-    let patient = Patient::new(&bench.data_dir());
+    let bench = TamperedDb::new();
+    let patient = Checkup::new(&bench.data_dir());
     bench.edit(|table| table.put_raw::<SecretPlaces>(b"no id", b"x"));
     patient.doctor().is(2).one("error", ["a row of table 's' is damaged", "--repair"]);
     patient.repair().healthy().says("repaired", ["under no key"]);
@@ -498,8 +494,8 @@ fn what_a_repair_leaves_needs_a_backup_and_what_has_no_key_goes() {
 
 #[test]
 fn modes_and_what_lies_about_are_repaired() {
-    let bench = Bench::new();
-    let patient = Patient::new(&bench.data_dir());
+    let bench = TamperedDb::new();
+    let patient = Checkup::new(&bench.data_dir());
     let dir = &patient.data_dir;
     let log = dir.join("db/db");
     std::fs::set_permissions(&log, std::fs::Permissions::from_mode(0o644)).unwrap();
@@ -509,7 +505,7 @@ fn modes_and_what_lies_about_are_repaired() {
     std::fs::write(dir.join("db.damaged.1/snap.00"), "x").unwrap();
     std::fs::write(dir.join("db/snap.00AB.generating"), "half").unwrap();
     for name in ["db.damaged.1", "db.trial", "db/snap.00AB.generating"] {
-        patient::owner_only(&dir.join(name));
+        doctor::owner_only(&dir.join(name));
     }
     let found = patient.doctor();
     found.is(2).says("error", ["db/db has mode 644", "chmod 600"]);
@@ -519,7 +515,7 @@ fn modes_and_what_lies_about_are_repaired() {
     // That one has opened the database, which removes it.
     found.says("warn", ["snap.00AB.generating is a snapshot that was not finished"]);
     std::fs::write(dir.join("db/snap.00AB.generating"), "half").unwrap();
-    patient::owner_only(&dir.join("db/snap.00AB.generating"));
+    doctor::owner_only(&dir.join("db/snap.00AB.generating"));
     let repair = patient.repair();
     repair.healthy().says("repaired", ["had mode 644, and has 600"]);
     repair.says("repaired", ["db.trial was removed"]);
@@ -548,7 +544,7 @@ fn a_running_server_is_not_repaired() {
 fn a_start_repairs_the_index_and_says_so() {
     expect_log("repaired: an index entry of sec_");
     expect_log("repaired: env_");
-    let bench = Bench::new();
+    let bench = TamperedDb::new();
     bench.edit(|table| {
         table.remove::<SecretPlaces>(&bench.secret("FIRST").id);
         table.put::<Counts>(&bench.environment, &CountsRow { secrets: 1, vars: 77 });
@@ -558,13 +554,13 @@ fn a_start_repairs_the_index_and_says_so() {
     let app = bench.restart_repairing();
     bench.assert_others_work(&app, &[]);
     let dir = app.stop();
-    let rows = harness::audit_rows(dir.path());
+    let rows = support::audit_rows(dir.path());
     let repairs: Vec<_> =
         rows.iter().filter(|row| row.draft.action == Action::ServerRepair).collect();
     assert_eq!(repairs.len(), 1);
     assert_eq!(repairs[0].draft.details.as_deref(), Some(r#"{"counts":1,"places":1}"#));
     // Without a copy, nothing is removed that may be somebody's.
-    let left = coffer::store::check(&harness::open_stopped(&data_dir(dir.path()))).unwrap();
+    let left = coffer::store::check(&support::open_stopped(&data_dir(dir.path()))).unwrap();
     assert_eq!(left.len(), 1, "{left:#?}");
     assert!(left[0].starts_with("piece 7 of"), "{left:#?}");
     TestApp::start_in(dir, Setup::default()).stop();
@@ -572,7 +568,7 @@ fn a_start_repairs_the_index_and_says_so() {
 
 /// A command on a copy of a patient's directory, on a small disk of its own. Behind
 /// what it prints stands what there is then; `None` where nothing can be mounted.
-fn on_a_disk_of(mib: u32, patient: &Patient, words: &[&str]) -> Option<(Ended, PathBuf)> {
+fn on_a_disk_of(mib: u32, patient: &Checkup, words: &[&str]) -> Option<(Ended, PathBuf)> {
     const MOUNT: &str = "mount -t tmpfs -o size=\"$SIZE\",mode=700 tmpfs \"$1\" && cp -rp \"$2\" \"$1/data\" \
          && shift 2 && \"$@\"; code=$?; ls -d \"$DIR\"/data* \"$DIR\"/data/db* >&2; exit $code";
     let disk = tempfile::tempdir().unwrap();
@@ -595,8 +591,8 @@ fn on_a_disk_of(mib: u32, patient: &Patient, words: &[&str]) -> Option<(Ended, P
 /// is begun, and the doctor says why no write is taken.
 #[test]
 fn where_there_is_no_room_nothing_is_begun() {
-    let bench = Bench::new();
-    let patient = Patient::new(&bench.data_dir());
+    let bench = TamperedDb::new();
+    let patient = Checkup::new(&bench.data_dir());
     let run = |words: &[&str]| on_a_disk_of(60, &patient, words);
     let Some((found, _)) = run(&["doctor"]) else { return };
     let found = Diagnosis::of(found);
@@ -614,8 +610,8 @@ fn where_there_is_no_room_nothing_is_begun() {
 /// Before it is too late, and not any more where there is enough.
 #[test]
 fn where_the_room_gets_short_it_is_a_warning() {
-    let bench = Bench::new();
-    let patient = Patient::new(&bench.data_dir());
+    let bench = TamperedDb::new();
+    let patient = Checkup::new(&bench.data_dir());
     let Some((found, _)) = on_a_disk_of(200, &patient, &["doctor"]) else { return };
     let found = Diagnosis::of(found);
     found.is(1).one("warn", ["of the disk are free; below 64 MiB no write", "Make room"]);
@@ -628,8 +624,8 @@ fn where_the_room_gets_short_it_is_a_warning() {
 fn a_log_that_is_mostly_garbage_is_a_warning_until_it_is_compacted() {
     const ROWS: u32 = 24_000;
 
-    let bench = Bench::new();
-    let patient = Patient::new(&bench.data_dir());
+    let bench = TamperedDb::new();
+    let patient = Checkup::new(&bench.data_dir());
     let key = |n: u32| [n.to_be_bytes().repeat(8)].concat();
     let is_kept = |n: &u32| n.is_multiple_of(40);
     bench.edit(|table| {
@@ -664,8 +660,8 @@ fn a_log_that_is_mostly_garbage_is_a_warning_until_it_is_compacted() {
 /// Files made by another user would keep the server out of its own database.
 #[test]
 fn another_users_database_is_not_opened() {
-    let bench = Bench::new();
-    let patient = Patient::new(&bench.data_dir());
+    let bench = TamperedDb::new();
+    let patient = Checkup::new(&bench.data_dir());
     let chown = std::os::unix::fs::chown;
     // Of the directory alone, where it is a mount, it is no obstacle.
     if let Err(error) = chown(&patient.data_dir, Some(12_345), None) {

@@ -1,19 +1,15 @@
 //! `coffer doctor`: what it looks at, what it says, and its exit codes. What
 //! `--repair` repairs is in `doctor_repair.rs`.
-#[path = "harness/bench.rs"]
-mod bench;
-mod harness;
-#[path = "harness/patient.rs"]
-mod patient;
 
-use bench::Bench;
 use coffer::domain::{Clock, SystemClock, Timestamp};
 use coffer::store::SecretPlaces;
-use harness::cli::Cli;
-use harness::process::{Launch, strace};
-use harness::{Setup, TestApp, data_dir};
-use patient::{Diagnosis, Patient, json};
 use serde_json::json;
+use support::cli::Cli;
+use support::doctor;
+use support::doctor::{Checkup, Diagnosis, json};
+use support::process::{Launch, strace};
+use support::tampered_db::TamperedDb;
+use support::{Setup, TestApp, data_dir};
 
 /// Settings that are whole, and none that sled knows: damaged ones are made anew.
 fn write_foreign_settings(data_dir: &std::path::Path) {
@@ -24,8 +20,8 @@ fn write_foreign_settings(data_dir: &std::path::Path) {
 
 #[test]
 fn a_healthy_server_is_exit_code_0_and_every_line_says_ok() {
-    let bench = Bench::new();
-    let patient = Patient::new(&bench.data_dir());
+    let bench = TamperedDb::new();
+    let patient = Checkup::new(&bench.data_dir());
     let found = patient.doctor();
     found.healthy();
     for text in [
@@ -68,8 +64,8 @@ fn a_new_server_has_its_key_beside_its_data_and_no_backup() {
 
 #[test]
 fn json_is_one_object_on_one_line() {
-    let bench = Bench::new();
-    let patient = Patient::new(&bench.data_dir());
+    let bench = TamperedDb::new();
+    let patient = Checkup::new(&bench.data_dir());
     std::fs::remove_file(patient.data_dir.join("last-backup")).unwrap();
     let ended = patient.launch(["doctor", "--json"]).run("");
     assert_eq!((ended.code, ended.stdout.lines().count()), (Some(1), 1), "{ended:#?}");
@@ -90,8 +86,8 @@ fn json_is_one_object_on_one_line() {
 
 #[test]
 fn an_old_or_unreadable_note_of_the_last_backup_is_a_warning() {
-    let bench = Bench::new();
-    let patient = Patient::new(&bench.data_dir());
+    let bench = TamperedDb::new();
+    let patient = Checkup::new(&bench.data_dir());
     let note = patient.data_dir.join("last-backup");
     std::fs::write(&note, r#"{"time":"2020-01-02T03:04:05.000Z","path":"x","bytes":1}"#).unwrap();
     patient.doctor().is(1).one("warn", ["days old, of 2020-01-02T03:04:05.000Z"]);
@@ -102,8 +98,8 @@ fn an_old_or_unreadable_note_of_the_last_backup_is_a_warning() {
 /// The note was believed, whatever had become of the file.
 #[test]
 fn a_backup_that_is_gone_cut_off_downloaded_or_of_the_future_is_a_warning() {
-    let bench = Bench::new();
-    let patient = Patient::new(&bench.data_dir());
+    let bench = TamperedDb::new();
+    let patient = Checkup::new(&bench.data_dir());
     let note = patient.data_dir.join("last-backup");
     let file = patient.outside().join("last.backup");
     let now = SystemClock.now();
@@ -127,12 +123,12 @@ fn a_backup_that_is_gone_cut_off_downloaded_or_of_the_future_is_a_warning() {
 /// Only the first of the names under which a key can lie there was looked at.
 #[test]
 fn every_root_key_is_looked_for_and_those_outside_are_for_their_owner_only() {
-    let bench = Bench::new();
-    let patient = Patient::new(&bench.data_dir());
+    let bench = TamperedDb::new();
+    let patient = Checkup::new(&bench.data_dir());
     for name in ["root.key.previous", "root.key.new"] {
         std::fs::copy(&patient.key, patient.data_dir.join(name)).unwrap();
     }
-    patient::owner_only(&patient.data_dir);
+    doctor::owner_only(&patient.data_dir);
     let found = patient.doctor();
     for name in ["root.key.previous", "root.key.new"] {
         found.is(1).says("warn", ["the root key is in the data directory", name]);
@@ -146,8 +142,8 @@ fn every_root_key_is_looked_for_and_those_outside_are_for_their_owner_only() {
 /// It said that the files are not in this data directory, and looked at nothing.
 #[test]
 fn a_stopped_server_is_examined_although_an_address_is_set() {
-    let bench = Bench::new();
-    let patient = Patient::new(&bench.data_dir());
+    let bench = TamperedDb::new();
+    let patient = Checkup::new(&bench.data_dir());
     let launch = patient.launch(["doctor"]).variable("COFFER_TOKEN", "cof_x");
     let found = Diagnosis::of(launch.clone().variable("COFFER_URL", "http://127.0.0.1:1").run(""));
     found.is(1).one("warn", ["COFFER_URL is set", "not asked"]);
@@ -167,10 +163,10 @@ fn a_stopped_server_is_examined_although_an_address_is_set() {
 fn a_row_that_cannot_be_read_is_named_and_everything_else_is_still_examined() {
     let words = match strace::words() {
         Ok(words) => words,
-        Err(why) => return harness::skip(why),
+        Err(why) => return support::skip(why),
     };
-    let bench = Bench::new();
-    let patient = Patient::new(&bench.data_dir());
+    let bench = TamperedDb::new();
+    let patient = Checkup::new(&bench.data_dir());
     patient.doctor().healthy();
     let data_dir = patient.data_dir.display().to_string();
     let run = |when: &str| {
@@ -213,8 +209,8 @@ fn a_row_that_cannot_be_read_is_named_and_everything_else_is_still_examined() {
 
 #[test]
 fn a_damaged_snapshot_is_named_before_opening_sets_it_aside() {
-    let bench = Bench::new();
-    let patient = Patient::new(&bench.data_dir());
+    let bench = TamperedDb::new();
+    let patient = Checkup::new(&bench.data_dir());
     patient.doctor().healthy();
     let entries = patient.data_dir.join("db").read_dir().unwrap().map(|one| one.unwrap().path());
     let is_snapshot = |path: &std::path::PathBuf| path.file_stem().unwrap() == "snap";
@@ -232,10 +228,10 @@ fn a_damaged_snapshot_is_named_before_opening_sets_it_aside() {
 #[test]
 fn word_of_a_failed_sync_is_a_warning_once() {
     for words in [&["doctor"][..], &["doctor", "--repair"]] {
-        let bench = Bench::new();
-        let patient = Patient::new(&bench.data_dir());
+        let bench = TamperedDb::new();
+        let patient = Checkup::new(&bench.data_dir());
         std::fs::write(patient.data_dir.join("unsynced"), "").unwrap();
-        patient::owner_only(&patient.data_dir);
+        doctor::owner_only(&patient.data_dir);
         let launch =
             words[1..].iter().fold(patient.launch(["doctor"]), |all, word| all.argument(word));
         let found = Diagnosis::of(launch.run(""));
@@ -246,8 +242,8 @@ fn word_of_a_failed_sync_is_a_warning_once() {
 
 #[test]
 fn a_database_that_does_not_open_after_a_compaction_names_the_one_before() {
-    let bench = Bench::new();
-    let patient = Patient::new(&bench.data_dir());
+    let bench = TamperedDb::new();
+    let patient = Checkup::new(&bench.data_dir());
     let dir = &patient.data_dir;
     std::process::Command::new("cp")
         .arg("-a")
@@ -266,8 +262,8 @@ fn a_database_that_does_not_open_after_a_compaction_names_the_one_before() {
 
 #[test]
 fn settings_that_are_risky_or_do_nothing_are_warnings() {
-    let bench = Bench::new();
-    let patient = Patient::new(&bench.data_dir());
+    let bench = TamperedDb::new();
+    let patient = Checkup::new(&bench.data_dir());
     let file = patient.outside().join("other.toml");
     std::fs::write(&file, "[server]\nlisten = \"0.0.0.0:1\"\n[metrics]\nx = 1\n").unwrap();
     let launch = patient.launch(["doctor"]).argument("--config").argument(&file);
@@ -282,17 +278,17 @@ fn a_clock_behind_the_audit_log_is_a_warning() {
     setup.clock.as_ref().unwrap().advance_millis(50 * 365 * 86_400_000);
     let app = TestApp::start_with(setup);
     let dir = app.stop();
-    let patient = Patient::new(&data_dir(dir.path()));
+    let patient = Checkup::new(&data_dir(dir.path()));
     patient.doctor().is(1).one("warn", ["the newest audit row is of 20", "Set the host's clock"]);
 }
 
 #[test]
 fn unfinished_snapshots_and_compactions_are_named_and_opening_settles_them() {
-    let bench = Bench::new();
-    let patient = Patient::new(&bench.data_dir());
+    let bench = TamperedDb::new();
+    let patient = Checkup::new(&bench.data_dir());
     std::fs::write(patient.data_dir.join("db/snap.00AB.generating"), "half").unwrap();
     std::fs::create_dir(patient.data_dir.join("db.new")).unwrap();
-    patient::owner_only(&patient.data_dir);
+    doctor::owner_only(&patient.data_dir);
     let found = patient.doctor();
     found.is(1).says("warn", ["generating is a snapshot that was not finished"]);
     found.says("warn", ["db.new is a compaction that was not finished"]);
@@ -301,19 +297,19 @@ fn unfinished_snapshots_and_compactions_are_named_and_opening_settles_them() {
 
 #[test]
 fn rows_in_files_that_are_not_synced_are_an_error() {
-    let bench = Bench::new();
-    let patient = Patient::new(&bench.data_dir());
+    let bench = TamperedDb::new();
+    let patient = Checkup::new(&bench.data_dir());
     let blobs = patient.data_dir.join("db/blobs");
     std::fs::create_dir_all(&blobs).unwrap();
     std::fs::write(blobs.join("1"), "x").unwrap();
-    patient::owner_only(&patient.data_dir);
+    doctor::owner_only(&patient.data_dir);
     patient.doctor().is(2).one("error", ["rows in files that are never synced", "backup"]);
 }
 
 #[test]
 fn another_root_key_or_none_is_an_error_and_everything_else_is_still_said() {
-    let bench = Bench::new();
-    let patient = Patient::new(&bench.data_dir());
+    let bench = TamperedDb::new();
+    let patient = Checkup::new(&bench.data_dir());
     let wrong = patient.launch(["doctor"]).variable("COFFER_ROOT_KEY", "BwcH".repeat(10) + "Bwc=");
     let found = Diagnosis::of(wrong.run(""));
     found.is(2).one("error", ["sealed under root key"]).says("ok", ["for their owner only"]);
@@ -323,8 +319,8 @@ fn another_root_key_or_none_is_an_error_and_everything_else_is_still_said() {
 
 #[test]
 fn a_database_that_does_not_open_is_an_error_that_names_the_manual() {
-    let bench = Bench::new();
-    let patient = Patient::new(&bench.data_dir());
+    let bench = TamperedDb::new();
+    let patient = Checkup::new(&bench.data_dir());
     write_foreign_settings(&patient.data_dir);
     let found = patient.doctor();
     found.is(2).one("error", ["does not open", "docs/operations.md", "Disaster"]);
@@ -344,8 +340,8 @@ fn where_there_is_no_database_nothing_is_made() {
 fn a_running_server_is_asked_for_what_needs_the_open_database() {
     let dir = tempfile::tempdir().unwrap();
     let server = Launch::on(&data_dir(dir.path())).start();
-    harness::acts::new_secret(&server.admin(), "development", "KEY", "the value of KEY");
-    harness::acts::new_var(&server.admin(), "development", "VAR", "v");
+    support::api::new_secret(&server.admin(), "development", "KEY", "the value of KEY");
+    support::api::new_var(&server.admin(), "development", "VAR", "v");
     // By its address, with the files of this host.
     let cli = Cli::of(&server);
     let launch = cli.launch(["doctor", "--data-dir"]).argument(data_dir(dir.path()));
@@ -368,8 +364,8 @@ fn a_running_server_is_asked_for_what_needs_the_open_database() {
 
 #[test]
 fn a_running_server_finds_what_does_not_fit_and_leaves_no_row_about_it() {
-    harness::expect_log("damaged");
-    let bench = Bench::new();
+    support::expect_log("damaged");
+    let bench = TamperedDb::new();
     bench.edit(|table| {
         // One that a start does not repair.
         let mut bytes = table.bytes::<coffer::store::Secrets>(&bench.secret_key("FIRST"));
@@ -385,7 +381,7 @@ fn a_running_server_finds_what_does_not_fit_and_leaves_no_row_about_it() {
     assert!(errors.iter().any(|one| one["what"] == damaged), "{answer}");
     assert!(errors.iter().all(|one| one["remedy"].is_string()), "{answer}");
     let dir = app.stop();
-    let rows = harness::audit_rows(dir.path());
+    let rows = support::audit_rows(dir.path());
     assert!(rows.iter().all(|row| row.draft.request_id.as_deref() != Some("asked")));
 }
 
@@ -405,7 +401,7 @@ fn a_busy_server_finds_nothing_wrong_with_itself() {
                         break;
                     }
                     let key = format!("K{thread}_{n}");
-                    let made = harness::acts::new_secret(&admin, "development", &key, "v");
+                    let made = support::api::new_secret(&admin, "development", &key, "v");
                     let id = made["id"].as_str().unwrap().to_owned();
                     let at = format!("/api/secrets/{id}");
                     admin.patch(&at, &json!({ "value": "w", "neverReveal": true })).expect(200);

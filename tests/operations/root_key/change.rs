@@ -1,16 +1,14 @@
 //! The root key itself changes: old and new are given together, until nothing
 //! needs the old one.
 
-mod harness;
-
 use std::path::PathBuf;
 
 use coffer::audit::Action;
 use coffer::store::{Rotation, View};
 use coffer::vault::{RootKey, RootKeys, sealed_under, verify_audit};
-use harness::process::{Ended, Launch, Server};
-use harness::{Client, acts, await_release, data_dir, open_stopped, rows_fit};
 use serde_json::{Value, json};
+use support::process::{Ended, Launch, Server};
+use support::{Client, api, await_release, data_dir, open_stopped, rows_fit};
 use tempfile::TempDir;
 
 const KEYS: &str = "/api/admin/keys";
@@ -34,10 +32,10 @@ impl Place {
             .variable("COFFER_RATE_LIMIT__AUTHENTICATED_PER_MINUTE", "0")
             .start();
         let admin = server.admin();
-        let made = acts::new_secret(&admin, "development", "FIRST", "the first value");
-        let id = acts::text(&made, "id").to_owned();
+        let made = api::new_secret(&admin, "development", "FIRST", "the first value");
+        let id = api::text(&made, "id").to_owned();
         for number in 1..secrets {
-            acts::new_secret(&admin, "development", &format!("K_{number}"), "v");
+            api::new_secret(&admin, "development", &format!("K_{number}"), "v");
         }
         server.stop();
         let old = std::fs::read_to_string(data_dir(dir.path()).join("root.key")).unwrap();
@@ -64,7 +62,7 @@ impl Place {
     }
 
     fn holds(&self, admin: &Client) {
-        assert_eq!(acts::reveal(admin, &self.id), "the first value");
+        assert_eq!(api::reveal(admin, &self.id), "the first value");
     }
 
     fn quiet(&self, ended: &Ended) {
@@ -80,7 +78,7 @@ impl Place {
 }
 
 fn root(server: &Server) -> Value {
-    acts::rotated(&server.admin())["rootKey"].clone()
+    api::rotated(&server.admin())["rootKey"].clone()
 }
 
 #[test]
@@ -89,7 +87,7 @@ fn a_start_with_both_keys_moves_everything_under_the_new_one() {
     let server = place.both().start();
     let admin = server.admin();
     place.holds(&admin);
-    let status = acts::rotated(&admin);
+    let status = api::rotated(&admin);
     let (old, new) = (fingerprint(&place.old), fingerprint(&place.new));
     assert_eq!(
         status["rootKey"],
@@ -104,7 +102,7 @@ fn a_start_with_both_keys_moves_everything_under_the_new_one() {
     // before that key is retired; only it is not forgotten.
     let server = place.only_new().start();
     place.holds(&server.admin());
-    assert_eq!(acts::rotated(&server.admin())["keys"].as_array().unwrap().len(), 2);
+    assert_eq!(api::rotated(&server.admin())["keys"].as_array().unwrap().len(), 2);
     server.admin().delete(&format!("{KEYS}/1")).expect(200);
     let ended = server.stop();
     for word in ["WARN", &old, "no longer needed", "coffer key retire 1"] {
@@ -132,7 +130,7 @@ fn a_start_begins_a_change_once_and_says_so_without_a_warning() {
     let first = first.stop();
     assert!(first.stderr.contains("the root key is new"), "{first:#?}");
     let second = place.both().start();
-    assert_eq!(acts::rotated(&second.admin())["keys"].as_array().unwrap().len(), 2);
+    assert_eq!(api::rotated(&second.admin())["keys"].as_array().unwrap().len(), 2);
     let second = second.stop();
     assert!(!second.stderr.contains("the root key is new"), "{second:#?}");
     for ended in [&first, &second] {
@@ -207,7 +205,7 @@ fn a_previous_key_that_nothing_needs_does_no_harm() {
     for previous in [&place.old, &place.new] {
         let server = place.launch().variable("COFFER_PREVIOUS_ROOT_KEY", previous).start();
         assert_eq!(root(&server)["previousNeeded"], false);
-        assert_eq!(acts::rotated(&server.admin())["keys"].as_array().unwrap().len(), 1);
+        assert_eq!(api::rotated(&server.admin())["keys"].as_array().unwrap().len(), 1);
         server.stop();
     }
 }
@@ -255,7 +253,7 @@ fn the_generated_key_is_changed_by_moving_two_files() {
     let server = place.launch().start();
     place.holds(&server.admin());
     server.stop();
-    let rows = harness::audit_rows(place.dir.path());
+    let rows = support::audit_rows(place.dir.path());
     let rotate = rows.iter().find(|row| row.draft.action == Action::KeyRotate).unwrap();
     assert_eq!(rotate.draft.actor.name, "coffer");
 }
@@ -302,7 +300,7 @@ fn a_backup_made_in_the_middle_of_a_change_is_opened_and_restored_with_both_keys
     let made = place.offline(&create, true).json();
     let of = |made: &Value| -> Vec<String> {
         let keys = made["backup"]["wrappingKeys"].as_array().unwrap();
-        keys.iter().map(|key| acts::text(key, "rootKey").to_owned()).collect()
+        keys.iter().map(|key| api::text(key, "rootKey").to_owned()).collect()
     };
     assert_eq!(of(&made), [old.clone(), new.clone()]);
     let restore = ["backup", "restore", "a.backup", "--data-dir", "restored"];
@@ -322,7 +320,7 @@ fn a_backup_made_in_the_middle_of_a_change_is_opened_and_restored_with_both_keys
         .variable("COFFER_ROOT_KEY", &place.new)
         .variable("COFFER_PREVIOUS_ROOT_KEY", &place.old)
         .start();
-    let status = acts::rotated(&server.admin());
+    let status = api::rotated(&server.admin());
     assert_eq!(status["rotation"]["left"], 0, "{status}");
     place.holds(&server.admin());
     server.admin().delete(&format!("{KEYS}/1")).expect(200);
@@ -369,7 +367,7 @@ fn a_backup_from_before_the_old_key_was_retired_opens_with_the_new_root_key() {
     let server = place.both().start();
     root(&server);
     let file = place.dir.path().join("a.backup");
-    std::fs::write(&file, harness::backups::take(&server.admin())).unwrap();
+    std::fs::write(&file, support::backups::take(&server.admin())).unwrap();
     server.admin().delete(&format!("{KEYS}/1")).expect(200);
     server.stop();
     let run = |words: &[&str]| {
@@ -387,7 +385,7 @@ fn a_backup_from_before_the_old_key_was_retired_opens_with_the_new_root_key() {
     place.holds(&admin);
     assert_eq!(admin.get(KEYS).expect(200)["keys"].as_array().unwrap().len(), 2);
     admin.delete(&format!("{KEYS}/1")).expect(200);
-    acts::new_secret(&admin, "development", "AFTER", "v");
+    api::new_secret(&admin, "development", "AFTER", "v");
     server.stop();
     rows_fit(&place.dir.path().join("restored"));
 }
@@ -397,7 +395,7 @@ fn a_restore_takes_a_directory_that_holds_both_root_keys() {
     let place = Place::new(1);
     let server = place.both().start();
     let file = place.dir.path().join("a.backup");
-    std::fs::write(&file, harness::backups::take(&server.admin())).unwrap();
+    std::fs::write(&file, support::backups::take(&server.admin())).unwrap();
     server.stop();
     let to = place.dir.path().join("restored");
     std::fs::create_dir(&to).unwrap();

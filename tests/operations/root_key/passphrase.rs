@@ -1,14 +1,12 @@
 //! A root key that a passphrase protects: made, given, asked for, refused.
 
-mod harness;
-
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use coffer::vault::RootKey;
-use harness::process::{Ended, Launch, has_program};
-use harness::terminal::Terminal;
-use harness::{Client, acts, await_release, data_dir, skip};
+use support::process::{Ended, Launch, has_program};
+use support::terminal::Terminal;
+use support::{Client, api, await_release, data_dir, skip};
 use tempfile::TempDir;
 
 const PASSPHRASE: &str = "seven lamps over the harbour";
@@ -90,14 +88,13 @@ fn a_protected_key_opens_the_database_by_a_file_or_a_credential() {
     assert!(place.text().starts_with("coffer-root-key-v1:argon2id:m="), "{}", place.text());
     assert_eq!(mode(&place.path("root.key")), 0o600);
     let server = place.given("passphrase").start();
-    let id =
-        acts::text(&acts::new_secret(&server.admin(), "development", "A", "v"), "id").to_owned();
+    let id = api::text(&api::new_secret(&server.admin(), "development", "A", "v"), "id").to_owned();
     place.quiet(&server.stop());
     let credentials = place.path("credentials");
     std::fs::create_dir(&credentials).unwrap();
     place.passphrase("credentials/coffer-root-key-passphrase", PASSPHRASE);
     let server = place.server().variable("CREDENTIALS_DIRECTORY", &credentials).start();
-    assert_eq!(acts::reveal(&server.admin(), &id), "v");
+    assert_eq!(api::reveal(&server.admin(), &id), "v");
     place.quiet(&server.stop());
     // A line break of any kind behind the passphrase does not count, a blank does.
     std::fs::write(place.path("windows"), format!("{PASSPHRASE}\r\n")).unwrap();
@@ -189,7 +186,7 @@ fn a_server_asks_for_it_before_it_serves() {
     let place = Place::new();
     let server = place.given("passphrase").start();
     let token = server.token();
-    let made = acts::new_secret(&server.admin(), "development", "A", "v");
+    let made = api::new_secret(&server.admin(), "development", "A", "v");
     server.stop();
     await_release(&data_dir(place.0.path()));
 
@@ -202,7 +199,7 @@ fn a_server_asks_for_it_before_it_serves() {
     }
     let address = terminal.behind("listening on http://").parse().unwrap();
     let admin = Client::new(address, Some(token));
-    assert_eq!(acts::reveal(&admin, acts::text(&made, "id")), "v");
+    assert_eq!(api::reveal(&admin, api::text(&made, "id")), "v");
     // Ctrl-C.
     terminal.types("\u{3}");
     let (text, code) = terminal.ends();
@@ -267,7 +264,7 @@ fn a_previous_key_has_a_passphrase_of_its_own() {
     launch.complains(["COFFER_PREVIOUS_ROOT_KEY_PASSPHRASE_FILE"]);
     let name = "COFFER_PREVIOUS_ROOT_KEY_PASSPHRASE_FILE";
     let server = launch.variable(name, place.path("passphrase")).start();
-    let status = acts::rotated(&server.admin());
+    let status = api::rotated(&server.admin());
     assert_eq!(status["keys"].as_array().unwrap().len(), 2, "{status}");
     place.quiet(&server.stop());
 }

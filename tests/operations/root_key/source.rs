@@ -1,16 +1,14 @@
 //! Where the real binary takes the root key from, and which keys it refuses.
 
-mod harness;
-
 use std::path::{Path, PathBuf};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use coffer::vault::{RootKey, sealed_under};
-use harness::await_release;
-use harness::open_stopped;
-use harness::process::{Ended, Launch};
 use serde_json::json;
+use support::await_release;
+use support::open_stopped;
+use support::process::{Ended, Launch};
 use tempfile::TempDir;
 
 /// A key as text.

@@ -1,12 +1,10 @@
 //! Attacks by whoever has a credential, and wants more than it gives. (Replays,
 //! hidden rows and races have files of their own.)
 
-mod harness;
-
-use harness::acts::{new_secret, text};
-use harness::people::*;
-use harness::{Client, TestApp};
 use serde_json::{Value, json};
+use support::accounts::*;
+use support::api::{new_secret, text};
+use support::{Client, TestApp};
 
 const NEW: &str = "another long password";
 

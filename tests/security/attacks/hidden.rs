@@ -1,13 +1,11 @@
 //! Attacks on what is hidden: reaching another environment by any route, and
 //! learning from how an answer differs that somebody else's row exists.
 
-mod harness;
-
 use coffer::http::RouteInfo;
-use harness::acts::{new_secret, new_var, text};
-use harness::people::*;
-use harness::{Client, Reply, TestApp};
 use serde_json::{Value, json};
+use support::accounts::*;
+use support::api::{new_secret, new_var, text};
+use support::{Client, Reply, TestApp};
 
 const NEW: &str = "another long password";
 

@@ -3,8 +3,6 @@
 //! about. Here the request's two halves are called one by one, so that what
 //! happens in between is certain.
 
-mod harness;
-
 use coffer::access::NewScope;
 use coffer::audit::Action;
 use coffer::domain::{Description, KeyName, Origin, Role};
@@ -12,10 +10,10 @@ use coffer::vault::{
     Administer, Alphabet, Caller, Error, Generate, Level, NewSecret, NewValue, Permit, Reveal,
     Target, Write,
 };
-use harness::acts::{new_secret, text};
-use harness::people::{LOGOUT, PASSWORD, TOKENS, USERS, everywhere, login, new_user, start};
-use harness::{Client, TestApp};
 use serde_json::json;
+use support::accounts::{LOGOUT, PASSWORD, TOKENS, USERS, everywhere, login, new_user, start};
+use support::api::{new_secret, text};
+use support::{Client, TestApp};
 
 const SECRETS: &str = "/api/environments/development/secrets";
 

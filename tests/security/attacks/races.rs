@@ -2,15 +2,13 @@
 //! request when the credential ends. In a process of its own: a line in the log
 //! would take the other tests down with it.
 
-mod harness;
-
 use std::time::Duration;
 
-use harness::acts::{parallel, text};
-use harness::people::*;
-use harness::process::Connection;
-use harness::{Reply, Setup, TestApp};
 use serde_json::{Value, json};
+use support::accounts::*;
+use support::api::{parallel, text};
+use support::process::Connection;
+use support::{Reply, Setup, TestApp};
 
 const SECRETS: &str = "/api/environments/development/secrets";
 const ROUNDS: usize = 8;

@@ -1,12 +1,10 @@
 //! Attacks with an answer that was given before: a credential that has lost its
 //! power sends a request again whose Idempotency-Key the server remembers.
 
-mod harness;
-
-use harness::acts::{new_environment, text};
-use harness::people::*;
-use harness::{Client, Reply, Setup, TestApp};
 use serde_json::{Value, json};
+use support::accounts::*;
+use support::api::{new_environment, text};
+use support::{Client, Reply, Setup, TestApp};
 
 const SECRETS: &str = "/api/environments/development/secrets";
 const DAY_SECONDS: i64 = 24 * 60 * 60;

@@ -1,17 +1,15 @@
 //! Nothing sensitive anywhere, of people: plants passwords, sessions and tokens,
 //! and searches every answer, log line and file for them in every encoding.
-mod harness;
-#[path = "harness/search.rs"]
-mod search;
 
 use std::path::{Path, PathBuf};
 
 use coffer::domain::Role;
-use harness::acts::text;
-use harness::people::*;
-use harness::{Client, Reply, Setup, TestApp};
-use search::{Searcher, needles};
 use serde_json::{Value, json};
+use support::accounts::*;
+use support::api::text;
+use support::search;
+use support::search::{Searcher, needles};
+use support::{Client, Reply, Setup, TestApp};
 
 fn random() -> String {
     let mut bytes = [0; 12];
@@ -33,7 +31,7 @@ struct Session {
 
 impl Session {
     fn start() -> Self {
-        harness::keep_log();
+        support::keep_log();
         let app = TestApp::start_with(Setup::default().cheap_hashes().any_logins());
         Self { app, planted: Vec::new(), answers: Vec::new() }
     }
@@ -204,19 +202,19 @@ fn no_password_and_no_credential_is_in_any_answer_log_line_or_file() {
         assert!(!printed.contains("$argon2"), "a hash is in {request}");
     }
     let dir = session.app.stop();
-    let log = harness::kept_log();
+    let log = support::kept_log();
     assert!(log.iter().any(|line| line.starts_with("DEBUG coffer")), "{} lines", log.len());
     for line in log {
         // The line itself is not printed: it may be the leak.
         searcher.assert_clean("a log line", line.as_bytes());
         assert!(!line.contains("$argon2"), "a hash is in the log");
     }
-    let files = files_below(&harness::data_dir(dir.path()));
+    let files = files_below(&support::data_dir(dir.path()));
     assert!(files.len() >= 5);
     for file in files {
         searcher.assert_clean(&file.display().to_string(), &std::fs::read(&file).unwrap());
     }
-    let rows = harness::audit_rows(dir.path());
+    let rows = support::audit_rows(dir.path());
     let said = format!("{rows:?}");
     searcher.assert_clean("the audit log", said.as_bytes());
     assert!(said.contains("auth.login") || said.contains("AuthLogin"));

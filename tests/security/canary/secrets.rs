@@ -1,17 +1,15 @@
 //! Nothing sensitive anywhere: plants values, drives every route, and searches
 //! every answer, log line and file for them in every encoding.
-mod harness;
-#[path = "harness/search.rs"]
-mod search;
 
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
 use coffer::domain::Role;
-use harness::workloads::{Workload, declare};
-use harness::{Client, Reply, Setup, TestApp};
-use search::{Needle, Searcher, needles};
 use serde_json::{Value, json};
+use support::search;
+use support::search::{Needle, Searcher, needles};
+use support::workloads::{Workload, declare};
+use support::{Client, Reply, Setup, TestApp};
 
 /// A value that looks different after each kind of escaping, around a plain
 /// token that is found even when only a piece leaks.
@@ -85,7 +83,7 @@ struct Session {
 
 impl Session {
     fn start() -> Self {
-        harness::keep_log();
+        support::keep_log();
         let app = TestApp::start_with(Setup::default().environments(&["home", "other"]));
         Self { app, recorder: Recorder { answers: Mutex::default() }, canaries: Vec::new() }
     }
@@ -390,7 +388,7 @@ fn search_files(data: &Path, searcher: &Searcher, besides: &str) -> usize {
 }
 
 fn search_log(searcher: &Searcher) {
-    let log = harness::kept_log();
+    let log = support::kept_log();
     // Without this the search would be content with an empty log.
     assert!(log.iter().any(|line| line.starts_with("DEBUG coffer")), "{} lines", log.len());
     assert!(log.iter().any(|line| line.starts_with("TRACE")), "{} lines", log.len());
@@ -423,7 +421,7 @@ fn no_planted_value_is_in_any_answer_but_a_granted_reveal_nor_in_any_log_line_or
 
     let Session { app, recorder, .. } = session;
     let dir = app.stop();
-    let data = harness::data_dir(dir.path());
+    let data = support::data_dir(dir.path());
     for (request, answer) in recorder.answers.into_inner().unwrap() {
         searcher.assert_clean(&request, &answer);
     }
@@ -442,7 +440,7 @@ fn neither_the_admin_token_nor_the_root_key_is_anywhere_but_in_its_own_file() {
     let token = session.app.admin_token().to_owned();
     let recorded = session.recorder.answers.lock().unwrap().clone();
     let dir = session.app.stop();
-    let data = harness::data_dir(dir.path());
+    let data = support::data_dir(dir.path());
 
     let root_key = std::fs::read_to_string(data.join("root.key")).unwrap();
     let raw = {

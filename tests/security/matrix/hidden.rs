@@ -1,13 +1,12 @@
 //! What a caller must not learn: whether a row or an environment outside its
 //! scope exists. A difference of one byte between "not yours" and "not there"
 //! is enough to walk through ids and names, so whole answers are compared.
-mod harness;
 
 use std::collections::BTreeMap;
 
 use coffer::domain::{EnvironmentId, Role, Scope, SecretId, Timestamp, VarId};
-use harness::{Client, Reply, Setup, TestApp};
 use serde_json::{Value, json};
+use support::{Client, Reply, Setup, TestApp};
 
 /// A foreign environment with a bit of everything.
 struct Scene {
@@ -269,7 +268,7 @@ fn a_foreign_and_a_missing_row_cost_the_same_number_of_audit_rows() {
     }
     let dir = scene.app.stop();
     let mut counts = BTreeMap::<String, usize>::new();
-    for row in harness::audit_rows(dir.path()) {
+    for row in support::audit_rows(dir.path()) {
         *counts.entry(row.draft.request_id.unwrap_or_default()).or_default() += 1;
     }
     for number in 0..strangers.len() {

@@ -1,14 +1,13 @@
 //! Who may do what: every route with every kind of principal, as the contract's
 //! section 3 says it. The table is written by hand; deriving it from the code
 //! would only prove that the code agrees with itself.
-mod harness;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use coffer::domain::{Role, Scope, Timestamp};
-use harness::workloads::{Workload, declare};
-use harness::{Client, Reply, Setup, TestApp, acts};
 use serde_json::{Value, json};
+use support::workloads::{Workload, declare};
+use support::{Client, Reply, Setup, TestApp, api};
 
 /// One route: method, path, action in the audit log, and the outcome for each
 /// of the fifteen principals. The columns:
@@ -212,8 +211,8 @@ impl World {
         });
         let token = id(admin.post(TOKENS, &token).expect(200), "tokenRecord");
         // A request may have begun one.
-        acts::rotated(admin);
-        let key = acts::rotate(admin).to_string();
+        api::rotated(admin);
+        let key = api::rotate(admin).to_string();
         Self { number, environment, secret, var, user, email, session, account, token, key }
     }
 
@@ -324,7 +323,7 @@ impl Bench {
         clock.advance_millis(1);
         let elsewhere = app.admin().post(ENVIRONMENTS, &json!({ "name": "elsewhere" })).expect(200);
         let elsewhere = elsewhere["environment"]["id"].as_str().unwrap().to_owned();
-        acts::new_secret(&app.admin(), "development", "COPIED", "a value to copy");
+        api::new_secret(&app.admin(), "development", "COPIED", "a value to copy");
         let development = app.environment_id("development");
         let world = World::new(&app.admin(), 0);
         world.declare(&app);
@@ -437,7 +436,7 @@ fn every_principal_gets_on_every_route_what_the_contract_says_and_a_refusal_chan
 /// caller; none for reads of metadata and for callers who are not known.
 fn check_audit(app: TestApp, expected: &BTreeMap<String, Expected>) {
     let dir = app.stop();
-    let rows = harness::audit_rows(dir.path());
+    let rows = support::audit_rows(dir.path());
     for (request_id, Expected { line, cell, world_environment, row, stranger }) in expected {
         let of_request = |row: &&coffer::audit::Row| {
             row.draft.request_id.as_deref() == Some(request_id.as_str())
@@ -498,7 +497,7 @@ fn head_answers_as_get_does_for_every_principal_but_never_on_a_value() {
         }
     }
     let dir = bench.app.stop();
-    let reveals = harness::audit_rows(dir.path());
+    let reveals = support::audit_rows(dir.path());
     let reveals = reveals.iter().filter(|row| row.draft.action.as_str() == "secret.reveal");
     assert_eq!(reveals.count(), 0, "HEAD on a value reached the reveal");
 }

@@ -1,17 +1,14 @@
 //! Whoever can write the database but has no key can change nothing in the
 //! audit log unseen: neither a row, nor its place, nor where the log ends.
-#[path = "harness/bench.rs"]
-mod bench;
-mod harness;
 
-use bench::{Table, flip};
 use coffer::audit::Verification;
 use coffer::cli::serve::{self, Parts, ServeError};
 use coffer::config::{Config, Variables};
 use coffer::store::{AuditHead, AuditRows};
 use coffer::vault::{RootKey, UnlockError, verify_audit};
-use harness::{Setup, TestApp};
 use serde_json::json;
+use support::tampered_db::{Table, flip};
+use support::{Setup, TestApp};
 use tempfile::TempDir;
 
 /// A stopped server's audit log.
@@ -33,8 +30,8 @@ impl Log {
     }
 
     fn of(dir: TempDir) -> Self {
-        let count = harness::audit_rows(dir.path()).len() as u64;
-        let table = Table::open(&harness::data_dir(dir.path()));
+        let count = support::audit_rows(dir.path()).len() as u64;
+        let table = Table::open(&support::data_dir(dir.path()));
         let rows = (1..=count).map(|seq| table.bytes::<AuditRows>(&seq)).collect();
         let head = table.bytes::<AuditHead>(&());
         table.close();
@@ -50,15 +47,15 @@ impl Log {
     }
 
     fn edit(&self, change: impl FnOnce(&Table)) {
-        let table = Table::open(&harness::data_dir(self.dir.path()));
+        let table = Table::open(&support::data_dir(self.dir.path()));
         change(&table);
         table.close();
     }
 
     fn walk(&self) -> Verification {
-        let data = harness::data_dir(self.dir.path());
+        let data = support::data_dir(self.dir.path());
         let root = std::fs::read_to_string(data.join("root.key")).unwrap();
-        verify_audit(&harness::open_stopped(&data), &RootKey::parse(&root).unwrap()).unwrap()
+        verify_audit(&support::open_stopped(&data), &RootKey::parse(&root).unwrap()).unwrap()
     }
 
     /// How many rows hold, or what does not.
@@ -81,9 +78,9 @@ impl Log {
     #[track_caller]
     fn refusal(&self) -> ServeError {
         let mut config = Config::default();
-        config.server.data_dir = harness::data_dir(self.dir.path());
+        config.server.data_dir = support::data_dir(self.dir.path());
         config.server.listen = ([127, 0, 0, 1], 0).into();
-        harness::await_release(&config.server.data_dir);
+        support::await_release(&config.server.data_dir);
         match serve::prepare(&config, &Variables::default(), Parts::default()) {
             Err(error) => error,
             Ok(_) => panic!("the server starts as if nothing had happened"),
@@ -204,7 +201,7 @@ fn rows_cut_off_the_end_are_found_with_the_head_left_or_turned_back() {
     let refusal = log.refusal().to_string();
     assert!(refusal.contains("has lost changes that were acknowledged"), "{refusal}");
     // Whoever turns the head back takes that note away, too.
-    std::fs::remove_file(harness::data_dir(log.dir.path()).join("acknowledged")).unwrap();
+    std::fs::remove_file(support::data_dir(log.dir.path()).join("acknowledged")).unwrap();
     assert!(log.verify().is_err());
 }
 
@@ -254,7 +251,7 @@ fn a_server_does_not_start_on_an_old_head_with_newer_rows_behind_it() {
 #[test]
 fn a_server_does_not_start_under_another_root_key_and_names_both() {
     let log = Log::new();
-    let data = harness::data_dir(log.dir.path());
+    let data = support::data_dir(log.dir.path());
     let right = RootKey::parse(&std::fs::read_to_string(data.join("root.key")).unwrap()).unwrap();
     let wrong = RootKey::parse("BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc=").unwrap();
     let text = wrong.to_text();

@@ -1,14 +1,11 @@
 //! Somebody can write the database file but has no key, and an admin copies what
 //! they have tampered with: it gets nothing out that a reveal would not give.
-#[path = "harness/bench.rs"]
-mod bench;
-mod harness;
 
-use bench::{Bench, flip};
 use coffer::domain::RevealMode;
 use coffer::store::{Secrets, ValueChunks, Versions};
-use harness::{Reply, TestApp, acts, expect_log};
 use serde_json::{Value, json};
+use support::tampered_db::{TamperedDb, flip};
+use support::{Reply, TestApp, api, expect_log};
 
 const COPY: &str = "/api/environments/other/secrets/copy";
 const COPIES: &str = "/api/environments/other/secrets";
@@ -19,10 +16,10 @@ fn copy(app: &TestApp, keys: &[&str], on_conflict: &str) -> Reply {
 }
 
 fn copies(app: &TestApp) -> Vec<String> {
-    acts::keys(&app.admin().get(COPIES).expect(200)["secrets"])
+    api::keys(&app.admin().get(COPIES).expect(200)["secrets"])
 }
 
-fn clear_flag(bench: &Bench, key: &str) {
+fn clear_flag(bench: &TamperedDb, key: &str) {
     bench.edit(|table| {
         let mut row = table.get::<Secrets>(&bench.secret_key(key));
         assert_eq!(row.mode, RevealMode::NeverReveal);
@@ -40,7 +37,7 @@ fn refused_at(reply: &Reply, place: &str) {
 #[test]
 fn a_flag_cleared_in_the_source_lets_no_copy_be_revealable() {
     expect_log("SECRET_UNREADABLE");
-    let bench = Bench::new();
+    let bench = TamperedDb::new();
     clear_flag(&bench, "NEVER");
     let app = bench.restart();
     refused_at(&copy(&app, &["FIRST", "NEVER"], "fail"), "keys.1");
@@ -51,11 +48,11 @@ fn a_flag_cleared_in_the_source_lets_no_copy_be_revealable() {
 #[test]
 fn a_flag_cleared_in_the_target_opens_it_for_no_copy() {
     expect_log("was cleared in the database");
-    let bench = Bench::new();
+    let bench = TamperedDb::new();
     clear_flag(&bench, "NEVER");
     let app = bench.restart();
     let admin = app.admin();
-    acts::new_secret(&admin, "other", "NEVER", "a value that its writer knows");
+    api::new_secret(&admin, "other", "NEVER", "a value that its writer knows");
     let back = json!({ "from": "other", "keys": ["NEVER"], "onConflict": "replace" });
     let answer = admin.post("/api/environments/home/secrets/copy", &back).expect(200);
     assert_eq!(answer["copied"][0]["secret"]["neverReveal"], true);
@@ -67,7 +64,7 @@ fn a_flag_cleared_in_the_target_opens_it_for_no_copy() {
 #[test]
 fn a_value_moved_under_another_secret_is_not_copied() {
     expect_log("SECRET_UNREADABLE");
-    let bench = Bench::new();
+    let bench = TamperedDb::new();
     bench.edit(|table| {
         let key = table.get::<Versions>(&bench.version_key("NEVER", 1));
         table.put::<Versions>(&bench.version_key("FIRST", 1), &key);
@@ -82,7 +79,7 @@ fn a_value_moved_under_another_secret_is_not_copied() {
 #[test]
 fn a_damaged_value_is_named_and_the_others_can_be_copied() {
     expect_log("SECRET_UNREADABLE");
-    let bench = Bench::new();
+    let bench = TamperedDb::new();
     bench.edit(|table| {
         let at = bench.chunk_key("SECOND", 1, 0);
         let bytes = table.bytes::<ValueChunks>(&at);

@@ -1,14 +1,11 @@
 //! One damaged row must not spoil answers about other rows, nor what can be
 //! done about itself, nor tell strangers that it is there.
-#[path = "harness/bench.rs"]
-mod bench;
-mod harness;
 
-use bench::{Bench, Table};
 use coffer::domain::{Role, VarId};
 use coffer::store::{Environments, SecretPlaces, Secrets, ValueChunks, Vars, Versions};
-use harness::{Setup, TestApp, expect_log};
 use serde_json::json;
+use support::tampered_db::{Table, TamperedDb};
+use support::{Setup, TestApp, expect_log};
 
 const UNREADABLE: &str = "SECRET_UNREADABLE";
 
@@ -21,7 +18,7 @@ fn cut_last<T: coffer::store::Table>(table: &Table, key: &T::Key) {
 #[test]
 fn a_damaged_old_version_does_not_hide_the_others() {
     expect_log("damaged");
-    let bench = Bench::new();
+    let bench = TamperedDb::new();
     bench.edit(|table| cut_last::<Versions>(table, &bench.version_key("TWICE", 1)));
     let app = bench.restart();
     let path = format!("/api/secrets/{}", bench.secret("TWICE").id);
@@ -37,7 +34,7 @@ fn a_damaged_old_version_does_not_hide_the_others() {
 #[test]
 fn a_damaged_old_version_does_not_keep_the_secret_from_being_changed() {
     expect_log(UNREADABLE);
-    let bench = Bench::new();
+    let bench = TamperedDb::new();
     bench.edit(|table| cut_last::<Versions>(table, &bench.version_key("TWICE", 1)));
     let app = bench.restart();
     let admin = app.admin();
@@ -57,7 +54,7 @@ fn a_damaged_old_version_does_not_keep_the_secret_from_being_changed() {
 fn a_latch_drops_an_old_version_that_does_not_open() {
     // It must not stay behind as it is, and must not stand in the way either.
     expect_log("dropped by the latch");
-    let bench = Bench::new();
+    let bench = TamperedDb::new();
     bench.edit(|table| cut_last::<Versions>(table, &bench.version_key("TWICE", 1)));
     let app = bench.restart();
     let path = format!("/api/secrets/{}", bench.secret("TWICE").id);
@@ -74,7 +71,7 @@ fn a_latch_drops_an_old_version_that_does_not_open() {
 fn a_latch_over_a_damaged_version_in_force_changes_nothing_and_says_why() {
     expect_log(UNREADABLE);
     expect_log("dropped by the latch");
-    let bench = Bench::new();
+    let bench = TamperedDb::new();
     bench.edit(|table| cut_last::<Versions>(table, &bench.version_key("TWICE", 2)));
     let app = bench.restart();
     let path = format!("/api/secrets/{}", bench.secret("TWICE").id);
@@ -91,7 +88,7 @@ fn a_latch_over_a_damaged_version_in_force_changes_nothing_and_says_why() {
 #[test]
 fn a_secret_whose_value_is_damaged_can_be_read_about_and_given_a_new_value() {
     expect_log(UNREADABLE);
-    let bench = Bench::new();
+    let bench = TamperedDb::new();
     bench.edit(|table| cut_last::<ValueChunks>(table, &bench.chunk_key("FIRST", 1, 0)));
     let app = bench.assert_unreadable(&["FIRST"]);
     let path = format!("/api/secrets/{}", bench.secret("FIRST").id);
@@ -104,26 +101,26 @@ fn a_secret_whose_value_is_damaged_can_be_read_about_and_given_a_new_value() {
 fn an_environment_with_a_damaged_secret_can_be_deleted_with_everything_in_it() {
     // Otherwise its data keys could never be destroyed.
     expect_log("damaged");
-    let bench = Bench::new();
+    let bench = TamperedDb::new();
     bench.edit(|table| cut_last::<Secrets>(table, &bench.secret_key("FIRST")));
     let app = bench.restart();
     app.admin().delete("/api/environments/home?force=true").expect(200);
     app.admin().get("/api/environments/home").expect_error(404, "NOT_FOUND");
     let dir = app.stop();
-    harness::rows_fit(&harness::data_dir(dir.path()));
+    support::rows_fit(&support::data_dir(dir.path()));
 }
 
 #[test]
 fn a_damaged_index_row_does_not_undo_a_refusal_by_role() {
     expect_log("damaged");
-    let bench = Bench::new();
+    let bench = TamperedDb::new();
     bench.edit(|table| cut_last::<SecretPlaces>(table, &bench.secret("FIRST").id));
     let app = bench.restart();
     let path = format!("/api/secrets/{}/value", bench.secret("FIRST").id);
     let viewer = app.principal(Role::Viewer).with("X-Request-Id", "refused");
     viewer.get(&path).expect_error(403, "FORBIDDEN_ROLE");
     let dir = app.stop();
-    let rows = harness::audit_rows(dir.path());
+    let rows = support::audit_rows(dir.path());
     let of_it = rows.iter().filter(|row| row.draft.request_id.as_deref() == Some("refused"));
     assert_eq!(of_it.count(), 1, "the refusal is in the log");
 }
@@ -132,7 +129,7 @@ fn a_damaged_index_row_does_not_undo_a_refusal_by_role() {
 fn a_damaged_index_row_looks_like_a_missing_one_to_a_stranger() {
     // Where it leads is lost, so nothing says that the caller may know of it.
     expect_log("damaged");
-    let bench = Bench::new();
+    let bench = TamperedDb::new();
     bench.edit(|table| cut_last::<SecretPlaces>(table, &bench.secret("FIRST").id));
     let app = bench.restart();
     let stranger = app.scoped(Role::Admin, &[&bench.other.to_string()]);
@@ -146,7 +143,7 @@ fn a_damaged_index_row_looks_like_a_missing_one_to_a_stranger() {
 fn a_damaged_environment_row_does_not_hide_the_other_environments() {
     expect_log("INTERNAL");
     expect_log("left out of a list");
-    let bench = Bench::new();
+    let bench = TamperedDb::new();
     bench.edit(|table| cut_last::<Environments>(table, &bench.other));
     let app = bench.restart();
     let listed = app.admin().get("/api/environments").expect(200);
@@ -170,7 +167,7 @@ fn a_damaged_var_is_left_out_of_the_list_and_of_nothing_else() {
         ids.push(made["var"]["id"].as_str().unwrap().parse::<VarId>().unwrap());
     }
     let dir = app.stop();
-    let table = Table::open(&harness::data_dir(dir.path()));
+    let table = Table::open(&support::data_dir(dir.path()));
     let rotten = coffer::domain::KeyName::parse("ROTTEN").unwrap();
     cut_last::<Vars>(&table, &(environment, rotten));
     table.close();

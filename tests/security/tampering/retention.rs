@@ -1,15 +1,12 @@
 //! Whoever can write the database but has no key cannot use retention to make
 //! rows disappear or to bring them back: neither with the marker of dropped
 //! rows, nor with the server's own dropping.
-#[path = "harness/bench.rs"]
-mod bench;
-mod harness;
 
-use bench::{Table, flip};
 use coffer::audit::Verification;
 use coffer::store::{AuditHead, AuditRows, AuditStart};
 use coffer::vault::{RootKey, verify_audit};
-use harness::{Setup, TestApp, expect_log};
+use support::tampered_db::{Table, flip};
+use support::{Setup, TestApp, expect_log};
 use tempfile::TempDir;
 
 const DAY: i64 = 24 * 60 * 60 * 1000;
@@ -32,9 +29,9 @@ struct Copy {
 
 impl Copy {
     fn of(dir: &TempDir) -> Self {
-        let rows = harness::audit_rows(dir.path());
+        let rows = support::audit_rows(dir.path());
         let first = rows[0].seq;
-        let table = Table::open(&harness::data_dir(dir.path()));
+        let table = Table::open(&support::data_dir(dir.path()));
         let copy = Self {
             first,
             rows: rows.iter().map(|row| table.bytes::<AuditRows>(&row.seq)).collect(),
@@ -83,18 +80,18 @@ impl Log {
     }
 
     fn edit(&self, change: impl FnOnce(&Table)) {
-        let table = Table::open(&harness::data_dir(self.dir.path()));
+        let table = Table::open(&support::data_dir(self.dir.path()));
         change(&table);
         table.close();
         // Whoever turns the log back takes away the note of how far it had come.
-        let note = harness::data_dir(self.dir.path()).join("acknowledged");
+        let note = support::data_dir(self.dir.path()).join("acknowledged");
         let _ = std::fs::remove_file(note);
     }
 
     fn verify(&self) -> Verification {
-        let data = harness::data_dir(self.dir.path());
+        let data = support::data_dir(self.dir.path());
         let root = std::fs::read_to_string(data.join("root.key")).unwrap();
-        verify_audit(&harness::open_stopped(&data), &RootKey::parse(&root).unwrap()).unwrap()
+        verify_audit(&support::open_stopped(&data), &RootKey::parse(&root).unwrap()).unwrap()
     }
 
     #[track_caller]
@@ -311,7 +308,7 @@ fn a_key_that_is_no_number_is_found_where_it_stands() {
 fn rows_that_do_not_begin_behind_the_marker_do_not_fit() {
     let log = Log::new();
     let findings = || {
-        let opened = harness::open_stopped(&harness::data_dir(log.dir.path()));
+        let opened = support::open_stopped(&support::data_dir(log.dir.path()));
         coffer::store::check(&opened).unwrap()
     };
     assert_eq!(findings(), [""; 0]);

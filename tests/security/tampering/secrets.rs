@@ -1,21 +1,18 @@
 //! Somebody can write the database file but has no key. Whatever they move,
 //! edit or cut, a value is given as it was put or not at all, a never-reveal
 //! value is never given, and one bad row does not take the others with it.
-#[path = "harness/bench.rs"]
-mod bench;
-mod harness;
 
-use bench::{Bench, Table, flip};
 use coffer::domain::{RevealMode, Version};
 use coffer::store::{Bytes, KeyId, SecretPlace, SecretPlaces, Secrets, ValueChunks, Versions};
-use harness::expect_log;
 use serde_json::json;
+use support::expect_log;
+use support::tampered_db::{Table, TamperedDb, flip};
 
 const UNREADABLE: &str = "SECRET_UNREADABLE";
 
 #[test]
 fn what_was_not_touched_is_revealed_as_it_was_put() {
-    let bench = Bench::new();
+    let bench = TamperedDb::new();
     bench.edit(|_| {});
     let app = bench.restart();
     for secret in bench.secrets.iter().filter(|secret| !secret.never) {
@@ -29,7 +26,7 @@ fn what_was_not_touched_is_revealed_as_it_was_put() {
 #[test]
 fn data_keys_that_were_swapped_open_neither_secret() {
     expect_log(UNREADABLE);
-    let bench = Bench::new();
+    let bench = TamperedDb::new();
     bench.edit(|table| {
         let (a, b) = (bench.version_key("FIRST", 1), bench.version_key("SECOND", 1));
         let (row_a, row_b) = (table.get::<Versions>(&a), table.get::<Versions>(&b));
@@ -42,7 +39,7 @@ fn data_keys_that_were_swapped_open_neither_secret() {
 #[test]
 fn ciphertexts_that_were_swapped_open_neither_secret() {
     expect_log(UNREADABLE);
-    let bench = Bench::new();
+    let bench = TamperedDb::new();
     bench.edit(|table| {
         let (a, b) = (bench.chunk_key("FIRST", 1, 0), bench.chunk_key("SECOND", 1, 0));
         let (row_a, row_b) = (table.get::<ValueChunks>(&a), table.get::<ValueChunks>(&b));
@@ -55,7 +52,7 @@ fn ciphertexts_that_were_swapped_open_neither_secret() {
 #[test]
 fn a_never_reveal_value_copied_whole_under_a_revealable_secret_is_not_given() {
     expect_log(UNREADABLE);
-    let bench = Bench::new();
+    let bench = TamperedDb::new();
     bench.edit(|table| {
         let key = table.get::<Versions>(&bench.version_key("NEVER", 1));
         table.put::<Versions>(&bench.version_key("FIRST", 1), &key);
@@ -68,7 +65,7 @@ fn a_never_reveal_value_copied_whole_under_a_revealable_secret_is_not_given() {
 #[test]
 fn an_old_version_copied_over_the_one_in_force_is_not_given() {
     expect_log(UNREADABLE);
-    let bench = Bench::new();
+    let bench = TamperedDb::new();
     bench.edit(|table| {
         let key = table.get::<Versions>(&bench.version_key("TWICE", 1));
         table.put::<Versions>(&bench.version_key("TWICE", 2), &key);
@@ -82,7 +79,7 @@ fn an_old_version_copied_over_the_one_in_force_is_not_given() {
 fn a_version_number_turned_back_gives_that_version_and_says_so() {
     // The row says version 1, whose value is still kept: it is version 1's
     // value and is given as such, never as version 2.
-    let bench = Bench::new();
+    let bench = TamperedDb::new();
     bench.edit(|table| {
         let mut row = table.get::<Secrets>(&bench.secret_key("TWICE"));
         row.version = Version::FIRST;
@@ -100,7 +97,7 @@ fn a_version_number_turned_back_gives_that_version_and_says_so() {
 fn a_never_reveal_flag_cleared_in_the_database_reveals_nothing_by_any_route() {
     expect_log(UNREADABLE);
     expect_log("was cleared in the database");
-    let bench = Bench::new();
+    let bench = TamperedDb::new();
     bench.edit(|table| {
         for key in ["NEVER", "LATCHED"] {
             let mut row = table.get::<Secrets>(&bench.secret_key(key));
@@ -132,7 +129,7 @@ fn a_never_reveal_flag_cleared_in_the_database_reveals_nothing_by_any_route() {
 fn a_secret_renamed_in_the_database_does_not_open() {
     // What a workload gets under DATABASE_URL must be what was put there.
     expect_log(UNREADABLE);
-    let bench = Bench::new();
+    let bench = TamperedDb::new();
     bench.edit(|table| bench.move_row(table, "FIRST", bench.environment, "RENAMED"));
     let app = bench.assert_unreadable_with_fingerprint(&["FIRST"]);
     let listed = bench.listed(&app);
@@ -143,7 +140,7 @@ fn a_secret_renamed_in_the_database_does_not_open() {
 fn a_secret_moved_to_another_environment_does_not_open_there() {
     // Where reveal may be on, and an admin scoped to it may be waiting.
     expect_log(UNREADABLE);
-    let bench = Bench::new();
+    let bench = TamperedDb::new();
     bench.edit(|table| {
         bench.move_row(table, "FIRST", bench.other, "FIRST");
         bench.move_row(table, "NEVER", bench.other, "NEVER");
@@ -159,7 +156,7 @@ fn a_secret_moved_to_another_environment_does_not_open_there() {
 fn a_row_that_took_the_id_of_a_never_reveal_secret_does_not_open_it() {
     // The flag is that of another row, the id and the ciphertext are its own.
     expect_log(UNREADABLE);
-    let bench = Bench::new();
+    let bench = TamperedDb::new();
     bench.edit(|table| {
         let never = bench.secret("NEVER").id;
         let mut row = table.get::<Secrets>(&bench.secret_key("FIRST"));
@@ -174,7 +171,7 @@ fn a_row_that_took_the_id_of_a_never_reveal_secret_does_not_open_it() {
 #[test]
 fn index_entries_that_lead_to_other_rows_give_no_value() {
     expect_log(UNREADABLE);
-    let bench = Bench::new();
+    let bench = TamperedDb::new();
     bench.edit(|table| {
         let place = |key: &str| {
             let (environment, key) = bench.secret_key(key);
@@ -195,7 +192,7 @@ fn index_entries_that_lead_to_other_rows_give_no_value() {
 #[test]
 fn an_index_entry_that_leads_nowhere_is_damage_and_not_a_missing_secret() {
     expect_log(UNREADABLE);
-    let bench = Bench::new();
+    let bench = TamperedDb::new();
     bench.edit(|table| {
         let (environment, _) = bench.secret_key("FIRST");
         let nowhere = coffer::domain::KeyName::parse("NOWHERE").unwrap();
@@ -208,7 +205,7 @@ fn an_index_entry_that_leads_nowhere_is_damage_and_not_a_missing_secret() {
 #[test]
 fn a_piece_of_a_long_value_that_is_gone_swapped_or_short_opens_nothing() {
     expect_log(UNREADABLE);
-    let bench = Bench::new();
+    let bench = TamperedDb::new();
     bench.edit(|table| {
         table.remove::<ValueChunks>(&bench.chunk_key("LONG1", 1, 0));
         table.remove::<ValueChunks>(&bench.chunk_key("LONG2", 1, 1));
@@ -233,7 +230,7 @@ fn a_piece_of_a_long_value_that_is_gone_swapped_or_short_opens_nothing() {
 #[test]
 fn a_data_key_under_a_wrapping_key_that_is_not_loaded_is_named_in_the_answer() {
     expect_log(UNREADABLE);
-    let bench = Bench::new();
+    let bench = TamperedDb::new();
     bench.edit(|table| {
         let mut row = table.get::<Versions>(&bench.version_key("FIRST", 1));
         row.data_key.key = KeyId(0xABCD);
@@ -252,7 +249,7 @@ const SEALED_BYTES: usize = 1 + 1 + 12 + 32 + 16 + 1;
 fn no_flipped_byte_of_a_stored_version_gives_another_value() {
     expect_log(UNREADABLE);
     // One secret for each offset, so that one restart shows them all.
-    let bench = Bench::with_many(160);
+    let bench = TamperedDb::with_many(160);
     let mut broken = Vec::new();
     bench.edit(|table| {
         let keys: Vec<_> = (0..160).map(|n| format!("MANY{n}")).collect();
@@ -296,7 +293,7 @@ fn no_flipped_byte_of_a_stored_version_gives_another_value() {
 #[test]
 fn rows_that_were_cut_short_or_changed_their_format_are_damage_and_no_panic() {
     expect_log(UNREADABLE);
-    let bench = Bench::with_many(24);
+    let bench = TamperedDb::with_many(24);
     let mut broken = Vec::new();
     bench.edit(|table| {
         for number in 0..24 {
@@ -327,7 +324,7 @@ fn rows_that_were_cut_short_or_changed_their_format_are_damage_and_no_panic() {
 #[test]
 fn a_version_row_that_is_gone_is_damage() {
     expect_log(UNREADABLE);
-    let bench = Bench::new();
+    let bench = TamperedDb::new();
     bench.edit(|table| table.remove::<Versions>(&bench.version_key("FIRST", 1)));
     bench.assert_unreadable(&["FIRST"]);
 }
@@ -342,7 +339,7 @@ fn cut_last<T: coffer::store::Table>(table: &Table, key: &T::Key) {
 fn a_damaged_secret_row_is_left_out_of_the_list_and_of_nothing_else() {
     expect_log(UNREADABLE);
     expect_log("left out of a list");
-    let bench = Bench::new();
+    let bench = TamperedDb::new();
     bench.edit(|table| cut_last::<Secrets>(table, &bench.secret_key("FIRST")));
     let app = bench.restart();
     bench.reveal(&app, bench.secret("FIRST")).expect_error(500, UNREADABLE);
@@ -356,7 +353,7 @@ fn a_damaged_secret_row_is_left_out_of_the_list_and_of_nothing_else() {
 fn a_damaged_index_row_is_an_unreadable_secret() {
     expect_log(UNREADABLE);
     expect_log("damaged");
-    let bench = Bench::new();
+    let bench = TamperedDb::new();
     bench.edit(|table| cut_last::<SecretPlaces>(table, &bench.secret("FIRST").id));
     bench.assert_unreadable(&["FIRST"]);
 }

@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use super::acts::text;
+use super::api::text;
 use super::{Client, Reply, Setup, TestApp};
 
 /// The password of every user that a test does not care to give another.

@@ -1,7 +1,6 @@
-//! Small but varied data directories, ways to damage their files, and what a
+//! SmallDisk but varied data directories, ways to damage their files, and what a
 //! user would then do with them: start the server, read everything, change
 //! something, stop it, ask the doctor.
-#![allow(dead_code)]
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -10,11 +9,11 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::harness::acts::{new_environment, new_secret, new_var, text};
-use crate::harness::dice::Dice;
-use crate::harness::people::{everywhere, user_body, with};
-use crate::harness::process::{Ended, Launch, Server, request};
-use crate::harness::{Client, Reply, await_release, data_dir};
+use crate::accounts::{everywhere, user_body, with};
+use crate::api::{new_environment, new_secret, new_var, text};
+use crate::process::{Ended, Launch, Server, request};
+use crate::rng::Rng;
+use crate::{Client, Reply, await_release, data_dir};
 
 /// What was acknowledged.
 #[derive(Clone, Default)]
@@ -217,7 +216,7 @@ impl Damage {
         if self.kind == Kind::Missing {
             return fs::remove_file(path).unwrap();
         }
-        let mut dice = Dice(self.seed);
+        let mut dice = Rng(self.seed);
         let mut bytes = fs::read(path).unwrap();
         let (at, end) = (self.at, bytes.len());
         match self.kind {

@@ -1,5 +1,4 @@
 //! A stopped server that there is nothing to say about, for `coffer doctor`.
-#![allow(dead_code)]
 
 use std::path::{Path, PathBuf};
 
@@ -7,19 +6,18 @@ use coffer::domain::{Clock, SystemClock};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::harness;
-use crate::harness::process::{Ended, Launch};
+use crate::process::{Ended, Launch};
 
 /// A data directory whose root key is elsewhere, which was backed up just now.
-pub struct Patient {
+pub struct Checkup {
     pub data_dir: PathBuf,
     pub key: PathBuf,
     outside: TempDir,
 }
 
-impl Patient {
+impl Checkup {
     pub fn new(data_dir: &Path) -> Self {
-        harness::await_release(data_dir);
+        crate::await_release(data_dir);
         let outside = tempfile::tempdir().unwrap();
         let key = outside.path().join("root.key");
         std::fs::rename(data_dir.join("root.key"), &key).unwrap();
@@ -35,7 +33,7 @@ impl Patient {
 
     pub fn launch<const N: usize>(&self, words: [&str; N]) -> Launch {
         // Whatever this process has looked at, sled's threads may still have open.
-        harness::await_release(&self.data_dir);
+        crate::await_release(&self.data_dir);
         let launch = Launch::bare(self.outside.path()).arguments(words).argument("--data-dir");
         launch.argument(&self.data_dir).variable("COFFER_ROOT_KEY_FILE", &self.key)
     }

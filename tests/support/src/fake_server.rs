@@ -31,12 +31,12 @@ impl Heard {
 }
 
 /// Lives as long as the test.
-pub struct Scripted {
+pub struct FakeServer {
     pub address: SocketAddr,
     heard: Arc<Mutex<Vec<Heard>>>,
 }
 
-impl Scripted {
+impl FakeServer {
     /// Answers each of these requests with a status and a body. Of several
     /// answers to one request each is given once, the last one for ever;
     /// everything else is 404.

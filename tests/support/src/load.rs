@@ -7,7 +7,6 @@
 //! server must hold, except for the one request that was cut off. Requests that
 //! change none of this, such as a rotation or a backup, can be mixed in as
 //! [`Step::Beside`].
-#![allow(dead_code)]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -16,9 +15,9 @@ use std::sync::mpsc::Sender;
 
 use serde_json::{Value, json};
 
-use crate::harness::dice::Dice;
-use crate::harness::process::{Server, request};
-use crate::harness::{self, Client, Reply, await_release};
+use crate::process::{Server, request};
+use crate::rng::Rng;
+use crate::{Client, Reply, await_release};
 
 pub const CLIENTS: usize = 4;
 const SHARED: &str = "development";
@@ -204,7 +203,7 @@ impl Model {
 /// One of the clients, over all rounds.
 pub struct Worker {
     number: usize,
-    dice: Dice,
+    dice: Rng,
     steps: usize,
     pub model: Model,
     /// Mixed in, one of them now and then.
@@ -220,7 +219,7 @@ pub struct Worker {
 
 impl Worker {
     pub fn new(number: usize, seed: u64) -> Self {
-        let dice = Dice(seed ^ (number as u64).wrapping_add(1) << 32);
+        let dice = Rng(seed ^ (number as u64).wrapping_add(1) << 32);
         let (model, beside, besides, acknowledged, done) = Default::default();
         Self { number, dice, steps: 0, model, beside, besides, acknowledged, done, cut_off: None }
     }
@@ -369,10 +368,10 @@ fn find(admin: &Client, what: &str, (environment, key): &Place) -> String {
 /// of the database have been checked.
 pub fn logged(dir: &Path) -> BTreeMap<String, usize> {
     let data_dir = dir.join("data");
-    harness::rows_fit(&data_dir);
+    crate::rows_fit(&data_dir);
     await_release(&data_dir);
     let mut logged = BTreeMap::new();
-    let rows = harness::audit_rows(dir);
+    let rows = crate::audit_rows(dir);
     await_release(&data_dir);
     for row in rows {
         if let Some(id) = row.draft.request_id {

@@ -1,6 +1,5 @@
 //! A machine whose power can be cut: the real binary on a disk that then has
 //! nothing but what was synced, and perhaps parts of the rest.
-#![allow(dead_code)]
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,7 +8,7 @@ use rustix::process::Signal;
 use tempfile::TempDir;
 
 use crate::disk::{Disk, Mounted};
-use crate::harness::process::{Ended, Launch, Server};
+use crate::process::{Ended, Launch, Server};
 
 /// A disk, where it is mounted, and how the server starts on it.
 pub struct Machine {
@@ -96,16 +95,17 @@ impl Machine {
 }
 
 /// The machine, or the end of the test.
+#[macro_export]
 macro_rules! machine_or_skip {
     () => {
-        match machine::Machine::new() {
+        match $crate::machine::Machine::new() {
             Ok(machine) => machine,
-            Err(reason) => return harness::skip(reason),
+            Err(reason) => return $crate::skip(reason),
         }
     };
 }
 
-pub(crate) use machine_or_skip;
+pub use machine_or_skip;
 
 /// Ends the process that has lost its disk, if it has not ended by itself.
 pub fn gone(server: Server) -> Ended {

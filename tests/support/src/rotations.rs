@@ -1,15 +1,14 @@
 //! Rotations, retirements and backups as steps of a load, and whether what was
 //! answered to them holds after the server was cut off.
-#![allow(dead_code)]
 
 use std::path::Path;
 
 use coffer::store::{Rotation, View};
 use serde_json::{Value, json};
 
-use crate::harness::process::Server;
-use crate::harness::{Client, acts, await_release, backups, data_dir, open_stopped};
 use crate::load::{Beside, Known, Worker};
+use crate::process::Server;
+use crate::{Client, api, await_release, backups, data_dir, open_stopped};
 
 const KEYS: &str = "/api/admin/keys";
 
@@ -46,10 +45,10 @@ fn retiring(status: &Value) -> Vec<u64> {
 /// A client that does nothing any more and knows secrets with many versions.
 pub fn stock(server: &Server) -> Worker {
     let mut worker = Worker::new(usize::MAX, 0);
-    let made = acts::parallel(STOCK, |number| {
+    let made = api::parallel(STOCK, |number| {
         let (admin, key) = (server.admin(), format!("STOCK_{number}"));
-        let made = acts::new_secret(&admin, "development", &key, "1");
-        let id = acts::text(&made, "id").to_owned();
+        let made = api::new_secret(&admin, "development", &key, "1");
+        let id = api::text(&made, "id").to_owned();
         for version in 2..=STOCK_VERSIONS {
             let value = json!({ "value": version.to_string() });
             admin.patch(&format!("/api/secrets/{id}"), &value).expect(200);
@@ -90,7 +89,7 @@ pub fn holds(admin: &Client, workers: &mut [Worker]) {
 
 /// That the last rotation ends, and that then every key but one can go.
 pub fn ends(admin: &Client) {
-    let status = acts::rotated(admin);
+    let status = api::rotated(admin);
     assert_eq!(status["rotation"]["left"], 0, "{status}");
     assert_eq!(status["unopened"], json!([]), "{status}");
     for id in retiring(&status) {

@@ -1,21 +1,20 @@
 //! Secrets of every kind, so many that a rotation takes several writes, and whether
 //! they are as they were.
-#![allow(dead_code)]
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 
 use serde_json::json;
 
-use crate::harness::{Client, acts};
+use crate::{Client, api};
 
 /// Values by id of what can be revealed, and the ids of what cannot.
-pub struct Stock {
+pub struct SampleSecrets {
     pub values: BTreeMap<String, String>,
     pub never: Vec<String>,
 }
 
-impl Stock {
+impl SampleSecrets {
     /// So many secrets, each tenth of them never to be revealed, some of them with
     /// two versions.
     pub fn of(admin: &Client, count: usize) -> Self {
@@ -55,7 +54,7 @@ impl Stock {
     #[track_caller]
     pub fn holds(&self, admin: &Client) {
         for (id, value) in &self.values {
-            assert_eq!(&acts::reveal(admin, id), value);
+            assert_eq!(&api::reveal(admin, id), value);
         }
         for id in &self.never {
             let refused = admin.get(&format!("/api/secrets/{id}/value"));
@@ -67,7 +66,7 @@ impl Stock {
     #[track_caller]
     pub fn holds_here_and_there(&self, admin: &Client) {
         for (id, value) in self.values.iter().step_by(self.values.len() / 8 + 1) {
-            assert_eq!(&acts::reveal(admin, id), value);
+            assert_eq!(&api::reveal(admin, id), value);
         }
     }
 }

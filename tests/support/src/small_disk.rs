@@ -10,12 +10,12 @@ use tempfile::TempDir;
 pub const MIB: u64 = 1 << 20;
 
 /// A tmpfs, until it is dropped.
-pub struct Small {
+pub struct SmallDisk {
     pub at: PathBuf,
     _dir: TempDir,
 }
 
-impl Small {
+impl SmallDisk {
     pub fn mount(bytes: u64) -> Result<Self, String> {
         if !rustix::process::geteuid().is_root() {
             return Err("mounting a tmpfs needs root".to_owned());
@@ -59,7 +59,7 @@ impl Small {
     }
 }
 
-impl Drop for Small {
+impl Drop for SmallDisk {
     fn drop(&mut self) {
         let _ = Command::new("umount").arg("--lazy").arg(&self.at).status();
     }

@@ -1,5 +1,4 @@
 //! A stopped server whose database can be edited byte by byte.
-#![allow(dead_code)]
 
 use std::cell::RefCell;
 
@@ -8,14 +7,14 @@ use coffer::store::{SecretPlace, SecretPlaces, Secrets};
 use serde_json::json;
 use tempfile::TempDir;
 
-use crate::harness::{self, Reply, Setup, TestApp};
+use crate::{Reply, Setup, TestApp};
 
 /// The database of a stopped server, open for tampering.
 pub struct Table(sled::Db);
 
 impl Table {
     pub fn open(data_dir: &std::path::Path) -> Self {
-        harness::await_release(data_dir);
+        crate::await_release(data_dir);
         let config = sled::Config::new().path(data_dir.join("db")).flush_every_ms(None);
         Self(config.open().unwrap())
     }
@@ -100,7 +99,7 @@ pub struct Secret {
 }
 
 /// What was stored before the server was stopped.
-pub struct Bench {
+pub struct TamperedDb {
     dir: RefCell<Option<TempDir>>,
     pub environment: EnvironmentId,
     pub other: EnvironmentId,
@@ -108,7 +107,7 @@ pub struct Bench {
     fingerprint: String,
 }
 
-impl Bench {
+impl TamperedDb {
     /// Some secrets of every kind.
     pub fn new() -> Self {
         Self::with(|app, secrets| {
@@ -152,7 +151,7 @@ impl Bench {
         let mut secrets = Vec::new();
         fill(&app, &mut secrets);
         let dir = app.stop();
-        let root_key = harness::data_dir(dir.path()).join("root.key");
+        let root_key = crate::data_dir(dir.path()).join("root.key");
         let root_key = std::fs::read_to_string(root_key).unwrap();
         let fingerprint =
             coffer::vault::RootKey::parse(&root_key).unwrap().fingerprint().to_string();
@@ -162,14 +161,14 @@ impl Bench {
     /// Changes the stopped server's database.
     pub fn edit(&self, change: impl FnOnce(&Table)) {
         let dir = self.dir.borrow();
-        let table = Table::open(&harness::data_dir(dir.as_ref().expect("stopped").path()));
+        let table = Table::open(&crate::data_dir(dir.as_ref().expect("stopped").path()));
         change(&table);
         table.close();
     }
 
     /// The stopped server's data directory.
     pub fn data_dir(&self) -> std::path::PathBuf {
-        harness::data_dir(self.dir.borrow().as_ref().expect("stopped").path())
+        crate::data_dir(self.dir.borrow().as_ref().expect("stopped").path())
     }
 
     /// With the damage as it is, as if it had come while the server runs: a start

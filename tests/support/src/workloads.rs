@@ -1,5 +1,4 @@
 //! Workloads as the host's configuration would declare them, and what they open.
-#![allow(dead_code)]
 
 use coffer::delivery::Catalogue;
 use coffer::domain::{EnvironmentName, KeyPattern};

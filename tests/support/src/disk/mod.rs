@@ -2,8 +2,6 @@
 //! It keeps everything in memory and is mounted with FUSE, so the real binary
 //! works on it. Needs Linux, `/dev/fuse` and the right to mount.
 
-#![allow(dead_code)]
-
 mod mount;
 mod state;
 
@@ -19,7 +17,7 @@ pub use mount::Mounted;
 pub use state::Survivors;
 use tempfile::TempDir;
 
-use crate::harness::dice::Dice;
+use crate::rng::Rng;
 use state::{Content, ROOT, State};
 
 /// Longer than any test leaves a disk without a change.
@@ -83,7 +81,7 @@ impl Disk {
     }
 
     /// The power is back, over what the cut has left.
-    pub fn restore(&self, survivors: Survivors, dice: &mut Dice) {
+    pub fn restore(&self, survivors: Survivors, dice: &mut Rng) {
         self.state().restore(survivors, dice);
     }
 
@@ -100,7 +98,7 @@ impl Disk {
     }
 
     /// What it would hold after a power cut that leaves so much.
-    pub fn left(&self, survivors: Survivors, dice: &mut Dice) -> TempDir {
+    pub fn left(&self, survivors: Survivors, dice: &mut Rng) -> TempDir {
         let fork = self.fork();
         fork.restore(survivors, dice);
         let copy = tempfile::tempdir().unwrap();

@@ -14,7 +14,7 @@ use fuser::{
 
 use super::Disk;
 use super::state::{Content, Fault, State};
-use crate::harness::process::has_program;
+use crate::process::has_program;
 
 /// How long the kernel may believe an answer.
 const NOT_AT_ALL: Duration = Duration::ZERO;

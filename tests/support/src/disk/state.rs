@@ -9,7 +9,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
 
-use super::Dice;
+use super::Rng;
 
 pub const ROOT: u64 = 1;
 
@@ -96,7 +96,7 @@ impl Survivors {
         Self::Some,
     ];
 
-    pub fn any(dice: &mut Dice) -> Self {
+    pub fn any(dice: &mut Rng) -> Self {
         Self::KINDS[dice.below(Self::KINDS.len())]
     }
 }
@@ -293,7 +293,7 @@ impl State {
     }
 
     /// The power is back: processes see what is on the platter.
-    pub fn restore(&mut self, survivors: Survivors, dice: &mut Dice) {
+    pub fn restore(&mut self, survivors: Survivors, dice: &mut Rng) {
         let unsynced = std::mem::take(&mut self.unsynced);
         let is_write = |change: &Change| matches!(change, Change::Write { .. });
         let last = unsynced.iter().rposition(is_write);

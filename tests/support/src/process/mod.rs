@@ -9,7 +9,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, LazyLock, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -17,8 +17,16 @@ use rustix::process::{Pid, Signal, kill_process};
 use super::terminal::Terminal;
 use super::{Client, Reply};
 
-/// The program under test.
-pub const BINARY: &str = env!("CARGO_BIN_EXE_coffer");
+/// The program under test. Cargo builds it next to the directory of the test programs.
+pub fn binary() -> &'static str {
+    static BINARY: LazyLock<String> = LazyLock::new(|| {
+        let test = std::env::current_exe().expect("a test program has a path");
+        let built = test.parent().and_then(Path::parent).expect("it is two directories down");
+        let name = format!("coffer{}", std::env::consts::EXE_SUFFIX);
+        built.join(name).into_os_string().into_string().expect("the path is UTF-8")
+    });
+    &BINARY
+}
 
 /// Longer than anything takes; a test that waits for it has found a bug.
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -83,7 +91,7 @@ impl Launch {
     /// asked for.
     fn command(&self) -> Command {
         let mut words = self.wrapper.clone();
-        words.push(BINARY.into());
+        words.push(binary().into());
         words.extend_from_slice(&self.arguments);
         let mut command = Command::new(&words[0]);
         command.args(&words[1..]).env_clear();

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::OnceLock;
 
-use super::{BINARY, Ended, Launch, Lines, Running, Server, has_program};
+use super::{Ended, Launch, Lines, Running, Server, binary, has_program};
 
 /// What is recorded: what touches the database, the directories, the sockets.
 const RECORDED: &str = "trace=execve,read,readv,recvfrom,recvmsg,write,writev,sendto,sendmsg,\
@@ -30,7 +30,7 @@ fn find_words() -> Result<Vec<String>, String> {
         // Fails after it has made itself opaque; the name must be readable.
         let output = Command::new(words[0])
             .args(&words[1..])
-            .args(["-f", "-e", "trace=openat", BINARY, "--config", "no-such-file.toml"])
+            .args(["-f", "-e", "trace=openat", binary(), "--config", "no-such-file.toml"])
             .env_remove("COFFER_CONFIG")
             .output();
         match output {

@@ -1,12 +1,11 @@
 //! SIGKILL in place of a system call: of the first of a kind, in another run of the
 //! second, and so on, until a run is not hit any more.
-#![allow(dead_code)]
 
 use std::fmt;
 use std::fs;
 use std::path::Path;
 
-use crate::harness::process::{Ended, Launch};
+use crate::process::{Ended, Launch};
 
 /// More than anything makes of one kind in one thread: strace counts in each.
 const MOST: usize = 100;
