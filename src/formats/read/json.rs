@@ -12,7 +12,7 @@ use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use zeroize::Zeroizing;
 
-use super::read::{BadInput, Entries, Place, Source};
+use crate::formats::read::{BadInput, Entries, Place, Source};
 
 /// An object's members, raw and in their order; one can stand twice.
 struct Members<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
@@ -56,7 +56,7 @@ impl<'a> Members<'a> {
 }
 
 /// Which kind of JSON it is, if it is an object.
-pub(super) fn detect(text: &str) -> Option<Source> {
+pub(in crate::formats) fn detect(text: &str) -> Option<Source> {
     let members: Members<'_> = serde_json::from_str(text).ok()?;
     let doppler = |raw: &&RawValue| {
         Members::of(raw).is_some_and(|inner| inner.find("computed").or(inner.find("raw")).is_some())
@@ -74,7 +74,7 @@ pub(super) fn detect(text: &str) -> Option<Source> {
     })
 }
 
-pub(super) fn read(source: Source, text: &str) -> Result<Entries, BadInput> {
+pub(in crate::formats) fn read(source: Source, text: &str) -> Result<Entries, BadInput> {
     let whole: &RawValue = serde_json::from_str(text).map_err(|error| {
         // Only the position: serde's words may quote what stands there.
         Place::Line(error.line()).bad(format!("is no JSON from column {} on", error.column()))
@@ -196,7 +196,10 @@ fn k8s_secret(members: &Members<'_>) -> Result<Entries, BadInput> {
 }
 
 /// The text that stands in base64.
-pub(super) fn decoded(text: &str, place: &Place) -> Result<Zeroizing<String>, BadInput> {
+pub(in crate::formats) fn decoded(
+    text: &str,
+    place: &Place,
+) -> Result<Zeroizing<String>, BadInput> {
     let mut bytes = Zeroizing::new(vec![0; text.len() / 4 * 3 + 3]);
     let length = STANDARD
         .decode_slice(text.trim_ascii(), &mut bytes)
@@ -214,7 +217,8 @@ mod tests {
         match read(source, text) {
             Ok(entries) => {
                 let list = entries.into_list();
-                let pair = |entry: &super::super::Entry| format!("{}={}", entry.key, *entry.value);
+                let pair =
+                    |entry: &crate::formats::read::Entry| format!("{}={}", entry.key, *entry.value);
                 list.iter().map(pair).collect::<Vec<_>>().join(" ")
             }
             Err(bad) => format!("! {bad}"),

@@ -1,6 +1,6 @@
 //! Formats that have a pair on each line: docker's, systemd's, a shell's.
 
-use super::{Sink, Why, no_nul};
+use crate::formats::{Sink, Why, no_nul};
 
 /// What docker's reader keeps in memory of a line (bufio.MaxScanTokenSize of
 /// Go), its line break included.
@@ -8,7 +8,7 @@ const DOCKER_LINE_BYTES: usize = 64 * 1024;
 
 /// `docker run --env-file`: everything behind the first `=` is the value, as it
 /// stands; there are no quotes and no escapes.
-pub(super) fn docker(key: &str, value: &str, out: &mut dyn Sink) -> Result<(), Why> {
+pub(in crate::formats) fn docker(key: &str, value: &str, out: &mut dyn Sink) -> Result<(), Why> {
     no_nul(value)?;
     if value.contains('\n') {
         return Err("holds a line break, which docker's env files cannot");
@@ -30,7 +30,7 @@ pub(super) fn docker(key: &str, value: &str, out: &mut dyn Sink) -> Result<(), W
 /// `EnvironmentFile=` of systemd.exec(5): in double quotes a backslash takes its
 /// meaning from `"`, `\`, `` ` `` and `$`; everything else stands for itself, line
 /// breaks included.
-pub(super) fn systemd(key: &str, value: &str, out: &mut dyn Sink) -> Result<(), Why> {
+pub(in crate::formats) fn systemd(key: &str, value: &str, out: &mut dyn Sink) -> Result<(), Why> {
     no_nul(value)?;
     if value.chars().any(is_noncharacter) {
         return Err("holds a Unicode noncharacter, which systemd refuses");
@@ -85,7 +85,7 @@ const COUNTED: [&str; 4] = ["BASH_COMMAND", "HISTCMD", "LINENO", "RANDOM"];
 
 /// A line for a POSIX shell to source: in single quotes everything stands for
 /// itself, and `'\''` is a single quote.
-pub(super) fn shell(key: &str, value: &str, out: &mut dyn Sink) -> Result<(), Why> {
+pub(in crate::formats) fn shell(key: &str, value: &str, out: &mut dyn Sink) -> Result<(), Why> {
     no_nul(value)?;
     if OF_THE_SHELL.contains(&key) || COUNTED.contains(&key) {
         return Err("is a variable that the shell itself sets");

@@ -8,10 +8,10 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use zeroize::Zeroizing;
 
-use super::{Format, Sink, Why};
+use crate::formats::{Format, Sink, Why};
 
 /// What stands before the first pair.
-pub(super) fn begin(format: Format, name: &str, empty: bool, out: &mut dyn Sink) {
+pub(in crate::formats) fn begin(format: Format, name: &str, empty: bool, out: &mut dyn Sink) {
     match format {
         Format::Json if !empty => out.put("{\n"),
         Format::K8sSecret => {
@@ -24,7 +24,7 @@ pub(super) fn begin(format: Format, name: &str, empty: bool, out: &mut dyn Sink)
 }
 
 /// What stands behind the last pair.
-pub(super) fn end(format: Format, empty: bool, out: &mut dyn Sink) {
+pub(in crate::formats) fn end(format: Format, empty: bool, out: &mut dyn Sink) {
     match format {
         Format::Json | Format::Yaml if empty => out.put("{}\n"),
         Format::Json => out.put("}\n"),
@@ -32,7 +32,12 @@ pub(super) fn end(format: Format, empty: bool, out: &mut dyn Sink) {
     }
 }
 
-pub(super) fn json(key: &str, value: &str, last: bool, out: &mut dyn Sink) -> Result<(), Why> {
+pub(in crate::formats) fn json(
+    key: &str,
+    value: &str,
+    last: bool,
+    out: &mut dyn Sink,
+) -> Result<(), Why> {
     out.put("  ");
     json_text(key, out);
     out.put(": ");
@@ -41,7 +46,7 @@ pub(super) fn json(key: &str, value: &str, last: bool, out: &mut dyn Sink) -> Re
     Ok(())
 }
 
-pub(super) fn yaml(key: &str, value: &str, out: &mut dyn Sink) -> Result<(), Why> {
+pub(in crate::formats) fn yaml(key: &str, value: &str, out: &mut dyn Sink) -> Result<(), Why> {
     yaml_text(key, out);
     out.put(": ");
     yaml_text(value, out);
@@ -52,7 +57,7 @@ pub(super) fn yaml(key: &str, value: &str, out: &mut dyn Sink) -> Result<(), Why
 /// `data`, not `stringData`: the bytes themselves, with nothing left to a reader
 /// of YAML, and it is what the cluster keeps, so that applying it again changes
 /// nothing.
-pub(super) fn k8s(key: &str, value: &str, out: &mut dyn Sink) -> Result<(), Why> {
+pub(in crate::formats) fn k8s(key: &str, value: &str, out: &mut dyn Sink) -> Result<(), Why> {
     out.put("  ");
     yaml_text(key, out);
     out.put(": \"");

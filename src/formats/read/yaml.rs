@@ -9,8 +9,8 @@
 use saphyr_parser::{Event, Parser, ScalarStyle, Span, StrInput};
 use zeroize::Zeroizing;
 
-use super::read::{BadInput, Entries, Place};
-use super::read_json::decoded;
+use crate::formats::read::json::decoded;
+use crate::formats::read::{BadInput, Entries, Place};
 
 /// Deep enough for `data` and `metadata.annotations` of a manifest.
 const MAX_DEPTH: usize = 4;
@@ -53,7 +53,7 @@ impl Node {
     }
 }
 
-pub(super) fn mapping(text: &str) -> Result<Entries, BadInput> {
+pub(in crate::formats) fn mapping(text: &str) -> Result<Entries, BadInput> {
     let mut entries = Entries::default();
     if let Some(document) = document(text)? {
         add_all(&document, &mut entries, |text, _| Ok(text.clone()))?;
@@ -62,7 +62,7 @@ pub(super) fn mapping(text: &str) -> Result<Entries, BadInput> {
 }
 
 /// `stringData` wins over `data`, as it does in the cluster.
-pub(super) fn k8s_secret(text: &str) -> Result<Entries, BadInput> {
+pub(in crate::formats) fn k8s_secret(text: &str) -> Result<Entries, BadInput> {
     let mut entries = Entries::default();
     let Some(document) = document(text)? else { return Ok(entries) };
     let pairs = document.pairs()?;
@@ -182,7 +182,8 @@ mod tests {
         match read(text) {
             Ok(entries) => {
                 let list = entries.into_list();
-                let pair = |entry: &super::super::Entry| format!("{}={}", entry.key, *entry.value);
+                let pair =
+                    |entry: &crate::formats::read::Entry| format!("{}={}", entry.key, *entry.value);
                 list.iter().map(pair).collect::<Vec<_>>().join(" ")
             }
             Err(bad) => format!("! {bad}"),

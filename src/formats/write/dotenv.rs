@@ -12,9 +12,9 @@
 //! python-dotenv replaces `${NAME}` in all three and has no escape for it.
 //! Single quotes come first, because a shell reads them in the same way.
 
-use super::{Sink, Why, no_nul};
+use crate::formats::{Sink, Why, no_nul};
 
-pub(super) fn pair(key: &str, value: &str, out: &mut dyn Sink) -> Result<(), Why> {
+pub(in crate::formats) fn pair(key: &str, value: &str, out: &mut dyn Sink) -> Result<(), Why> {
     no_nul(value)?;
     if value.split_once("${").is_some_and(|(_, rest)| rest.contains('}')) {
         return Err("holds ${…}, which python-dotenv would replace and node's dotenv would not");

@@ -3,6 +3,10 @@
 //! Refuses what different readers of the format take differently. A refusal
 //! names a line, a key or a position, and never anything of a value.
 
+pub(super) mod dotenv;
+pub(super) mod json;
+pub(super) mod yaml;
+
 use std::borrow::Cow;
 use std::collections::HashSet;
 use std::fmt;
@@ -10,7 +14,6 @@ use std::str::FromStr;
 
 use zeroize::Zeroizing;
 
-use super::{read_dotenv, read_json, read_yaml};
 use crate::domain::{KeyName, Violation};
 
 /// A form that is read.
@@ -61,7 +64,7 @@ impl Source {
     pub fn detect(text: &str) -> Option<Self> {
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         match text.trim_start().chars().next()? {
-            '{' => read_json::detect(text),
+            '{' => json::detect(text),
             '[' => Some(Self::Infisical),
             _ => {
                 let lines = text.lines().map(str::trim);
@@ -90,10 +93,10 @@ impl Source {
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let is_json = text.trim_start().starts_with('{');
         match self {
-            Self::Dotenv => read_dotenv::read(text),
-            Self::Yaml => read_yaml::mapping(text),
-            Self::K8sSecret if !is_json => read_yaml::k8s_secret(text),
-            json => read_json::read(json, text),
+            Self::Dotenv => dotenv::read(text),
+            Self::Yaml => yaml::mapping(text),
+            Self::K8sSecret if !is_json => yaml::k8s_secret(text),
+            json => json::read(json, text),
         }
     }
 }

@@ -17,9 +17,9 @@
 
 use zeroize::Zeroizing;
 
-use super::read::{BadInput, Entries, Place};
+use crate::formats::read::{BadInput, Entries, Place};
 
-pub(super) fn read(text: &str) -> Result<Entries, BadInput> {
+pub(in crate::formats) fn read(text: &str) -> Result<Entries, BadInput> {
     let unified = text.contains('\r').then(|| unified(text));
     let text = unified.as_ref().map_or(text, |text| text.as_str());
     let mut reader = Reader { text, rest: text, counted: (0, 1) };
@@ -217,7 +217,8 @@ mod tests {
     use super::*;
 
     fn entries(text: &str) -> Result<Vec<(String, String)>, String> {
-        let pair = |entry: super::super::Entry| (entry.key.to_string(), entry.value.to_string());
+        let pair =
+            |entry: crate::formats::read::Entry| (entry.key.to_string(), entry.value.to_string());
         let read = read(text).map_err(|bad| bad.to_string())?;
         Ok(read.into_list().into_iter().map(pair).collect())
     }
