@@ -38,5 +38,6 @@ pub mod delivery;
 pub mod domain;
 pub mod formats;
 pub mod http;
+pub mod server;
 pub mod store;
 pub mod vault;

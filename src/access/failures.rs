@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use crate::domain::Timestamp;
 
-use super::limits::{Limit, Limited, network_of};
+use crate::access::limits::{Limit, Limited, network_of};
 
 /// Longest wait for an account. Short, because somebody else's failures bring
 /// it about.

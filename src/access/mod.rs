@@ -9,21 +9,21 @@
 //! operator of the host.
 
 mod bootstrap;
-mod ending;
 mod error;
 mod failures;
 mod hash;
+mod last_used;
 mod limits;
 mod password;
 mod recover;
 mod registration;
+mod revocation;
 mod scope;
 mod service_accounts;
 mod sessions;
 mod token;
 mod tokens;
 mod users;
-mod uses;
 
 pub use bootstrap::{FirstUser, NewTokenFile, bootstrap};
 pub use error::Error;
@@ -51,9 +51,9 @@ use crate::vault::{self, HasOutcome, Level, Permit, Unlocked};
 
 use failures::Failures;
 use hash::Hasher;
+use last_used::Uses;
 use password::Passwords;
 use token::TokenKind;
-use uses::Uses;
 
 /// What the configuration says about credentials.
 #[derive(Debug, Clone, Copy)]

@@ -10,8 +10,8 @@ use crate::store::{ReadError, ServiceAccountNames, ServiceAccountRow, ServiceAcc
 use crate::vault::{self, Administer, Permit, Random};
 
 use crate::access::Access;
-use crate::access::ending::{end_tokens, tokens_by_owner, tokens_of};
 use crate::access::error::Error;
+use crate::access::revocation::{end_tokens, tokens_by_owner, tokens_of};
 use crate::access::scope::NewScope;
 use crate::access::scope::present;
 use crate::access::users::{changed_scope, scope_text};

@@ -13,10 +13,10 @@ use crate::store::{
 use crate::vault::{self, Own, Permit, Random, Read};
 
 use crate::access::Access;
-use crate::access::ending::{end_session, end_sessions, sessions_of};
 use crate::access::error::Error;
 use crate::access::password::Password;
 use crate::access::password::Verified;
+use crate::access::revocation::{end_session, end_sessions, sessions_of};
 use crate::access::token::Token;
 use crate::access::token::TokenKind;
 
@@ -310,7 +310,7 @@ impl Access {
     /// Ends every credential of a user; how many sessions and tokens.
     pub(super) fn end_all(tx: &mut Tx<'_>, user: UserId) -> Result<(usize, usize), ReadError> {
         let sessions = end_sessions(tx, user)?;
-        let tokens = crate::access::ending::end_tokens(tx, OwnerId::User(user), None)?;
+        let tokens = crate::access::revocation::end_tokens(tx, OwnerId::User(user), None)?;
         Ok((sessions, tokens))
     }
 }

@@ -11,13 +11,13 @@ use crate::store::{ReadError, TokenHashes, TokenRow, Tokens, Tx, Used, View};
 use crate::vault::{self, Administer, Permit, Random};
 
 use crate::access::Access;
-use crate::access::ending::end_token;
 use crate::access::error::Error;
+use crate::access::last_used::written;
+use crate::access::revocation::end_token;
 use crate::access::scope::NewScope;
 use crate::access::scope::present;
 use crate::access::token::Token;
 use crate::access::users::scope_text;
-use crate::access::uses::written;
 
 const DAY_MILLIS: i64 = 86_400_000;
 

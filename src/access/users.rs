@@ -13,13 +13,13 @@ use crate::store::{
 use crate::vault::{self, Administer, Own, Permit, Random, Read};
 
 use crate::access::Access;
-use crate::access::ending::end_tokens;
 use crate::access::error::Error;
+use crate::access::last_used::written;
 use crate::access::password::Verified;
 use crate::access::password::{NewPassword, Password};
+use crate::access::revocation::end_tokens;
 use crate::access::scope::NewScope;
 use crate::access::scope::present;
-use crate::access::uses::written;
 
 /// A user to create.
 #[allow(missing_debug_implementations)]
@@ -360,7 +360,7 @@ fn apply(
     if new.disabled && !old.disabled {
         (sessions, tokens) = Access::end_all(tx, id)?;
     } else if new.role < old.role {
-        sessions = crate::access::ending::end_sessions(tx, id)?;
+        sessions = crate::access::revocation::end_sessions(tx, id)?;
         tokens = end_tokens(tx, OwnerId::User(id), Some(new.role))?;
     }
     let mut details = json!({

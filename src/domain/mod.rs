@@ -31,7 +31,7 @@ pub use name::{
     Description, DisplayName, Email, EnvironmentName, KeyName, PersonName, ServiceAccountName,
     TokenName, Violation, folded_email,
 };
-pub use network::Network;
+pub use network::{Network, reachable};
 pub use origin::{Origin, RequestId};
 pub use principal::{Credential, Owner, Principal, PrincipalKey, Role, Scope, UserLabel};
 pub use secret::{RevealMode, SecretInfo, VarInfo, Version, VersionInfo};

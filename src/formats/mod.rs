@@ -13,14 +13,9 @@
 //! erased: the scratch space in which serde_json and the YAML parser unescape what
 //! they read.
 
-mod dotenv;
-mod lines;
 mod read;
-mod read_dotenv;
-mod read_json;
-mod read_yaml;
-mod structured;
 mod template;
+mod write;
 
 pub use read::{BadInput, Entries, Entry, Place, Source};
 pub use template::{BadTemplate, Template};
@@ -183,20 +178,20 @@ fn emit(
             out.put("\n");
         }
     }
-    structured::begin(format, heading.name, pairs.is_empty(), out);
+    write::structured::begin(format, heading.name, pairs.is_empty(), out);
     for (index, (key, value)) in pairs.iter().enumerate() {
         let written = match format {
-            Format::Dotenv => dotenv::pair(key, value, out),
-            Format::DockerEnv => lines::docker(key, value, out),
-            Format::Systemd => lines::systemd(key, value, out),
-            Format::Shell => lines::shell(key, value, out),
-            Format::Json => structured::json(key, value, index + 1 == pairs.len(), out),
-            Format::Yaml => structured::yaml(key, value, out),
-            Format::K8sSecret => structured::k8s(key, value, out),
+            Format::Dotenv => write::dotenv::pair(key, value, out),
+            Format::DockerEnv => write::lines::docker(key, value, out),
+            Format::Systemd => write::lines::systemd(key, value, out),
+            Format::Shell => write::lines::shell(key, value, out),
+            Format::Json => write::structured::json(key, value, index + 1 == pairs.len(), out),
+            Format::Yaml => write::structured::yaml(key, value, out),
+            Format::K8sSecret => write::structured::k8s(key, value, out),
         };
         written.map_err(|why| Unfit { key: (*key).to_owned(), why })?;
     }
-    structured::end(format, pairs.is_empty(), out);
+    write::structured::end(format, pairs.is_empty(), out);
     Ok(())
 }
 

@@ -15,8 +15,8 @@ use std::fmt;
 
 use zeroize::Zeroizing;
 
-use super::{Length, Sink};
 use crate::domain::KeyName;
+use crate::formats::{Length, Sink};
 
 /// A text with places for values. It comes from the host, and holds none.
 #[derive(Debug, Clone, PartialEq, Eq)]
