@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use coffer::cli::scheduled::{self, Schedule};
 use coffer::domain::{Clock, SystemClock, Timestamp};
+use coffer::server::backups::{Schedule, back_up};
 use coffer::vault::backup::{Identities, Opening, Recipient};
 use serde_json::{Value, json};
 use support::api::{new_environment, new_secret, new_var, text};
@@ -204,7 +204,7 @@ fn scheduled_backups_are_kept_in_number_and_noted() {
     support::expect_log("dated in the future");
     let mut made = Vec::new();
     for _ in 0..4 {
-        made.push(runtime.block_on(scheduled::back_up(&app.state, &schedule)).unwrap());
+        made.push(runtime.block_on(back_up(&app.state, &schedule)).unwrap());
         clock.advance_millis(3_600_000);
     }
     let mut names: Vec<_> = std::fs::read_dir(&directory)

@@ -2,8 +2,8 @@
 //! audit log unseen: neither a row, nor its place, nor where the log ends.
 
 use coffer::audit::Verification;
-use coffer::cli::serve::{self, Parts, ServeError};
 use coffer::config::{Config, Variables};
+use coffer::server::serve::{self, Parts, ServeError};
 use coffer::store::{AuditHead, AuditRows};
 use coffer::vault::{RootKey, UnlockError, verify_audit};
 use serde_json::json;

@@ -9,10 +9,10 @@ use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 
 use coffer::access::HostToken;
-use coffer::cli::serve::{self, Parts, ServeError};
 use coffer::config::{Config, Variables};
 use coffer::domain::{Clock, EnvironmentId, EnvironmentName, Role, Scope, Timestamp, TokenName};
 use coffer::http::State;
+use coffer::server::serve::{self, Parts, ServeError};
 use tempfile::TempDir;
 
 use crate::{Client, await_release, data_dir, log_capture};
