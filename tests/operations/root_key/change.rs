@@ -7,6 +7,7 @@ use coffer::audit::Action;
 use coffer::store::{Rotation, View};
 use coffer::vault::{RootKey, RootKeys, sealed_under, verify_audit};
 use serde_json::{Value, json};
+use support::doctor;
 use support::process::{Ended, Launch, Server};
 use support::{Client, api, await_release, data_dir, open_stopped, rows_fit};
 use tempfile::TempDir;
@@ -262,8 +263,6 @@ impl Place {
     /// A change that a kill has cut off in the middle: some data keys are under
     /// the new root key, some still under the old one.
     fn in_the_middle(secrets: usize) -> Self {
-        // What this process opens is to be as the real one would leave it.
-        rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
         let place = Self::new(secrets);
         let server = place.both().start();
         let rewrapped = |status: Value| status["rotation"]["rewrapped"].as_u64();
@@ -273,6 +272,8 @@ impl Place {
         let row = opened.get::<Rotation>(&()).unwrap().unwrap();
         drop(opened);
         await_release(&data_dir(place.dir.path()));
+        // Files that this process has created, as the real binary would have created them.
+        doctor::owner_only(&data_dir(place.dir.path()).join("db"));
         // The kill may have come too late.
         if row.finished_at.is_none() { place } else { Self::in_the_middle(secrets) }
     }

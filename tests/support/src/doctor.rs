@@ -7,6 +7,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::process::{Ended, Launch};
+pub use crate::stopped::owner_only;
 
 /// A data directory whose root key is elsewhere, which was backed up just now.
 pub struct Checkup {
@@ -25,8 +26,6 @@ impl Checkup {
         std::fs::write(&file, "x").unwrap();
         let backup = serde_json::json!({ "time": SystemClock.now(), "path": file, "bytes": 1 });
         std::fs::write(data_dir.join("last-backup"), backup.to_string()).unwrap();
-        // As the real server does it; what was made before is put right.
-        rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
         owner_only(data_dir);
         Self { data_dir: data_dir.to_owned(), key, outside }
     }
@@ -55,17 +54,6 @@ impl Checkup {
     /// Where the commands run.
     pub fn outside(&self) -> &Path {
         self.outside.path()
-    }
-}
-
-pub fn owner_only(path: &Path) {
-    use std::os::unix::fs::PermissionsExt;
-
-    let is_dir = path.is_dir();
-    let mode = if is_dir { 0o700 } else { 0o600 };
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
-    if is_dir {
-        path.read_dir().unwrap().for_each(|entry| owner_only(&entry.unwrap().path()));
     }
 }
 

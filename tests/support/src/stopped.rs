@@ -32,6 +32,21 @@ pub fn open_stopped(data_dir: &Path) -> coffer::store::Opened {
     coffer::store::Opened::open(data_dir, coffer::store::Options::default()).unwrap()
 }
 
+/// Makes a file, or a directory and everything in it, accessible to its owner only.
+///
+/// The real binary sets its umask for that. The umask belongs to the whole process, whose
+/// tests run side by side and start programs that inherit it, so no test may change it.
+pub fn owner_only(path: &Path) {
+    use std::os::unix::fs::PermissionsExt;
+
+    let is_dir = path.is_dir();
+    let mode = if is_dir { 0o700 } else { 0o600 };
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+    if is_dir {
+        path.read_dir().unwrap().for_each(|entry| owner_only(&entry.unwrap().path()));
+    }
+}
+
 /// Returns when nothing in this process holds the database any more. sled's own
 /// threads, and actix's, may keep it and its locks a moment longer than the
 /// handle that was dropped; opening it again in that moment fails.

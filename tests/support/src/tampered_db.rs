@@ -1,22 +1,24 @@
 //! A stopped server whose database can be edited byte by byte.
 
 use std::cell::RefCell;
+use std::path::{Path, PathBuf};
 
 use coffer::domain::{EnvironmentId, KeyName, SecretId, Version};
 use coffer::store::{SecretPlace, SecretPlaces, Secrets};
 use serde_json::json;
 use tempfile::TempDir;
 
+use crate::stopped::owner_only;
 use crate::{Reply, Setup, TestApp};
 
 /// The database of a stopped server, open for tampering.
-pub struct Table(sled::Db);
+pub struct Table(sled::Db, PathBuf);
 
 impl Table {
-    pub fn open(data_dir: &std::path::Path) -> Self {
+    pub fn open(data_dir: &Path) -> Self {
         crate::await_release(data_dir);
         let config = sled::Config::new().path(data_dir.join("db")).flush_every_ms(None);
-        Self(config.open().unwrap())
+        Self(config.open().unwrap(), data_dir.join("db"))
     }
 
     fn key<T: coffer::store::Table>(key: &T::Key) -> Vec<u8> {
@@ -83,6 +85,9 @@ impl Table {
 
     pub fn close(self) {
         self.0.flush().unwrap();
+        drop(self.0);
+        // Files that opening has created, as the real binary would have created them.
+        owner_only(&self.1);
     }
 }
 
@@ -167,7 +172,7 @@ impl TamperedDb {
     }
 
     /// The stopped server's data directory.
-    pub fn data_dir(&self) -> std::path::PathBuf {
+    pub fn data_dir(&self) -> PathBuf {
         crate::data_dir(self.dir.borrow().as_ref().expect("stopped").path())
     }
 

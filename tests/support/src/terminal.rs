@@ -55,22 +55,22 @@ impl Terminal {
             }
         });
         let mut terminal = Self { script, keyboard, screen, device: String::new() };
-        let first = terminal.wait(|screen| screen.contains('\n').then(|| screen.to_owned()));
-        first.lines().next().unwrap().trim().clone_into(&mut terminal.device);
+        let first = terminal.wait(|screen| Some(screen.split_once('\n')?.0.trim().to_owned()));
+        terminal.device = first;
         terminal
     }
 
     /// Waits until this is on the screen.
     #[track_caller]
     pub fn shows(&self, text: &str) {
-        self.wait(|screen| screen.contains(text).then_some(()));
+        self.wait(|screen| printed(screen).contains(text).then_some(()));
     }
 
     /// What stands behind this on its line, once all of that line is on the screen.
     #[track_caller]
     pub fn behind(&self, text: &str) -> String {
         self.wait(|screen| {
-            let (_, behind) = screen.split_once(text)?;
+            let (_, behind) = printed(screen).split_once(text)?;
             behind.split_once('\n').map(|(line, _)| line.trim_end().to_owned())
         })
     }
@@ -101,8 +101,7 @@ impl Terminal {
         self.wait_for_end();
         let code = self.script.wait().unwrap().code();
         let screen = self.screen.0.lock().unwrap().0.replace("\r\n", "\n");
-        let text = screen.split_once('\n').map_or("", |(_device, text)| text);
-        (text.to_owned(), code)
+        (printed(&screen).to_owned(), code)
     }
 
     fn wait_for_end(&self) {
@@ -121,6 +120,11 @@ impl Terminal {
         let (guard, _) = changed.wait_timeout_while(guard, DEADLINE, not_yet).unwrap();
         what(&guard.0).unwrap_or_else(|| panic!("it never came: {}", guard.0))
     }
+}
+
+/// What the command printed: everything after the line that names the device.
+fn printed(screen: &str) -> &str {
+    screen.split_once('\n').map_or("", |(_device, text)| text)
 }
 
 impl Drop for Terminal {
