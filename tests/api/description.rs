@@ -6,10 +6,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use coffer::domain::Role;
 use coffer::http::{RouteAccess, TargetKind};
 use serde_json::{Value, json};
+use support::paths::{SECRETS, VARS};
 use support::{Client, Reply, Setup, TestApp, api, expect_log};
 
-const SECRETS: &str = "/api/environments/development/secrets";
-const VARS: &str = "/api/environments/development/vars";
 const ENVIRONMENT: &str = "/api/environments/{environment}";
 
 fn description() -> Value {

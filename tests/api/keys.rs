@@ -10,12 +10,10 @@ use coffer::store::{
     Versions, View,
 };
 use serde_json::{Value, json};
+use support::paths::{KEYS, ROTATE};
 use support::tampered_db;
 use support::tampered_db::{TamperedDb, flip};
 use support::{Client, TestApp, api, audit_rows, data_dir, expect_log, open_stopped, rows_fit};
-
-const KEYS: &str = "/api/admin/keys";
-const ROTATE: &str = "/api/admin/keys/rotate";
 
 fn keys(admin: &Client) -> Value {
     admin.get(KEYS).expect(200)

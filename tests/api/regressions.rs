@@ -6,11 +6,9 @@ use std::net::TcpStream;
 use coffer::domain::RevealMode;
 use coffer::store::{Doomed, Secrets, Table, Versions, View};
 use serde_json::json;
+use support::paths::{SECRETS, VARS};
 use support::process::Launch;
 use support::{Setup, TestApp, data_dir, expect_log, open_stopped};
-
-const SECRETS: &str = "/api/environments/development/secrets";
-const VARS: &str = "/api/environments/development/vars";
 
 /// Changes a stopped server's rows, as somebody without a key could.
 fn tamper(dir: &std::path::Path, change: impl FnOnce(&sled::Db)) {

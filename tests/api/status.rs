@@ -3,9 +3,9 @@
 
 use coffer::domain::{Clock, Role};
 use serde_json::{Value, json};
+use support::paths::STATUS;
 use support::{Client, Setup, TestApp};
 
-const STATUS: &str = "/api/admin/status";
 const MINUTE: i64 = 60_000;
 
 fn start() -> TestApp {

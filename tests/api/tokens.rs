@@ -7,9 +7,9 @@ use coffer::domain::Role;
 use serde_json::{Value, json};
 use support::accounts::*;
 use support::api::{is_time, members, new_secret, text};
+use support::paths::ENVIRONMENTS;
 use support::{Client, Setup, TestApp};
 
-const ENVIRONMENTS: &str = "/api/environments";
 const DAY_SECONDS: i64 = 24 * 60 * 60;
 
 fn body(more: &Value) -> Value {

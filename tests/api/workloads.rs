@@ -7,12 +7,11 @@ use std::time::{Duration, Instant};
 use coffer::audit::Action;
 use coffer::domain::Role;
 use serde_json::json;
+use support::paths::{SECRETS, VARS};
 use support::process::has_program;
 use support::workloads::{Workload, declare};
 use support::{Client, Reply, TestApp, api, audit_rows, skip};
 
-const SECRETS: &str = "/api/environments/development/secrets";
-const VARS: &str = "/api/environments/development/vars";
 const BUNDLE: &str = "/api/environments/development/bundle?workload=api";
 
 fn never(client: &Client, key: &str, value: &str) -> String {

@@ -5,12 +5,12 @@ use std::fs;
 use serde_json::{Value, json};
 use support::api::{keys, new_secret, reveal, text};
 use support::cli::Cli;
+use support::paths::SECRETS;
 use support::process::{Ended, Launch, Server, has_program};
 use support::skip;
 use tempfile::TempDir;
 
 const CANARY: &str = "cAnArY-9d2c4e";
-const SECRETS: &str = "/api/environments/development/secrets";
 
 struct World {
     dir: TempDir,

@@ -4,12 +4,12 @@
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
+use support::paths::SECRETS;
 use support::process::strace::{self, Call, Traced};
 use support::process::{Connection, Launch, request};
 use support::{Client, api, await_release, rows_fit, skip};
 use tempfile::TempDir;
 
-const SECRETS: &str = "/api/environments/development/secrets";
 const CLIENTS: usize = 4;
 
 fn place() -> (TempDir, Launch) {

@@ -3,10 +3,9 @@
 use coffer::domain::Role;
 use coffer::store::{Doomed, Environments, Table, View};
 use serde_json::json;
+use support::paths::SECRETS;
 use support::process::Launch;
 use support::{Setup, TestApp, data_dir, expect_log, open_stopped, rows_fit};
-
-const SECRETS: &str = "/api/environments/development/secrets";
 
 /// sled takes a damaged snapshot for a damaged database, but it is only a cache.
 #[test]

@@ -4,10 +4,10 @@
 use coffer::audit::{Action, Row};
 use coffer::store::{AuditStart, View};
 use serde_json::{Value, json};
+use support::paths::LOGS;
 use support::{Client, Setup, TestApp, api, audit_rows, data_dir, expect_log, rows_fit};
 
 const DAY: i64 = 24 * 60 * 60 * 1000;
-const LOGS: &str = "/api/audit-logs";
 
 /// A server that keeps rows so long, on a clock that is so far ahead.
 fn setup(keep_days: u32, ahead_millis: i64) -> Setup {

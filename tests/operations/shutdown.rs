@@ -5,11 +5,10 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
+use support::paths::SECRETS;
 use support::process::{Connection, Launch, Server, request, strace};
 use support::skip;
 use tempfile::TempDir;
-
-const SECRETS: &str = "/api/environments/development/secrets";
 
 /// How long somebody who stops a server is willing to wait for idle clients.
 const PROMPT: Duration = Duration::from_secs(6);

@@ -6,10 +6,10 @@ use coffer::http::audit_line;
 use coffer::store::{AuditHead, AuditRows};
 use coffer::vault::export_audit;
 use serde_json::{Value, json};
+use support::paths::EXPORT;
 use support::tampered_db::{Table, flip};
 use support::{Client, Setup, TestApp, api, data_dir, open_stopped};
 
-const EXPORT: &str = "/api/audit-logs/export";
 const DAY: i64 = 24 * 60 * 60 * 1000;
 
 fn page(client: &Client, query: &str) -> Vec<Value> {

@@ -6,9 +6,8 @@ use std::path::Path;
 use coffer::domain::Role;
 use coffer::store::{AuditRows, Table};
 use serde_json::{Value, json};
+use support::paths::LOGS;
 use support::{Client, Setup, TestApp, data_dir, expect_log};
-
-const LOGS: &str = "/api/audit-logs";
 
 fn logs(client: &Client, query: &str) -> Vec<Value> {
     let answer = client.get(&format!("{LOGS}?{query}")).expect(200);

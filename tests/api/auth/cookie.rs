@@ -5,10 +5,8 @@ use coffer::domain::Network;
 use serde_json::json;
 use support::accounts::*;
 use support::api::{new_secret, text};
+use support::paths::{ENVIRONMENTS, SECRETS};
 use support::{Client, Reply, Setup, TestApp};
-
-const ENVIRONMENTS: &str = "/api/environments";
-const SECRETS: &str = "/api/environments/development/secrets";
 
 /// Logs in as the console does.
 fn console_login(client: &Client) -> Reply {

@@ -4,9 +4,8 @@ use coffer::domain::{Network, Role};
 use serde_json::{Value, json};
 use support::accounts::*;
 use support::api::{members, new_secret, new_var, text};
+use support::paths::REGISTRATION;
 use support::{Client, Reply, Setup, TestApp};
-
-const REGISTRATION: &str = "/api/auth/registration";
 
 fn register(client: &Client, email: &str) -> Reply {
     client.post(REGISTER, &json!({ "email": email, "password": PASSWORD }))

@@ -4,9 +4,8 @@
 use serde_json::{Value, json};
 use support::accounts::*;
 use support::api::{is_time, members, text};
+use support::paths::ENVIRONMENTS;
 use support::{Client, Setup, TestApp};
-
-const ENVIRONMENTS: &str = "/api/environments";
 
 #[test]
 fn a_login_shows_the_token_and_who_it_is_and_sets_no_cookie_unasked() {

@@ -3,10 +3,9 @@
 use coffer::domain::{Role, Scope, Timestamp};
 use coffer::store::{ReceiptChunks, ReceiptTimes, Receipts, View};
 use serde_json::{Value, json};
+use support::paths::{SECRETS, VARS};
 use support::{Client, Reply, Setup, TestApp, data_dir, open_stopped};
 
-const SECRETS: &str = "/api/environments/development/secrets";
-const VARS: &str = "/api/environments/development/vars";
 const DAY_MILLIS: i64 = 24 * 60 * 60 * 1000;
 
 fn keyed(client: &Client, key: &str) -> Client {

@@ -6,13 +6,9 @@ use std::collections::BTreeMap;
 use coffer::domain::Role;
 use serde_json::{Value, json};
 use support::api::{keys, new_secret, new_var, reveal, text};
+use support::paths::{IMPORT, IMPORT_VARS, SECRETS, SETTINGS, VARS};
 use support::{Client, Reply, TestApp};
 
-const SECRETS: &str = "/api/environments/development/secrets";
-const VARS: &str = "/api/environments/development/vars";
-const IMPORT: &str = "/api/environments/development/secrets/import";
-const IMPORT_VARS: &str = "/api/environments/development/vars/import";
-const SETTINGS: &str = "/api/environments/development/settings/configuration";
 const CANARY: &str = "cAnArY7f3b9d21";
 
 /// A server, and an ear on all of its log.

@@ -3,13 +3,8 @@
 use coffer::domain::Role;
 use serde_json::{Value, json};
 use support::api::{keys, new_secret, new_var, parallel, reveal, text};
+use support::paths::{IMPORT, IMPORT_VARS, SECRETS, SETTINGS, VARS};
 use support::{Client, Reply, Setup, TestApp};
-
-const SECRETS: &str = "/api/environments/development/secrets";
-const VARS: &str = "/api/environments/development/vars";
-const IMPORT: &str = "/api/environments/development/secrets/import";
-const IMPORT_VARS: &str = "/api/environments/development/vars/import";
-const SETTINGS: &str = "/api/environments/development/settings/configuration";
 
 fn item(key: &str, value: &str) -> Value {
     json!({ "key": key, "value": value })

@@ -7,9 +7,9 @@ use std::net::{Shutdown, TcpStream};
 use std::time::Duration;
 
 use serde_json::json;
+use support::paths::SECRETS;
 use support::{Setup, TestApp, expect_log};
 
-const SECRETS: &str = "/api/environments/development/secrets";
 const MARK: &str = "mArKeR7f3a";
 
 fn start() -> TestApp {

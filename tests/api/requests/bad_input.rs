@@ -5,11 +5,9 @@
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
+use support::paths::{SECRETS, SETTINGS, VARS};
 use support::{Client, Reply, TestApp};
 
-const SECRETS: &str = "/api/environments/development/secrets";
-const VARS: &str = "/api/environments/development/vars";
-const SETTINGS: &str = "/api/environments/development/settings/configuration";
 const JSON: &str = "application/json";
 const MARK: &str = "mArKeR7f3a";
 

@@ -5,9 +5,9 @@
 
 use coffer::domain::Role;
 use serde_json::{Value, json};
+use support::paths::SECRETS;
 use support::{Client, Reply, Setup, TestApp};
 
-const SECRETS: &str = "/api/environments/development/secrets";
 const STAGING: &str = "/api/environments/staging/secrets";
 const JSON: &str = "application/json";
 const MALFORMED: &[u8] = b"{\"key\":";
@@ -17,7 +17,7 @@ fn two_environments() -> TestApp {
     TestApp::start_with(Setup::default().environments(&["development", "staging"]))
 }
 
-fn make_secret(client: &Client, list: &str, more: &Value) -> String {
+fn create_secret(client: &Client, list: &str, more: &Value) -> String {
     let mut body = json!({ "key": "A", "value": "v" });
     body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
     let reply = client.post(list, &body);
@@ -108,7 +108,7 @@ fn the_scope_is_checked_before_the_body() {
 #[test]
 fn a_scoped_caller_is_answered_the_same_for_a_hidden_and_a_missing_environment() {
     let app = two_environments();
-    make_secret(&app.admin(), STAGING, &json!({}));
+    create_secret(&app.admin(), STAGING, &json!({}));
     let admin = app.scoped(Role::Admin, &[&app.environment_id("development")]);
     let hidden = app.environment_id("staging");
     for missing in ["none", "env_00000000000000000000000000", "%00"] {
@@ -126,7 +126,7 @@ fn a_scoped_caller_is_answered_the_same_for_a_hidden_and_a_missing_environment()
 #[test]
 fn a_row_out_of_scope_is_answered_as_a_missing_one() {
     let app = two_environments();
-    let hidden = make_secret(&app.admin(), STAGING, &json!({ "neverReveal": true }));
+    let hidden = create_secret(&app.admin(), STAGING, &json!({ "neverReveal": true }));
     let admin = app.scoped(Role::Admin, &[&app.environment_id("development")]);
     let body = json!({ "value": "w", "neverReveal": false });
     let ask = |id: &str| {
@@ -155,7 +155,7 @@ fn a_row_out_of_scope_is_answered_as_a_missing_one() {
 fn the_role_is_checked_before_the_body_and_the_row() {
     let app = two_environments();
     let viewer = app.principal(Role::Viewer);
-    let secret = make_secret(&app.admin(), SECRETS, &json!({ "neverReveal": true }));
+    let secret = create_secret(&app.admin(), SECRETS, &json!({ "neverReveal": true }));
     post(&viewer, SECRETS, JSON, MALFORMED).expect_error(403, "FORBIDDEN_ROLE");
     post(&viewer, SECRETS, JSON, b"").expect_error(403, "FORBIDDEN_ROLE");
     post(&viewer, "/api/environments/none/secrets", JSON, b"{}")
@@ -201,7 +201,7 @@ fn the_body_is_checked_before_the_rules_of_a_row_that_exists() {
     let app = two_environments();
     let admin = app.admin();
     let path =
-        format!("/api/secrets/{}", make_secret(&admin, SECRETS, &json!({ "neverReveal": true })));
+        format!("/api/secrets/{}", create_secret(&admin, SECRETS, &json!({ "neverReveal": true })));
     let stale = admin.with("If-Match", "\"9\"");
     stale.patch(&path, &json!({ "value": "" })).expect_error(400, "VALIDATION_ERROR");
     stale.patch(&path, &json!({ "key": "A" })).expect_error(422, "READONLY_FIELD");
@@ -281,7 +281,7 @@ fn without_a_credential_nothing_depends_on_what_exists() {
     setup.config.rate_limit.anonymous_per_minute = 0;
     let app = TestApp::start_with(setup);
     let admin = app.admin();
-    let secret = make_secret(&admin, SECRETS, &json!({ "neverReveal": true }));
+    let secret = create_secret(&admin, SECRETS, &json!({ "neverReveal": true }));
     let var =
         admin.post("/api/environments/development/vars", &json!({ "key": "A", "value": "v" }));
     let var = var.expect(200)["var"]["id"].as_str().unwrap().to_owned();

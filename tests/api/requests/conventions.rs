@@ -6,38 +6,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use coffer::domain::Role;
 use serde_json::{Value, json};
+use support::api::{make_secret, make_var, members};
+use support::paths::{SECRETS, SETTINGS, VARS};
 use support::{Client, Setup, TestApp};
 
-const SECRETS: &str = "/api/environments/development/secrets";
-const VARS: &str = "/api/environments/development/vars";
-const SETTINGS: &str = "/api/environments/development/settings/configuration";
 const JSON_ANSWER: &str = "application/json; charset=utf-8";
 const BODY_LIMIT: usize = 1 << 20;
-
-/// Many requests without a credential are not what these tests are about.
-fn unlimited() -> Setup {
-    let mut setup = Setup::default();
-    setup.config.rate_limit.anonymous_per_minute = 0;
-    setup.config.rate_limit.authenticated_per_minute = 0;
-    setup
-}
-
-fn make(client: &Client, list: &str, member: &str, key: &str) -> String {
-    let reply = client.post(list, &json!({ "key": key, "value": "v" }));
-    reply.expect(200)[member]["id"].as_str().unwrap().to_owned()
-}
-
-fn make_secret(client: &Client, key: &str) -> String {
-    make(client, SECRETS, "secret", key)
-}
-
-fn make_var(client: &Client, key: &str) -> String {
-    make(client, VARS, "var", key)
-}
-
-fn members(value: &Value) -> BTreeSet<&str> {
-    value.as_object().unwrap().keys().map(String::as_str).collect()
-}
 
 #[test]
 fn every_success_is_200_with_one_named_member() {
@@ -231,7 +205,7 @@ fn odd_segments(secret: &str, var: &str) -> Vec<String> {
 
 #[test]
 fn a_path_id_of_any_shape_that_names_nothing_is_404() {
-    let app = TestApp::start_with(unlimited());
+    let app = TestApp::start();
     let admin = app.admin();
     let (secret, var) = (make_secret(&admin, "A"), make_var(&admin, "A"));
     let mut segments = odd_segments(&secret, &var);

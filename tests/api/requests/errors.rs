@@ -4,11 +4,9 @@
 
 use coffer::domain::{Role, Scope, Timestamp};
 use serde_json::{Value, json};
+use support::paths::{SECRETS, SETTINGS, VARS};
 use support::{Client, Reply, Setup, TestApp, expect_log};
 
-const SECRETS: &str = "/api/environments/development/secrets";
-const VARS: &str = "/api/environments/development/vars";
-const SETTINGS: &str = "/api/environments/development/settings/configuration";
 const JSON: &str = "application/json";
 
 fn make(client: &Client, list: &str, name: &str, body: &Value) -> String {
@@ -16,11 +14,11 @@ fn make(client: &Client, list: &str, name: &str, body: &Value) -> String {
     format!("/api/{name}s/{id}")
 }
 
-fn make_secret(client: &Client, key: &str) -> String {
+fn secret_path(client: &Client, key: &str) -> String {
     make(client, SECRETS, "secret", &json!({ "key": key, "value": "v" }))
 }
 
-fn make_var(client: &Client, key: &str) -> String {
+fn var_path(client: &Client, key: &str) -> String {
     make(client, VARS, "var", &json!({ "key": key, "value": "v" }))
 }
 
@@ -56,7 +54,7 @@ fn assert_shape(reply: &Reply) {
 fn every_code_has_its_status_and_the_one_shape() {
     let app = TestApp::start_with(Setup::default().environments(&["development", "staging"]));
     let admin = app.admin();
-    let secret = make_secret(&admin, "A");
+    let secret = secret_path(&admin, "A");
     let hidden =
         make(&admin, SECRETS, "secret", &json!({ "key": "B", "value": "v", "neverReveal": true }));
     let scoped = app.scoped(Role::Admin, &[&app.environment_id("staging")]);
@@ -130,8 +128,8 @@ fn every_bad_credential_gets_the_same_401() {
 fn a_duplicate_key_gets_the_answer_of_the_contract() {
     let app = TestApp::start();
     let admin = app.admin().with("X-Request-Id", "req_1");
-    make_secret(&admin, "A");
-    make_var(&admin, "A");
+    secret_path(&admin, "A");
+    var_path(&admin, "A");
     let again = json!({ "key": "A", "value": "other", "neverReveal": true });
     assert_eq!(
         admin.post(SECRETS, &again).expect(409),
@@ -155,7 +153,7 @@ fn a_duplicate_key_gets_the_answer_of_the_contract() {
 fn a_single_problem_names_its_member_and_needs_no_details() {
     let app = TestApp::start();
     let admin = app.admin();
-    let secret = make_secret(&admin, "A");
+    let secret = secret_path(&admin, "A");
     let generate = |what: Value| json!({ "key": "B", "generate": what });
     let answers = [
         ("key", admin.post(SECRETS, &json!({ "value": "v" }))),
@@ -199,7 +197,7 @@ fn a_single_problem_names_its_member_and_needs_no_details() {
 fn several_problems_are_all_in_the_details_and_field_names_the_first() {
     let app = TestApp::start();
     let admin = app.admin();
-    let secret = make_secret(&admin, "A");
+    let secret = secret_path(&admin, "A");
     let answers = [
         (admin.post(SECRETS, &json!({})), "key value"),
         (
@@ -293,7 +291,7 @@ fn refuses_read_only(admin: &Client, path: &str, name: &str, read_only: &[&str])
 fn patch_refuses_the_read_only_members_of_a_secret_and_applies_nothing() {
     let app = TestApp::start();
     let admin = app.admin();
-    let path = make_secret(&admin, "A");
+    let path = secret_path(&admin, "A");
     let members = [
         "id",
         "key",
@@ -312,7 +310,7 @@ fn patch_refuses_the_read_only_members_of_a_secret_and_applies_nothing() {
 fn patch_refuses_the_read_only_members_of_a_var_and_applies_nothing() {
     let app = TestApp::start();
     let admin = app.admin();
-    let path = make_var(&admin, "A");
+    let path = var_path(&admin, "A");
     let members = ["id", "key", "environmentId", "createdAt", "updatedAt", "version"];
     refuses_read_only(&admin, &path, "var", &members);
 }
@@ -321,7 +319,7 @@ fn patch_refuses_the_read_only_members_of_a_var_and_applies_nothing() {
 fn never_reveal_is_cleared_by_nobody_and_its_present_value_is_fine() {
     let app = TestApp::start();
     let admin = app.admin();
-    let path = make_secret(&admin, "A");
+    let path = secret_path(&admin, "A");
     admin.patch(&path, &json!({ "neverReveal": false })).expect(200);
     admin.patch(&path, &json!({ "neverReveal": true })).expect(200);
     let before = admin.patch(&path, &json!({ "neverReveal": true })).expect(200);
@@ -337,7 +335,7 @@ fn while_nothing_can_be_written_writes_are_503_and_reads_go_on() {
     expect_log("SERVICE_UNAVAILABLE");
     let app = TestApp::start();
     let admin = app.admin();
-    let path = make_secret(&admin, "A");
+    let path = secret_path(&admin, "A");
     let (db, away) = (app.data_dir().join("db"), app.data_dir().join("away"));
     // A directory whose free space cannot be told counts as full.
     std::fs::rename(&db, &away).unwrap();

@@ -8,34 +8,12 @@ use std::net::{Shutdown, TcpStream};
 
 use coffer::domain::Role;
 use serde_json::json;
-use support::{Client, Reply, Setup, TestApp};
+use support::api::{make_secret, make_var};
+use support::paths::{SECRETS, SETTINGS, VARS};
+use support::{Client, Reply, TestApp};
 
-const SECRETS: &str = "/api/environments/development/secrets";
-const VARS: &str = "/api/environments/development/vars";
-const SETTINGS: &str = "/api/environments/development/settings/configuration";
 const JSON_ANSWER: &str = "application/json; charset=utf-8";
 const BODY_LIMIT: usize = 1 << 20;
-
-/// Many requests without a credential are not what these tests are about.
-fn unlimited() -> Setup {
-    let mut setup = Setup::default();
-    setup.config.rate_limit.anonymous_per_minute = 0;
-    setup.config.rate_limit.authenticated_per_minute = 0;
-    setup
-}
-
-fn make(client: &Client, list: &str, member: &str, key: &str) -> String {
-    let reply = client.post(list, &json!({ "key": key, "value": "v" }));
-    reply.expect(200)[member]["id"].as_str().unwrap().to_owned()
-}
-
-fn make_secret(client: &Client, key: &str) -> String {
-    make(client, SECRETS, "secret", key)
-}
-
-fn make_var(client: &Client, key: &str) -> String {
-    make(client, VARS, "var", key)
-}
 
 /// A body of exactly so many bytes that creates a secret.
 fn padded(key: &str, length: usize) -> Vec<u8> {
@@ -248,7 +226,7 @@ fn head_on_a_secrets_value_is_405_for_everybody() {
 
 #[test]
 fn a_wrong_method_is_405_and_allow_names_the_right_ones() {
-    let app = TestApp::start_with(unlimited());
+    let app = TestApp::start();
     let mut allowed: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
     let routes = coffer::http::routes();
     for route in &routes {

@@ -6,12 +6,11 @@ use coffer::audit::Action;
 use coffer::domain::Role;
 use serde_json::{Value, json};
 use support::api::{is_time, keys, members, new_secret, new_var, parallel, reveal, text};
+use support::paths::SECRETS;
 use support::{Client, Setup, TestApp, audit_rows, data_dir, rows_fit};
 
-const PATH: &str = "/api/environments/development/secrets";
-
 fn list(client: &Client, query: &str) -> Value {
-    let body = client.get(&format!("{PATH}{query}")).expect(200);
+    let body = client.get(&format!("{SECRETS}{query}")).expect(200);
     assert_eq!(members(&body), ["secrets"].into());
     body["secrets"].clone()
 }
@@ -22,7 +21,7 @@ fn an_item_has_exactly_the_members_of_the_contract_in_every_answer() {
     support::workloads::declare(&app, Vec::new());
     let operator = app.principal(Role::Operator);
     let body = json!({ "key": "API_KEY", "value": "canary-of-this-test", "description": "for CI" });
-    let made = operator.post(PATH, &body).expect(200);
+    let made = operator.post(SECRETS, &body).expect(200);
     assert_eq!(members(&made), ["secret"].into());
     let item = &made["secret"];
     let id = text(item, "id");
@@ -64,14 +63,14 @@ fn no_answer_depends_on_the_value_or_its_length() {
     let [short, long] = ["x", &long].map(|value| {
         let key = if value == "x" { "A" } else { "B" };
         let body = json!({ "key": key, "value": value });
-        let mut replies = vec![admin.post(PATH, &body)];
+        let mut replies = vec![admin.post(SECRETS, &body)];
         let path = format!("/api/secrets/{}", text(&replies[0].expect(200)["secret"], "id"));
         replies.push(admin.get(&path));
         replies.push(admin.patch(&path, &json!({ "value": value })));
         replies.push(admin.get(&format!("{path}/versions")));
         replies.push(admin.post(&format!("{path}/versions/1/activate"), &json!({})));
-        replies.push(admin.post(PATH, &body));
-        replies.push(admin.get(&format!("{PATH}?prefix={key}")));
+        replies.push(admin.post(SECRETS, &body));
+        replies.push(admin.get(&format!("{SECRETS}?prefix={key}")));
         replies
     });
     for (short, long) in short.iter().zip(&long) {
@@ -99,10 +98,10 @@ fn a_key_keeps_its_rule() {
         ["", "a", "Aa", "_A", "1A", "A-B", "A B", " A", "A ", "A.B", "Ä", "A\n", "A\0", &long];
     let others = [json!(null), json!(1), json!(true), json!(["A"]), json!({})];
     for key in texts.map(Value::from).into_iter().chain(others) {
-        let reply = admin.post(PATH, &json!({ "key": key, "value": "v" }));
+        let reply = admin.post(SECRETS, &json!({ "key": key, "value": "v" }));
         assert_eq!(reply.expect_error(400, "VALIDATION_ERROR")["field"], "key", "{key}");
     }
-    let body = admin.post(PATH, &json!({ "value": "v" })).expect_error(400, "VALIDATION_ERROR");
+    let body = admin.post(SECRETS, &json!({ "value": "v" })).expect_error(400, "VALIDATION_ERROR");
     assert_eq!(body["field"], "key");
     assert_eq!(list(&admin, "").as_array().unwrap().len(), 5);
 }
@@ -135,7 +134,7 @@ fn a_value_is_kept_byte_for_byte() {
         assert_eq!(reveal(&admin, id), format!("{value}{value}"));
     }
     let escaped = br#"{"key":"ESCAPED","value":"\u0000\ud83d\ude00\/\u00e4"}"#;
-    let made = admin.send("POST", PATH, Some(("application/json", escaped))).expect(200);
+    let made = admin.send("POST", SECRETS, Some(("application/json", escaped))).expect(200);
     assert_eq!(reveal(&admin, text(&made["secret"], "id")), "\0😀/ä");
 }
 
@@ -153,7 +152,7 @@ fn a_value_has_one_byte_to_64_kib_of_utf8() {
     let made = new_secret(&admin, "development", "KEPT", "kept");
     let path = format!("/api/secrets/{}", text(&made, "id"));
     for value in &bad {
-        let reply = admin.post(PATH, &json!({ "key": "BAD", "value": value }));
+        let reply = admin.post(SECRETS, &json!({ "key": "BAD", "value": value }));
         assert_eq!(reply.expect_error(400, "VALIDATION_ERROR")["field"], "value");
         let reply = admin.patch(&path, &json!({ "value": value }));
         assert_eq!(reply.expect_error(400, "VALIDATION_ERROR")["field"], "value");
@@ -175,7 +174,7 @@ fn the_limit_of_a_value_is_configurable() {
         let path = format!("/api/secrets/{}", text(&made, "id"));
         assert_eq!(reveal(&admin, text(&made, "id")).len(), limit);
         let long = "x".repeat(limit + 1);
-        let reply = admin.post(PATH, &json!({ "key": "LONG", "value": long }));
+        let reply = admin.post(SECRETS, &json!({ "key": "LONG", "value": long }));
         assert_eq!(reply.expect_error(400, "VALIDATION_ERROR")["field"], "value");
         let reply = admin.patch(&path, &json!({ "value": long }));
         assert_eq!(reply.expect_error(400, "VALIDATION_ERROR")["field"], "value");
@@ -190,22 +189,22 @@ fn a_value_is_a_string_and_is_not_quoted_when_it_is_refused() {
     let bad =
         [json!(null), json!(1), json!(1.5), json!(true), json!([canary]), json!({ "v": canary })];
     for value in bad {
-        let reply = admin.post(PATH, &json!({ "key": "BAD", "value": value }));
+        let reply = admin.post(SECRETS, &json!({ "key": "BAD", "value": value }));
         assert_eq!(reply.expect_error(400, "VALIDATION_ERROR")["field"], "value", "{value}");
         assert!(!reply.text().contains("canary"));
     }
-    let body = admin.post(PATH, &json!({ "key": "BAD" })).expect_error(400, "VALIDATION_ERROR");
+    let body = admin.post(SECRETS, &json!({ "key": "BAD" })).expect_error(400, "VALIDATION_ERROR");
     assert_eq!(body["field"], "value");
     let long = "canary".repeat(20_000);
     let quiet = [
-        admin.post(PATH, &json!({ "key": "BAD", "value": long })),
-        admin.post(PATH, &json!({ "key": "canary", "value": "v" })),
-        admin.post(PATH, &json!({ "key": "BAD", "value": "canary", "description": 1 })),
-        admin.post(PATH, &json!({ "key": "BAD", "value": "canary", "neverReveal": "canary" })),
-        admin.send("POST", PATH, Some(("application/json", b"{\"value\":\"canary\" canary"))),
+        admin.post(SECRETS, &json!({ "key": "BAD", "value": long })),
+        admin.post(SECRETS, &json!({ "key": "canary", "value": "v" })),
+        admin.post(SECRETS, &json!({ "key": "BAD", "value": "canary", "description": 1 })),
+        admin.post(SECRETS, &json!({ "key": "BAD", "value": "canary", "neverReveal": "canary" })),
+        admin.send("POST", SECRETS, Some(("application/json", b"{\"value\":\"canary\" canary"))),
         admin.send(
             "POST",
-            PATH,
+            SECRETS,
             Some(("application/json", b"{\"value\":\"canary\\ud800\",\"key\":\"K\"}")),
         ),
     ];
@@ -221,7 +220,7 @@ fn a_description_keeps_its_rule() {
     let app = TestApp::start();
     let admin = app.admin();
     let create = |key: &str, description: &Value| {
-        admin.post(PATH, &json!({ "key": key, "value": "v", "description": description }))
+        admin.post(SECRETS, &json!({ "key": key, "value": "v", "description": description }))
     };
     let longest = json!("ä".repeat(1000));
     for (key, given, kept) in [
@@ -248,11 +247,11 @@ fn never_reveal_is_a_boolean_and_false_unless_said() {
     for never in [true, false] {
         let key = if never { "TRUE" } else { "FALSE" };
         let body = json!({ "key": key, "value": "v", "neverReveal": never });
-        assert_eq!(admin.post(PATH, &body).expect(200)["secret"]["neverReveal"], never);
+        assert_eq!(admin.post(SECRETS, &body).expect(200)["secret"]["neverReveal"], never);
     }
     for bad in [json!("true"), json!(1), json!(0), json!([]), json!({})] {
         let body = json!({ "key": "BAD", "value": "v", "neverReveal": bad });
-        let body = admin.post(PATH, &body).expect_error(400, "VALIDATION_ERROR");
+        let body = admin.post(SECRETS, &body).expect_error(400, "VALIDATION_ERROR");
         assert_eq!(body["field"], "neverReveal");
     }
 }
@@ -269,7 +268,7 @@ fn the_environments_default_decides_only_where_the_body_is_silent() {
     let value = format!("/api/secrets/{}/value", text(&silent, "id"));
     admin.get(&value).expect_error(403, "SECRET_WRITE_ONLY");
     let body = json!({ "key": "SAID", "value": "v", "neverReveal": false });
-    let said = admin.post(PATH, &body).expect(200)["secret"].clone();
+    let said = admin.post(SECRETS, &body).expect(200)["secret"].clone();
     assert_eq!(said["neverReveal"], false);
     assert_eq!(reveal(&admin, text(&said, "id")), "v");
 
@@ -287,7 +286,7 @@ fn every_problem_of_a_body_is_named_and_unknown_members_are_ignored() {
     let app = TestApp::start();
     support::workloads::declare(&app, Vec::new());
     let admin = app.admin();
-    let reply = admin.post(PATH, &json!({ "key": "k", "description": 1, "neverReveal": 2 }));
+    let reply = admin.post(SECRETS, &json!({ "key": "k", "description": 1, "neverReveal": 2 }));
     let body = reply.expect_error(400, "VALIDATION_ERROR");
     let details = body["details"].as_array().unwrap();
     let mut fields: Vec<_> = details.iter().map(|problem| text(problem, "field")).collect();
@@ -299,7 +298,7 @@ fn every_problem_of_a_body_is_named_and_unknown_members_are_ignored() {
         "key": "KEY", "value": "v", "id": "sec_x", "version": 9, "createdAt": "x", "usageCount": 5,
         "encryptedValue": "e", "environmentId": "other", "nested": { "value": [1] },
     });
-    let made = admin.post(PATH, &body).expect(200)["secret"].clone();
+    let made = admin.post(SECRETS, &body).expect(200)["secret"].clone();
     assert_eq!((&made["version"], &made["usageCount"]), (&json!(1), &json!(0)));
     assert_ne!(made["id"], "sec_x");
 }
@@ -309,7 +308,8 @@ fn a_duplicate_is_a_conflict_and_changes_nothing() {
     let app = TestApp::start_with(Setup::default().environments(&["development", "other"]));
     let admin = app.admin();
     let first = new_secret(&admin, "development", "KEY", "first");
-    let reply = admin.post(PATH, &json!({ "key": "KEY", "value": "second", "neverReveal": true }));
+    let reply =
+        admin.post(SECRETS, &json!({ "key": "KEY", "value": "second", "neverReveal": true }));
     let body = reply.expect_error(409, "CONFLICT");
     assert_eq!(body["message"], "Secret already exists");
     assert_eq!(body["field"], "key");
@@ -360,7 +360,7 @@ fn a_delete_frees_the_key_at_once_and_the_old_id_for_ever() {
     let app = TestApp::start();
     let admin = app.admin();
     let body = json!({ "key": "KEY", "value": "old".repeat(9000), "neverReveal": true });
-    let old = admin.post(PATH, &body).expect(200)["secret"].clone();
+    let old = admin.post(SECRETS, &body).expect(200)["secret"].clone();
     let path = format!("/api/secrets/{}", text(&old, "id"));
     admin.patch(&path, &json!({ "value": "older" })).expect(200);
     assert_eq!(admin.delete(&path).expect(200), json!({ "success": true }));
@@ -384,9 +384,9 @@ fn creates_and_deletes_are_audited_without_the_value() {
     let app = TestApp::start();
     let operator = app.principal(Role::Operator);
     let body = json!({ "key": "KEY", "value": "canary", "neverReveal": true });
-    let made = operator.with("X-Request-Id", "r-create").post(PATH, &body).expect(200);
+    let made = operator.with("X-Request-Id", "r-create").post(SECRETS, &body).expect(200);
     let id = text(&made["secret"], "id").to_owned();
-    operator.post(PATH, &body).expect_error(409, "CONFLICT");
+    operator.post(SECRETS, &body).expect_error(409, "CONFLICT");
     operator.with("X-Request-Id", "r-delete").delete(&format!("/api/secrets/{id}")).expect(200);
     let environment = app.environment_id("development");
     let rows = audit_rows(app.stop().path());
@@ -413,7 +413,7 @@ fn secrets_are_the_same_after_a_restart() {
     let value = "ä\0".repeat(20_000);
     let made = new_secret(&admin, "development", "KEY", &value);
     let hidden = json!({ "key": "HIDDEN", "value": "v", "neverReveal": true });
-    let hidden = admin.post(PATH, &hidden).expect(200)["secret"].clone();
+    let hidden = admin.post(SECRETS, &hidden).expect(200)["secret"].clone();
     let before = list(&admin, "");
     let app = TestApp::start_in(app.stop(), Setup::default());
     let admin = app.admin();
@@ -429,7 +429,7 @@ fn of_a_hundred_that_create_the_same_key_at_once_exactly_one_succeeds() {
     let admin = app.admin();
     let replies = parallel(100, |number| {
         let value = format!("value of {number}");
-        (admin.post(PATH, &json!({ "key": "RACE", "value": value })), value)
+        (admin.post(SECRETS, &json!({ "key": "RACE", "value": value })), value)
     });
     let (made, refused): (Vec<_>, Vec<_>) =
         replies.into_iter().partition(|(reply, _)| reply.status == 200);

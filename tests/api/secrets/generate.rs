@@ -2,12 +2,11 @@
 
 use serde_json::{Value, json};
 use support::api::{members, new_secret, reveal, text};
+use support::paths::SECRETS;
 use support::{Client, Setup, TestApp};
 
-const PATH: &str = "/api/environments/development/secrets";
-
 fn create(client: &Client, key: &str, generate: &Value) -> support::Reply {
-    client.post(PATH, &json!({ "key": key, "generate": generate }))
+    client.post(SECRETS, &json!({ "key": key, "generate": generate }))
 }
 
 fn belongs(alphabet: &str) -> fn(char) -> bool {
@@ -42,9 +41,12 @@ fn a_generated_value_has_its_length_and_alphabet_and_is_in_no_answer() {
             if length < 31 {
                 continue;
             }
-            for reply in
-                [reply, admin.get(&path), admin.get(PATH), admin.get(&format!("{path}/versions"))]
-            {
+            for reply in [
+                reply,
+                admin.get(&path),
+                admin.get(SECRETS),
+                admin.get(&format!("{path}/versions")),
+            ] {
                 assert!(!reply.text().contains(&value));
             }
             if length >= 500 {
@@ -160,7 +162,7 @@ fn a_bad_generate_is_refused_and_named() {
             assert!(!reply.text().contains("canary"));
         }
     }
-    let listed = admin.get(PATH).expect(200);
+    let listed = admin.get(SECRETS).expect(200);
     assert_eq!(listed["secrets"], json!([made]));
 }
 
@@ -172,13 +174,13 @@ fn value_and_generate_together_are_refused() {
     let path = format!("/api/secrets/{}", text(&made, "id"));
     for value in [json!("canary"), json!(""), json!(null)] {
         let both = json!({ "key": "BOTH", "value": value, "generate": { "length": 32 } });
-        let reply = admin.post(PATH, &both);
+        let reply = admin.post(SECRETS, &both);
         reply.expect_error(400, "VALIDATION_ERROR");
         assert!(!reply.text().contains("canary"));
         let both = json!({ "value": value, "generate": { "length": 32 } });
         admin.patch(&path, &both).expect_error(400, "VALIDATION_ERROR");
     }
-    let listed = admin.get(PATH).expect(200);
+    let listed = admin.get(SECRETS).expect(200);
     assert_eq!(listed["secrets"], json!([made]));
     assert_eq!(reveal(&admin, text(&made, "id")), "kept");
 }
@@ -202,7 +204,7 @@ fn a_generated_secret_can_be_write_only_from_the_start() {
     let app = TestApp::start();
     let admin = app.admin();
     let body = json!({ "key": "KEY", "generate": { "length": 32 }, "neverReveal": true });
-    let made = admin.post(PATH, &body).expect(200)["secret"].clone();
+    let made = admin.post(SECRETS, &body).expect(200)["secret"].clone();
     assert_eq!(made["neverReveal"], true);
     let path = format!("/api/secrets/{}/value", text(&made, "id"));
     admin.get(&path).expect_error(403, "SECRET_WRITE_ONLY");

@@ -4,26 +4,18 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::{Value, json};
 use support::api::{keys, members, new_secret, parallel, text};
+use support::paths::SECRETS;
 use support::{Client, Setup, TestApp};
 
-const PATH: &str = "/api/environments/development/secrets";
-
 fn list(client: &Client, query: &str) -> Value {
-    let body = client.get(&format!("{PATH}{query}")).expect(200);
+    let body = client.get(&format!("{SECRETS}{query}")).expect(200);
     assert_eq!(members(&body), ["secrets"].into());
     body["secrets"].clone()
 }
 
-/// A server without a limit on requests, for tests that send thousands.
-fn unlimited() -> TestApp {
-    let mut setup = Setup::default();
-    setup.config.rate_limit.authenticated_per_minute = 0;
-    TestApp::start_with(setup)
-}
-
 #[test]
 fn the_list_is_by_key_in_byte_order_and_complete_and_pages_walk_it_once() {
-    let app = unlimited();
+    let app = TestApp::start();
     let admin = app.admin();
     let mut expected: Vec<String> =
         ["A", "A1", "AA", "A_", "B", "B_", "B0"].map(str::to_owned).into();
@@ -74,7 +66,7 @@ fn a_bad_limit_is_refused() {
     let app = TestApp::start();
     let admin = app.admin();
     for bad in ["0", "-1", "x", "", "1.5", "0x10", "1%20", "99999999999999999999999"] {
-        let reply = admin.get(&format!("{PATH}?limit={bad}"));
+        let reply = admin.get(&format!("{SECRETS}?limit={bad}"));
         assert_eq!(reply.expect_error(400, "VALIDATION_ERROR")["field"], "limit", "{bad}");
     }
     assert_eq!(list(&admin, "?limit=1"), json!([]));
@@ -121,7 +113,7 @@ fn a_page_after_the_key_that_is_the_prefix_begins_after_it() {
 
 #[test]
 fn a_list_that_is_asked_for_all_the_time_never_lags_behind_an_answer() {
-    let app = unlimited();
+    let app = TestApp::start();
     let admin = app.admin();
     let done = AtomicBool::new(false);
     parallel(5, |number| {

@@ -4,9 +4,8 @@ use coffer::audit::Action;
 use coffer::domain::Role;
 use serde_json::{Value, json};
 use support::api::{keys, members, new_secret, parallel, reveal, text};
+use support::paths::SECRETS;
 use support::{Setup, TestApp, audit_rows, data_dir, rows_fit};
-
-const PATH: &str = "/api/environments/development/secrets";
 
 fn path_of(item: &Value) -> String {
     format!("/api/secrets/{}", text(item, "id"))
@@ -387,5 +386,5 @@ fn a_patch_touches_no_other_secret() {
         assert_eq!(admin.get(&path_of(item)).expect(200)["secret"], *item);
         assert_eq!(reveal(&admin, text(item, "id")), value);
     }
-    assert_eq!(keys(&admin.get(PATH).expect(200)["secrets"]), ["KEY", "KEY_2"]);
+    assert_eq!(keys(&admin.get(SECRETS).expect(200)["secrets"]), ["KEY", "KEY_2"]);
 }

@@ -6,21 +6,13 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::json;
+use support::TestApp;
 use support::api::{new_secret, parallel, text};
-use support::{Setup, TestApp};
-
-const PATH: &str = "/api/environments/development/secrets";
-
-/// A server without a limit on requests, for tests that send thousands.
-fn unlimited() -> TestApp {
-    let mut setup = Setup::default();
-    setup.config.rate_limit.authenticated_per_minute = 0;
-    TestApp::start_with(setup)
-}
+use support::paths::SECRETS;
 
 #[test]
 fn a_secret_that_is_read_while_its_key_changes_hands_is_there_or_not_found() {
-    let app = unlimited();
+    let app = TestApp::start();
     let admin = app.admin();
     let made = Mutex::new(text(&new_secret(&admin, "development", "KEY", "v"), "id").to_owned());
     let done = AtomicBool::new(false);
@@ -39,7 +31,7 @@ fn a_secret_that_is_read_while_its_key_changes_hands_is_there_or_not_found() {
             done.store(true, Ordering::SeqCst);
         } else if number < 4 {
             while !done.load(Ordering::SeqCst) {
-                let reply = admin.post(PATH, &json!({ "key": "KEY", "value": "v" }));
+                let reply = admin.post(SECRETS, &json!({ "key": "KEY", "value": "v" }));
                 if reply.status == 200 {
                     *made.lock().unwrap() = text(&reply.json()["secret"], "id").to_owned();
                 }

@@ -8,10 +8,8 @@ use coffer::audit::{Action, Row};
 use coffer::domain::Role;
 use serde_json::{Value, json};
 use support::api::{new_secret, new_var, parallel, reveal, text};
+use support::paths::{SECRETS, SETTINGS};
 use support::{Client, Setup, TestApp, audit_rows};
-
-const SECRETS: &str = "/api/environments/development/secrets";
-const SETTINGS: &str = "/api/environments/development/settings/configuration";
 
 fn value_path(item: &Value) -> String {
     format!("/api/secrets/{}/value", text(item, "id"))
@@ -28,13 +26,6 @@ fn allow(client: &Client, allowed: bool) {
 
 fn reveals(rows: &[Row]) -> Vec<&Row> {
     rows.iter().filter(|row| row.draft.action == Action::SecretReveal).collect()
-}
-
-/// A server without a limit on requests, for tests that send thousands.
-fn unlimited() -> TestApp {
-    let mut setup = Setup::default();
-    setup.config.rate_limit.authenticated_per_minute = 0;
-    TestApp::start_with(setup)
 }
 
 #[test]
@@ -220,7 +211,7 @@ fn race(app: &TestApp, path: &str, code: &str, change: impl Fn() + Sync) {
 
 #[test]
 fn a_latch_that_was_answered_is_never_overtaken_by_a_reveal() {
-    let app = unlimited();
+    let app = TestApp::start();
     let admin = app.admin();
     let mut made = Vec::new();
     for round in 0..10 {
@@ -249,7 +240,7 @@ fn a_latch_that_was_answered_is_never_overtaken_by_a_reveal() {
 
 #[test]
 fn a_switch_that_was_thrown_is_never_overtaken_by_a_reveal() {
-    let app = unlimited();
+    let app = TestApp::start();
     let admin = app.admin();
     let item = new_secret(&admin, "development", "KEY", "v");
     for _ in 0..5 {
@@ -261,7 +252,7 @@ fn a_switch_that_was_thrown_is_never_overtaken_by_a_reveal() {
 
 #[test]
 fn a_reveal_is_never_older_than_an_update_that_was_answered() {
-    let app = unlimited();
+    let app = TestApp::start();
     let admin = app.admin();
     let item = new_secret(&admin, "development", "KEY", "1");
     let path = format!("/api/secrets/{}", text(&item, "id"));

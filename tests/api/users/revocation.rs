@@ -5,8 +5,7 @@ use coffer::domain::Role;
 use serde_json::{Value, json};
 use support::TestApp;
 use support::accounts::*;
-
-const SECRETS: &str = "/api/environments/development/secrets";
+use support::paths::SECRETS;
 
 /// An admin with two sessions and a token of each role, beside another one.
 struct Scene {

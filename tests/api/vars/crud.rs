@@ -4,16 +4,15 @@ use coffer::audit::Action;
 use coffer::domain::Role;
 use serde_json::{Value, json};
 use support::api::{is_time, keys, members, new_secret, new_var, parallel, reveal, text};
+use support::paths::VARS;
 use support::{Client, Setup, TestApp, audit_rows, data_dir, rows_fit};
-
-const PATH: &str = "/api/environments/development/vars";
 
 fn path_of(item: &Value) -> String {
     format!("/api/vars/{}", text(item, "id"))
 }
 
 fn list(client: &Client, query: &str) -> Value {
-    let body = client.get(&format!("{PATH}{query}")).expect(200);
+    let body = client.get(&format!("{VARS}{query}")).expect(200);
     assert_eq!(members(&body), ["vars"].into());
     body["vars"].clone()
 }
@@ -31,7 +30,7 @@ fn an_item_has_its_value_in_every_answer_and_exactly_the_members_of_the_contract
     support::workloads::declare(&app, Vec::new());
     let operator = app.principal(Role::Operator);
     let body = json!({ "key": "LOG_LEVEL", "value": " debug\0\n", "description": "how loud" });
-    let made = operator.post(PATH, &body).expect(200);
+    let made = operator.post(VARS, &body).expect(200);
     assert_eq!(members(&made), ["var"].into());
     let id = text(&made["var"], "id");
     is_time(text(&made["var"], "createdAt"));
@@ -110,12 +109,12 @@ fn a_bad_value_is_refused_and_changes_nothing() {
     let long = ["x".repeat(65_537), "ä".repeat(32_768) + "x", String::new()];
     let others = [json!(null), json!(1), json!(true), json!(["x"]), json!({})];
     for bad in long.into_iter().map(Value::from).chain(others) {
-        let reply = admin.post(PATH, &json!({ "key": "BAD", "value": bad }));
+        let reply = admin.post(VARS, &json!({ "key": "BAD", "value": bad }));
         assert_eq!(reply.expect_error(400, "VALIDATION_ERROR")["field"], "value");
         let reply = admin.patch(&path_of(&made), &json!({ "value": bad, "description": "d" }));
         assert_eq!(reply.expect_error(400, "VALIDATION_ERROR")["field"], "value");
     }
-    let reply = admin.post(PATH, &json!({ "key": "BAD" }));
+    let reply = admin.post(VARS, &json!({ "key": "BAD" }));
     assert_eq!(reply.expect_error(400, "VALIDATION_ERROR")["field"], "value");
     assert_eq!(list(&admin, ""), json!([made]));
 }
@@ -129,7 +128,7 @@ fn the_limit_of_a_value_is_configurable() {
         let admin = app.admin();
         let made = new_var(&admin, "development", "KEY", &"x".repeat(limit));
         let long = "x".repeat(limit + 1);
-        let reply = admin.post(PATH, &json!({ "key": "LONG", "value": long }));
+        let reply = admin.post(VARS, &json!({ "key": "LONG", "value": long }));
         assert_eq!(reply.expect_error(400, "VALIDATION_ERROR")["field"], "value");
         let reply = admin.patch(&path_of(&made), &json!({ "value": long }));
         assert_eq!(reply.expect_error(400, "VALIDATION_ERROR")["field"], "value");
@@ -146,10 +145,10 @@ fn a_key_keeps_its_rule() {
     }
     let texts = ["", "a", "_A", "1A", "A-B", "A ", "Ä", "A\n", "A\0", &long].map(Value::from);
     for key in texts.into_iter().chain([json!(null), json!(1), json!(["A"])]) {
-        let reply = admin.post(PATH, &json!({ "key": key, "value": "v" }));
+        let reply = admin.post(VARS, &json!({ "key": key, "value": "v" }));
         assert_eq!(reply.expect_error(400, "VALIDATION_ERROR")["field"], "key", "{key}");
     }
-    let body = admin.post(PATH, &json!({})).expect_error(400, "VALIDATION_ERROR");
+    let body = admin.post(VARS, &json!({})).expect_error(400, "VALIDATION_ERROR");
     let details = body["details"].as_array().unwrap();
     let mut fields: Vec<_> = details.iter().map(|problem| text(problem, "field")).collect();
     fields.sort_unstable();
@@ -176,7 +175,7 @@ fn a_description_keeps_its_rule_and_clears() {
         let body = json!({ "description": bad });
         let reply = admin.patch(&path_of(&made), &body);
         assert_eq!(reply.expect_error(400, "VALIDATION_ERROR")["field"], "description");
-        let reply = admin.post(PATH, &but(&body, json!({ "key": "BAD", "value": "v" })));
+        let reply = admin.post(VARS, &but(&body, json!({ "key": "BAD", "value": "v" })));
         assert_eq!(reply.expect_error(400, "VALIDATION_ERROR")["field"], "description");
     }
     assert_eq!(list(&admin, ""), json!([made]));
@@ -191,7 +190,7 @@ fn never_reveal_and_generate_mean_nothing_to_a_var() {
         .patch(settings, &json!({ "neverRevealByDefault": true, "allowSecretReveal": false }))
         .expect(200);
     let extra = json!({ "neverReveal": "any", "generate": { "length": 32 }, "encryptedValue": 1 });
-    let made = admin.post(PATH, &but(&extra, json!({ "key": "KEY", "value": "v" }))).expect(200);
+    let made = admin.post(VARS, &but(&extra, json!({ "key": "KEY", "value": "v" }))).expect(200);
     let made = &made["var"];
     assert_eq!(made["value"], "v");
     assert!(!members(made).contains("neverReveal"));
@@ -201,7 +200,7 @@ fn never_reveal_and_generate_mean_nothing_to_a_var() {
     }
     assert_eq!(admin.patch(&path_of(made), &extra).expect(200)["var"], *made);
     let lacking = json!({ "key": "LACKING", "generate": { "length": 32 } });
-    let body = admin.post(PATH, &lacking).expect_error(400, "VALIDATION_ERROR");
+    let body = admin.post(VARS, &lacking).expect_error(400, "VALIDATION_ERROR");
     assert_eq!(body["field"], "value");
 }
 
@@ -297,7 +296,7 @@ fn a_duplicate_is_a_conflict_but_a_secret_and_a_var_may_share_a_key() {
     let admin = app.admin();
     let secret = new_secret(&admin, "development", "SHARED", "secret");
     let var = new_var(&admin, "development", "SHARED", "var");
-    let reply = admin.post(PATH, &json!({ "key": "SHARED", "value": "again" }));
+    let reply = admin.post(VARS, &json!({ "key": "SHARED", "value": "again" }));
     let body = reply.expect_error(409, "CONFLICT");
     assert_eq!(body["message"], "Var already exists");
     assert_eq!(body["field"], "key");
@@ -379,7 +378,7 @@ fn the_list_is_by_key_in_byte_order_and_pages_walk_it_once() {
     assert_eq!(keys(&list(&admin, "?prefix=K_1")), matching);
     assert_eq!(keys(&list(&admin, "?prefix=K_1&limit=3&after=K_10")), matching[2..5]);
     for bad in ["0", "-1", "x", ""] {
-        let reply = admin.get(&format!("{PATH}?limit={bad}"));
+        let reply = admin.get(&format!("{VARS}?limit={bad}"));
         assert_eq!(reply.expect_error(400, "VALIDATION_ERROR")["field"], "limit");
     }
 }
@@ -390,7 +389,7 @@ fn a_viewer_reads_vars_and_writes_none() {
     let made = new_var(&app.admin(), "development", "KEY", "v");
     let viewer = app.principal(Role::Viewer);
     assert_eq!(list(&viewer, ""), json!([made]));
-    viewer.post(PATH, &json!({ "key": "NEW", "value": "v" })).expect_error(403, "FORBIDDEN_ROLE");
+    viewer.post(VARS, &json!({ "key": "NEW", "value": "v" })).expect_error(403, "FORBIDDEN_ROLE");
     viewer.patch(&path_of(&made), &json!({ "value": "w" })).expect_error(403, "FORBIDDEN_ROLE");
     viewer.delete(&path_of(&made)).expect_error(403, "FORBIDDEN_ROLE");
     assert_eq!(list(&viewer, ""), json!([made]));
@@ -424,7 +423,7 @@ fn of_a_hundred_that_create_the_same_key_at_once_exactly_one_succeeds() {
     let app = TestApp::start();
     let admin = app.admin();
     let replies = parallel(100, |number| {
-        admin.post(PATH, &json!({ "key": "RACE", "value": format!("{number}") }))
+        admin.post(VARS, &json!({ "key": "RACE", "value": format!("{number}") }))
     });
     let (made, refused): (Vec<_>, Vec<_>) =
         replies.into_iter().partition(|reply| reply.status == 200);
@@ -432,7 +431,7 @@ fn of_a_hundred_that_create_the_same_key_at_once_exactly_one_succeeds() {
     for reply in refused {
         reply.expect_error(409, "CONFLICT");
     }
-    assert_eq!(admin.get(PATH).expect(200)["vars"], json!([made[0].json()["var"]]));
+    assert_eq!(admin.get(VARS).expect(200)["vars"], json!([made[0].json()["var"]]));
     rows_fit(&data_dir(app.stop().path()));
 }
 

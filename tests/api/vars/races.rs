@@ -4,17 +4,9 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::{Value, json};
+use support::TestApp;
 use support::api::{new_var, parallel, text};
-use support::{Setup, TestApp};
-
-const PATH: &str = "/api/environments/development/vars";
-
-/// A server without a limit on requests, for tests that send thousands.
-fn unlimited() -> TestApp {
-    let mut setup = Setup::default();
-    setup.config.rate_limit.authenticated_per_minute = 0;
-    TestApp::start_with(setup)
-}
+use support::paths::VARS;
 
 /// What is wrong with an item whose value ought to be its version's letter,
 /// again and again.
@@ -57,7 +49,7 @@ fn read_while_updating(read: impl Fn(&str) -> Option<String> + Sync, app: &TestA
 
 #[test]
 fn a_var_that_is_read_while_it_changes_is_one_version_or_another_never_a_mixture() {
-    let app = unlimited();
+    let app = TestApp::start();
     let admin = app.admin();
     let read = |path: &str| {
         let reply = admin.get(path);
@@ -68,10 +60,10 @@ fn a_var_that_is_read_while_it_changes_is_one_version_or_another_never_a_mixture
 
 #[test]
 fn a_list_is_complete_and_whole_while_its_vars_change() {
-    let app = unlimited();
+    let app = TestApp::start();
     let admin = app.admin();
     let read = |_: &str| {
-        let list = admin.get(PATH).expect(200)["vars"].clone();
+        let list = admin.get(VARS).expect(200)["vars"].clone();
         match list.as_array().unwrap().as_slice() {
             [item] => odd(item),
             items => Some(format!("{} items", items.len())),

@@ -8,12 +8,12 @@ use rustix::process::Signal;
 use serde_json::json;
 use support::disk::{Disk, Mounted};
 use support::doctor::Checkup;
+use support::paths::SECRETS;
 use support::process::{Ended, Launch, Server};
 use support::skip;
 use support::tampered_db::TamperedDb;
 use tempfile::TempDir;
 
-const SECRETS: &str = "/api/environments/development/secrets";
 /// More syncs than any command makes.
 const MOST_SYNCS: u64 = 60;
 

@@ -8,10 +8,9 @@ use support::api;
 use support::disk::Survivors;
 use support::load::{CLIENTS, Worker};
 use support::machine::{gone, machine_or_skip};
+use support::paths::SECRETS;
 use support::process::{Ended, Server, request};
 use support::rng::{Rng, Seed};
-
-const SECRETS: &str = "/api/environments/development/secrets";
 
 /// Clients that write together until the server is gone or says no; so much a
 /// write. How many writes were answered with success.

@@ -8,11 +8,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Sender, channel};
 
 use serde_json::json;
+use support::paths::SECRETS;
 use support::process::{Launch, Server};
 use support::small_disk::{MIB, SmallDisk};
 use support::{audit_rows, rows_fit, skip};
 
-const SECRETS: &str = "/api/environments/development/secrets";
 /// Below this much the server takes no more (`store::Options::min_free_bytes`).
 const FLOOR: u64 = 64 * MIB;
 

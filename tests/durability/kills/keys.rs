@@ -12,12 +12,11 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use support::kill_points;
 use support::kill_points::Cut;
+use support::paths::KEYS;
 use support::process::{Ended, Launch, Lines, Server, request, strace};
 use support::sample_secrets::SampleSecrets;
 use support::{api, await_release, data_dir, open_stopped, rows_fit, skip};
 use tempfile::TempDir;
-
-const KEYS: &str = "/api/admin/keys";
 
 /// Three groups of them.
 const SECRETS: usize = 250;

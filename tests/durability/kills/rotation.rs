@@ -7,13 +7,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use coffer::audit::Action;
 use coffer::store::{Rotation, RotationRow, View};
 use serde_json::{Value, json};
+use support::paths::{KEYS, ROTATE};
 use support::process::{Launch, Server};
 use support::sample_secrets::SampleSecrets;
 use support::{api, audit_rows, await_release, data_dir, open_stopped, rows_fit};
 use tempfile::TempDir;
-
-const KEYS: &str = "/api/admin/keys";
-const ROTATE: &str = "/api/admin/keys/rotate";
 
 fn launch(dir: &TempDir) -> Launch {
     Launch::on(&data_dir(dir.path())).variable("COFFER_RATE_LIMIT__AUTHENTICATED_PER_MINUTE", "0")

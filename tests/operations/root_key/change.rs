@@ -8,11 +8,10 @@ use coffer::store::{Rotation, View};
 use coffer::vault::{RootKey, RootKeys, sealed_under, verify_audit};
 use serde_json::{Value, json};
 use support::doctor;
+use support::paths::KEYS;
 use support::process::{Ended, Launch, Server};
 use support::{Client, api, await_release, data_dir, open_stopped, rows_fit};
 use tempfile::TempDir;
-
-const KEYS: &str = "/api/admin/keys";
 
 /// A database that was used under the generated key, and another key.
 struct Place {

@@ -13,9 +13,8 @@ use coffer::vault::{
 use serde_json::json;
 use support::accounts::{LOGOUT, PASSWORD, TOKENS, USERS, everywhere, login, new_user, start};
 use support::api::{new_secret, text};
+use support::paths::SECRETS;
 use support::{Client, TestApp};
-
-const SECRETS: &str = "/api/environments/development/secrets";
 
 /// The first half.
 async fn authorised<L: Level>(app: &TestApp, credential: &str, target: Target<'_>) -> Permit<L> {

@@ -7,10 +7,10 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use support::accounts::*;
 use support::api::{parallel, text};
+use support::paths::SECRETS;
 use support::process::Connection;
 use support::{Reply, Setup, TestApp};
 
-const SECRETS: &str = "/api/environments/development/secrets";
 const ROUNDS: usize = 8;
 
 fn users(app: &TestApp) -> Vec<Value> {

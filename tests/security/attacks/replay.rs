@@ -4,9 +4,9 @@
 use serde_json::{Value, json};
 use support::accounts::*;
 use support::api::{new_environment, text};
+use support::paths::SECRETS;
 use support::{Client, Reply, Setup, TestApp};
 
-const SECRETS: &str = "/api/environments/development/secrets";
 const DAY_SECONDS: i64 = 24 * 60 * 60;
 
 fn keyed(client: &Client) -> Client {

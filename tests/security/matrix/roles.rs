@@ -6,6 +6,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use coffer::domain::{Role, Scope, Timestamp};
 use serde_json::{Value, json};
+use support::paths::{
+    ACCOUNTS, BACKUP, ENVIRONMENTS, EXPORT, KEYS, LOGIN, LOGOUT, ME, REGISTER, REGISTRATION,
+    ROTATE, STATUS, TOKENS, USERS,
+};
 use support::workloads::{Workload, declare};
 use support::{Client, Reply, Setup, TestApp, api};
 
@@ -32,7 +36,6 @@ use support::{Client, Reply, Setup, TestApp, api};
 /// is tested in `users` and `sessions`.
 type Line = (&'static str, &'static str, &'static str, &'static str);
 
-const ENVIRONMENTS: &str = "/api/environments";
 const ENVIRONMENT: &str = "/api/environments/{environment}";
 const SETTINGS: &str = "/api/environments/{environment}/settings/configuration";
 const RESET: &str = "/api/environments/{environment}/settings/configuration/reset";
@@ -48,30 +51,17 @@ const IMPORT_VARS: &str = "/api/environments/{environment}/vars/import";
 const VAR: &str = "/api/vars/{id}";
 const AUDIT_LOGS: &str = "/api/audit-logs";
 const VERIFICATION: &str = "/api/audit-logs/verification";
-const EXPORT: &str = "/api/audit-logs/export";
-const BACKUP: &str = "/api/admin/backup";
 const DOCTOR: &str = "/api/admin/doctor";
-const STATUS: &str = "/api/admin/status";
 const WORKLOADS: &str = "/api/environments/{environment}/workloads";
 const DELIVERIES: &str = "/api/environments/{environment}/deliveries";
 const BUNDLE: &str = "/api/environments/{environment}/bundle";
-const LOGIN: &str = "/api/auth/login";
-const REGISTER: &str = "/api/auth/register";
-const REGISTRATION: &str = "/api/auth/registration";
-const LOGOUT: &str = "/api/auth/logout";
-const ME: &str = "/api/auth/me";
-const USERS: &str = "/api/users";
 const USER: &str = "/api/users/{id}";
 const PASSWORD: &str = "/api/users/{id}/change-password";
 const SESSIONS: &str = "/api/users/{id}/sessions";
 const SESSION: &str = "/api/users/{id}/sessions/{session}";
-const ACCOUNTS: &str = "/api/admin/service-accounts";
 const ACCOUNT: &str = "/api/admin/service-accounts/{id}";
-const TOKENS: &str = "/api/admin/tokens";
 const TOKEN: &str = "/api/admin/tokens/{id}";
 
-const KEYS: &str = "/api/admin/keys";
-const ROTATE: &str = "/api/admin/keys/rotate";
 const KEY: &str = "/api/admin/keys/{id}";
 
 const TABLE: &[Line] = &[

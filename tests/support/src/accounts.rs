@@ -5,20 +5,13 @@ use serde_json::{Value, json};
 
 use super::api::text;
 use super::{Client, Reply, Setup, TestApp};
+pub use crate::paths::{ACCOUNTS, LOGIN, LOGOUT, ME, REGISTER, TOKENS, USERS};
 
 /// The password of every user that a test does not care to give another.
 pub const PASSWORD: &str = "correct horse battery";
 
 /// Well formed, and wrong.
 pub const WRONG: &str = "incorrect horse battery";
-
-pub const USERS: &str = "/api/users";
-pub const ACCOUNTS: &str = "/api/admin/service-accounts";
-pub const TOKENS: &str = "/api/admin/tokens";
-pub const LOGIN: &str = "/api/auth/login";
-pub const REGISTER: &str = "/api/auth/register";
-pub const LOGOUT: &str = "/api/auth/logout";
-pub const ME: &str = "/api/auth/me";
 
 impl Setup {
     /// Password hashes as cheap as the configuration lets them be.

@@ -21,6 +21,18 @@ pub fn new_var(client: &Client, environment: &str, key: &str, value: &str) -> Va
     client.post(&path, &json!({ "key": key, "value": value })).expect(200)["var"].clone()
 }
 
+/// Creates the secret `key` in `development` with the value `v`, and gives back its id.
+#[track_caller]
+pub fn make_secret(client: &Client, key: &str) -> String {
+    text(&new_secret(client, "development", key, "v"), "id").to_owned()
+}
+
+/// Creates the var `key` in `development` with the value `v`, and gives back its id.
+#[track_caller]
+pub fn make_var(client: &Client, key: &str) -> String {
+    text(&new_var(client, "development", key, "v"), "id").to_owned()
+}
+
 /// Creates an environment and gives back its item.
 #[track_caller]
 pub fn new_environment(client: &Client, name: &str) -> Value {

@@ -10,7 +10,7 @@ use tempfile::TempDir;
 
 use super::{Client, TestApp, data_dir};
 
-pub const BACKUP: &str = "/api/admin/backup";
+pub use crate::paths::BACKUP;
 
 /// A backup by the API.
 #[track_caller]

@@ -17,6 +17,7 @@ pub mod load;
 mod log_capture;
 #[cfg(target_os = "linux")]
 pub mod machine;
+pub mod paths;
 pub mod process;
 pub mod rng;
 pub mod rotations;

@@ -7,10 +7,9 @@ use coffer::store::{Rotation, View};
 use serde_json::{Value, json};
 
 use crate::load::{Beside, Known, Worker};
+use crate::paths::KEYS;
 use crate::process::Server;
 use crate::{Client, api, await_release, backups, data_dir, open_stopped};
-
-const KEYS: &str = "/api/admin/keys";
 
 /// Secrets with so many versions each, so that a rotation takes several writes.
 const STOCK: usize = 6;
