@@ -18,7 +18,14 @@ pub enum Decision<T, E> {
     Applied(T, Vec<Draft>),
     /// It is refused, and the refusal is recorded: the change's own writes are dropped, the
     /// audit row is written, and the caller gets the error once the row is durable.
-    Refused(E, Draft),
+    Refused(E, Box<Draft>),
+}
+
+impl<T, E> Decision<T, E> {
+    /// [`Decision::Refused`], with the audit row that says so.
+    pub fn refused(error: E, row: Draft) -> Self {
+        Self::Refused(error, Box::new(row))
+    }
 }
 
 /// What a change may return.

@@ -144,7 +144,7 @@ enum Verdict {
     /// Its writes are applied, with these audit rows.
     Apply(Vec<Draft>),
     /// Its writes are dropped; this audit row is written.
-    Record(Draft),
+    Record(Box<Draft>),
     /// As if it had not been.
     Discard,
 }
@@ -479,7 +479,7 @@ impl Group {
             Verdict::Apply(drafts) => Some(drafts),
             Verdict::Record(draft) => {
                 tx.drop_writes();
-                Some(vec![draft])
+                Some(vec![*draft])
             }
             Verdict::Discard => None,
         };

@@ -180,7 +180,7 @@ impl Vault {
                 let missing = wanted.missing(|key| there.contains(key));
                 if found.is_ok() && !missing.is_empty() {
                     let row = draft.refused(RefusalCode::MissingKeys);
-                    return Ok(Decision::Refused(NotFilled::Missing(missing), row));
+                    return Ok(Decision::refused(NotFilled::Missing(missing), row));
                 }
                 let resolved =
                     found.and_then(|found| resolve(tx, &keyring, environment, found, holds));
@@ -195,7 +195,7 @@ impl Vault {
                         Decision::Applied(Found { resolved, keyring }, vec![draft])
                     }
                     Err(unreadable @ (Error::Undeliverable { .. } | Error::Damaged(_))) => {
-                        Decision::Refused(
+                        Decision::refused(
                             unreadable.into(),
                             draft.refused(RefusalCode::SecretUnreadable),
                         )

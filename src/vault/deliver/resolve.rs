@@ -238,7 +238,7 @@ impl Vault {
                         Decision::Applied((row.name, tag, resolved, keyring), vec![draft])
                     }
                     Err(unreadable @ Error::Undeliverable { .. }) => {
-                        Decision::Refused(unreadable, draft.refused(RefusalCode::SecretUnreadable))
+                        Decision::refused(unreadable, draft.refused(RefusalCode::SecretUnreadable))
                     }
                     Err(error) => return Err(error),
                 })

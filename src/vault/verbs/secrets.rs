@@ -168,7 +168,7 @@ impl Vault {
             .change(move |tx| {
                 if let Err(ended) = standing.check(tx) {
                     let row = draft.on(id, None).refused(RefusalCode::Unauthorized);
-                    return Ok(Decision::Refused(ended, row));
+                    return Ok(Decision::refused(ended, row));
                 }
                 // The keys of this moment go along with the ticket: what it holds may
                 // have been wrapped again, and the old key retired, when it is opened.
@@ -177,7 +177,7 @@ impl Vault {
                     Ok(about) => about,
                     Err(damaged @ Error::Damaged(_)) => {
                         let row = draft.on(id, None).refused(RefusalCode::SecretUnreadable);
-                        return Ok(Decision::Refused(damaged, row));
+                        return Ok(Decision::refused(damaged, row));
                     }
                     Err(error) => return Err(error),
                 };
@@ -185,7 +185,7 @@ impl Vault {
                     reveal_ticket(tx, &permit, &keyring, &environment, binding(&place, &row));
                 Ok(match decided {
                     Ok(ticket) => Decision::Applied((ticket, keyring), vec![draft]),
-                    Err((refusal, code)) => Decision::Refused(refusal, draft.refused(code)),
+                    Err((refusal, code)) => Decision::refused(refusal, draft.refused(code)),
                 })
             })
             .commit();
