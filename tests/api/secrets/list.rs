@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use serde_json::{Value, json};
 use support::api::{keys, members, new_secret, parallel, text};
 use support::paths::SECRETS;
-use support::{Client, Setup, TestApp};
+use support::{Client, TestApp};
 
 fn list(client: &Client, query: &str) -> Value {
     let body = client.get(&format!("{SECRETS}{query}")).expect(200);
