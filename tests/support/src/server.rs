@@ -15,6 +15,7 @@ use coffer::http::State;
 use coffer::server::serve::{self, Parts, ServeError};
 use tempfile::TempDir;
 
+use crate::stopped::owner_only;
 use crate::{Client, await_release, data_dir, log_capture};
 
 /// A clock that stands still unless it is told to move.
@@ -134,6 +135,8 @@ impl TestApp {
         let dir = self.dir.take().unwrap();
         drop(self);
         await_release(&data_dir(dir.path()));
+        // As the real binary would have left it.
+        owner_only(&data_dir(dir.path()).join("db"));
         dir
     }
 
