@@ -1,18 +1,54 @@
-//! Room on the disk for a file that is no part of the database, a backup above
-//! all, beside the room that the database needs.
+//! How much free space the disk has left, and who may take it.
 //!
-//! sled must never meet a full disk (see `disk`), and a file that is written
-//! onto the database's disk fills it as well as any. So whoever writes one
-//! checks while it grows.
+//! sled cannot go on after a full disk, so it must never meet one. A file that is written onto the
+//! database's disk fills it as well as any, so a backup checks while it grows.
 //!
-//! Must never: keep a file from being written to another disk because the
-//! database's is full; a backup is what is wanted then.
+//! Must never: let a write begin that could fill the disk; keep a file from being written to
+//! another disk because the database's is full, which is when a backup is wanted.
+//! Called by: the writer for every change, and by whoever writes a file beside the database.
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use crate::store::sled::disk::parent;
-use crate::store::writer::disk_budget::FreeSpace;
+use crate::store::directory::parent;
+use crate::store::unavailable::Unavailable;
+
+/// Watches how much room is left.
+#[derive(Debug, Clone)]
+pub(in crate::store) struct FreeSpace {
+    pub dir: PathBuf,
+    pub floor_bytes: u64,
+}
+
+/// How much a change may take of what is left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::store) enum Share {
+    /// What lies above the floor.
+    Common,
+    /// Down to half of it: for records of what was refused, which anybody with
+    /// a credential can bring about.
+    Refusals,
+    /// Down to a quarter of it: for what makes room or must be recorded.
+    Reserve,
+}
+
+impl FreeSpace {
+    /// How many bytes are left; none, when that cannot be told.
+    pub fn left(&self) -> u64 {
+        let stat = rustix::fs::statvfs(&self.dir);
+        stat.map_or(0, |stat| stat.f_bavail.saturating_mul(stat.f_frsize))
+    }
+
+    /// Whether a change may be made when so much is left.
+    pub fn check(&self, left: u64, share: Share) -> Result<(), Unavailable> {
+        let floor = match share {
+            Share::Common => self.floor_bytes,
+            Share::Refusals => self.floor_bytes / 2,
+            Share::Reserve => self.floor_bytes / 4,
+        };
+        if left >= floor { Ok(()) } else { Err(Unavailable::DiskNearlyFull) }
+    }
+}
 
 /// Looked at again after so many bytes. Far below any floor.
 const LOOK_BYTES: u64 = 1 << 20;
