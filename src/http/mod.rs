@@ -43,7 +43,7 @@ use crate::access::Access;
 use crate::delivery::Declared;
 use crate::vault::Vault;
 
-use handlers::public::Description;
+use handlers::public::ApiDescription;
 
 /// How long a request line and its headers may take to arrive.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
@@ -93,7 +93,7 @@ pub fn app(
 > {
     App::new()
         .app_data(state)
-        .app_data(Description { document, page: docs_page })
+        .app_data(ApiDescription { document, page: docs_page })
         .configure(|config| routes::endpoint::configure(config, routes::endpoints()))
         .configure(handlers::console::configure)
         .default_service(web::to(|request, payload| {

@@ -5,7 +5,7 @@
 //! Must never: decide who may do what; the permit of a call is the proof that it was decided.
 //! Called by: `routes`.
 
-pub(super) mod account_patch;
+pub(super) mod account_members;
 pub(super) mod audit_logs;
 pub(super) mod auth;
 pub(super) mod backup;

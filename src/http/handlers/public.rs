@@ -11,7 +11,7 @@ use crate::http::response::items::Health;
 /// The description of the API in both forms. It is made from the route table, which comes after
 /// this module, so the assembler puts it into the app's data.
 #[derive(Debug, Clone, Copy)]
-pub(in crate::http) struct Description {
+pub(in crate::http) struct ApiDescription {
     /// Returns the OpenAPI document.
     pub document: fn() -> &'static [u8],
     /// Returns the page for people.
@@ -55,6 +55,6 @@ pub(in crate::http) async fn docs(request: HttpRequest) -> HttpResponse {
         .body((description(&request).page)())
 }
 
-fn description(request: &HttpRequest) -> Description {
+fn description(request: &HttpRequest) -> ApiDescription {
     *request.app_data().expect("the app is built with its description")
 }

@@ -7,7 +7,7 @@ use crate::access::{NewScope, NewServiceAccount, ServiceAccountPatch};
 use crate::domain::{Description, Role, ServiceAccountName};
 use crate::vault::Administer;
 
-use crate::http::handlers::account_patch::{AccountPatch, Revoked};
+use crate::http::handlers::account_members::{AccountMembers, Revoked};
 use crate::http::request::call::Call;
 use crate::http::request::json::{BodyMembers, named, nullable};
 use crate::http::request::parse::{NoBody, RequestBody};
@@ -45,7 +45,7 @@ pub(in crate::http) struct PatchServiceAccount {
     description: Option<Description>,
     /// Described by `constrain`, because users have the same members.
     #[schema(ignore)]
-    account: AccountPatch,
+    account: AccountMembers,
 }
 
 impl RequestBody for CreateServiceAccount {
@@ -75,7 +75,7 @@ impl RequestBody for PatchServiceAccount {
             by_lower_role: "A lower role revokes tokens with a higher one.",
             by_disabling: "`true` revokes its tokens.",
         };
-        AccountPatch::describe(schema, &revoked);
+        AccountMembers::describe(schema, &revoked);
     }
 
     fn parse(body: &[u8], _: &State) -> Result<Self, ApiError> {
@@ -83,7 +83,7 @@ impl RequestBody for PatchServiceAccount {
         members.refuse_read_only(&READ_ONLY)?;
         let body = Self {
             description: members.optional("description", nullable(Description::parse)),
-            account: AccountPatch::parse(&mut members),
+            account: AccountMembers::parse(&mut members),
         };
         members.finish(Some(body))
     }
@@ -119,7 +119,7 @@ pub(in crate::http) async fn update(
 ) -> Result<Answer, ApiError> {
     let id = call.id().to_owned();
     let PatchServiceAccount { description, account } = call.body;
-    let AccountPatch { role, scope, disabled } = account;
+    let AccountMembers { role, scope, disabled } = account;
     let patch = ServiceAccountPatch { description, role, scope, disabled };
     let updated = call.state.access.update_service_account(&call.permit, &id, patch).await?;
     Ok(Answer::json(&ServiceAccountAnswer { service_account: updated.into() }))

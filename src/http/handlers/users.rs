@@ -7,7 +7,7 @@ use crate::access::{NewPassword, NewScope, NewUser, Password, UserPatch};
 use crate::domain::{Email, PersonName, Role};
 use crate::vault::{Administer, Own};
 
-use crate::http::handlers::account_patch::{AccountPatch, Revoked};
+use crate::http::handlers::account_members::{AccountMembers, Revoked};
 use crate::http::handlers::auth::new_password;
 use crate::http::request::call::Call;
 use crate::http::request::json::{BodyMembers, named, nullable, typed};
@@ -54,7 +54,7 @@ pub(in crate::http) struct PatchUser {
     name: Option<PersonName>,
     /// Described by `constrain`, because service accounts have the same members.
     #[schema(ignore)]
-    account: AccountPatch,
+    account: AccountMembers,
 }
 
 /// A new password for a user.
@@ -99,7 +99,7 @@ impl RequestBody for PatchUser {
                             one.",
             by_disabling: "`true` ends the user's sessions and revokes its tokens.",
         };
-        AccountPatch::describe(schema, &revoked);
+        AccountMembers::describe(schema, &revoked);
     }
 
     fn parse(body: &[u8], _: &State) -> Result<Self, ApiError> {
@@ -107,7 +107,7 @@ impl RequestBody for PatchUser {
         members.refuse_read_only(&READ_ONLY)?;
         let body = Self {
             name: members.optional("name", nullable(PersonName::parse)),
-            account: AccountPatch::parse(&mut members),
+            account: AccountMembers::parse(&mut members),
         };
         members.finish(Some(body))
     }
@@ -148,7 +148,7 @@ pub(in crate::http) async fn read(call: Call<Own, NoBody>) -> Result<Answer, Api
 pub(in crate::http) async fn update(call: Call<Own, PatchUser>) -> Result<Answer, ApiError> {
     let id = call.id().to_owned();
     let PatchUser { name, account } = call.body;
-    let AccountPatch { role, scope, disabled } = account;
+    let AccountMembers { role, scope, disabled } = account;
     let patch = UserPatch { name, role, scope, disabled };
     let user = call.state.access.update_user(&call.permit, &id, patch).await?.into();
     Ok(Answer::json(&UserAnswer { user }))

@@ -15,29 +15,29 @@ use crate::http::response::schema;
 #[derive(Debug, Clone)]
 pub(in crate::http) struct Parameter {
     pub name: &'static str,
-    location: Location,
+    location: ParameterLocation,
     is_required: bool,
     description: &'static str,
-    schema: Content,
+    schema: ParameterSchema,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Location {
+enum ParameterLocation {
     Query,
     Header,
 }
 
 #[derive(Debug, Clone)]
-enum Content {
+enum ParameterSchema {
     Number(RangeInclusive<usize>),
     Other(fn() -> ObjectBuilder),
 }
 
 impl Parameter {
     const fn new(
-        location: Location,
+        location: ParameterLocation,
         name: &'static str,
-        schema: Content,
+        schema: ParameterSchema,
         description: &'static str,
     ) -> Self {
         Self { name, location, is_required: false, description, schema }
@@ -49,7 +49,7 @@ impl Parameter {
         schema: fn() -> ObjectBuilder,
         description: &'static str,
     ) -> Self {
-        Self::new(Location::Query, name, Content::Other(schema), description)
+        Self::new(ParameterLocation::Query, name, ParameterSchema::Other(schema), description)
     }
 
     /// A query parameter that is a whole number in this range.
@@ -58,7 +58,7 @@ impl Parameter {
         range: RangeInclusive<usize>,
         description: &'static str,
     ) -> Self {
-        Self::new(Location::Query, name, Content::Number(range), description)
+        Self::new(ParameterLocation::Query, name, ParameterSchema::Number(range), description)
     }
 
     /// A header with this schema.
@@ -67,7 +67,7 @@ impl Parameter {
         schema: fn() -> ObjectBuilder,
         description: &'static str,
     ) -> Self {
-        Self::new(Location::Header, name, Content::Other(schema), description)
+        Self::new(ParameterLocation::Header, name, ParameterSchema::Other(schema), description)
     }
 
     /// Makes the parameter required; without this it is optional.
@@ -79,14 +79,14 @@ impl Parameter {
     /// Describes the parameter for the OpenAPI document.
     pub fn describe(&self) -> ParameterBuilder {
         let schema = match &self.schema {
-            Content::Number(range) => schema::number(*range.start(), Some(*range.end())),
-            Content::Other(schema) => schema(),
+            ParameterSchema::Number(range) => schema::number(*range.start(), Some(*range.end())),
+            ParameterSchema::Other(schema) => schema(),
         };
         ParameterBuilder::new()
             .name(self.name)
             .parameter_in(match self.location {
-                Location::Query => ParameterIn::Query,
-                Location::Header => ParameterIn::Header,
+                ParameterLocation::Query => ParameterIn::Query,
+                ParameterLocation::Header => ParameterIn::Header,
             })
             .required(if self.is_required { Required::True } else { Required::False })
             .description(Some(self.description))

@@ -81,14 +81,14 @@ pub(in crate::http) struct SecretItem {
     #[schema(value_type = String, format = DateTime)]
     updated_at: Timestamp,
     #[serde(flatten)]
-    usage: Usage,
+    usage: UsedBy,
 }
 
 /// Which workloads and files receive a secret or var, according to the server's configuration.
 #[derive(Debug, Default, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = Use)]
-pub(in crate::http) struct Usage {
+pub(in crate::http) struct UsedBy {
     /// Paths of the templates that name it.
     used_by_config_files: Vec<String>,
     /// Names of workloads and paths of files.
@@ -97,13 +97,13 @@ pub(in crate::http) struct Usage {
     usage_count: u32,
 }
 
-impl Usage {
+impl UsedBy {
     pub fn is_any(&self) -> bool {
         self.usage_count > 0
     }
 }
 
-impl From<Uses> for Usage {
+impl From<Uses> for UsedBy {
     fn from(Uses { services, config_files }: Uses) -> Self {
         Self {
             used_by_config_files: config_files,
@@ -114,7 +114,7 @@ impl From<Uses> for Usage {
 }
 
 impl SecretItem {
-    pub fn new(info: SecretInfo, usage: Usage) -> Self {
+    pub fn new(info: SecretInfo, usage: UsedBy) -> Self {
         Self {
             id: info.id,
             key: info.key,
@@ -148,11 +148,11 @@ pub(in crate::http) struct VarItem {
     #[schema(value_type = String, format = DateTime)]
     updated_at: Timestamp,
     #[serde(flatten)]
-    usage: Usage,
+    usage: UsedBy,
 }
 
 impl VarItem {
-    pub fn new(info: VarInfo, usage: Usage) -> Self {
+    pub fn new(info: VarInfo, usage: UsedBy) -> Self {
         Self {
             id: info.id,
             key: info.key,

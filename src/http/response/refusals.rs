@@ -56,7 +56,7 @@ impl From<vault::Error> for ApiError {
                 .hint("Delete it and create it again."),
             E::WriteOnly => Self::new(Code::SecretWriteOnly, "The secret is write-only")
                 .field("neverReveal")
-                .hint("Its value can be replaced, but nobody can view it."),
+                .hint("Its value can be replaced, but nobody can see it again."),
             E::RevealDisabled => reveal_disabled(),
             E::NeverRevealIsForGood => write_only_is_permanent(),
             E::ValueSize { limit } => {
@@ -299,5 +299,39 @@ fn no_such_owner(user: bool) -> ApiError {
 impl From<actix_web::error::BlockingError> for ApiError {
     fn from(error: actix_web::error::BlockingError) -> Self {
         Self::internal(error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::audit::RefusalCode;
+
+    use super::*;
+
+    /// The code that a caller gets for a refusal that the audit log records; `None` for refusals
+    /// that no caller sees.
+    fn code_of(refusal: RefusalCode) -> Option<Code> {
+        match refusal {
+            RefusalCode::Unauthorized => Some(Code::Unauthorized),
+            RefusalCode::ForbiddenRole => Some(Code::ForbiddenRole),
+            RefusalCode::ForbiddenScope => Some(Code::ForbiddenScope),
+            RefusalCode::NotFound => Some(Code::NotFound),
+            RefusalCode::ValidationError => Some(Code::Validation),
+            RefusalCode::Conflict => Some(Code::Conflict),
+            RefusalCode::RevealDisabled => Some(Code::RevealDisabled),
+            RefusalCode::SecretWriteOnly => Some(Code::SecretWriteOnly),
+            RefusalCode::SecretUnreadable => Some(Code::SecretUnreadable),
+            RefusalCode::Internal => Some(Code::Internal),
+            RefusalCode::MissingKeys | RefusalCode::DeliveryFailed => None,
+        }
+    }
+
+    #[test]
+    fn the_audit_log_records_the_code_that_the_caller_gets() {
+        for refusal in RefusalCode::ALL {
+            if let Some(code) = code_of(*refusal) {
+                assert_eq!(refusal.as_str(), code.as_str());
+            }
+        }
     }
 }

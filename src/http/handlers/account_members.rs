@@ -10,13 +10,13 @@ use crate::http::request::scope::{describe_scope, role, scope};
 
 /// Changes to a user or service account. `None` leaves a property as it is.
 #[derive(Debug)]
-pub(in crate::http) struct AccountPatch {
+pub(in crate::http) struct AccountMembers {
     pub role: Option<Role>,
     pub scope: Option<NewScope>,
     pub disabled: Option<bool>,
 }
 
-impl AccountPatch {
+impl AccountMembers {
     /// Parses the members, and notes what is wrong with them.
     pub fn parse(members: &mut BodyMembers<'_>) -> Self {
         Self {
