@@ -43,7 +43,15 @@ const ORDER: [(&str, &[&[&str]]); 3] = [
         &[&["directory", "unavailable", "remedy", "private_file"], &["rows"], &["sled", "writer"]],
     ),
     ("vault", &[&["error", "plaintext", "crypto"], &["policy", "lookup"], &["verbs"]]),
-    ("http", &[&["response"], &["request"], &["handlers"], &["openapi", "routes"]]),
+    (
+        "http",
+        &[
+            &["traffic", "list_cache", "response"],
+            &["request"],
+            &["handlers"],
+            &["openapi", "routes"],
+        ],
+    ),
 ];
 
 /// Libraries that only some files may name. This list is the one place that says so.

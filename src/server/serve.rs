@@ -219,7 +219,7 @@ pub fn prepare(
     };
     let vault = Vault::new(&unlocked, Arc::clone(&parts.clock), limits);
     let access = Access::new(&unlocked, parts.clock, credentials);
-    let settings = http::Settings {
+    let settings = http::HttpSettings {
         rates: Rates {
             authenticated_per_minute: config.rate_limit.authenticated_per_minute,
             anonymous_per_minute: config.rate_limit.anonymous_per_minute,

@@ -161,10 +161,10 @@ fn who_may_not_reveal_exports_nothing() {
     let made = server.admin().post("/api/admin/tokens", &body).expect(200);
     let export = ["export", "--env", "development", "--format", "json", "--output", &name];
     let operator = cli.launch(export).variable("COFFER_TOKEN", text(&made, "token"));
-    operator.run("").refuses(1, ["This needs the role admin."]);
+    operator.run("").refuses(1, ["This requires the role admin."]);
     let settings = "/api/environments/development/settings/configuration";
     server.admin().patch(settings, &json!({ "allowSecretReveal": false })).expect(200);
-    cli.run(export).refuses(1, ["Reveal is switched off", "allowSecretReveal"]);
+    cli.run(export).refuses(1, ["Revealing secrets is disabled", "allowSecretReveal"]);
     cli.run(["export", "--env", "nowhere", "--format", "json"])
         .refuses(1, ["Environment not found"]);
     assert!(!file.exists());

@@ -216,7 +216,7 @@ fn what_cannot_be_read_or_sent_is_said() {
     let made = world.server.admin().post("/api/admin/tokens", &body).expect(200);
     let launch = world.cli.launch(["import", &file, "--env", "development"]);
     let viewer = launch.variable("COFFER_TOKEN", text(&made, "token"));
-    viewer.run("").refuses(1, ["This needs the role operator."]);
+    viewer.run("").refuses(1, ["This requires the role operator."]);
     world.cli.run(["import", &file, "--env", "nowhere"]).refuses(1, ["Environment not found"]);
     world.import(&file, &["--format", "shell"]).refuses(2, ["must be dotenv, json"]);
     assert_eq!(world.secrets(), [""; 0]);

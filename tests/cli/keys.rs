@@ -96,7 +96,7 @@ fn a_rotation_is_begun_watched_and_ended_by_a_script() {
     }
     let status = cli.run(["key", "status"]).json();
     assert_eq!(status["keys"][0]["wrapped"], 22);
-    cli.run(["key", "retire", "1"]).refuses(1, ["in force"]);
+    cli.run(["key", "retire", "1"]).refuses(1, ["The key is active"]);
     let begun = cli.run(["key", "rotate"]).json();
     assert_eq!(begun["rotation"]["key"], 2);
     api::rotated(&server.admin());
@@ -220,7 +220,11 @@ fn waiting_for_a_rotation_outlasts_a_busy_server() {
     // Without --wait, and where nothing will change by itself, it says so at once.
     let scripted = FakeServer::answering([
         (line, 503, busy),
-        (line, 403, json!({ "code": "FORBIDDEN_ROLE", "message": "This needs the role admin." })),
+        (
+            line,
+            403,
+            json!({ "code": "FORBIDDEN_ROLE", "message": "This requires the role admin." }),
+        ),
     ]);
     Cli::on(scripted.address).run(["key", "status"]).refuses(1, ["Try again"]);
     Cli::on(scripted.address).run(["key", "status", "--wait"]).refuses(1, ["the role admin"]);

@@ -138,7 +138,7 @@ fn a_wrong_password_is_said_and_nothing_is_kept() {
     let desk = Desk::new();
     let words = ["login", "--email", EMAIL, "--password-stdin", "--url", &desk.url()];
     let ended = desk.launch(words).run("a wrong password\n");
-    ended.refuses(1, ["coffer: Wrong e-mail address or password.\n", "(request req_"]);
+    ended.refuses(1, ["coffer: Wrong email address or password.\n", "(request req_"]);
     assert!(!ended.stderr.contains("token"), "{ended:#?}");
     assert!(!desk.file().exists());
     desk.run(words).refuses(2, ["there is no password on stdin"]);

@@ -115,11 +115,11 @@ fn secrets_are_copied_inside_the_server() {
     ended.keeps_quiet_about("the value of A");
     assert_eq!(api::reveal(&admin, copied[0]["secret"]["id"].as_str().unwrap()), "the value of A");
     copy(&["A"])
-        .refuses(1, ["coffer: A is taken in the target\n", "--on-conflict skip or replace"]);
+        .refuses(1, ["coffer: A already exists in the target\n", "--on-conflict skip or replace"]);
     assert_eq!(copy(&["A", "--on-conflict", "skip"]).json()["copied"][0]["outcome"], "skipped");
     assert_eq!(copy(&["A", "--on-conflict", "replace"]).json()["copied"][0]["outcome"], "replaced");
     let gone = copy(&["GONE", "A", "LOST"]);
-    gone.refuses(1, ["GONE names no secret of the source", "  LOST: LOST names no secret"]);
+    gone.refuses(1, ["GONE does not exist in the source", "  LOST: LOST does not exist"]);
     copy(&[]).refuses(2, ["<KEY>"]);
     copy(&["a"]).refuses(2, ["a key must be"]);
     copy(&["A", "--on-conflict", "merge"]).refuses(2, ["fail, skip, replace"]);
