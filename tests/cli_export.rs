@@ -90,7 +90,7 @@ fn only_what_was_asked_for_is_revealed() {
     assert!(both.stdout.contains("# SEALED is sealed"), "{both:#?}");
     run(&["--only", "NOWHERE,LOG_LEVEL,LOG"])
         .refuses(1, ["coffer: development has no NOWHERE, LOG\n", "--only"]);
-    run(&["--only", "lower"]).refuses(2, ["upper-case"]);
+    run(&["--only", "lower"]).refuses(2, ["uppercase"]);
     run(&["--no-vars", "--only", "LOG_LEVEL"]).refuses(1, ["has no LOG_LEVEL"]);
     let reveals = server.admin().get("/api/audit-logs?action=secret.reveal").expect(200);
     assert_eq!(reveals["total"], 0);
@@ -145,7 +145,10 @@ fn what_does_not_fit_is_named_and_nothing_is_written() {
     let export = ["export", "--env", "development", "--format", "docker-env"];
     let to_file = cli.launch(export).argument("--output").argument(&name).run("");
     for ended in [to_file, cli.run(export)] {
-        ended.refuses(1, ["coffer: docker-env cannot hold this: PEM contains a line break", "--only"]);
+        ended.refuses(
+            1,
+            ["coffer: docker-env cannot hold this: PEM contains a line break", "--only"],
+        );
         ended.keeps_quiet_about(CANARY);
     }
     assert!(!file.exists());

@@ -146,11 +146,17 @@ fn what_is_refused_names_a_line_or_a_key_and_nothing_of_a_value() {
         (format!("A={CANARY}\nA={CANARY}"), "dotenv cannot be read: line 2: duplicate key"),
         (format!("A='\n'\nB='{CANARY}"), "dotenv cannot be read: line 3: unclosed single quote"),
         (format!("A=\"{CANARY}"), "dotenv cannot be read: line 1: unclosed double quote"),
-        (format!("A='x'{CANARY}"), "dotenv cannot be read: line 1: unexpected text after the closing quote"),
+        (
+            format!("A='x'{CANARY}"),
+            "dotenv cannot be read: line 1: unexpected text after the closing quote",
+        ),
         (format!("A={CANARY}#1"), "dotenv cannot be read: line 1: unquoted #"),
         (format!("A=`{CANARY}`"), "dotenv cannot be read: line 1: backquotes"),
         (format!("A=${{{CANARY}}}"), "dotenv cannot be read: line 1: references such as ${NAME}"),
-        (format!("A=\"{CANARY}\\q\""), "dotenv cannot be read: line 1: in double quotes, a backslash"),
+        (
+            format!("A=\"{CANARY}\\q\""),
+            "dotenv cannot be read: line 1: in double quotes, a backslash",
+        ),
         (format!("A={CANARY}\nB=\n"), "dotenv cannot be taken: the value of B must be 1 to 65536"),
         (
             format!("A={CANARY}\nB={CANARY}{}", "x".repeat(65_536)),

@@ -75,7 +75,7 @@ impl Template {
                 None => (inner, None),
             };
             let key = KeyName::parse(key).map_err(|_| {
-                bad("the name in ${…} must be a key: upper-case letters, digits and '_', starting with a letter")
+                bad("the name in ${…} must be a key: uppercase letters, digits and '_', starting with a letter")
             })?;
             parts.0.push(TemplatePart::Value { key, default });
             rest = after;

@@ -5,7 +5,7 @@ use utoipa::openapi::{RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
 use crate::access::{NewScope, NewToken, NewTokenOwner, TokenFilter};
-use crate::domain::{Id, Kind, Role, TokenName};
+use crate::domain::{Id, IdKind, Role, TokenName};
 use crate::vault::Administer;
 
 use crate::http::State;
@@ -47,7 +47,7 @@ pub(in crate::http) struct CreateToken {
     expires_in_days: Option<u32>,
 }
 
-fn optional_id<K: Kind>(
+fn optional_id<K: IdKind>(
     rule: &'static str,
 ) -> impl FnOnce(&RawValue) -> Result<Option<Id<K>>, Rule> {
     move |raw| {

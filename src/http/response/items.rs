@@ -8,8 +8,8 @@ use utoipa::openapi::ObjectBuilder;
 use crate::audit::{Action, ResourceType, Row, Verification};
 use crate::delivery::Uses;
 use crate::domain::{
-    EnvironmentId, EnvironmentInfo, EnvironmentName, KeyName, SecretId, SecretInfo,
-    ServiceAccountId, Settings, Timestamp, TokenId, UserId, UserLabel, VarId, VarInfo, Version,
+    EnvironmentId, EnvironmentInfo, EnvironmentName, EnvironmentSettings, KeyName, SecretId,
+    SecretInfo, ServiceAccountId, Timestamp, TokenId, UserId, UserLabel, VarId, VarInfo, Version,
     VersionInfo,
 };
 use crate::vault::ExportedRow;
@@ -200,8 +200,8 @@ pub(in crate::http) struct SettingsItem {
     never_reveal_by_default: bool,
 }
 
-impl From<Settings> for SettingsItem {
-    fn from(settings: Settings) -> Self {
+impl From<EnvironmentSettings> for SettingsItem {
+    fn from(settings: EnvironmentSettings) -> Self {
         Self {
             allow_secret_reveal: settings.allow_secret_reveal,
             never_reveal_by_default: settings.never_reveal_by_default,
