@@ -52,6 +52,7 @@ pub use rows::view::{ReadError, View};
 pub use sled::compact::{CompactError, Compacted, Extent, Usage};
 pub use sled::disk::{Held, IN_USE, OpenError, Options};
 pub use sled::leftovers::{Leftover, leftovers, remove_leftover};
+pub use writer::change::{Change, Decision, IntoDecision, Unaudited};
 pub use writer::room::Room;
 pub use writer::thread::{CommitError, Tx};
 
@@ -63,8 +64,6 @@ use tokio::sync::watch as channel;
 
 use crate::audit::{Chain, Draft};
 use crate::domain::EnvironmentId;
-
-use writer::disk_budget::Share;
 
 /// An open database without its writer: what there is until the keys are
 /// known. It can be read, not changed.
@@ -160,118 +159,23 @@ pub struct Store {
     _lock: Arc<std::fs::File>,
 }
 
-/// As the writer takes changes: with a row, or in [`Store::finish`] without.
-fn audited<T, E>(
-    change: impl FnOnce(&mut Tx<'_>) -> Result<(T, Draft), E>,
-) -> impl FnOnce(&mut Tx<'_>) -> Result<(T, Option<Vec<Draft>>), E> {
-    |tx| change(tx).map(|(value, draft)| (value, Some(vec![draft])))
-}
-
 impl Store {
-    /// Runs `change` in the writer, in one atomic batch with the audit row that
-    /// it returns, and answers once both would survive a power cut. `change`
-    /// sees everything that was applied or queued before it, so checks made
-    /// inside it hold when its writes are applied. An `Err` leaves no trace.
-    pub async fn commit<T, E, F>(&self, change: F) -> Result<T, CommitError<E>>
+    /// A change to the database, and the only way to make one. `change` runs in the writer
+    /// thread; see [`Change::commit`].
+    pub fn change<F, D, E>(&self, change: F) -> Change<'_, F>
     where
-        F: FnOnce(&mut Tx<'_>) -> Result<(T, Draft), E> + Send + 'static,
-        T: Send + 'static,
-        E: Send + 'static,
+        F: FnOnce(&mut Tx<'_>) -> Result<D, E> + Send + 'static,
+        D: IntoDecision<E>,
     {
-        self.answered(self.writer.queue(Share::Common, audited(change))?.await)
+        Change::new(&self.writer, change)
     }
 
-    /// Likewise, with a row for each of the things that the change was about.
-    pub async fn commit_all<T, E, F>(&self, change: F) -> Result<T, CommitError<E>>
-    where
-        F: FnOnce(&mut Tx<'_>) -> Result<(T, Vec<Draft>), E> + Send + 'static,
-        T: Send + 'static,
-        E: Send + 'static,
-    {
-        let change = |tx: &mut Tx<'_>| change(tx).map(|(value, rows)| (value, Some(rows)));
-        self.answered(self.writer.queue(Share::Common, change)?.await)
-    }
-
-    /// What would come of such a change now. It runs, and leaves no trace.
-    pub async fn rehearse<T, E, F>(&self, change: F) -> Result<T, CommitError<E>>
-    where
-        F: FnOnce(&mut Tx<'_>) -> Result<(T, Vec<Draft>), E> + Send + 'static,
-        T: Send + 'static,
-        E: Send + 'static,
-    {
-        let change = |tx: &mut Tx<'_>| change(tx).map(|(value, _)| (value, None));
-        self.answered(self.writer.queue(Share::Common, change)?.await)
-    }
-
-    /// Like [`Store::commit`], and may use the last of the disk: for what makes room, and for
-    /// what must be recorded.
-    pub async fn commit_from_reserve<T, E, F>(&self, change: F) -> Result<T, CommitError<E>>
-    where
-        F: FnOnce(&mut Tx<'_>) -> Result<(T, Draft), E> + Send + 'static,
-        T: Send + 'static,
-        E: Send + 'static,
-    {
-        self.answered(self.writer.queue(Share::Reserve, audited(change))?.await)
-    }
-
-    /// Likewise, for records of what was refused: anybody with a credential can
-    /// bring those about, so they may not use up what the others need.
-    pub async fn commit_refusal<T, E, F>(&self, change: F) -> Result<T, CommitError<E>>
-    where
-        F: FnOnce(&mut Tx<'_>) -> Result<(T, Draft), E> + Send + 'static,
-        T: Send + 'static,
-        E: Send + 'static,
-    {
-        self.answered(self.writer.queue(Share::Refusals, audited(change))?.await)
-    }
-
-    /// Likewise, without an audit row: only for finishing, bit by bit, what an
-    /// audited change has begun.
-    pub async fn finish<T, E, F>(&self, change: F) -> Result<T, CommitError<E>>
-    where
-        F: FnOnce(&mut Tx<'_>) -> Result<T, E> + Send + 'static,
-        T: Send + 'static,
-        E: Send + 'static,
-    {
-        let change = |tx: &mut Tx<'_>| change(tx).map(|value| (value, Some(Vec::new())));
-        self.answered(self.writer.queue(Share::Reserve, change)?.await)
-    }
-
-    /// Likewise, without an audit row, for noting when a credential was last
-    /// used. Nobody waits for it: what becomes of it nobody learns.
-    pub fn note<F>(&self, change: F) -> Result<(), Unavailable>
-    where
-        F: FnOnce(&mut Tx<'_>) -> Result<(), ReadError> + Send + 'static,
-    {
-        let change = |tx: &mut Tx<'_>| change(tx).map(|()| ((), Some(Vec::new())));
-        self.writer.queue(Share::Common, change).map(drop)
-    }
-
-    /// Like [`Store::commit`], for callers without an async runtime.
-    pub fn commit_blocking<T, E, F>(&self, change: F) -> Result<T, CommitError<E>>
-    where
-        F: FnOnce(&mut Tx<'_>) -> Result<(T, Draft), E> + Send + 'static,
-        T: Send + 'static,
-        E: Send + 'static,
-    {
-        self.answered(self.writer.queue(Share::Common, audited(change))?.blocking_recv())
-    }
-
-    /// Likewise, and may use the last of the disk.
-    pub fn commit_blocking_from_reserve<T, E, F>(&self, change: F) -> Result<T, CommitError<E>>
-    where
-        F: FnOnce(&mut Tx<'_>) -> Result<(T, Draft), E> + Send + 'static,
-        T: Send + 'static,
-        E: Send + 'static,
-    {
-        self.answered(self.writer.queue(Share::Reserve, audited(change))?.blocking_recv())
-    }
-
-    fn answered<T, E, N>(
+    /// A change that writes nothing but an audit row.
+    pub fn record<E>(
         &self,
-        answer: Result<Result<T, CommitError<E>>, N>,
-    ) -> Result<T, CommitError<E>> {
-        answer.unwrap_or_else(|_| Err(self.writer.unanswered()))
+        row: Draft,
+    ) -> Change<'_, impl FnOnce(&mut Tx<'_>) -> Result<((), Draft), E> + Send + use<E>> {
+        Change::new(&self.writer, move |_: &mut Tx<'_>| Ok(((), row)))
     }
 
     /// The database as it is at one moment, to be read while it goes on being

@@ -30,6 +30,7 @@ use crate::store::rows::tables::{AuditHead, AuditRows};
 use crate::store::rows::view::{self, ReadError, Scan, View, encode_row};
 use crate::store::rows::write_set::Overlay;
 use crate::store::sled::disk::Disk;
+use crate::store::writer::change::Decision;
 use crate::store::writer::disk_budget::{FreeSpace, Share};
 use crate::store::{Revisions, Unavailable};
 
@@ -97,6 +98,14 @@ impl Tx<'_> {
         self.own.set(full_key::<T>(key), None);
     }
 
+    /// Forgets everything that the change would have written or set off.
+    fn drop_writes(&mut self) {
+        self.own = Overlay::default();
+        self.touched.clear();
+        self.further.clear();
+        self.accepted.0.clear();
+    }
+
     /// Removes a row whose key is none of its table.
     pub(in crate::store) fn remove_bytes(&mut self, key: Vec<u8>) {
         self.own.set(key, None);
@@ -134,6 +143,8 @@ type Run = Box<dyn FnOnce(Result<&mut Tx<'_>, Unavailable>) -> (Verdict, Finish)
 enum Verdict {
     /// Its writes are applied, with these audit rows.
     Apply(Vec<Draft>),
+    /// Its writes are dropped; this audit row is written.
+    Record(Box<Draft>),
     /// As if it had not been.
     Discard,
 }
@@ -200,11 +211,15 @@ impl Writer {
         Ok(Self { queue, space, closing: AtomicBool::new(false), failed, thread })
     }
 
-    /// Queues a change; the receiver gets its outcome. Besides that a change gives
-    /// the audit rows of what it wrote, or `None` if that is not to be kept.
-    pub fn queue<T, E, F>(&self, share: Share, change: F) -> Result<Answer<T, E>, Unavailable>
+    /// Queues a change; the receiver gets its outcome. Nothing of a dry run is kept.
+    pub fn queue<T, E, F>(
+        &self,
+        share: Share,
+        dry_run: bool,
+        change: F,
+    ) -> Result<Answer<T, E>, Unavailable>
     where
-        F: FnOnce(&mut Tx<'_>) -> Result<(T, Option<Vec<Draft>>), E> + Send + 'static,
+        F: FnOnce(&mut Tx<'_>) -> Result<Decision<T, E>, E> + Send + 'static,
         T: Send + 'static,
         E: Send + 'static,
     {
@@ -214,11 +229,14 @@ impl Writer {
         let (reply, answer) = oneshot::channel();
         let run: Run = Box::new(move |tx| {
             let (verdict, outcome) = match tx.map(change) {
-                Ok(Ok((value, Some(rows)))) => (Verdict::Apply(rows), Ok(value)),
-                Ok(Ok((value, None))) => (Verdict::Discard, Ok(value)),
+                Ok(Ok(Decision::Applied(value, rows))) => (Verdict::Apply(rows), Ok(value)),
+                Ok(Ok(Decision::Refused(error, row))) => {
+                    (Verdict::Record(row), Err(CommitError::Refused(error)))
+                }
                 Ok(Err(refused)) => (Verdict::Discard, Err(CommitError::Refused(refused))),
                 Err(unavailable) => (Verdict::Discard, Err(unavailable.into())),
             };
+            let verdict = if dry_run { Verdict::Discard } else { verdict };
             let finish: Finish = Box::new(move |durable| {
                 // Nobody listens any more when the client has gone away; the
                 // change stands all the same.
@@ -457,7 +475,15 @@ impl Group {
         // with it; its caller sees that no answer comes.
         let ran = panic::catch_unwind(AssertUnwindSafe(|| (change.run)(Ok(&mut tx))));
         let Ok((verdict, finish)) = ran else { return };
-        if let Verdict::Apply(drafts) = verdict {
+        let drafts = match verdict {
+            Verdict::Apply(drafts) => Some(drafts),
+            Verdict::Record(draft) => {
+                tx.drop_writes();
+                Some(vec![*draft])
+            }
+            Verdict::Discard => None,
+        };
+        if let Some(drafts) = drafts {
             let further = std::mem::take(&mut tx.further);
             let rows = drafts.len() + further.len();
             match work.can_be_written(tx.own.keys(), rows > 0) {
