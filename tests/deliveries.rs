@@ -285,8 +285,8 @@ fn a_hangup_puts_the_new_declarations_in_force_and_a_bad_file_leaves_the_old() {
     server.running.signal(Signal::HUP);
     receipt(&admin, versions(json!({ "A": 1 })));
     for (bad, why) in [
-        ("[[deliver]]\nenvironment = 'development'\npath = 5\n", "path: must be a text"),
-        ("[server\n", "is not TOML"),
+        ("[[deliver]]\nenvironment = 'development'\npath = 5\n", "path: must be a non-empty string"),
+        ("[server\n", "is not valid TOML"),
         (
             "[[workload]]\nname = 'x'\nenvironments = ['a']\nrecipients = ['age1nobody']\n",
             "recipients",

@@ -406,7 +406,7 @@ pub(crate) fn run(
     reread: Reread,
     ask_passphrase: AskPassphrase,
 ) -> Result<(), ServeError> {
-    for name in &config.not_in_force {
+    for name in &config.unsupported {
         log::warn!("{name} is accepted, but this version does nothing with it yet");
     }
     if !config.server.listen.ip().is_loopback() {
