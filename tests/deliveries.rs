@@ -218,7 +218,7 @@ fn a_directory_that_others_can_write_is_refused() {
         let host = Host::new();
         host.configure(&format!("{ONE}format = \"json\"\n"));
         chmod(&host.path("run"), mode);
-        is_refused(&host, "can be written by others");
+        is_refused(&host, "is writable by other users");
         assert!(!host.path("run/app.env").exists());
     }
 }
@@ -257,7 +257,7 @@ fn what_a_command_prints_is_nowhere() {
     assert!(host.read("run/app.env").contains(value));
     let ended = server.stop();
     ended.keeps_quiet_about(value);
-    assert!(ended.stderr.contains("the command of"), "{ended:#?}");
+    assert!(ended.stderr.contains("the on_change command of"), "{ended:#?}");
 }
 
 #[test]
@@ -285,7 +285,10 @@ fn a_hangup_puts_the_new_declarations_in_force_and_a_bad_file_leaves_the_old() {
     server.running.signal(Signal::HUP);
     receipt(&admin, versions(json!({ "A": 1 })));
     for (bad, why) in [
-        ("[[deliver]]\nenvironment = 'development'\npath = 5\n", "path: must be a non-empty string"),
+        (
+            "[[deliver]]\nenvironment = 'development'\npath = 5\n",
+            "path: must be a non-empty string",
+        ),
         ("[server\n", "is not valid TOML"),
         (
             "[[workload]]\nname = 'x'\nenvironments = ['a']\nrecipients = ['age1nobody']\n",

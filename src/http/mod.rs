@@ -30,7 +30,7 @@ use actix_web::{App, HttpServer, web};
 use tokio::sync::{Semaphore, watch};
 
 use crate::access::{Access, Limits, Rates};
-use crate::delivery::{Declared, Receipts};
+use crate::delivery::{Declared, DeliveryStatuses};
 use crate::domain::{Network, Timestamp};
 use crate::vault::Vault;
 
@@ -63,7 +63,7 @@ pub struct State {
     /// Who gets values.
     pub declared: Arc<Declared>,
     /// What became of the files that values are written into.
-    pub receipts: Receipts,
+    pub receipts: DeliveryStatuses,
     /// Requests for bundles that may be under way, those that wait for a change
     /// included.
     bundles: Semaphore,
@@ -91,7 +91,7 @@ impl State {
             body_bytes,
             trusted_proxies,
             declared,
-            receipts: Receipts::default(),
+            receipts: DeliveryStatuses::default(),
             bundles: Semaphore::new(MOST_BUNDLES),
             stopping,
             started_at,

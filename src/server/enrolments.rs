@@ -19,7 +19,7 @@ use serde_json::json;
 
 use crate::audit::Action;
 use crate::config::{self, Config, ConfigError, DeliveryConfig, FileFormConfig, WorkloadConfig};
-use crate::delivery::{Attributes, Catalogue, FileDelivery, FormName};
+use crate::delivery::{Catalogue, FileAttributes, FileDelivery, FormName};
 use crate::domain::EnvironmentName;
 use crate::formats::{Format, Template};
 use crate::http::State;
@@ -97,7 +97,7 @@ fn file(deliver: &DeliveryConfig) -> Result<FileDelivery, DeclareError> {
         let Some(name) = name else { return Ok(None) };
         number_of(name, Path::new(table)).map(Some).map_err(|problem| wrong(key, problem))
     };
-    let attributes = Attributes {
+    let attributes = FileAttributes {
         mode: deliver.mode,
         owner: id("owner", &deliver.owner, "/etc/passwd")?,
         group: id("group", &deliver.group, "/etc/group")?,

@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 use utoipa::openapi::ObjectBuilder;
 
 use crate::audit::{Action, ResourceType, Row, Verification};
-use crate::delivery::Uses;
+use crate::delivery::KeyUsage;
 use crate::domain::{
     EnvironmentId, EnvironmentInfo, EnvironmentName, EnvironmentSettings, KeyName, SecretId,
     SecretInfo, ServiceAccountId, Timestamp, TokenId, UserId, UserLabel, VarId, VarInfo, Version,
@@ -100,8 +100,8 @@ impl Use {
     }
 }
 
-impl From<Uses> for Use {
-    fn from(Uses { services, config_files }: Uses) -> Self {
+impl From<KeyUsage> for Use {
+    fn from(KeyUsage { services, config_files }: KeyUsage) -> Self {
         Self {
             used_by_config_files: config_files,
             usage_count: u32::try_from(services.len()).unwrap_or(u32::MAX),
