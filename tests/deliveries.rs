@@ -232,7 +232,7 @@ fn a_path_with_dots_is_no_path() {
         ));
         let ended = host.launch().fails();
         assert_eq!(ended.code, Some(2), "{ended:#?}");
-        assert!(ended.stderr.contains("must be an absolute path of a file"), "{ended:#?}");
+        assert!(ended.stderr.contains("must be the absolute path of a file"), "{ended:#?}");
     }
     host.configure(&format!("{ONE}format = \"ini\"\n"));
     assert!(host.launch().fails().stderr.contains("must be dotenv, docker-env"));
