@@ -29,7 +29,7 @@ use actix_web::dev::{Server, ServiceFactory, ServiceRequest, ServiceResponse};
 use actix_web::{App, HttpServer, web};
 use tokio::sync::{Semaphore, watch};
 
-use crate::access::{Access, Limits, Rates};
+use crate::access::{Access, RateLimits, Rates};
 use crate::delivery::{Declared, DeliveryStatuses};
 use crate::domain::{Network, Timestamp};
 use crate::vault::Vault;
@@ -55,7 +55,7 @@ pub struct State {
     /// Who is asking.
     pub access: Access,
     /// How many requests a minute.
-    pub limits: Limits,
+    pub limits: RateLimits,
     /// Longest request body, in bytes.
     pub body_bytes: usize,
     /// Peers that are believed about who their client is.
@@ -80,7 +80,7 @@ impl State {
     pub fn new(vault: Vault, access: Access, declared: Arc<Declared>, settings: Settings) -> Self {
         let Settings { rates, body_bytes, trusted_proxies, backups_scheduled } = settings;
         let started_at = vault.now();
-        let limits = Limits::new(rates);
+        let limits = RateLimits::new(rates);
         let lists = list_cache::ListCache::default();
         let under_way = request::idempotency::UnderWay::default();
         let stopping = Stopping::default();

@@ -5,7 +5,7 @@ use actix_web::{HttpRequest, HttpResponse};
 use utoipa::openapi::{RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
-use crate::access::{Client, NewPassword, NewSession, Password, Registrant, Registration};
+use crate::access::{LoginClient, NewPassword, NewSession, Password, Registrant, Registration};
 use crate::domain::{Email, PersonName};
 use crate::vault::Read;
 
@@ -110,9 +110,9 @@ pub(in crate::http) async fn register(visit: Visit<RegisterBody>) -> Result<Answ
     Ok(begun(&request, &session))
 }
 
-fn client<B>(visit: &Visit<B>) -> Client {
+fn client<B>(visit: &Visit<B>) -> LoginClient {
     let agent = visit.request.headers().get(USER_AGENT).and_then(|value| value.to_str().ok());
-    Client { origin: visit.origin.clone(), user_agent: agent.map(str::to_owned) }
+    LoginClient { origin: visit.origin.clone(), user_agent: agent.map(str::to_owned) }
 }
 
 /// The answer to a login. A page of ours gets the token as a cookie, which its

@@ -11,7 +11,7 @@ use actix_web::http::header::{HeaderMap, IF_MATCH};
 use actix_web::{HttpMessage, HttpRequest, HttpResponse, web};
 use utoipa::openapi::{RefOr, Schema};
 
-use crate::access::Limited;
+use crate::access::LimitExceeded;
 use crate::audit::Action;
 use crate::domain::{Origin, Principal, RequestId};
 use crate::vault::{Caller, Level, Permit, Target};
@@ -299,7 +299,7 @@ pub(in crate::http) fn count_anybody(
 }
 
 /// Counts a request without a valid credential against its address.
-fn count_stranger(state: &State, origin: &Origin) -> Result<(), Limited> {
+fn count_stranger(state: &State, origin: &Origin) -> Result<(), LimitExceeded> {
     origin.ip.map_or(Ok(()), |ip| state.limits.count_address(ip))
 }
 

@@ -18,7 +18,7 @@ pub(in crate::http) fn role(raw: &serde_json::value::RawValue) -> Result<Role, R
 /// body left something out.
 pub(in crate::http) fn scope(members: &mut Members<'_>) -> Option<NewScope> {
     let all = members.optional("allEnvironments", boolean);
-    let list = members.list("environmentIds", NewScope::MOST, |text| {
+    let list = members.list("environmentIds", NewScope::MAX_ENVIRONMENTS, |text| {
         text.parse().map_err(|_| "must be the id of an environment")
     });
     match (all, list) {

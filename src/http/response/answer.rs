@@ -10,7 +10,7 @@ use actix_web::{HttpResponse, HttpResponseBuilder};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::access::Limited;
+use crate::access::LimitExceeded;
 use crate::domain::RequestId;
 
 use crate::http::response::download::Download;
@@ -160,7 +160,7 @@ impl ApiError {
 /// What a client needs to know about a limit: how much, how much is left (never
 /// any, on a 429), when there is more: `Retry-After` in whole seconds from now,
 /// `X-RateLimit-Reset` in whole seconds since 1970.
-fn insert_limit(response: &mut HttpResponseBuilder, limited: Limited) {
+fn insert_limit(response: &mut HttpResponseBuilder, limited: LimitExceeded) {
     let wait = limited.wait.as_secs_f64().ceil().max(1.0) as u64;
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     response

@@ -4,7 +4,7 @@ use actix_web::http::StatusCode;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::access::{self, Limit, Limited};
+use crate::access::{self, LimitExceeded, LimitKind};
 use crate::audit::ResourceType;
 use crate::vault;
 
@@ -68,7 +68,7 @@ pub(in crate::http) struct ApiError {
     /// For the log, under the request id; never for the caller.
     pub cause: Option<Box<str>>,
     /// The limit that a 429 is about.
-    pub limited: Option<Box<Limited>>,
+    pub limited: Option<Box<LimitExceeded>>,
 }
 
 impl ApiError {
@@ -256,11 +256,11 @@ impl From<vault::Error> for ApiError {
     }
 }
 
-impl From<Limited> for ApiError {
-    fn from(limited: Limited) -> Self {
+impl From<LimitExceeded> for ApiError {
+    fn from(limited: LimitExceeded) -> Self {
         let message = match limited.what {
-            Limit::Requests => format!("There may be {} requests a minute.", limited.limit),
-            Limit::FailedLogins => "Too many failed logins.".to_owned(),
+            LimitKind::Requests => format!("There may be {} requests a minute.", limited.limit),
+            LimitKind::FailedLogins => "Too many failed logins.".to_owned(),
         };
         Self {
             limited: Some(Box::new(limited)),
