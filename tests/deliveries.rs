@@ -195,7 +195,7 @@ fn a_delivery_path_that_is_a_symlink_is_refused() {
     host.configure(&format!("{ONE}format = \"json\"\n"));
     std::fs::write(host.path("victim"), "victim").unwrap();
     symlink(host.path("victim"), host.path("run/app.env")).unwrap();
-    is_refused(&host, "is a link, a directory or something else");
+    is_refused(&host, "exists but is not a regular file");
     assert_eq!(host.read("victim"), "victim");
 }
 
