@@ -4,7 +4,7 @@
 //!
 //! A secret marked `neverReveal` goes in and never comes out: once it is written, no request to this
 //! server, by anyone, in any role, returns the value or anything computed from it. The trust boundary
-//! is the host: whoever has the root key *and* the data directory can decrypt.
+//! is the host: anyone who has the root key *and* the data directory can decrypt.
 //!
 //! # The import law
 //!

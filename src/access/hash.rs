@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! token hash    HMAC-SHA256(token key, "coffer token v1\0" | token)
-//! account name  HMAC-SHA256(token key, "coffer login v1\0" | folded e-mail address)
+//! account name  HMAC-SHA256(token key, "coffer login v1\0" | folded email address)
 //! pepper        HMAC-SHA256(token key, "coffer pepper v1\0")
 //! ```
 //!

@@ -20,10 +20,10 @@ const MAX_ENTRIES: usize = 16_384;
 
 /// The times of last use, in memory.
 #[derive(Debug, Default)]
-pub(super) struct LastUsed(Mutex<HashMap<Used, Use>>);
+pub(super) struct LastUsed(Mutex<HashMap<Used, LastUse>>);
 
 #[derive(Debug, Clone, Copy)]
-struct Use {
+struct LastUse {
     at: Timestamp,
     written_at: Timestamp,
 }
@@ -60,7 +60,7 @@ impl LastUsed {
 }
 
 /// Records a use in memory. Returns whether the stored time is due for a write.
-fn record_use(map: &mut HashMap<Used, Use>, used: Used, now: Timestamp) -> bool {
+fn record_use(map: &mut HashMap<Used, LastUse>, used: Used, now: Timestamp) -> bool {
     match map.get_mut(&used) {
         Some(last) => {
             last.at = now;
@@ -72,7 +72,7 @@ fn record_use(map: &mut HashMap<Used, Use>, used: Used, now: Timestamp) -> bool 
             due
         }
         None => {
-            map.insert(used, Use { at: now, written_at: now });
+            map.insert(used, LastUse { at: now, written_at: now });
             true
         }
     }

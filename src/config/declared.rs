@@ -10,7 +10,7 @@ use crate::config::error::{ConfigError, unknown_name};
 use crate::config::raw::Raw;
 use crate::domain::{EnvironmentName, KeyPattern, Violation, WorkloadName};
 
-/// `[[workload]]`: a program that may fetch a bundle.
+/// `[[workload]]`: a program that may fetch its values as a sealed bundle.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WorkloadConfig {
     /// The name by which the program identifies itself.

@@ -1,12 +1,11 @@
 //! The policy for poisoned locks.
 //!
 //! A lock is poisoned when a thread panics while holding it. Code in coffer holds a lock only to
-//! look up, insert, remove or replace an entry, so a panic cannot leave the data half changed, and
-//! everything behind such a lock is a cache, a counter or a handle. Therefore a poisoned lock is
-//! used as if nothing had happened: one panic must not turn into a failure of every later request.
+//! look up, insert, remove or replace an entry, so a panic cannot leave the data half changed.
+//! Therefore poisoning is ignored: one panic must not make every later request fail.
 //!
 //! Owns: this policy.
-//! Must never: be used for data whose invariants span more than one statement under the lock.
+//! Must never: be used where a panic between two statements under the lock breaks an invariant.
 //! Called by: everything with a `Mutex` or an `RwLock`.
 
 use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};

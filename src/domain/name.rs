@@ -1,6 +1,6 @@
 //! Names and texts that people choose: environments, keys, descriptions.
 //!
-//! Owns: the rule of each type, in its `parse`, and the message shown to whoever breaks it.
+//! Owns: the rule of each type, in its `parse`, and the message about a text that breaks it.
 //! Must never: quote the text in a message: it may be a secret in the wrong field.
 //! Called by: everything that reads a name from outside.
 

@@ -92,7 +92,7 @@ pub struct VersionInfo {
     pub version: Version,
     /// The time at which the version was stored.
     pub created_at: Timestamp,
-    /// The name of whoever stored it, at that time.
+    /// The name of the actor who stored it, at that time.
     pub created_by: String,
     /// Whether this is the active version.
     pub active: bool,

@@ -2,7 +2,7 @@
 //!
 //! Owns: their names.
 //! Must never: read a text (`detect` adds that).
-//! Called by: `detect`, `json`, and whoever lets a user choose a format.
+//! Called by: `detect`, `json`, and commands and requests that choose a format.
 
 use std::str::FromStr;
 

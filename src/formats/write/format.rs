@@ -2,7 +2,7 @@
 //!
 //! Owns: their names.
 //! Must never: write anything.
-//! Called by: everything in `write`, and whoever lets a user choose a format.
+//! Called by: everything in `write`, and commands and settings that choose a format.
 
 use std::str::FromStr;
 
