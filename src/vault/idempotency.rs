@@ -14,8 +14,8 @@
 use std::sync::Arc;
 
 use crate::domain::{
-    EnvironmentId, EnvironmentInfo, SecretInfo, ServiceAccountInfo, Settings, Timestamp, TokenInfo,
-    UserInfo, VarInfo,
+    EnvironmentId, EnvironmentInfo, EnvironmentSettings, SecretInfo, ServiceAccountInfo, Timestamp,
+    TokenInfo, UserInfo, VarInfo,
 };
 use crate::store::{
     Bytes, CHUNK_BYTES, ReadError, ReceiptChunks, ReceiptRow, ReceiptTimes, Receipts, Tx, View,
@@ -43,7 +43,7 @@ pub enum Outcome<'a> {
     /// An environment.
     Environment(&'a EnvironmentInfo),
     /// Settings.
-    Settings(&'a Settings),
+    Settings(&'a EnvironmentSettings),
     /// A user.
     User(&'a UserInfo),
     /// A service account.
@@ -99,7 +99,7 @@ outcomes! {
     SecretInfo => Secret
     VarInfo => Var
     EnvironmentInfo => Environment
-    Settings => Settings
+    EnvironmentSettings => Settings
     UserInfo => User
     ServiceAccountInfo => ServiceAccount
     ImportReport => Import

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::audit::{Action, ResourceType};
 use crate::domain::{
-    DisplayName, EnvironmentId, EnvironmentInfo, EnvironmentName, Settings, Timestamp,
+    DisplayName, EnvironmentId, EnvironmentInfo, EnvironmentName, EnvironmentSettings, Timestamp,
 };
 use crate::store::{
     Counts, Doomed, EnvironmentNames, EnvironmentRow, Environments, ReadError, SecretPlace,
@@ -57,7 +57,7 @@ pub(in crate::vault) fn put_new(
     let row = EnvironmentRow {
         name: new.name,
         display_name: new.display_name,
-        settings: Settings::default(),
+        settings: EnvironmentSettings::default(),
         created_at: now,
         updated_at: now,
     };
