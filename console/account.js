@@ -14,13 +14,35 @@ export async function open() {
 		user.name = (await api('PATCH', path, { name: name.value.trim() || null })).user.name;
 		toast('Your name is saved.');
 	});
-	const changed = form([p('A new password ends all your sessions, this one too, and all your tokens.'), field('Current password', old), field('New password', fresh, LONG_ENOUGH)], 'Change password', async () => {
-		await api('POST', `${path}/change-password`, { currentPassword: old.value, newPassword: fresh.value });
-		old.value = fresh.value = '';
-		leave('/login');
-		toast('Your password is changed. Log in with the new one.');
+	const changed = form(
+		[
+			p('A new password ends all your sessions, this one too, and all your tokens.'),
+			field('Current password', old),
+			field('New password', fresh, LONG_ENOUGH),
+		],
+		'Change password',
+		async () => {
+			await api('POST', `${path}/change-password`, { currentPassword: old.value, newPassword: fresh.value });
+			old.value = fresh.value = '';
+			leave('/login');
+			toast('Your password is changed. Log in with the new one.');
+		},
+	);
+	const keys = check('keys', 'Single keys do something: / filters, n adds', {
+		checked: !localStorage.getItem(KEYS),
+		onchange: () => localStorage.setItem(KEYS, keys.box.checked ? '' : 'off'),
 	});
-	const keys = check('keys', 'Single keys do something: / filters, n adds', { checked: !localStorage.getItem(KEYS), onchange: () => localStorage.setItem(KEYS, keys.box.checked ? '' : 'off') });
 	const about = facts(['Email', user.email], ['Role', role], ['Scope', scopeText(user.scope, environmentName)]);
-	return { title: 'Your account', element: h('div.column', null, about, named, keys, section('Password', changed), section('Sessions', sessions(user.id))) };
+	return {
+		title: 'Your account',
+		element: h(
+			'div.column',
+			null,
+			about,
+			named,
+			keys,
+			section('Password', changed),
+			section('Sessions', sessions(user.id)),
+		),
+	};
 }

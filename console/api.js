@@ -35,7 +35,9 @@ export async function api(method, path, body, { bearer, keepSession } = {}) {
 	const response = await fetch(path, sent).catch(() => {
 		throw new ApiError(0, UNREACHABLE);
 	});
-	const answer = await response.json().catch(() => ({ message: `The server answered ${response.status}, and not in its own words.` }));
+	const answer = await response
+		.json()
+		.catch(() => ({ message: `The server answered ${response.status}, and not in its own words.` }));
 	if (response.ok) return answer;
 	if (response.status === 401 && !keepSession) {
 		// A late answer to somebody who has logged out since is no news.

@@ -86,7 +86,13 @@ async function route() {
 		if (mine !== turn || error instanceof SessionLost) return;
 		const notes = alertBox();
 		notes.show(error);
-		show({ title: VIEWS[viewName()]?.label ?? 'Log in', element: div(notes.box, button('Try again', () => location.reload())) });
+		show({
+			title: VIEWS[viewName()]?.label ?? 'Log in',
+			element: div(
+				notes.box,
+				button('Try again', () => location.reload()),
+			),
+		});
 	} finally {
 		clearTimeout(slow);
 		progress.hidden = true;
@@ -114,7 +120,14 @@ function open() {
 	else if (!rest[0] && remembered()) return navigate(`/${name}/${remembered().name}`, true);
 	else {
 		const title = rest[0] ? `There is no environment ${rest[0]}` : 'There are no environments yet';
-		return { title: view.label, element: emptyState(title, 'It may have been deleted, or your account does not reach it.', link('/environments', 'See the environments')) };
+		return {
+			title: view.label,
+			element: emptyState(
+				title,
+				'It may have been deleted, or your account does not reach it.',
+				link('/environments', 'See the environments'),
+			),
+		};
 	}
 	return view.open(rest);
 }
@@ -128,7 +141,13 @@ function show(opened) {
 	current = { ...opened, view };
 	titled([opened.title, view?.within && env]);
 	if (view?.bare || !session.me) {
-		const page = h('main.plain', { id: 'main' }, h('p.brand', null, 'coffer'), h('h1', { tabindex: '-1' }, opened.title), opened.element);
+		const page = h(
+			'main.plain',
+			{ id: 'main' },
+			h('p.brand', null, 'coffer'),
+			h('h1', { tabindex: '-1' }, opened.title),
+			opened.element,
+		);
 		app.replaceChildren(page);
 	} else {
 		if (!frame) app.replaceChildren(...makeFrame());
@@ -144,14 +163,31 @@ function show(opened) {
 function makeFrame() {
 	const picker = h('select', { id: 'environment' });
 	const list = h('ul');
-	const toggle = button('Menu', () => fold(toggle.ariaExpanded === 'true'), { class: 'menu', 'aria-controls': 'nav' });
+	const toggle = button('Menu', () => fold(toggle.ariaExpanded === 'true'), {
+		class: 'menu',
+		'aria-controls': 'nav',
+	});
 	const { user } = session.me;
-	const out = button('Log out', () => busy(out, { clear() {}, show: say }, async () => {
-		await api('POST', '/api/auth/logout', {});
-		leave('/login');
-	}));
-	const nav = h('nav', { id: 'nav', 'aria-label': 'Main' }, h('label', { for: 'environment' }, 'Environment'), picker, list,
-		h('div.who', null, link('/account', user.email ?? user.name), out, link('/api/docs', 'API', { target: '_blank', rel: 'noopener' })));
+	const out = button('Log out', () =>
+		busy(out, { clear() {}, show: say }, async () => {
+			await api('POST', '/api/auth/logout', {});
+			leave('/login');
+		}),
+	);
+	const nav = h(
+		'nav',
+		{ id: 'nav', 'aria-label': 'Main' },
+		h('label', { for: 'environment' }, 'Environment'),
+		picker,
+		list,
+		h(
+			'div.who',
+			null,
+			link('/account', user.email ?? user.name),
+			out,
+			link('/api/docs', 'API', { target: '_blank', rel: 'noopener' }),
+		),
+	);
 	const fold = (folded) => {
 		toggle.ariaExpanded = !folded;
 		nav.classList.toggle('open', !folded);
@@ -167,13 +203,26 @@ function makeFrame() {
 	frame = () => {
 		const item = ([name, view]) => {
 			const where = view.within && remembered() ? `/${name}/${remembered().name}` : `/${name}`;
-			return h('li', { class: name === 'environments' && 'apart' }, link(where, view.label, { 'aria-current': name === viewName() && 'page' }));
+			return h(
+				'li',
+				{ class: name === 'environments' && 'apart' },
+				link(where, view.label, { 'aria-current': name === viewName() && 'page' }),
+			);
 		};
-		list.replaceChildren(...Object.entries(VIEWS).filter(([, view]) => view.label && (!view.admin || isAdmin())).map(item));
+		list.replaceChildren(
+			...Object.entries(VIEWS)
+				.filter(([, view]) => view.label && (!view.admin || isAdmin()))
+				.map(item),
+		);
 		fill();
 		fold(true);
 	};
-	return [link('#main', 'Skip to content', { class: 'skip' }), progress, h('header.bar', null, link('/', 'coffer', { class: 'brand' }), toggle, nav), main];
+	return [
+		link('#main', 'Skip to content', { class: 'skip' }),
+		progress,
+		h('header.bar', null, link('/', 'coffer', { class: 'brand' }), toggle, nav),
+		main,
+	];
 }
 
 // Nobody is logged in here any more. `lost`: not because they wanted it so.
@@ -203,7 +252,15 @@ export async function enter() {
 }
 
 addEventListener('keydown', (event) => {
-	if (localStorage.getItem(KEYS) || event.ctrlKey || event.metaKey || event.altKey || document.querySelector('dialog[open]') || event.target.closest?.('input, textarea, select')) return;
+	if (
+		localStorage.getItem(KEYS) ||
+		event.ctrlKey ||
+		event.metaKey ||
+		event.altKey ||
+		document.querySelector('dialog[open]') ||
+		event.target.closest?.('input, textarea, select')
+	)
+		return;
 	const act = { '/': current?.filter && (() => current.filter.focus()), n: current?.add }[event.key];
 	if (!act) return;
 	event.preventDefault();
@@ -212,7 +269,8 @@ addEventListener('keydown', (event) => {
 
 addEventListener('click', (event) => {
 	const anchor = event.target.closest?.('a[href^="/"]');
-	if (!anchor || anchor.target || event.button || event.ctrlKey || event.metaKey || event.shiftKey || event.altKey) return;
+	if (!anchor || anchor.target || event.button || event.ctrlKey || event.metaKey || event.shiftKey || event.altKey)
+		return;
 	event.preventDefault();
 	navigate(anchor.getAttribute('href'));
 });
@@ -223,5 +281,6 @@ addEventListener('environments', () => frame?.());
 // A page that comes back from the browser's cache may belong to another session.
 addEventListener('pageshow', (event) => event.persisted && location.reload());
 
-if (!VIEWS[viewName()]?.bare) await loadSession().catch((error) => (failed = !(error instanceof SessionLost) && error.status !== 401 && error));
+if (!VIEWS[viewName()]?.bare)
+	await loadSession().catch((error) => (failed = !(error instanceof SessionLost) && error.status !== 401 && error));
 route();

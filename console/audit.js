@@ -2,19 +2,45 @@
 
 import { get, isAdmin, session } from './api.js';
 import { plural, stamp } from './format.js';
-import { actions, alertBox, attended, badge, busy, button, code, dialog, div, emptyState, facts, field, h, input, muted, select, table, why } from './ui.js';
+import {
+	actions,
+	alertBox,
+	attended,
+	badge,
+	busy,
+	button,
+	code,
+	dialog,
+	div,
+	emptyState,
+	facts,
+	field,
+	h,
+	input,
+	muted,
+	select,
+	table,
+	why,
+} from './ui.js';
 
 const MOST_SHOWN = 500;
 const EVERY_MS = 2000;
 let words;
 
 // The words for actions, from the description that the server publishes.
-const loadWords = async () => (words ??= (await get('/openapi.json')).components.schemas.AuditRow.properties.action.enum);
+const loadWords = async () =>
+	(words ??= (await get('/openapi.json')).components.schemas.AuditRow.properties.action.enum);
 
-const result = (row) => (row.success ? badge('good', 'Done') : [badge('bad', row.error === 'INTERNAL' ? 'Failed' : 'Refused'), why(code(row.error))]);
+const result = (row) =>
+	row.success
+		? badge('good', 'Done')
+		: [badge('bad', row.error === 'INTERNAL' ? 'Failed' : 'Refused'), why(code(row.error))];
 
 function details(row) {
-	const known = Object.entries(JSON.parse(row.details ?? '{}')).map(([name, what]) => [name, code(typeof what === 'string' ? what : JSON.stringify(what))]);
+	const known = Object.entries(JSON.parse(row.details ?? '{}')).map(([name, what]) => [
+		name,
+		code(typeof what === 'string' ? what : JSON.stringify(what)),
+	]);
 	const all = facts(
 		['Time', [stamp(row.createdAt), why(row.createdAt)]],
 		['Who', row.actorName],
@@ -22,7 +48,11 @@ function details(row) {
 		['On', [row.resourceType, ' ', row.resourceName, why(row.resourceId ?? '')]],
 		row.environmentName && ['Environment', row.environmentName],
 		['Result', result(row)],
-		...[['From', 'ip'], ['Request', 'requestId'], ['Token', 'apiTokenId']].map(([name, member]) => row[member] && [name, code(row[member])]),
+		...[
+			['From', 'ip'],
+			['Request', 'requestId'],
+			['Token', 'apiTokenId'],
+		].map(([name, member]) => row[member] && [name, code(row[member])]),
 		...known,
 	);
 	dialog(`Row ${row.seq}`, () => all, { wide: true });
@@ -38,10 +68,17 @@ export async function open() {
 	};
 	const types = [...new Set(words.map((word) => word.split('.')[0]))];
 	const filters = [
-		choice('Environment', 'environmentId', session.environments.map((one) => [one.id, one.name])),
+		choice(
+			'Environment',
+			'environmentId',
+			session.environments.map((one) => [one.id, one.name]),
+		),
 		choice('Type', 'resourceType', types),
 		choice('Action', 'action', words),
-		choice('Result', 'success', [['true', 'Done'], ['false', 'Refused or failed']]),
+		choice('Result', 'success', [
+			['true', 'Done'],
+			['false', 'Refused or failed'],
+		]),
 		time('From', 'from'),
 		time('To', 'to'),
 	];
@@ -72,24 +109,48 @@ export async function open() {
 		history.replaceState(null, '', `/audit${query()}`);
 		load();
 	};
-	const older = button('Load older rows', () => busy(older, notes, () => ask({ beforeSeq: rows.at(-1).seq }, ({ logs }) => rows.push(...logs))));
+	const older = button('Load older rows', () =>
+		busy(older, notes, () => ask({ beforeSeq: rows.at(-1).seq }, ({ logs }) => rows.push(...logs))),
+	);
 	function draw() {
-		const opener = (row) => button(h('time', { datetime: row.createdAt }, stamp(row.createdAt)), () => details(row), { class: 'text', 'aria-label': `${stamp(row.createdAt)}, row ${row.seq}` });
+		const opener = (row) =>
+			button(h('time', { datetime: row.createdAt }, stamp(row.createdAt)), () => details(row), {
+				class: 'text',
+				'aria-label': `${stamp(row.createdAt)}, row ${row.seq}`,
+			});
 		const had = document.activeElement.ariaLabel;
 		const on = (row) => [row.resourceName ?? row.resourceId, ' ', muted(row.environmentName)];
-		place.replaceChildren(table('Audit log', [['Time', opener], ['Who', 'actorName', 'nowrap'], ['Action', (row) => code(row.action), 'nowrap'], ['On', on, 'any'], ['Result', result, 'nowrap']], rows, emptyState('No rows match', 'Take a filter away to see more.')));
+		place.replaceChildren(
+			table(
+				'Audit log',
+				[
+					['Time', opener],
+					['Who', 'actorName', 'nowrap'],
+					['Action', (row) => code(row.action), 'nowrap'],
+					['On', on, 'any'],
+					['Result', result, 'nowrap'],
+				],
+				rows,
+				emptyState('No rows match', 'Take a filter away to see more.'),
+			),
+		);
 		if (had) [...place.querySelectorAll('button')].find((one) => one.ariaLabel === had)?.focus();
 		older.hidden = rows.length >= total;
 		tally.textContent = `${rows.length} of ${plural(total, 'row')}`;
 	}
-	const follow = button('Follow live', () => busy(follow, notes, async () => {
-		follow.ariaPressed = follow.ariaPressed !== 'true';
-		if (follow.ariaPressed === 'false') return;
-		// Asking for what came after this costs little, whatever the filters let through.
-		mark = (await get('/api/audit-logs?limit=1')).logs[0]?.seq ?? 0;
-		await load();
-		watch();
-	}), { 'aria-pressed': 'false' });
+	const follow = button(
+		'Follow live',
+		() =>
+			busy(follow, notes, async () => {
+				follow.ariaPressed = follow.ariaPressed !== 'true';
+				if (follow.ariaPressed === 'false') return;
+				// Asking for what came after this costs little, whatever the filters let through.
+				mark = (await get('/api/audit-logs?limit=1')).logs[0]?.seq ?? 0;
+				await load();
+				watch();
+			}),
+		{ 'aria-pressed': 'false' },
+	);
 	async function watch() {
 		if (!older.ariaBusy && attended() && !document.querySelector('dialog[open]')) {
 			await ask({ afterSeq: Math.max(mark, rows[0]?.seq ?? 0), limit: MOST_SHOWN }, ({ logs }) => {
@@ -102,18 +163,43 @@ export async function open() {
 		clearTimeout(timer);
 		if (follow.ariaPressed === 'true') timer = setTimeout(watch, EVERY_MS);
 	}
-	const verify = isAdmin() && button('Verify chain', () => busy(verify, notes, async () => {
-		chain.replaceChildren('Walking the log…');
-		const { verification: found } = await get('/api/audit-logs/verification').finally(() => chain.replaceChildren());
-		chain.append(found.intact
-			? badge('good', `The chain holds: ${plural(found.rows, 'row')} from number ${found.firstSeq} on, none changed, none missing.`)
-			: badge('bad', `The chain is broken at row ${found.brokenSeq}: ${found.problem}. Run coffer doctor on the host.`));
-	}));
+	const verify =
+		isAdmin() &&
+		button('Verify chain', () =>
+			busy(verify, notes, async () => {
+				chain.replaceChildren('Walking the log…');
+				const { verification: found } = await get('/api/audit-logs/verification').finally(() =>
+					chain.replaceChildren(),
+				);
+				chain.append(
+					found.intact
+						? badge(
+								'good',
+								`The chain holds: ${plural(found.rows, 'row')} from number ${found.firstSeq} on, none changed, none missing.`,
+							)
+						: badge(
+								'bad',
+								`The chain is broken at row ${found.brokenSeq}: ${found.problem}. Run coffer doctor on the host.`,
+							),
+				);
+			}),
+		);
 	await load();
 	return {
 		title: 'Audit log',
 		actions: [follow, verify],
-		element: div(chain, h('div.filters', { onchange }, filters.map(([label, control]) => field(label, control))), notes.box, tally, place, actions(older)),
+		element: div(
+			chain,
+			h(
+				'div.filters',
+				{ onchange },
+				filters.map(([label, control]) => field(label, control)),
+			),
+			notes.box,
+			tally,
+			place,
+			actions(older),
+		),
 		filter: filters[0][1],
 		stop() {
 			turn = -1;

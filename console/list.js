@@ -16,7 +16,12 @@ export async function openList({ kind, title, columns, detail, add, empty, words
 	const load = async () => (await get(at`/api/environments/${env.id}/` + kind))[kind];
 	let rows = await load();
 	const mayWrite = can('secrets:write');
-	const grid = windowed({ label: title, columns: [keyColumn(base), ...columns, ...COLUMNS], id: (row) => row.id, kind });
+	const grid = windowed({
+		label: title,
+		columns: [keyColumn(base), ...columns, ...COLUMNS],
+		id: (row) => row.id,
+		kind,
+	});
 	const tally = h('p', { id: 'count', role: 'status' });
 	const place = div();
 	let shown;
@@ -43,10 +48,11 @@ export async function openList({ kind, title, columns, detail, add, empty, words
 			draw();
 			if (shown) navigate(base);
 		},
-		openImport: (text) => importDialog(context, text, async () => {
-			rows = await load();
-			draw();
-		}),
+		openImport: (text) =>
+			importDialog(context, text, async () => {
+				rows = await load();
+				draw();
+			}),
 	};
 	const put = (row) => {
 		rows = [...rows.filter((other) => other.id !== row.id), row];
@@ -54,59 +60,77 @@ export async function openList({ kind, title, columns, detail, add, empty, words
 		shown?.redraw(row);
 	};
 	const openAdd = mayWrite && (() => add(context));
-	const buttons = () => mayWrite && [adding(`Add ${one}`, openAdd), button('Import .env', () => context.openImport(''))];
+	const buttons = () =>
+		mayWrite && [adding(`Add ${one}`, openAdd), button('Import .env', () => context.openImport(''))];
 	const none = h('p.muted', { hidden: true }, `No ${one} matches. Esc empties the filter.`);
 	const tell = () => {
 		tally.textContent = `${count(grid.count())} of ${count(rows.length)} ${rows.length === 1 ? one : kind}`;
 		none.hidden = grid.count() > 0;
 	};
-	const filter = filterBox(`Filter ${kind}`, grid, (row) => `${row.key} ${row.description ?? ''} ${words(row)}`, tell);
+	const filter = filterBox(
+		`Filter ${kind}`,
+		grid,
+		(row) => `${row.key} ${row.description ?? ''} ${words(row)}`,
+		tell,
+	);
 	const tools = h('div.tools', null, filter, tally, h('div.buttons', null, buttons()));
 
 	function draw() {
 		tools.hidden = !rows.length;
-		if (!rows.length) place.replaceChildren(emptyState(`No ${kind} in ${env.name} yet`, mayWrite ? empty : 'Your role may read here and not write.', buttons()));
+		if (!rows.length)
+			place.replaceChildren(
+				emptyState(
+					`No ${kind} in ${env.name} yet`,
+					mayWrite ? empty : 'Your role may read here and not write.',
+					buttons(),
+				),
+			);
 		else if (!grid.element.isConnected) place.replaceChildren(grid.element, none);
 		grid.set(rows);
 		tell();
 	}
 
-	const follow = byUrl(base, (wanted) => rows.find((row) => row.key === wanted), (row, closed) => {
-		let latest;
-		let stop;
-		const body = div();
-		const redraw = (next) => {
-			if (next.id !== row.id) return;
-			stop?.();
-			latest = next;
-			const made = detail(next, context);
-			stop = made.stop;
-			const had = body.contains(document.activeElement);
-			body.replaceChildren(...made.nodes.filter(Boolean));
-			if (had) body.closest('dialog').querySelector('h2').focus();
-		};
-		// Somebody else may have changed it meanwhile.
-		const look = () => get(at`/api/${kind}/${row.id}`).then(
-			({ [one]: now }) => JSON.stringify(now) !== JSON.stringify(latest) && put(now),
-			(error) => {
-				if (error.status === 404) context.drop(row);
-				say(error);
-			},
-		);
-		redraw(row);
-		dialog(row.key, () => body, {
-			subject: true,
-			onclose() {
+	const follow = byUrl(
+		base,
+		(wanted) => rows.find((row) => row.key === wanted),
+		(row, closed) => {
+			let latest;
+			let stop;
+			const body = div();
+			const redraw = (next) => {
+				if (next.id !== row.id) return;
 				stop?.();
-				if (shown === mine) shown = null;
-				closed();
-				grid.focus(row.id);
-			},
-		});
-		const mine = { redraw, look };
-		shown = mine;
-		look();
-	});
+				latest = next;
+				const made = detail(next, context);
+				stop = made.stop;
+				const had = body.contains(document.activeElement);
+				body.replaceChildren(...made.nodes.filter(Boolean));
+				if (had) body.closest('dialog').querySelector('h2').focus();
+			};
+			// Somebody else may have changed it meanwhile.
+			const look = () =>
+				get(at`/api/${kind}/${row.id}`).then(
+					({ [one]: now }) => JSON.stringify(now) !== JSON.stringify(latest) && put(now),
+					(error) => {
+						if (error.status === 404) context.drop(row);
+						say(error);
+					},
+				);
+			redraw(row);
+			dialog(row.key, () => body, {
+				subject: true,
+				onclose() {
+					stop?.();
+					if (shown === mine) shown = null;
+					closed();
+					grid.focus(row.id);
+				},
+			});
+			const mine = { redraw, look };
+			shown = mine;
+			look();
+		},
+	);
 
 	function update([where, wanted]) {
 		if (environment(where)?.id !== env.id) return false;
@@ -139,9 +163,14 @@ export async function openList({ kind, title, columns, detail, add, empty, words
 	};
 }
 
-const keyColumn = (base) => ({ title: 'Key', cell: (row) => link(`${base}/${row.key}`, row.key, { class: 'mono' }), sort: (row) => row.key });
+const keyColumn = (base) => ({
+	title: 'Key',
+	cell: (row) => link(`${base}/${row.key}`, row.key, { class: 'mono' }),
+	sort: (row) => row.key,
+});
 
-const uses = ({ usageCount, usedByServices }) => (usageCount ? h('span', { title: usedByServices.join('\n') }, `used by ${count(usageCount)}`) : muted('not used'));
+const uses = ({ usageCount, usedByServices }) =>
+	usageCount ? h('span', { title: usedByServices.join('\n') }, `used by ${count(usageCount)}`) : muted('not used');
 
 const COLUMNS = [
 	{ title: 'Version', cell: (row) => `v${row.version}`, sort: (row) => row.version },
@@ -151,9 +180,20 @@ const COLUMNS = [
 
 export function usedBy({ usedByServices, usedByConfigFiles }) {
 	const all = [...usedByServices.map(code), ...usedByConfigFiles.map((one) => [code(one), ' (template)'])];
-	return all.length ? h('ul.inline', null, all.map((one) => h('li', null, one))) : 'nothing that the host declares';
+	return all.length
+		? h(
+				'ul.inline',
+				null,
+				all.map((one) => h('li', null, one)),
+			)
+		: 'nothing that the host declares';
 }
 
 export const about = (row) =>
-	facts(['Description', row.description ?? muted('none')], ['Version', row.version], ['Changed', ago(row.updatedAt)], ['Created', ago(row.createdAt)], ['Used by', usedBy(row)]);
-
+	facts(
+		['Description', row.description ?? muted('none')],
+		['Version', row.version],
+		['Changed', ago(row.updatedAt)],
+		['Created', ago(row.createdAt)],
+		['Used by', usedBy(row)],
+	);

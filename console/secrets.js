@@ -6,7 +6,27 @@
 import { api, at, can, environment, get, session } from './api.js';
 import { offerImport, sealBox, valueField } from './entry.js';
 import { about, openList, usedBy } from './list.js';
-import { div, actions, alertBox, badge, busy, button, confirmDelete, copyButton, field, formDialog, h, input, muted, p, prose, section, select, table, toast } from './ui.js';
+import {
+	div,
+	actions,
+	alertBox,
+	badge,
+	busy,
+	button,
+	confirmDelete,
+	copyButton,
+	field,
+	formDialog,
+	h,
+	input,
+	muted,
+	p,
+	prose,
+	section,
+	select,
+	table,
+	toast,
+} from './ui.js';
 
 const SHOWN_SECONDS = 30;
 const state = ({ neverReveal }) => (neverReveal ? badge('sealed', 'Write-only') : badge('open', 'Revealable'));
@@ -21,19 +41,38 @@ function add(context) {
 		context.openImport(lines);
 	});
 	const hint = 'Capital letters, digits and _, such as DATABASE_URL.';
-	const made = formDialog('Add a secret', [field('Key', key, hint), offer, value.nodes, field('Description (optional)', text), seal], 'Add secret', async () => {
-		const body = { key: key.value.trim(), ...value.read(), description: text.value || null, neverReveal: seal.box.checked || (context.settings && false) };
-		const secret = await context.change('POST', at`/api/environments/${context.env.id}/secrets`, body);
-		return `${secret.key} is stored${secret.neverReveal ? ', write-only' : ''}.`;
-	});
+	const made = formDialog(
+		'Add a secret',
+		[field('Key', key, hint), offer, value.nodes, field('Description (optional)', text), seal],
+		'Add secret',
+		async () => {
+			const body = {
+				key: key.value.trim(),
+				...value.read(),
+				description: text.value || null,
+				neverReveal: seal.box.checked || (context.settings && false),
+			};
+			const secret = await context.change('POST', at`/api/environments/${context.env.id}/secrets`, body);
+			return `${secret.key} is stored${secret.neverReveal ? ', write-only' : ''}.`;
+		},
+	);
 }
 
 function replace(row, context) {
 	const value = valueField();
-	formDialog(`Replace the value of ${row.key}`, [p(`It becomes version ${row.version + 1}. What uses it gets it at once.`), value.nodes], 'Replace value', async () => {
-		const { version } = await context.change('PATCH', at`/api/secrets/${row.id}?version=${row.version}`, value.read());
-		return `${row.key} has a new value, version ${version}.`;
-	});
+	formDialog(
+		`Replace the value of ${row.key}`,
+		[p(`It becomes version ${row.version + 1}. What uses it gets it at once.`), value.nodes],
+		'Replace value',
+		async () => {
+			const { version } = await context.change(
+				'PATCH',
+				at`/api/secrets/${row.id}?version=${row.version}`,
+				value.read(),
+			);
+			return `${row.key} has a new value, version ${version}.`;
+		},
+	);
 }
 
 function describe(row, context) {
@@ -46,26 +85,56 @@ function describe(row, context) {
 
 function latch(row, context) {
 	const what = `From then on nobody can see the value of ${row.key}, nor any of its versions: not you, not another admin. Programs go on getting it. `;
-	formDialog(`Make ${row.key} write-only`, p(what, h('strong', null, 'This is for good.')), 'Make it write-only for good', async () => {
-		await context.change('PATCH', at`/api/secrets/${row.id}`, { neverReveal: true });
-		return `${row.key} is write-only now.`;
-	}, { danger: true });
+	formDialog(
+		`Make ${row.key} write-only`,
+		p(what, h('strong', null, 'This is for good.')),
+		'Make it write-only for good',
+		async () => {
+			await context.change('PATCH', at`/api/secrets/${row.id}`, { neverReveal: true });
+			return `${row.key} is write-only now.`;
+		},
+		{ danger: true },
+	);
 }
 
 function copy(row, context) {
 	const others = session.environments.filter((one) => one.id !== context.env.id);
-	const target = select('environment', others.map((one) => one.name), undefined, { required: true });
-	const conflict = select('onConflict', [['fail', 'Stop'], ['replace', 'Replace its value']]);
-	const what = 'The server copies the value; nobody sees it on the way. What is write-only stays so, and makes what it replaces write-only, for good.';
-	formDialog(`Copy ${row.key}`, [p(what), field('To environment', target), field('When the key exists', conflict)], 'Copy secret', async () => {
-		await api('POST', at`/api/environments/${target.value}/secrets/copy`, { from: context.env.id, keys: [row.key], onConflict: conflict.value });
-		return `${row.key} is copied to ${target.value}.`;
-	});
+	const target = select(
+		'environment',
+		others.map((one) => one.name),
+		undefined,
+		{ required: true },
+	);
+	const conflict = select('onConflict', [
+		['fail', 'Stop'],
+		['replace', 'Replace its value'],
+	]);
+	const what =
+		'The server copies the value; nobody sees it on the way. What is write-only stays so, and makes what it replaces write-only, for good.';
+	formDialog(
+		`Copy ${row.key}`,
+		[p(what), field('To environment', target), field('When the key exists', conflict)],
+		'Copy secret',
+		async () => {
+			await api('POST', at`/api/environments/${target.value}/secrets/copy`, {
+				from: context.env.id,
+				keys: [row.key],
+				onConflict: conflict.value,
+			});
+			return `${row.key} is copied to ${target.value}.`;
+		},
+	);
 }
 
 export function remove(row, context) {
 	const what = [p(`The ${context.one} goes for good, with all its versions. It is used by:`), p(usedBy(row))];
-	confirmDelete(context.one, row.key, what, () => at`/api/${context.kind}/${row.id}`, () => context.drop(row));
+	confirmDelete(
+		context.one,
+		row.key,
+		what,
+		() => at`/api/${context.kind}/${row.id}`,
+		() => context.drop(row),
+	);
 }
 
 // A value, for as long as somebody may look at it.
@@ -88,7 +157,16 @@ function revealed(value, gone) {
 		if (seconds <= 0) hide();
 	};
 	const timer = setInterval(tick, 250);
-	const element = h('section.reveal', { 'aria-label': 'Value' }, text, actions(copyButton('Copy value', () => text.textContent), button('Hide value', hide), left));
+	const element = h(
+		'section.reveal',
+		{ 'aria-label': 'Value' },
+		text,
+		actions(
+			copyButton('Copy value', () => text.textContent),
+			button('Hide value', hide),
+			left,
+		),
+	);
 	document.addEventListener('visibilitychange', hide);
 	addEventListener('pagehide', hide);
 	tick();
@@ -99,19 +177,24 @@ function detail(row, context) {
 	const [mayWrite, mayReveal] = [can('secrets:write'), can('secrets:reveal')];
 	const [notes, value, versions] = [alertBox(), div(), div(muted('Loading…'))];
 	let stop;
-	const show = button('Reveal value', () => busy(show, notes, async () => {
-		const answer = await get(at`/api/secrets/${row.id}/value`);
-		// Whoever has closed the dialog does not want to see it.
-		if (!value.isConnected || document.hidden) return;
-		const open = revealed(answer.value, (had) => {
-			show.hidden = false;
-			if (had) show.focus();
-		});
-		stop = open.hide;
-		show.hidden = true;
-		value.replaceChildren(open.element);
-		open.text.focus();
-	}), { class: 'primary' });
+	const show = button(
+		'Reveal value',
+		() =>
+			busy(show, notes, async () => {
+				const answer = await get(at`/api/secrets/${row.id}/value`);
+				// Whoever has closed the dialog does not want to see it.
+				if (!value.isConnected || document.hidden) return;
+				const open = revealed(answer.value, (had) => {
+					show.hidden = false;
+					if (had) show.focus();
+				});
+				stop = open.hide;
+				show.hidden = true;
+				value.replaceChildren(open.element);
+				open.text.focus();
+			}),
+		{ class: 'primary' },
+	);
 	const act = (label, what, kind) => button(label, () => what(row, context), { class: kind });
 	loadVersions(row, context, versions, mayWrite);
 	return {
@@ -119,13 +202,22 @@ function detail(row, context) {
 		nodes: [
 			p(state(row)),
 			row.neverReveal
-				? h('div.note', null, h('strong', null, 'Nobody can see this value again'), `, in any role. Programs that the host declares get it all the same. If it is lost, ${mayWrite ? '' : 'ask an operator to '}replace it; if a new one does not work, activate an earlier version.`)
+				? h(
+						'div.note',
+						null,
+						h('strong', null, 'Nobody can see this value again'),
+						`, in any role. Programs that the host declares get it all the same. If it is lost, ${mayWrite ? '' : 'ask an operator to '}replace it; if a new one does not work, activate an earlier version.`,
+					)
 				: !mayReveal && muted('Admins may reveal this value.'),
 			notes.box,
 			value,
 			actions(
 				mayReveal && !row.neverReveal && show,
-				mayWrite && [act('Replace value', replace, row.neverReveal && 'primary'), act('Edit description', describe), !row.neverReveal && act('Make write-only', latch)],
+				mayWrite && [
+					act('Replace value', replace, row.neverReveal && 'primary'),
+					act('Edit description', describe),
+					!row.neverReveal && act('Make write-only', latch),
+				],
 				mayReveal && act('Copy to another environment', copy),
 				mayWrite && act('Delete secret', remove, 'danger'),
 			),
@@ -139,15 +231,38 @@ async function loadVersions(row, context, place, mayWrite) {
 	const notes = alertBox();
 	const activate = ({ version, active }) => {
 		if (active) return badge('good', 'In force');
-		const control = mayWrite && button(`Activate version ${version}`, () => busy(control, notes, async () => {
-			const secret = await context.change('POST', at`/api/secrets/${row.id}/versions/${version}/activate`, {});
-			toast(`Version ${version} is in force again, as version ${secret.version}.`);
-		}), { class: 'small' });
+		const control =
+			mayWrite &&
+			button(
+				`Activate version ${version}`,
+				() =>
+					busy(control, notes, async () => {
+						const secret = await context.change(
+							'POST',
+							at`/api/secrets/${row.id}/versions/${version}/activate`,
+							{},
+						);
+						toast(`Version ${version} is in force again, as version ${secret.version}.`);
+					}),
+				{ class: 'small' },
+			);
 		return control;
 	};
 	try {
 		const { versions } = await get(at`/api/secrets/${row.id}/versions`);
-		place.replaceChildren(notes.box, table('Versions', [['Version', 'version'], ['When', 'createdAt'], ['Who', 'createdBy'], ['', activate]], versions));
+		place.replaceChildren(
+			notes.box,
+			table(
+				'Versions',
+				[
+					['Version', 'version'],
+					['When', 'createdAt'],
+					['Who', 'createdBy'],
+					['', activate],
+				],
+				versions,
+			),
+		);
 	} catch (error) {
 		notes.show(error);
 		place.replaceChildren(notes.box);
@@ -156,18 +271,22 @@ async function loadVersions(row, context, place, mayWrite) {
 
 export async function open(rest) {
 	// The settings are for admins; for others the server decides.
-	const asked = can('environments:write') && get(at`/api/environments/${environment(rest[0]).id}/settings/configuration`);
-	return openList({
-		kind: 'secrets',
-		title: 'Secrets',
-		columns: [
-			{ title: 'Description', cell: (row) => row.description },
-			{ title: 'State', cell: state, sort: (row) => !row.neverReveal },
-		],
-		words: (row) => (row.neverReveal ? 'write-only' : 'revealable'),
-		settings: (await asked).settings,
-		detail,
-		add,
-		empty: 'Add the first one, or import a .env file. Keys are names such as DATABASE_URL.',
-	}, rest);
+	const asked =
+		can('environments:write') && get(at`/api/environments/${environment(rest[0]).id}/settings/configuration`);
+	return openList(
+		{
+			kind: 'secrets',
+			title: 'Secrets',
+			columns: [
+				{ title: 'Description', cell: (row) => row.description },
+				{ title: 'State', cell: state, sort: (row) => !row.neverReveal },
+			],
+			words: (row) => (row.neverReveal ? 'write-only' : 'revealable'),
+			settings: (await asked).settings,
+			detail,
+			add,
+			empty: 'Add the first one, or import a .env file. Keys are names such as DATABASE_URL.',
+		},
+		rest,
+	);
 }

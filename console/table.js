@@ -15,10 +15,21 @@ export function windowed({ label, columns, id, kind }) {
 	let [column, down, keep] = [columns[0], false, () => true];
 	const shown = new Map();
 	const body = h('div.rows', { role: 'rowgroup' });
-	const headers = columns.map((one) => h('div', { role: 'columnheader', class: one.title.toLowerCase() }, one.sort ? button(one.title, () => sortBy(one), { class: 'sort' }) : one.title));
+	const headers = columns.map((one) =>
+		h(
+			'div',
+			{ role: 'columnheader', class: one.title.toLowerCase() },
+			one.sort ? button(one.title, () => sortBy(one), { class: 'sort' }) : one.title,
+		),
+	);
 	const head = h('div.head', { role: 'rowgroup' }, h('div.row', { role: 'row', 'aria-rowindex': '1' }, headers));
 	const element = h('div', { class: `windowed ${kind}`, role: 'table', 'aria-label': label }, head, body);
-	const line = (row) => h('div.row', { role: 'row' }, columns.map((one) => h('div', { role: 'cell', class: one.title.toLowerCase() }, one.cell(row))));
+	const line = (row) =>
+		h(
+			'div.row',
+			{ role: 'row' },
+			columns.map((one) => h('div', { role: 'cell', class: one.title.toLowerCase() }, one.cell(row))),
+		);
 	const focused = () => [...shown].find(([, one]) => one.contains(document.activeElement))?.[0];
 
 	function sortBy(one) {
@@ -97,14 +108,27 @@ export function windowed({ label, columns, id, kind }) {
 	body.addEventListener('keydown', (event) => {
 		const at = event.target.closest('.row').ariaRowIndex - 2;
 		const page = Math.max(1, Math.floor(innerHeight / height) - 2);
-		const step = { ArrowDown: at + 1, ArrowUp: at - 1, Home: 0, End: rows.length - 1, PageDown: at + page, PageUp: at - page }[event.key];
+		const step = {
+			ArrowDown: at + 1,
+			ArrowUp: at - 1,
+			Home: 0,
+			End: rows.length - 1,
+			PageDown: at + page,
+			PageUp: at - page,
+		}[event.key];
 		if (step === undefined || event.altKey || event.ctrlKey || event.metaKey) return;
 		event.preventDefault();
 		go(step);
 	});
 
 	// A row is as good as its link, unless somebody marks text in it.
-	body.addEventListener('click', (event) => event.target.closest('a') || String(getSelection()) || event.target.closest('.row')?.querySelector('a').click());
+	body.addEventListener(
+		'click',
+		(event) =>
+			event.target.closest('a') ||
+			String(getSelection()) ||
+			event.target.closest('.row')?.querySelector('a').click(),
+	);
 
 	const focus = (wanted) => {
 		const at = rows.findIndex((row) => id(row) === wanted);
@@ -152,6 +176,17 @@ export function filterBox(label, grid, text, onchange) {
 		} else return;
 		event.preventDefault();
 	};
-	const box = h('input', { type: 'search', placeholder: label, 'aria-label': label, autocomplete: 'off', spellcheck: 'false', 'aria-keyshortcuts': '/', title: 'Key: /', class: 'filter', oninput: act, onkeydown });
+	const box = h('input', {
+		type: 'search',
+		placeholder: label,
+		'aria-label': label,
+		autocomplete: 'off',
+		spellcheck: 'false',
+		'aria-keyshortcuts': '/',
+		title: 'Key: /',
+		class: 'filter',
+		oninput: act,
+		onkeydown,
+	});
 	return box;
 }

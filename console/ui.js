@@ -41,10 +41,16 @@ const ICONS = {
 
 // A word with a mark: state is never told by colour alone.
 export const badge = (kind, word) =>
-	h('span', { class: `badge ${kind}` }, svg('svg', { viewBox: '0 0 16 16', class: 'icon', 'aria-hidden': 'true' }, svg('path', { d: ICONS[kind] })), word);
+	h(
+		'span',
+		{ class: `badge ${kind}` },
+		svg('svg', { viewBox: '0 0 16 16', class: 'icon', 'aria-hidden': 'true' }, svg('path', { d: ICONS[kind] })),
+		word,
+	);
 
 export const button = (label, onclick, props) => h('button', { type: 'button', onclick, ...props }, label);
-export const adding = (label, onclick) => button(label, onclick, { class: 'primary', 'aria-keyshortcuts': 'n', title: 'Key: n' });
+export const adding = (label, onclick) =>
+	button(label, onclick, { class: 'primary', 'aria-keyshortcuts': 'n', title: 'Key: n' });
 export const link = (href, text, props) => h('a', { href, ...props }, text);
 export const code = (text) => h('code', null, text);
 export const div = (...children) => h('div', null, children);
@@ -58,7 +64,8 @@ export function section(title, ...children) {
 	return h('section', { 'aria-labelledby': heading.id }, heading, children);
 }
 
-export const ago = (time, never = 'never') => (time ? h('time', { datetime: time, title: stamp(time) }, age(time)) : muted(never));
+export const ago = (time, never = 'never') =>
+	time ? h('time', { datetime: time, title: stamp(time) }, age(time)) : muted(never);
 
 // What is refused is told in `notes`.
 export async function busy(control, notes, work) {
@@ -109,7 +116,9 @@ export function alertBox() {
 				console.error(error);
 				known = { message: 'Something in this page went wrong. Reload it, and try again.' };
 			}
-			const list = (known.details ?? []).map(({ field: name, message }) => h('li', null, code(name), ` ${message}`));
+			const list = (known.details ?? []).map(({ field: name, message }) =>
+				h('li', null, code(name), ` ${message}`),
+			);
 			box.replaceChildren(div(problem(known), list.length > 0 && h('ul', null, list)));
 			box.hidden = false;
 		},
@@ -129,23 +138,50 @@ export function field(label, control, hint, beside) {
 	const note = hint && h('p.hint', { id: `${control.id}-hint` }, hint);
 	const wrong = h('p.wrong', { id: `${control.id}-wrong` });
 	control.setAttribute('aria-describedby', `${hint ? note.id : ''} ${wrong.id}`.trim());
-	return h('div.field', null, h('label', { for: control.id }, label), note, beside ? h('div.beside', null, control, beside) : control, wrong);
+	return h(
+		'div.field',
+		null,
+		h('label', { for: control.id }, label),
+		note,
+		beside ? h('div.beside', null, control, beside) : control,
+		wrong,
+	);
 }
 
-export const input = (name, props) => h('input', { type: 'text', name, autocomplete: 'off', autocapitalize: 'none', spellcheck: 'false', required: true, ...props });
-export const prose = (name, value, props) => input(name, { required: false, value: value ?? '', autocapitalize: 'sentences', ...props });
+export const input = (name, props) =>
+	h('input', {
+		type: 'text',
+		name,
+		autocomplete: 'off',
+		autocapitalize: 'none',
+		spellcheck: 'false',
+		required: true,
+		...props,
+	});
+export const prose = (name, value, props) =>
+	input(name, { required: false, value: value ?? '', autocapitalize: 'sentences', ...props });
 export const password = (name, complete = 'new-password') => input(name, { type: 'password', autocomplete: complete });
 export const LONG_ENOUGH = 'At least 12 characters.';
 
 export function check(name, label, props, hint) {
 	const box = h('input', { type: 'checkbox', name, id: fresh(), ...props });
 	if (hint) box.setAttribute('aria-describedby', `${box.id}-hint`);
-	const element = h('div.check', null, box, h('label', { for: box.id }, label), hint && h('p.hint', { id: `${box.id}-hint` }, hint));
+	const element = h(
+		'div.check',
+		null,
+		box,
+		h('label', { for: box.id }, label),
+		hint && h('p.hint', { id: `${box.id}-hint` }, hint),
+	);
 	return Object.assign(element, { box });
 }
 
 export function select(name, options, chosen, props) {
-	const control = h('select', { name, ...props }, options.map((one) => h('option', { value: [one].flat()[0] }, [one].flat().at(-1))));
+	const control = h(
+		'select',
+		{ name, ...props },
+		options.map((one) => h('option', { value: [one].flat()[0] }, [one].flat().at(-1))),
+	);
 	if (chosen !== undefined) control.value = chosen;
 	if (control.selectedIndex < 0) control.selectedIndex = 0;
 	return control;
@@ -196,13 +232,22 @@ export function form(fields, label, submit, { cancel, danger, also } = {}) {
 			show: (error) => (error instanceof ApiError && showAtFields(element, error)) || notes.show(error),
 		};
 		busy(send, at, () => {
-			const missing = [...element.querySelectorAll('[required]')].filter((one) => !one.value).map((one) => [one.name, 'This is needed.']);
-			if (element.querySelector('.scope-list:not([hidden], :has(:checked))')) missing.push(['environmentIds', 'Choose at least one environment, or all of them.']);
+			const missing = [...element.querySelectorAll('[required]')]
+				.filter((one) => !one.value)
+				.map((one) => [one.name, 'This is needed.']);
+			if (element.querySelector('.scope-list:not([hidden], :has(:checked))'))
+				missing.push(['environmentIds', 'Choose at least one environment, or all of them.']);
 			if (missing.length) throw wrong(...missing);
 			return submit(element);
 		});
 	};
-	const element = h('form', { novalidate: true, autocomplete: 'off', onsubmit }, notes.box, fields, actions(send, cancel && button('Cancel', cancel), also));
+	const element = h(
+		'form',
+		{ novalidate: true, autocomplete: 'off', onsubmit },
+		notes.box,
+		fields,
+		actions(send, cancel && button('Cancel', cancel), also),
+	);
 	return Object.assign(element, { send, notes });
 }
 
@@ -246,21 +291,34 @@ export function dialog(title, content, { onclose, wide, subject } = {}) {
 
 // What `submit` answers is said when it is done.
 export const formDialog = (title, fields, label, submit, options) =>
-	dialog(title, (close, leave) => form(fields, label, async (element) => {
-		const said = await submit(element, close);
-		close();
-		if (said) toast(said);
-	}, { cancel: leave, ...options }));
+	dialog(title, (close, leave) =>
+		form(
+			fields,
+			label,
+			async (element) => {
+				const said = await submit(element, close);
+				close();
+				if (said) toast(said);
+			},
+			{ cancel: leave, ...options },
+		),
+	);
 
 // Asks before something goes for good: its name must be typed.
 export function confirmDelete(word, name, fields, path, after) {
 	const typed = input('confirmation');
-	formDialog(`Delete ${name}`, [fields, field(`Type ${name} to confirm`, typed)], `Delete ${word}`, async () => {
-		if (typed.value.trim() !== name) throw wrong(['confirmation', `This is not ${name}.`]);
-		await api('DELETE', path());
-		await after();
-		return `${name} is deleted.`;
-	}, { danger: true });
+	formDialog(
+		`Delete ${name}`,
+		[fields, field(`Type ${name} to confirm`, typed)],
+		`Delete ${word}`,
+		async () => {
+			if (typed.value.trim() !== name) throw wrong(['confirmation', `This is not ${name}.`]);
+			await api('DELETE', path());
+			await after();
+			return `${name} is deleted.`;
+		},
+		{ danger: true },
+	);
 }
 
 export function closeDialogs() {
@@ -273,22 +331,51 @@ export function closeDialogs() {
  */
 export function table(caption, columns, rows, empty) {
 	if (!rows.length) return empty;
-	const head = columns.map(([title, , kind]) => h('th', { role: 'columnheader', scope: 'col', class: kind }, title || h('span.sr', null, 'Actions')));
-	const cells = (row) => columns.map(([title, cell, kind]) => h('td', { role: 'cell', 'data-label': title, class: kind }, div(typeof cell === 'function' ? cell(row) : /At$/.test(cell) ? ago(row[cell]) : row[cell])));
-	return h('table', { role: 'table', 'aria-label': caption },
+	const head = columns.map(([title, , kind]) =>
+		h('th', { role: 'columnheader', scope: 'col', class: kind }, title || h('span.sr', null, 'Actions')),
+	);
+	const cells = (row) =>
+		columns.map(([title, cell, kind]) =>
+			h(
+				'td',
+				{ role: 'cell', 'data-label': title, class: kind },
+				div(typeof cell === 'function' ? cell(row) : /At$/.test(cell) ? ago(row[cell]) : row[cell]),
+			),
+		);
+	return h(
+		'table',
+		{ role: 'table', 'aria-label': caption },
 		h('thead', { role: 'rowgroup' }, h('tr', { role: 'row' }, head)),
-		h('tbody', { role: 'rowgroup' }, rows.map((row) => h('tr', { role: 'row' }, cells(row)))));
+		h(
+			'tbody',
+			{ role: 'rowgroup' },
+			rows.map((row) => h('tr', { role: 'row' }, cells(row))),
+		),
+	);
 }
 
-export const emptyState = (title, text, ...acts) => h('div.empty', null, h('h2', null, title), p(text), acts.length > 0 && actions(acts));
+export const emptyState = (title, text, ...acts) =>
+	h('div.empty', null, h('h2', null, title), p(text), acts.length > 0 && actions(acts));
 
-export const facts = (...pairs) => h('dl.facts', null, pairs.filter(Boolean).map(([name, what]) => div(h('dt', null, name), h('dd', null, what))));
+export const facts = (...pairs) =>
+	h(
+		'dl.facts',
+		null,
+		pairs.filter(Boolean).map(([name, what]) => div(h('dt', null, name), h('dd', null, what))),
+	);
 
 export const copyButton = (label, text) =>
 	button(label, async () => {
-		const copied = await navigator.clipboard?.writeText(text()).then(() => true, () => false);
+		const copied = await navigator.clipboard?.writeText(text()).then(
+			() => true,
+			() => false,
+		);
 		// Over plain HTTP from another machine, pages have no clipboard.
-		toast(copied ? 'Copied.' : 'The browser lets this page copy only over HTTPS or on the same machine. Select the text and copy it.');
+		toast(
+			copied
+				? 'Copied.'
+				: 'The browser lets this page copy only over HTTPS or on the same machine. Select the text and copy it.',
+		);
 	});
 
 export function scopeFields(environments, now = {}) {
@@ -298,7 +385,9 @@ export function scopeFields(environments, now = {}) {
 	};
 	const [all, everywhere] = radio('true', 'All environments', now.allEnvironments);
 	const [some] = radio('false', 'Only these', !now.allEnvironments);
-	const boxes = environments.map((one) => check('environmentIds', one.name, { value: one.id, checked: now.environmentIds?.includes(one.id) }));
+	const boxes = environments.map((one) =>
+		check('environmentIds', one.name, { value: one.id, checked: now.environmentIds?.includes(one.id) }),
+	);
 	const place = h('p.wrong', { id: `${boxes[0]?.box.id}-wrong` });
 	boxes[0]?.box.setAttribute('aria-describedby', place.id);
 	const list = h('div.scope-list', null, boxes.length ? boxes : muted('There are no environments yet.'), place);
@@ -307,14 +396,36 @@ export function scopeFields(environments, now = {}) {
 	sync();
 	return {
 		element,
-		read: () => ({ allEnvironments: everywhere.checked, environmentIds: everywhere.checked ? undefined : boxes.filter(({ box }) => box.checked).map(({ box }) => box.value).sort() }),
+		read: () => ({
+			allEnvironments: everywhere.checked,
+			environmentIds: everywhere.checked
+				? undefined
+				: boxes
+						.filter(({ box }) => box.checked)
+						.map(({ box }) => box.value)
+						.sort(),
+		}),
 	};
 }
 
 // What is not as it was: what somebody else has changed meanwhile stays.
-export const changed = (now, before) => Object.fromEntries(Object.entries(now).filter(([name, value]) => JSON.stringify(value ?? null) !== JSON.stringify(before[name] ?? null)));
+export const changed = (now, before) =>
+	Object.fromEntries(
+		Object.entries(now).filter(
+			([name, value]) => JSON.stringify(value ?? null) !== JSON.stringify(before[name] ?? null),
+		),
+	);
 
-export const scopeText = (one, nameOf) => (one.allEnvironments ? 'All environments' : one.environmentIds.map((id) => nameOf(id) ?? id).join(', ') || 'None');
+export const scopeText = (one, nameOf) =>
+	one.allEnvironments ? 'All environments' : one.environmentIds.map((id) => nameOf(id) ?? id).join(', ') || 'None';
 
 export const roleField = (now = 'viewer') =>
-	select('role', [['viewer', 'Viewer: reads, without values'], ['operator', 'Operator: also writes'], ['admin', 'Admin: also reveals and manages']], now);
+	select(
+		'role',
+		[
+			['viewer', 'Viewer: reads, without values'],
+			['operator', 'Operator: also writes'],
+			['admin', 'Admin: also reveals and manages'],
+		],
+		now,
+	);

@@ -8,21 +8,38 @@ import { actions, button, copyButton, field, formDialog, h, prose } from './ui.j
 
 function edit(row, context) {
 	const [key, text] = [keyInput(), prose('description', row?.description)];
-	const value = h('textarea', { name: 'value', rows: 2, class: 'mono', autocomplete: 'off', spellcheck: 'false', value: row?.value });
+	const value = h('textarea', {
+		name: 'value',
+		rows: 2,
+		class: 'mono',
+		autocomplete: 'off',
+		spellcheck: 'false',
+		value: row?.value,
+	});
 	// The same value again would be a new version. A text area has made one kind of line end of all.
 	const was = row && value.value;
-	const offer = !row && offerImport([key, value], (lines) => {
-		made.close();
-		context.openImport(lines);
-	});
+	const offer =
+		!row &&
+		offerImport([key, value], (lines) => {
+			made.close();
+			context.openImport(lines);
+		});
 	const hint = 'Capital letters, digits and _, such as LOG_LEVEL.';
-	const made = formDialog(row ? `Edit ${row.key}` : 'Add a var', [!row && [field('Key', key, hint), offer], field('Value', value), field('Description (optional)', text)], row ? 'Save var' : 'Add var', async () => {
-		const body = { value: was === value.value ? undefined : value.value, description: text.value || null };
-		const answer = row
-			? await context.change('PATCH', at`/api/vars/${row.id}?version=${row.version}`, body)
-			: await context.change('POST', at`/api/environments/${context.env.id}/vars`, { key: key.value.trim(), ...body });
-		return `${answer.key} is stored.`;
-	});
+	const made = formDialog(
+		row ? `Edit ${row.key}` : 'Add a var',
+		[!row && [field('Key', key, hint), offer], field('Value', value), field('Description (optional)', text)],
+		row ? 'Save var' : 'Add var',
+		async () => {
+			const body = { value: was === value.value ? undefined : value.value, description: text.value || null };
+			const answer = row
+				? await context.change('PATCH', at`/api/vars/${row.id}?version=${row.version}`, body)
+				: await context.change('POST', at`/api/environments/${context.env.id}/vars`, {
+						key: key.value.trim(),
+						...body,
+					});
+			return `${answer.key} is stored.`;
+		},
+	);
 }
 
 const detail = (row, context) => ({
@@ -38,15 +55,18 @@ const detail = (row, context) => ({
 });
 
 export const open = (rest) =>
-	openList({
-		kind: 'vars',
-		title: 'Vars',
-		columns: [
-			{ title: 'Value', cell: (row) => h('code', null, row.value), sort: (row) => row.value },
-			{ title: 'Description', cell: (row) => row.description },
-		],
-		words: (row) => row.value,
-		detail,
-		add: (context) => edit(null, context),
-		empty: 'Vars are for what is no secret, such as LOG_LEVEL: anybody who may read here sees their values.',
-	}, rest);
+	openList(
+		{
+			kind: 'vars',
+			title: 'Vars',
+			columns: [
+				{ title: 'Value', cell: (row) => h('code', null, row.value), sort: (row) => row.value },
+				{ title: 'Description', cell: (row) => row.description },
+			],
+			words: (row) => row.value,
+			detail,
+			add: (context) => edit(null, context),
+			empty: 'Vars are for what is no secret, such as LOG_LEVEL: anybody who may read here sees their values.',
+		},
+		rest,
+	);

@@ -23,7 +23,11 @@ function command({ commandStatus: status }) {
 export async function open([name]) {
 	const { id, name: env } = environment(name);
 	const path = at`/api/environments/${id}/`;
-	const asked = [`${path}workloads`, `${path}deliveries`, `/api/audit-logs?environmentId=${id}&action=workload.deliver&success=true&limit=1000`];
+	const asked = [
+		`${path}workloads`,
+		`${path}deliveries`,
+		`/api/audit-logs?environmentId=${id}&action=workload.deliver&success=true&limit=1000`,
+	];
 	const [{ workloads }, { deliveries }, { logs }] = await Promise.all(asked.map((one) => get(one)));
 	const last = (one) => {
 		const row = logs.find((other) => other.resourceName === one.name);
@@ -32,19 +36,67 @@ export async function open([name]) {
 	return {
 		title: 'Workloads',
 		element: div(
-			h('p.lead', null, 'Programs and files that get values, write-only ones included. They are declared in ', code('config.toml'), ' on the host, and nowhere else: nobody who only has an account can enrol one.'),
-			section('Workloads', table('Workloads', [
-				['Name', (one) => code(one.name)],
-				['Keys', keys],
-				['Recipients', (one) => h('span.codes', null, one.recipients.map(short))],
-				['Last delivery', last],
-			], workloads, emptyState(`No workloads for ${env}`, 'Declare a [[workload]] in config.toml with the key that its bundles are sealed to, and send the server SIGHUP. docs/workloads.md shows how.'))),
-			section('Deliveries', table('Deliveries', [
-				['Path', (one) => [code(one.path), why(one.template ? `from ${one.template}` : one.format, `, ${one.mode}`)]],
-				['Outcome', (one) => [badge(...OUTCOMES[one.outcome]), one.problem && why(one.problem), one.missingKeys.length > 0 && why('No value for ', codes(one.missingKeys))]],
-				['When', (one) => ago(one.at)],
-				['Keys', (one) => (Object.keys(one.versions).length ? codes(Object.entries(one.versions).map(([key, version]) => `${key} v${version}`)) : keys(one))],
-				['Command', command],
-			], deliveries, emptyState(`No files for ${env}`, 'Declare a [[deliver]] in config.toml, and the server keeps the file up to date.')))),
+			h(
+				'p.lead',
+				null,
+				'Programs and files that get values, write-only ones included. They are declared in ',
+				code('config.toml'),
+				' on the host, and nowhere else: nobody who only has an account can enrol one.',
+			),
+			section(
+				'Workloads',
+				table(
+					'Workloads',
+					[
+						['Name', (one) => code(one.name)],
+						['Keys', keys],
+						['Recipients', (one) => h('span.codes', null, one.recipients.map(short))],
+						['Last delivery', last],
+					],
+					workloads,
+					emptyState(
+						`No workloads for ${env}`,
+						'Declare a [[workload]] in config.toml with the key that its bundles are sealed to, and send the server SIGHUP. docs/workloads.md shows how.',
+					),
+				),
+			),
+			section(
+				'Deliveries',
+				table(
+					'Deliveries',
+					[
+						[
+							'Path',
+							(one) => [
+								code(one.path),
+								why(one.template ? `from ${one.template}` : one.format, `, ${one.mode}`),
+							],
+						],
+						[
+							'Outcome',
+							(one) => [
+								badge(...OUTCOMES[one.outcome]),
+								one.problem && why(one.problem),
+								one.missingKeys.length > 0 && why('No value for ', codes(one.missingKeys)),
+							],
+						],
+						['When', (one) => ago(one.at)],
+						[
+							'Keys',
+							(one) =>
+								Object.keys(one.versions).length
+									? codes(Object.entries(one.versions).map(([key, version]) => `${key} v${version}`))
+									: keys(one),
+						],
+						['Command', command],
+					],
+					deliveries,
+					emptyState(
+						`No files for ${env}`,
+						'Declare a [[deliver]] in config.toml, and the server keeps the file up to date.',
+					),
+				),
+			),
+		),
 	};
 }

@@ -12,65 +12,67 @@ const PASSWORD = 'Kq7w-first-admin-39f1c2aa07';
 const check = suite({ withoutUser: true });
 
 async function fill(stage, { token, email = EMAIL, password = PASSWORD, name }) {
-  await stage.field('Bootstrap token').fill(token);
-  await stage.field('Email').fill(email);
-  await stage.field('Password').fill(password);
-  if (name) await stage.field('Name (optional)').fill(name);
-  await stage.button('Create the first admin').click();
+	await stage.field('Bootstrap token').fill(token);
+	await stage.field('Email').fill(email);
+	await stage.field('Password').fill(password);
+	if (name) await stage.field('Name (optional)').fill(name);
+	await stage.button('Create the first admin').click();
 }
 
 for (const path of ['/', '/login', '/secrets/development', '/users']) {
-  check(`${path} leads to the setup while there is no user`, { as: null, allow: [401] }, async (stage) => {
-    await stage.page.goto(path);
-    await stage.heading('Set up coffer').waitFor();
-    assert.equal((await stage.path()).split('?')[0], '/setup');
-    assert.match(await stage.page.title(), /^Set up coffer · .*coffer$/);
-  });
+	check(`${path} leads to the setup while there is no user`, { as: null, allow: [401] }, async (stage) => {
+		await stage.page.goto(path);
+		await stage.heading('Set up coffer').waitFor();
+		assert.equal((await stage.path()).split('?')[0], '/setup');
+		assert.match(await stage.page.title(), /^Set up coffer · .*coffer$/);
+	});
 }
 
 check('what the setup refuses', { as: null, allow: [400, 401] }, async (stage) => {
-  await stage.open('/setup', 'Set up coffer');
-  await fill(stage, { token: stage.coffer.bootstrapToken, password: 'short' });
-  await stage.refused(stage.field('Password'), /12/);
-  await fill(stage, { token: stage.coffer.bootstrapToken, email: 'nobody' });
-  await stage.refused(stage.field('Email'), /@|address/i);
-  await fill(stage, { token: 'cof_this-is-not-the-token' });
-  await eventually('the token is refused in words', async () => {
-    const bad = await stage.field('Bootstrap token').getAttribute('aria-invalid') === 'true';
-    return bad || await stage.page.getByRole('alert').filter({ hasText: /token/i }).count() > 0;
-  });
-  assert.equal(await stage.path(), '/setup');
-  assert.deepEqual((await stage.api.get('/api/users')).users, []);
+	await stage.open('/setup', 'Set up coffer');
+	await fill(stage, { token: stage.coffer.bootstrapToken, password: 'short' });
+	await stage.refused(stage.field('Password'), /12/);
+	await fill(stage, { token: stage.coffer.bootstrapToken, email: 'nobody' });
+	await stage.refused(stage.field('Email'), /@|address/i);
+	await fill(stage, { token: 'cof_this-is-not-the-token' });
+	await eventually('the token is refused in words', async () => {
+		const bad = (await stage.field('Bootstrap token').getAttribute('aria-invalid')) === 'true';
+		return bad || (await stage.page.getByRole('alert').filter({ hasText: /token/i }).count()) > 0;
+	});
+	assert.equal(await stage.path(), '/setup');
+	assert.deepEqual((await stage.api.get('/api/users')).users, []);
 });
 
 check('the first admin is made and let in', { as: null, allow: [401] }, async (stage) => {
-  const trail = new Trail(stage);
-  trail.plant('password', PASSWORD);
-  trail.plant('bootstrap token', stage.coffer.bootstrapToken);
-  trail.sentBy(/^POST \/api\/auth\/register$/);
-  trail.shownBy(/^POST \/api\/auth\/register$/);
-  await stage.open('/setup', 'Set up coffer');
-  await fill(stage, { token: stage.coffer.bootstrapToken, name: 'Grace' });
-  await stage.heading('Secrets').waitFor();
-  await stage.arrive('/secrets/development');
-  await stage.link(EMAIL).waitFor();
-  await stage.page.getByText('No secrets in development yet').waitFor();
-  const { users: [user] } = await stage.api.get('/api/users');
-  assert.equal(user.email, EMAIL);
-  assert.equal(user.name, 'Grace');
-  assert.equal(user.role, 'admin');
-  await trail.assertClean();
-  await stage.page.goBack();
-  await trail.assertClean();
-  await stage.page.reload();
-  await trail.assertClean();
+	const trail = new Trail(stage);
+	trail.plant('password', PASSWORD);
+	trail.plant('bootstrap token', stage.coffer.bootstrapToken);
+	trail.sentBy(/^POST \/api\/auth\/register$/);
+	trail.shownBy(/^POST \/api\/auth\/register$/);
+	await stage.open('/setup', 'Set up coffer');
+	await fill(stage, { token: stage.coffer.bootstrapToken, name: 'Grace' });
+	await stage.heading('Secrets').waitFor();
+	await stage.arrive('/secrets/development');
+	await stage.link(EMAIL).waitFor();
+	await stage.page.getByText('No secrets in development yet').waitFor();
+	const {
+		users: [user],
+	} = await stage.api.get('/api/users');
+	assert.equal(user.email, EMAIL);
+	assert.equal(user.name, 'Grace');
+	assert.equal(user.role, 'admin');
+	await trail.assertClean();
+	await stage.page.goBack();
+	await trail.assertClean();
+	await stage.page.reload();
+	await trail.assertClean();
 });
 
 check('afterwards the setup leads to the login', { as: null, allow: [401] }, async (stage) => {
-  await stage.page.goto('/setup');
-  await stage.heading('Log in').waitFor();
-  await stage.field('Email').fill(EMAIL);
-  await stage.field('Password').fill(PASSWORD);
-  await stage.button('Log in').click();
-  await stage.heading('Secrets').waitFor();
+	await stage.page.goto('/setup');
+	await stage.heading('Log in').waitFor();
+	await stage.field('Email').fill(EMAIL);
+	await stage.field('Password').fill(PASSWORD);
+	await stage.button('Log in').click();
+	await stage.heading('Secrets').waitFor();
 });

@@ -14,118 +14,127 @@ const SMALL = { viewport: NARROW };
 const SMALLEST = 24;
 
 async function assertFits(stage) {
-  const { scroll, client, wide } = await stage.page.evaluate(() => {
-    const { scrollWidth, clientWidth } = document.documentElement;
-    const beyond = [...document.querySelectorAll('body *')]
-      .filter((one) => one.getBoundingClientRect().right > clientWidth + 1)
-      .map((one) => `${one.localName}.${one.className} ${one.textContent.trim().slice(0, 30)}`);
-    return { scroll: scrollWidth, client: clientWidth, wide: beyond.slice(0, 5) };
-  });
-  assert.ok(scroll <= client, `${scroll} wide on ${client}: ${wide.join(' | ')}`);
+	const { scroll, client, wide } = await stage.page.evaluate(() => {
+		const { scrollWidth, clientWidth } = document.documentElement;
+		const beyond = [...document.querySelectorAll('body *')]
+			.filter((one) => one.getBoundingClientRect().right > clientWidth + 1)
+			.map((one) => `${one.localName}.${one.className} ${one.textContent.trim().slice(0, 30)}`);
+		return { scroll: scrollWidth, client: clientWidth, wide: beyond.slice(0, 5) };
+	});
+	assert.ok(scroll <= client, `${scroll} wide on ${client}: ${wide.join(' | ')}`);
 }
 
 async function assertTargets(stage, root) {
-  const small = await root.evaluate((element, smallest) => {
-    const query = 'a[href], button, input:not([type=hidden]), select, textarea, summary, [tabindex="0"]';
-    const inSentence = (one) => one.localName === 'a'
-      && [...one.parentElement.childNodes].some((node) => node.nodeType === 3 && node.data.trim());
-    const target = (one) => (['checkbox', 'radio', 'file'].includes(one.type)
-      && one.labels?.[0] ? one.labels[0] : one);
-    return [...element.querySelectorAll(query)].filter((one) => {
-      if (!one.checkVisibility({ checkOpacity: true, checkVisibilityCSS: true })) return false;
-      const box = target(one).getBoundingClientRect();
-      // What comes into view only with the focus.
-      if (box.width <= 1 || box.right <= 0 || box.bottom <= 0) return false;
-      return !inSentence(one) && (box.width < smallest || box.height < smallest);
-    }).map((one) => {
-      const { width, height } = target(one).getBoundingClientRect();
-      return `${one.outerHTML.slice(0, 90)} is ${width}x${height}`;
-    });
-  }, SMALLEST);
-  assert.deepEqual(small, [], 'too small for a finger');
+	const small = await root.evaluate((element, smallest) => {
+		const query = 'a[href], button, input:not([type=hidden]), select, textarea, summary, [tabindex="0"]';
+		const inSentence = (one) =>
+			one.localName === 'a' &&
+			[...one.parentElement.childNodes].some((node) => node.nodeType === 3 && node.data.trim());
+		const target = (one) =>
+			['checkbox', 'radio', 'file'].includes(one.type) && one.labels?.[0] ? one.labels[0] : one;
+		return [...element.querySelectorAll(query)]
+			.filter((one) => {
+				if (!one.checkVisibility({ checkOpacity: true, checkVisibilityCSS: true })) return false;
+				const box = target(one).getBoundingClientRect();
+				// What comes into view only with the focus.
+				if (box.width <= 1 || box.right <= 0 || box.bottom <= 0) return false;
+				return !inSentence(one) && (box.width < smallest || box.height < smallest);
+			})
+			.map((one) => {
+				const { width, height } = target(one).getBoundingClientRect();
+				return `${one.outerHTML.slice(0, 90)} is ${width}x${height}`;
+			});
+	}, SMALLEST);
+	assert.deepEqual(small, [], 'too small for a finger');
 }
 
 const NAMES = views({ ids: {} }).map(({ name }) => name);
 for (const name of NAMES) {
-  const { as = 'admin', allow } = views({ ids: {} }).find((one) => one.name === name);
-  check(`${name} from 360 px on`, { ...SMALL, as, allow }, async (stage) => {
-    await show(stage, views(stage.coffer).find((one) => one.name === name));
-    await assertFits(stage);
-    await assertTargets(stage, stage.page.locator('body'));
-    for (const width of [768, 1024, 1280]) {
-      await stage.page.setViewportSize({ width, height: 800 });
-      await assertFits(stage);
-    }
-  });
+	const { as = 'admin', allow } = views({ ids: {} }).find((one) => one.name === name);
+	check(`${name} from 360 px on`, { ...SMALL, as, allow }, async (stage) => {
+		await show(
+			stage,
+			views(stage.coffer).find((one) => one.name === name),
+		);
+		await assertFits(stage);
+		await assertTargets(stage, stage.page.locator('body'));
+		for (const width of [768, 1024, 1280]) {
+			await stage.page.setViewportSize({ width, height: 800 });
+			await assertFits(stage);
+		}
+	});
 }
 
 for (const [name, opened] of Object.entries(DIALOGS)) {
-  check(`dialog ${name} at 360 px`, { ...SMALL, allow: [400] }, async (stage) => {
-    const dialog = await opened(stage);
-    await dialog.waitFor();
-    await assertFits(stage);
-    await assertTargets(stage, dialog);
-    const box = await dialog.boundingBox();
-    assert.ok(box.x >= 0 && box.x + box.width <= NARROW.width, `it sticks out: ${JSON.stringify(box)}`);
-    assert.ok(box.y >= 0 && box.y + box.height <= NARROW.height + 1, `it sticks out: ${JSON.stringify(box)}`);
-    const { inside, room } = await dialog.evaluate((element) => ({
-      inside: element.scrollWidth, room: element.clientWidth,
-    }));
-    assert.ok(inside <= room, `${inside} wide in ${room}`);
-    // The last button can be reached.
-    const last = dialog.getByRole('button').last();
-    await last.scrollIntoViewIfNeeded();
-    const foot = await last.boundingBox();
-    assert.ok(foot.y + foot.height <= NARROW.height + 1, 'below the edge');
-  });
+	check(`dialog ${name} at 360 px`, { ...SMALL, allow: [400] }, async (stage) => {
+		const dialog = await opened(stage);
+		await dialog.waitFor();
+		await assertFits(stage);
+		await assertTargets(stage, dialog);
+		const box = await dialog.boundingBox();
+		assert.ok(box.x >= 0 && box.x + box.width <= NARROW.width, `it sticks out: ${JSON.stringify(box)}`);
+		assert.ok(box.y >= 0 && box.y + box.height <= NARROW.height + 1, `it sticks out: ${JSON.stringify(box)}`);
+		const { inside, room } = await dialog.evaluate((element) => ({
+			inside: element.scrollWidth,
+			room: element.clientWidth,
+		}));
+		assert.ok(inside <= room, `${inside} wide in ${room}`);
+		// The last button can be reached.
+		const last = dialog.getByRole('button').last();
+		await last.scrollIntoViewIfNeeded();
+		const foot = await last.boundingBox();
+		assert.ok(foot.y + foot.height <= NARROW.height + 1, 'below the edge');
+	});
 }
 
 check('the menu', SMALL, async (stage) => {
-  await show(stage, { path: '/secrets/production', heading: 'Secrets', row: 'DATABASE_URL' });
-  const menu = stage.button('Menu');
-  assert.equal(await menu.getAttribute('aria-expanded'), 'false');
-  assert.equal(await stage.link('Vars').isVisible(), false);
-  await menu.click();
-  assert.equal(await menu.getAttribute('aria-expanded'), 'true');
-  await assertFits(stage);
-  await assertTargets(stage, stage.page.locator('body'));
-  await stage.link('Vars').click();
-  await stage.heading('Vars').waitFor();
-  assert.equal(await menu.getAttribute('aria-expanded'), 'false', 'it closes when it was used');
-  assert.equal(await stage.link('Vars').isVisible(), false);
+	await show(stage, { path: '/secrets/production', heading: 'Secrets', row: 'DATABASE_URL' });
+	const menu = stage.button('Menu');
+	assert.equal(await menu.getAttribute('aria-expanded'), 'false');
+	assert.equal(await stage.link('Vars').isVisible(), false);
+	await menu.click();
+	assert.equal(await menu.getAttribute('aria-expanded'), 'true');
+	await assertFits(stage);
+	await assertTargets(stage, stage.page.locator('body'));
+	await stage.link('Vars').click();
+	await stage.heading('Vars').waitFor();
+	assert.equal(await menu.getAttribute('aria-expanded'), 'false', 'it closes when it was used');
+	assert.equal(await stage.link('Vars').isVisible(), false);
 });
 
 check('without a menu where there is room', async (stage) => {
-  await show(stage, { path: '/secrets/production', heading: 'Secrets' });
-  assert.equal(await stage.button('Menu').count(), 0);
-  await stage.link('Vars').waitFor();
+	await show(stage, { path: '/secrets/production', heading: 'Secrets' });
+	assert.equal(await stage.button('Menu').count(), 0);
+	await stage.link('Vars').waitFor();
 });
 
 check('add a secret on a phone', SMALL, async (stage) => {
-  await show(stage, { path: '/secrets/development', heading: 'Secrets' });
-  const dialog = await stage.press('Add secret', 'Add a secret', stage.page.getByRole('main'));
-  await stage.field('Key', dialog).fill('FROM_A_PHONE');
-  await stage.field('Value', dialog).fill('x');
-  await stage.button('Add secret', dialog).click();
-  await stage.gone(dialog);
-  await stage.link('FROM_A_PHONE').waitFor();
-  await assertFits(stage);
-  await stage.api.delete(`/api/secrets/${(await stage.api.secret('development', 'FROM_A_PHONE')).id}`);
+	await show(stage, { path: '/secrets/development', heading: 'Secrets' });
+	const dialog = await stage.press('Add secret', 'Add a secret', stage.page.getByRole('main'));
+	await stage.field('Key', dialog).fill('FROM_A_PHONE');
+	await stage.field('Value', dialog).fill('x');
+	await stage.button('Add secret', dialog).click();
+	await stage.gone(dialog);
+	await stage.link('FROM_A_PHONE').waitFor();
+	await assertFits(stage);
+	await stage.api.delete(`/api/secrets/${(await stage.api.secret('development', 'FROM_A_PHONE')).id}`);
 });
 
 check('the colours follow the system', { colorScheme: 'dark' }, async (stage) => {
-  await show(stage, { path: '/secrets/production', heading: 'Secrets', row: 'DATABASE_URL' });
-  const light = () => stage.page.evaluate(() => {
-    const background = [document.body, document.documentElement]
-      .map((one) => getComputedStyle(one).backgroundColor)
-      .find((colour) => !/, 0\)$|transparent/.test(colour)) ?? 'rgb(255, 255, 255)';
-    const context = new OffscreenCanvas(1, 1).getContext('2d');
-    context.fillStyle = background;
-    context.fillRect(0, 0, 1, 1);
-    const [red, green, blue] = context.getImageData(0, 0, 1, 1).data;
-    return (red + green + blue) / 3;
-  });
-  assert.ok(await light() < 80, `dark is ${await light()}`);
-  await stage.page.emulateMedia({ colorScheme: 'light' });
-  assert.ok(await light() > 180, `light is ${await light()}`);
+	await show(stage, { path: '/secrets/production', heading: 'Secrets', row: 'DATABASE_URL' });
+	const light = () =>
+		stage.page.evaluate(() => {
+			const background =
+				[document.body, document.documentElement]
+					.map((one) => getComputedStyle(one).backgroundColor)
+					.find((colour) => !/, 0\)$|transparent/.test(colour)) ?? 'rgb(255, 255, 255)';
+			const context = new OffscreenCanvas(1, 1).getContext('2d');
+			context.fillStyle = background;
+			context.fillRect(0, 0, 1, 1);
+			const [red, green, blue] = context.getImageData(0, 0, 1, 1).data;
+			return (red + green + blue) / 3;
+		});
+	assert.ok((await light()) < 80, `dark is ${await light()}`);
+	await stage.page.emulateMedia({ colorScheme: 'light' });
+	assert.ok((await light()) > 180, `light is ${await light()}`);
 });
