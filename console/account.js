@@ -1,11 +1,11 @@
 // One's own name, password and sessions. Must never: keep a password.
 
 import { api, at, environmentName, session } from './api.js';
+import { KEYS, leave } from './app.js';
 import { sessions } from './people.js';
 import { check, facts, field, form, h, LONG_ENOUGH, p, password, prose, scopeText, section, toast } from './ui.js';
-import { KEYS, leave } from './app.js';
 
-export async function open() {
+export function open() {
 	const { user, role } = session.me;
 	const path = at`/api/users/${user.id}`;
 	const name = prose('name', user.name, { autocomplete: 'name' });
@@ -23,7 +23,8 @@ export async function open() {
 		'Change password',
 		async () => {
 			await api('POST', `${path}/change-password`, { currentPassword: old.value, newPassword: fresh.value });
-			old.value = fresh.value = '';
+			old.value = '';
+			fresh.value = '';
 			leave('/login');
 			toast('Your password is changed. Log in with the new one.');
 		},

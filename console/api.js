@@ -15,7 +15,9 @@ export class SessionLost extends Error {}
 let whenLost;
 
 // Calls `act` when a request finds that there is no session any more.
-export const onSessionLost = (act) => (whenLost = act);
+export const onSessionLost = (act) => {
+	whenLost = act;
+};
 
 const UNREACHABLE = {
 	message: 'The server cannot be reached.',

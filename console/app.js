@@ -3,17 +3,17 @@
 // Must never: keep more between visits than the last environment's name, and whether
 // single keys do something.
 
-import { api, environment, isAdmin, loadSession, onSessionLost, session, SessionLost } from './api.js';
-import { div, alertBox, busy, button, closeDialogs, emptyState, h, link, p, say, toast } from './ui.js';
-import { begin, openLogin, openSetup } from './login.js';
-import { open as secrets } from './secrets.js';
-import { open as vars } from './vars.js';
-import { open as environments } from './environments.js';
-import { open as workloads } from './workloads.js';
-import { serviceAccounts, tokens, users } from './people.js';
-import { open as audit } from './audit.js';
-import { open as status } from './status.js';
 import { open as account } from './account.js';
+import { api, environment, isAdmin, loadSession, onSessionLost, SessionLost, session } from './api.js';
+import { open as audit } from './audit.js';
+import { open as environments } from './environments.js';
+import { begin, openLogin, openSetup } from './login.js';
+import { serviceAccounts, tokens, users } from './people.js';
+import { open as secrets } from './secrets.js';
+import { open as status } from './status.js';
+import { alertBox, busy, button, closeDialogs, div, emptyState, h, link, p, say, toast } from './ui.js';
+import { open as vars } from './vars.js';
+import { open as workloads } from './workloads.js';
 
 // A view opens for the rest of its path and answers {title, element}; also update(rest)
 // for another path of its own, add() for the key n, filter for /, shown(), stop().
@@ -45,16 +45,18 @@ tabs.onmessage = () => location.reload();
 const remembered = () => environment(localStorage.getItem(LAST)) ?? session.environments[0];
 const here = () => location.pathname + location.search;
 const viewName = () => location.pathname.split('/')[1];
-export const titled = (parts) => (document.title = [...parts, 'coffer'].filter(Boolean).join(' · '));
+export const titled = (parts) => {
+	document.title = [...parts, 'coffer'].filter(Boolean).join(' · ');
+};
 
 export function navigate(path, replace) {
 	if (path !== here()) history[replace ? 'replaceState' : 'pushState'](null, '', path);
 	return route();
 }
 
-// The dialog of the thing that the URL names behind `base`: `find` finds it, `show`
-// opens it and calls back when it is closed.
-export function byUrl(base, find, show) {
+// The dialog of the thing that the URL names behind `base`: `find` finds it,
+// `present` opens it and calls back when it is closed.
+export function byUrl(base, find, present) {
 	let shown;
 	return (wanted) => {
 		if (shown === wanted) return;
@@ -63,7 +65,7 @@ export function byUrl(base, find, show) {
 		shown = wanted;
 		const thing = wanted && find(wanted);
 		if (thing) {
-			show(thing, () => {
+			present(thing, () => {
 				if (shown !== wanted) return;
 				shown = undefined;
 				if (location.pathname.endsWith(`/${wanted}`)) navigate(base, true);
@@ -76,8 +78,11 @@ export function byUrl(base, find, show) {
 }
 
 async function route() {
-	const mine = (turn += 1);
-	const slow = setTimeout(() => (progress.hidden = false), 150);
+	turn += 1;
+	const mine = turn;
+	const slow = setTimeout(() => {
+		progress.hidden = false;
+	}, 150);
 	try {
 		const opened = await open();
 		if (mine === turn && opened) show(opened);
@@ -168,8 +173,10 @@ function makeFrame() {
 		'aria-controls': 'nav',
 	});
 	const { user } = session.me;
+	// A toast goes by itself: there is nothing to clear.
+	const notes = { clear: () => null, show: say };
 	const out = button('Log out', () =>
-		busy(out, { clear() {}, show: say }, async () => {
+		busy(out, notes, async () => {
 			await api('POST', '/api/auth/logout', {});
 			leave('/login');
 		}),
@@ -233,7 +240,8 @@ export function leave(path, lost) {
 	// Nothing of it stays to be seen, however long the next page takes.
 	closeDialogs();
 	current?.stop?.();
-	current = frame = null;
+	current = null;
+	frame = null;
 	app.replaceChildren();
 	main.replaceChildren();
 	navigate(path);
@@ -282,5 +290,7 @@ addEventListener('environments', () => frame?.());
 addEventListener('pageshow', (event) => event.persisted && location.reload());
 
 if (!VIEWS[viewName()]?.bare)
-	await loadSession().catch((error) => (failed = !(error instanceof SessionLost) && error.status !== 401 && error));
+	await loadSession().catch((error) => {
+		if (!(error instanceof SessionLost) && error.status !== 401) failed = error;
+	});
 route();

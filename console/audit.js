@@ -28,8 +28,9 @@ const EVERY_MS = 2000;
 let words;
 
 // The words for actions, from the description that the server publishes.
-const loadWords = async () =>
-	(words ??= (await get('/openapi.json')).components.schemas.AuditRow.properties.action.enum);
+async function loadWords() {
+	words ??= (await get('/openapi.json')).components.schemas.AuditRow.properties.action.enum;
+}
 
 const result = (row) =>
 	row.success
@@ -94,7 +95,8 @@ export async function open() {
 	}
 	async function ask(more, take) {
 		// Following the log takes nobody's turn.
-		const mine = more.afterSeq === undefined ? (turn += 1) : turn;
+		if (more.afterSeq === undefined) turn += 1;
+		const mine = turn;
 		try {
 			const answer = await get(`/api/audit-logs${query({ limit: 50, ...more })}`);
 			if (mine !== turn) return;
@@ -104,7 +106,10 @@ export async function open() {
 			notes.show(error);
 		}
 	}
-	const load = () => ask({}, (answer) => ({ logs: rows, total } = answer));
+	const load = () =>
+		ask({}, (answer) => {
+			({ logs: rows, total } = answer);
+		});
 	const onchange = () => {
 		history.replaceState(null, '', `/audit${query()}`);
 		load();

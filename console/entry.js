@@ -3,7 +3,7 @@
 // Must never: show a value that nobody asked to see; leave one in a field that is
 // not being filled in any more.
 
-import { api, ApiError, at } from './api.js';
+import { ApiError, api, at } from './api.js';
 import { envLines, plural } from './format.js';
 import {
 	actions,
@@ -143,10 +143,16 @@ export function importDialog({ env, kind, one, settings }, text, done) {
 				);
 
 			async function look() {
-				const mine = (turn += 1);
+				turn += 1;
+				const mine = turn;
 				clearTimeout(timer);
-				let [report, problem] = [null];
-				if (area.value.trim()) report = await send(true).catch((error) => void (problem = error));
+				let report = null;
+				let problem;
+				try {
+					if (area.value.trim()) report = await send(true);
+				} catch (error) {
+					problem = error;
+				}
 				if (mine !== turn) return;
 				notes.clear();
 				if (problem?.field === 'dotenv')

@@ -1,6 +1,7 @@
 // Environments: making, configuring and deleting them.
 
 import { api, at, can, environment, get, isAdmin, loadEnvironments } from './api.js';
+import { navigate } from './app.js';
 import { plural, stamp } from './format.js';
 import {
 	adding,
@@ -25,7 +26,6 @@ import {
 	table,
 	toast,
 } from './ui.js';
-import { navigate } from './app.js';
 
 function create() {
 	const [name, shown] = [input('name'), prose('displayName')];

@@ -2,11 +2,11 @@
 // a dialog for the one that the URL names.
 
 import { api, at, can, environment, get } from './api.js';
-import { count } from './format.js';
+import { byUrl, navigate, titled } from './app.js';
 import { importDialog } from './entry.js';
+import { count } from './format.js';
 import { filterBox, windowed } from './table.js';
 import { adding, ago, button, code, dialog, div, emptyState, facts, h, link, muted, say } from './ui.js';
-import { byUrl, navigate, titled } from './app.js';
 
 // `kind` is `secrets` or `vars`; `detail(row, context)` answers the nodes of its dialog and how to stop.
 export async function openList({ kind, title, columns, detail, add, empty, words, settings }, [name, key]) {

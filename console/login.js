@@ -1,8 +1,8 @@
 // The first visit, and logging in. Must never: keep a password or token.
 
-import { api, ApiError, get, session } from './api.js';
-import { div, code, field, form, input, LONG_ENOUGH, p, password, prose, toast } from './ui.js';
+import { ApiError, api, get, session } from './api.js';
 import { enter, navigate } from './app.js';
+import { code, div, field, form, input, LONG_ENOUGH, p, password, prose, toast } from './ui.js';
 
 const isOpen = async () => (await get('/api/auth/registration')).registration.open;
 

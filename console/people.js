@@ -2,6 +2,7 @@
 // after the dialog that shows it is closed.
 
 import { api, at, environmentName, get, loadEnvironments, session } from './api.js';
+import { byUrl } from './app.js';
 import { stamp } from './format.js';
 import {
 	actions,
@@ -23,8 +24,8 @@ import {
 	formDialog,
 	h,
 	input,
-	link,
 	LONG_ENOUGH,
+	link,
 	muted,
 	p,
 	password,
@@ -38,7 +39,6 @@ import {
 	table,
 	toast,
 } from './ui.js';
-import { byUrl } from './app.js';
 
 const role = ['Role', (one) => one.role[0].toUpperCase() + one.role.slice(1)];
 const scope = ['Scope', (one) => scopeText(one, environmentName)];
@@ -285,8 +285,10 @@ export async function tokens() {
 				() => at`/api/admin/tokens/${one.id}`,
 				load,
 			);
-		const expires = ({ expiresAt: end }) =>
-			end ? (Date.parse(end) < Date.now() ? badge('bad', 'Expired') : stamp(end).slice(0, 10)) : 'never';
+		const expires = ({ expiresAt: end }) => {
+			if (!end) return 'never';
+			return Date.parse(end) < Date.now() ? badge('bad', 'Expired') : stamp(end).slice(0, 10);
+		};
 		place.replaceChildren(
 			location.search && p(link('/tokens', 'Show all tokens')),
 			table(

@@ -7,7 +7,6 @@ import { api, at, can, environment, get, session } from './api.js';
 import { offerImport, sealBox, valueField } from './entry.js';
 import { about, openList, usedBy } from './list.js';
 import {
-	div,
 	actions,
 	alertBox,
 	badge,
@@ -15,6 +14,7 @@ import {
 	button,
 	confirmDelete,
 	copyButton,
+	div,
 	field,
 	formDialog,
 	h,
@@ -184,14 +184,14 @@ function detail(row, context) {
 				const answer = await get(at`/api/secrets/${row.id}/value`);
 				// Whoever has closed the dialog does not want to see it.
 				if (!value.isConnected || document.hidden) return;
-				const open = revealed(answer.value, (had) => {
+				const shown = revealed(answer.value, (had) => {
 					show.hidden = false;
 					if (had) show.focus();
 				});
-				stop = open.hide;
+				stop = shown.hide;
 				show.hidden = true;
-				value.replaceChildren(open.element);
-				open.text.focus();
+				value.replaceChildren(shown.element);
+				shown.text.focus();
 			}),
 		{ class: 'primary' },
 	);

@@ -3,7 +3,6 @@
 import { get } from './api.js';
 import { bytes, count, plural, span, stamp } from './format.js';
 import {
-	div,
 	ago,
 	alertBox,
 	attended,
@@ -11,6 +10,7 @@ import {
 	busy,
 	button,
 	code,
+	div,
 	emptyState,
 	facts,
 	h,

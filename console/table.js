@@ -39,11 +39,13 @@ export function windowed({ label, columns, id, kind }) {
 
 	function sort() {
 		columns.forEach((one, at) => {
-			if (one.sort) headers[at].ariaSort = one !== column ? 'none' : down ? 'descending' : 'ascending';
+			if (!one.sort) return;
+			const direction = down ? 'descending' : 'ascending';
+			headers[at].ariaSort = one === column ? direction : 'none';
 		});
 		const by = column.sort;
 		// What is alike stays in the order that it had.
-		all.sort((one, other) => (by(one) < by(other) ? -1 : by(one) > by(other) ? 1 : 0));
+		all.sort((one, other) => Number(by(one) > by(other)) - Number(by(one) < by(other)));
 		if (down) all.reverse();
 		arrange();
 	}
@@ -84,10 +86,12 @@ export function windowed({ label, columns, id, kind }) {
 		}
 	}
 
-	let waiting = 0;
+	let scheduled = false;
 	const later = () => {
-		waiting ||= requestAnimationFrame(() => {
-			waiting = 0;
+		if (scheduled) return;
+		scheduled = true;
+		requestAnimationFrame(() => {
+			scheduled = false;
 			if (body.isConnected) place();
 		});
 	};

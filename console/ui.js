@@ -3,7 +3,7 @@
 // Owns: how things look alike. Must never: make elements out of text (only nodes
 // and text nodes, so that nothing that was stored can become markup), or keep a value.
 
-import { api, ApiError, SessionLost } from './api.js';
+import { ApiError, api, SessionLost } from './api.js';
 import { age, stamp } from './format.js';
 
 const PROPERTIES = ['value', 'checked', 'hidden'];
@@ -70,14 +70,16 @@ export const ago = (time, never = 'never') =>
 // What is refused is told in `notes`.
 export async function busy(control, notes, work) {
 	if (control.ariaBusy === 'true') return;
-	control.ariaBusy = control.ariaDisabled = 'true';
+	control.ariaBusy = 'true';
+	control.ariaDisabled = 'true';
 	try {
 		notes.clear();
 		await work();
 	} catch (error) {
 		notes.show(error);
 	} finally {
-		control.ariaBusy = control.ariaDisabled = null;
+		control.ariaBusy = null;
+		control.ariaDisabled = null;
 	}
 }
 
@@ -127,11 +129,18 @@ export function alertBox() {
 
 // What asks by itself stops when nobody is there, so that the session can end.
 let touched = Date.now();
-for (const sign of ['pointerdown', 'keydown', 'scroll']) addEventListener(sign, () => (touched = Date.now()));
+for (const sign of ['pointerdown', 'keydown', 'scroll']) {
+	addEventListener(sign, () => {
+		touched = Date.now();
+	});
+}
 export const attended = () => !document.hidden && Date.now() - touched < 900000;
 
 let ids = 0;
-const fresh = () => `id${(ids += 1)}`;
+const fresh = () => {
+	ids += 1;
+	return `id${ids}`;
+};
 
 export function field(label, control, hint, beside) {
 	control.id ||= fresh();
@@ -194,11 +203,11 @@ export const wrong = (...pairs) => {
 };
 
 // Shows each problem at the field that it names; tells whether there was one for each.
-function showAtFields(form, error) {
+function showAtFields(element, error) {
 	let first;
 	let all = true;
 	for (const { field: name, message } of error.details ?? [error]) {
-		const named = (one) => form.elements.namedItem(one);
+		const named = (one) => element.elements.namedItem(one);
 		const found = name && (named(name) ?? named(name.split('.')[0]));
 		const control = found instanceof RadioNodeList ? found[0] : found;
 		const place = control && document.getElementById(`${control.id}-wrong`);
@@ -334,13 +343,13 @@ export function table(caption, columns, rows, empty) {
 	const head = columns.map(([title, , kind]) =>
 		h('th', { role: 'columnheader', scope: 'col', class: kind }, title || h('span.sr', null, 'Actions')),
 	);
+	const content = (row, cell) => {
+		if (typeof cell === 'function') return cell(row);
+		return cell.endsWith('At') ? ago(row[cell]) : row[cell];
+	};
 	const cells = (row) =>
 		columns.map(([title, cell, kind]) =>
-			h(
-				'td',
-				{ role: 'cell', 'data-label': title, class: kind },
-				div(typeof cell === 'function' ? cell(row) : /At$/.test(cell) ? ago(row[cell]) : row[cell]),
-			),
+			h('td', { role: 'cell', 'data-label': title, class: kind }, div(content(row, cell))),
 		);
 	return h(
 		'table',
@@ -391,7 +400,9 @@ export function scopeFields(environments, now = {}) {
 	const place = h('p.wrong', { id: `${boxes[0]?.box.id}-wrong` });
 	boxes[0]?.box.setAttribute('aria-describedby', place.id);
 	const list = h('div.scope-list', null, boxes.length ? boxes : muted('There are no environments yet.'), place);
-	const sync = () => (list.hidden = everywhere.checked);
+	const sync = () => {
+		list.hidden = everywhere.checked;
+	};
 	const element = h('fieldset', { onchange: sync }, h('legend', null, 'Scope'), all, some, list);
 	sync();
 	return {

@@ -2,7 +2,7 @@
 // both are declared on the host.
 
 import { at, environment, get } from './api.js';
-import { div, ago, badge, code, emptyState, h, muted, section, table, why } from './ui.js';
+import { ago, badge, code, div, emptyState, h, muted, section, table, why } from './ui.js';
 
 const OUTCOMES = {
 	written: ['good', 'Written'],

@@ -1,11 +1,11 @@
 // axe on every view and every dialog, in both colour schemes.
 
 import assert from 'node:assert/strict';
-import { suite } from './harness.mjs';
 import { assertAccessible } from './harness/axe.mjs';
 import { SEEDED } from './harness/seed.mjs';
 import { NARROW } from './harness/stage.mjs';
 import { DIALOGS, show, views } from './harness/views.mjs';
+import { suite } from './harness.mjs';
 
 const check = suite(SEEDED);
 
@@ -25,11 +25,11 @@ async function inBothSchemes(stage, root) {
 	}
 }
 
-for (const { name, as = 'admin', allow } of views({ ids: {} })) {
+for (const { name, as = 'admin', allow } of views()) {
 	check(`view ${name}`, { as, allow }, async (stage) => {
 		await show(
 			stage,
-			views(stage.coffer).find((one) => one.name === name),
+			views().find((one) => one.name === name),
 		);
 		await inBothSchemes(stage);
 		assert.equal(await stage.page.getByRole('heading', { level: 1 }).count(), 1);

@@ -1,8 +1,8 @@
 // One's own account: name, password, sessions.
 
 import assert from 'node:assert/strict';
-import { eventually, suite } from './harness.mjs';
 import { Trail } from './harness/trail.mjs';
+import { eventually, suite } from './harness.mjs';
 
 const check = suite();
 const NEW = 'Kq9a-my-next-password-40cd';

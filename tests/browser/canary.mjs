@@ -3,8 +3,8 @@
 
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
-import { eventually, suite } from './harness.mjs';
 import { Trail } from './harness/trail.mjs';
+import { eventually, suite } from './harness.mjs';
 
 const check = suite();
 
@@ -45,7 +45,7 @@ async function assertNowhere(stage, trail, environment) {
 
 check('added', async (stage) => {
 	const environment = await stage.environment();
-	const carrier = new RegExp(`^POST /api/environments/\\w+[\\w-]*/secrets$`);
+	const carrier = /^POST \/api\/environments\/\w+[\w-]*\/secrets$/;
 	const { trail, value, token } = planted(stage, carrier);
 	await stage.open(`/secrets/${environment}`, 'Secrets');
 	const dialog = await stage.press('Add secret', 'Add a secret', stage.page.getByRole('main'));

@@ -2,8 +2,8 @@
 // admin. Its password and the bootstrap token stay in its fields and nowhere else.
 
 import assert from 'node:assert/strict';
-import { eventually, suite } from './harness.mjs';
 import { Trail } from './harness/trail.mjs';
+import { eventually, suite } from './harness.mjs';
 
 const EMAIL = 'grace@example.org';
 const PASSWORD = 'Kq7w-first-admin-39f1c2aa07';
@@ -23,7 +23,7 @@ for (const path of ['/', '/login', '/secrets/development', '/users']) {
 	check(`${path} leads to the setup while there is no user`, { as: null, allow: [401] }, async (stage) => {
 		await stage.page.goto(path);
 		await stage.heading('Set up coffer').waitFor();
-		assert.equal((await stage.path()).split('?')[0], '/setup');
+		assert.equal(stage.path().split('?')[0], '/setup');
 		assert.match(await stage.page.title(), /^Set up coffer · .*coffer$/);
 	});
 }
@@ -39,7 +39,7 @@ check('what the setup refuses', { as: null, allow: [400, 401] }, async (stage) =
 		const bad = (await stage.field('Bootstrap token').getAttribute('aria-invalid')) === 'true';
 		return bad || (await stage.page.getByRole('alert').filter({ hasText: /token/i }).count()) > 0;
 	});
-	assert.equal(await stage.path(), '/setup');
+	assert.equal(stage.path(), '/setup');
 	assert.deepEqual((await stage.api.get('/api/users')).users, []);
 });
 

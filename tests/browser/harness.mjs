@@ -6,9 +6,9 @@
 // The tests are written against roles and accessible names: what a person, with or
 // without a screen reader, finds on the page. tests/console_browser.rs runs them.
 
-import { after, before, test } from 'node:test';
-import { createRequire } from 'node:module';
 import { mkdirSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { after, before, test } from 'node:test';
 import { Coffer } from './harness/server.mjs';
 import { Stage } from './harness/stage.mjs';
 

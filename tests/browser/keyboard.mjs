@@ -1,8 +1,8 @@
 // Everything about secrets without a mouse, and the focus seen at each stop.
 
 import assert from 'node:assert/strict';
-import { eventually, suite } from './harness.mjs';
 import { ADMIN } from './harness/server.mjs';
+import { eventually, suite } from './harness.mjs';
 
 const check = suite();
 
@@ -167,8 +167,8 @@ check('another environment', async (stage) => {
 	await tabTo(stage, select);
 	const options = await select.locator('option').evaluateAll((all) => all.map((one) => one.value));
 	await stage.page.keyboard.press('ArrowDown');
-	await eventually('another one', async () => !(await stage.path()).endsWith(`/${environment}`));
-	const [, , now] = (await stage.path()).split('/');
+	await eventually('another one', () => !stage.path().endsWith(`/${environment}`));
+	const [, , now] = stage.path().split('/');
 	assert.ok(options.length > 1 && now !== environment);
 	await stage.heading('Secrets').waitFor();
 });

@@ -1,9 +1,9 @@
 // Users, service accounts and tokens: every action once, and what is refused.
 
 import assert from 'node:assert/strict';
-import { eventually, suite } from './harness.mjs';
 import { ADMIN } from './harness/server.mjs';
 import { Trail } from './harness/trail.mjs';
+import { eventually, suite } from './harness.mjs';
 
 const check = suite();
 const PASSWORD = 'Kq5d-chosen-for-somebody-81be';

@@ -2,8 +2,8 @@
 // again by every way there is.
 
 import assert from 'node:assert/strict';
-import { eventually, suite } from './harness.mjs';
 import { Trail } from './harness/trail.mjs';
+import { eventually, suite } from './harness.mjs';
 
 const check = suite();
 const VALUE = 'Kq3f-revealed & <shown> "4b71c9e0"';

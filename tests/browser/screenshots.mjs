@@ -2,10 +2,10 @@
 // screenshots/ below target/browser.
 
 import { mkdirSync } from 'node:fs';
-import { PLACE, suite } from './harness.mjs';
 import { SEEDED } from './harness/seed.mjs';
 import { NARROW, WIDE } from './harness/stage.mjs';
 import { DIALOGS, show, views } from './harness/views.mjs';
+import { PLACE, suite } from './harness.mjs';
 
 const check = suite(SEEDED);
 const DIRECTORY = `${PLACE}/screenshots`;
@@ -23,11 +23,11 @@ async function draw(stage, name) {
 	}
 }
 
-for (const { name, as = 'admin', allow } of views({ ids: {} })) {
+for (const { name, as = 'admin', allow } of views()) {
 	check(name, { as, allow }, async (stage) => {
 		await show(
 			stage,
-			views(stage.coffer).find((one) => one.name === name),
+			views().find((one) => one.name === name),
 		);
 		await draw(stage, name);
 	});

@@ -2,9 +2,9 @@
 // server is away or has too much to do.
 
 import assert from 'node:assert/strict';
-import { eventually, suite } from './harness.mjs';
 import { ADMIN } from './harness/server.mjs';
 import { Trail } from './harness/trail.mjs';
+import { eventually, suite } from './harness.mjs';
 
 const check = suite();
 const ENDED = 'Your session has ended. Log in to go on where you were.';
@@ -77,7 +77,7 @@ check('a wrong password and an unknown address are refused alike', { as: null, a
 	await logIn(stage, { email: 'nobody@example.org', password: 'not the password' });
 	await stage.alert(/req_/);
 	await eventually('the same words', async () => without((await alert.allInnerTexts()).join()) === first);
-	assert.match(await stage.path(), /^\/login/);
+	assert.match(stage.path(), /^\/login/);
 	await logIn(stage);
 	await stage.heading('Secrets').waitFor();
 });
@@ -88,10 +88,10 @@ check('back to the page that was asked for, and to no other place', { as: null, 
 	await stage.heading('Log in').waitFor();
 	assert.equal(await stage.page.getByText(ENDED).count(), 0, 'there was none');
 	assert.equal(
-		await stage.path(),
+		stage.path(),
 		`/login?next=${encodeURIComponent(`/vars/${environment}`)}`.replaceAll(
 			'%2F',
-			(await stage.path()).includes('%2F') ? '%2F' : '/',
+			stage.path().includes('%2F') ? '%2F' : '/',
 		),
 	);
 	await logIn(stage);

@@ -2,10 +2,10 @@
 // enough for a finger, dialogs fit.
 
 import assert from 'node:assert/strict';
-import { suite } from './harness.mjs';
 import { SEEDED } from './harness/seed.mjs';
 import { NARROW } from './harness/stage.mjs';
 import { DIALOGS, show, views } from './harness/views.mjs';
+import { suite } from './harness.mjs';
 
 const check = suite(SEEDED);
 const SMALL = { viewport: NARROW };
@@ -24,7 +24,7 @@ async function assertFits(stage) {
 	assert.ok(scroll <= client, `${scroll} wide on ${client}: ${wide.join(' | ')}`);
 }
 
-async function assertTargets(stage, root) {
+async function assertTargets(root) {
 	const small = await root.evaluate((element, smallest) => {
 		const query = 'a[href], button, input:not([type=hidden]), select, textarea, summary, [tabindex="0"]';
 		const inSentence = (one) =>
@@ -48,16 +48,16 @@ async function assertTargets(stage, root) {
 	assert.deepEqual(small, [], 'too small for a finger');
 }
 
-const NAMES = views({ ids: {} }).map(({ name }) => name);
+const NAMES = views().map(({ name }) => name);
 for (const name of NAMES) {
-	const { as = 'admin', allow } = views({ ids: {} }).find((one) => one.name === name);
+	const { as = 'admin', allow } = views().find((one) => one.name === name);
 	check(`${name} from 360 px on`, { ...SMALL, as, allow }, async (stage) => {
 		await show(
 			stage,
-			views(stage.coffer).find((one) => one.name === name),
+			views().find((one) => one.name === name),
 		);
 		await assertFits(stage);
-		await assertTargets(stage, stage.page.locator('body'));
+		await assertTargets(stage.page.locator('body'));
 		for (const width of [768, 1024, 1280]) {
 			await stage.page.setViewportSize({ width, height: 800 });
 			await assertFits(stage);
@@ -70,7 +70,7 @@ for (const [name, opened] of Object.entries(DIALOGS)) {
 		const dialog = await opened(stage);
 		await dialog.waitFor();
 		await assertFits(stage);
-		await assertTargets(stage, dialog);
+		await assertTargets(dialog);
 		const box = await dialog.boundingBox();
 		assert.ok(box.x >= 0 && box.x + box.width <= NARROW.width, `it sticks out: ${JSON.stringify(box)}`);
 		assert.ok(box.y >= 0 && box.y + box.height <= NARROW.height + 1, `it sticks out: ${JSON.stringify(box)}`);
@@ -95,7 +95,7 @@ check('the menu', SMALL, async (stage) => {
 	await menu.click();
 	assert.equal(await menu.getAttribute('aria-expanded'), 'true');
 	await assertFits(stage);
-	await assertTargets(stage, stage.page.locator('body'));
+	await assertTargets(stage.page.locator('body'));
 	await stage.link('Vars').click();
 	await stage.heading('Vars').waitFor();
 	assert.equal(await menu.getAttribute('aria-expanded'), 'false', 'it closes when it was used');

@@ -1,8 +1,8 @@
 // Who gets values without anybody seeing them, as the host declares it.
 
 import assert from 'node:assert/strict';
-import { suite } from './harness.mjs';
 import { declared, OUTPUT } from './harness/seed.mjs';
+import { suite } from './harness.mjs';
 
 const check = suite({
 	config: declared,

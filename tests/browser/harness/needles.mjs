@@ -45,7 +45,7 @@ function inText(text) {
 	const html = text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;');
 	return [
 		['json', json],
-		['json', json.replace(/[^\x00-\x7f]/g, escaped)],
+		['json', json.replace(/[\u0080-\uffff]/g, escaped)],
 		['json', json.replaceAll('/', '\\/')],
 		['url', url],
 		['url', url.replaceAll('%20', '+')],

@@ -1,8 +1,8 @@
 // A small team's server, for the tests that look at views and not at actions:
 // believable names, nothing that ever was a secret.
 
-import { join } from 'node:path';
 import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
 
 /** An age recipient whose identity nobody has kept. */
 const RECIPIENT = 'age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p';
@@ -112,7 +112,7 @@ export async function seed(coffer) {
 		expiresInDays: 30,
 	});
 	// Refusals, for the log.
-	const { id } = await api.secret('production', 'DATABASE_URL');
-	await api.status('GET', `/api/secrets/${id}/value`);
+	const refused = await api.secret('production', 'DATABASE_URL');
+	await api.status('GET', `/api/secrets/${refused.id}/value`);
 	coffer.ids = { ...ids, contractor: contractor.id, deploy: accounts[0].id };
 }

@@ -67,7 +67,8 @@ export class Coffer {
 		this.url = await new Promise((resolve, reject) => {
 			createInterface(this.child.stdout).on('line', (line) => {
 				this.log += `${line}\n`;
-				if (line.startsWith('listening on ')) resolve(line.slice('listening on '.length).trim());
+				const [, url] = /listening on (\S+)/i.exec(line) ?? [];
+				if (url) resolve(url);
 			});
 			this.ended.then(() => reject(new Error(`the server did not start: ${this.log}`)));
 			this.child.once('error', reject);

@@ -162,15 +162,15 @@ export class Stage {
 		});
 	}
 
-	async path() {
+	path() {
 		const url = new URL(this.page.url());
 		return url.pathname + url.search;
 	}
 
 	/** Waits until the address is this. */
 	async arrive(path) {
-		await eventually(`the address is ${path}`, async () => {
-			const now = await this.path();
+		await eventually(`the address is ${path}`, () => {
+			const now = this.path();
 			assert.equal(now, path);
 			return true;
 		});

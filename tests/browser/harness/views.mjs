@@ -2,7 +2,7 @@
 // all of them. A new view or dialog belongs in here.
 
 /** Of a seeded server; `as: null` for those that nobody is logged in on. */
-export function views(coffer) {
+export function views() {
 	return [
 		{ name: 'login', path: '/login', heading: 'Log in', as: null, allow: [401] },
 		{ name: 'secrets', path: '/secrets/production', heading: 'Secrets', row: 'DATABASE_URL' },
