@@ -1,8 +1,8 @@
 // One's own name, password and sessions. Must never: keep a password.
 
 import { api, at, environmentName, session } from './api.js';
-import { KEYS, leave } from './app.js';
 import { sessions } from './people.js';
+import { KEYS, leave } from './router.js';
 import { check, facts, field, form, h, LONG_ENOUGH, p, password, prose, scopeText, section, toast } from './ui.js';
 
 export function open() {

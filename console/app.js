@@ -9,17 +9,18 @@ import { open as audit } from './audit.js';
 import { open as environments } from './environments.js';
 import { begin, openLogin, openSetup } from './login.js';
 import { serviceAccounts, tokens, users } from './people.js';
+import { BARE, connect, here, KEYS, leave, navigate, titled, viewName } from './router.js';
 import { open as secrets } from './secrets.js';
 import { open as status } from './status.js';
-import { alertBox, busy, button, closeDialogs, div, emptyState, h, link, p, say, toast } from './ui.js';
+import { alertBox, busy, button, closeDialogs, div, emptyState, h, link, p, say } from './ui.js';
 import { open as vars } from './vars.js';
 import { open as workloads } from './workloads.js';
 
 // A view opens for the rest of its path and answers {title, element}; also update(rest)
 // for another path of its own, add() for the key n, filter for /, shown(), stop().
 const VIEWS = {
-	login: { open: openLogin, bare: true },
-	setup: { open: openSetup, bare: true },
+	login: { open: openLogin },
+	setup: { open: openSetup },
 	secrets: { open: secrets, within: true, label: 'Secrets' },
 	vars: { open: vars, within: true, label: 'Vars' },
 	workloads: { open: workloads, within: true, label: 'Workloads' },
@@ -32,50 +33,13 @@ const VIEWS = {
 	account: { open: account },
 };
 const LAST = 'coffer.environment';
-export const KEYS = 'coffer.keys';
 
 const app = document.getElementById('app');
 const main = h('main', { id: 'main', tabindex: '-1' });
 const progress = h('div.progress', { hidden: true });
 let [frame, current, turn, failed] = [null, null, 0];
-// Another tab has another user from now on, and so has this one.
-const tabs = new BroadcastChannel('coffer');
-tabs.onmessage = () => location.reload();
 
 const remembered = () => environment(localStorage.getItem(LAST)) ?? session.environments[0];
-const here = () => location.pathname + location.search;
-const viewName = () => location.pathname.split('/')[1];
-export const titled = (parts) => {
-	document.title = [...parts, 'coffer'].filter(Boolean).join(' · ');
-};
-
-export function navigate(path, replace) {
-	if (path !== here()) history[replace ? 'replaceState' : 'pushState'](null, '', path);
-	return route();
-}
-
-// The dialog of the thing that the URL names behind `base`: `find` finds it,
-// `present` opens it and calls back when it is closed.
-export function byUrl(base, find, present) {
-	let shown;
-	return (wanted) => {
-		if (shown === wanted) return;
-		// Those that stand on top of it go first.
-		if (shown) closeDialogs();
-		shown = wanted;
-		const thing = wanted && find(wanted);
-		if (thing) {
-			present(thing, () => {
-				if (shown !== wanted) return;
-				shown = undefined;
-				if (location.pathname.endsWith(`/${wanted}`)) navigate(base, true);
-			});
-		} else if (wanted) {
-			toast(`There is no ${wanted} here.`);
-			navigate(base, true);
-		}
-	};
-}
 
 async function route() {
 	turn += 1;
@@ -115,7 +79,7 @@ function open() {
 	const [name, ...rest] = parts;
 	const view = VIEWS[name];
 	if (failed) throw failed;
-	if (!view?.bare && !session.me) return begin();
+	if (!BARE.includes(name) && !session.me) return begin();
 	if (!name) return navigate(remembered() ? `/secrets/${remembered().name}` : '/environments', true);
 	if (!view) return { title: 'Not here', element: p('There is no such page. ', link('/', 'Go to your secrets')) };
 	if (current?.view === view && current.update?.(rest)) return null;
@@ -145,7 +109,7 @@ function show(opened) {
 	current?.stop?.();
 	current = { ...opened, view };
 	titled([opened.title, view?.within && env]);
-	if (view?.bare || !session.me) {
+	if (BARE.includes(name) || !session.me) {
 		const page = h(
 			'main.plain',
 			{ id: 'main' },
@@ -232,33 +196,6 @@ function makeFrame() {
 	];
 }
 
-// Nobody is logged in here any more. `lost`: not because they wanted it so.
-export function leave(path, lost) {
-	session.me = null;
-	session.lost = lost;
-	tabs.postMessage(0);
-	// Nothing of it stays to be seen, however long the next page takes.
-	closeDialogs();
-	current?.stop?.();
-	current = null;
-	frame = null;
-	app.replaceChildren();
-	main.replaceChildren();
-	navigate(path);
-}
-
-onSessionLost(() => leave(`/login?next=${encodeURIComponent(here())}`, true));
-
-// The server knows who this is: to where they wanted to go.
-export async function enter() {
-	await loadSession();
-	tabs.postMessage(0);
-	const next = new URLSearchParams(location.search).get('next') ?? '/';
-	const url = new URL(URL.canParse(next, location) ? next : '/', location);
-	const fits = url.origin === location.origin && !VIEWS[url.pathname.split('/')[1]]?.bare;
-	return navigate(fits ? url.pathname + url.search : '/', true);
-}
-
 addEventListener('keydown', (event) => {
 	if (
 		localStorage.getItem(KEYS) ||
@@ -283,13 +220,24 @@ addEventListener('click', (event) => {
 	navigate(anchor.getAttribute('href'));
 });
 
+function clear() {
+	current?.stop?.();
+	current = null;
+	frame = null;
+	app.replaceChildren();
+	main.replaceChildren();
+}
+
+connect(route, clear);
+onSessionLost(() => leave(`/login?next=${encodeURIComponent(here())}`, true));
+
 addEventListener('popstate', route);
 addEventListener('environments', () => frame?.());
 
 // A page that comes back from the browser's cache may belong to another session.
 addEventListener('pageshow', (event) => event.persisted && location.reload());
 
-if (!VIEWS[viewName()]?.bare)
+if (!BARE.includes(viewName()))
 	await loadSession().catch((error) => {
 		if (!(error instanceof SessionLost) && error.status !== 401) failed = error;
 	});

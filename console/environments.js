@@ -1,8 +1,8 @@
 // Environments: making, configuring and deleting them.
 
 import { api, at, can, environment, get, isAdmin, loadEnvironments } from './api.js';
-import { navigate } from './app.js';
 import { plural, stamp } from './format.js';
+import { navigate } from './router.js';
 import {
 	adding,
 	busy,

@@ -2,9 +2,9 @@
 // a dialog for the one that the URL names.
 
 import { api, at, can, environment, get } from './api.js';
-import { byUrl, navigate, titled } from './app.js';
 import { importDialog } from './entry.js';
 import { count } from './format.js';
+import { byUrl, navigate, titled } from './router.js';
 import { filterBox, windowed } from './table.js';
 import { adding, ago, button, code, dialog, div, emptyState, facts, h, link, muted, say } from './ui.js';
 

@@ -1,7 +1,7 @@
 // The first visit, and logging in. Must never: keep a password or token.
 
 import { ApiError, api, get, session } from './api.js';
-import { enter, navigate } from './app.js';
+import { enter, navigate } from './router.js';
 import { code, div, field, form, input, LONG_ENOUGH, p, password, prose, toast } from './ui.js';
 
 const isOpen = async () => (await get('/api/auth/registration')).registration.open;

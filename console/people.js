@@ -2,8 +2,8 @@
 // after the dialog that shows it is closed.
 
 import { api, at, environmentName, get, loadEnvironments, session } from './api.js';
-import { byUrl } from './app.js';
 import { stamp } from './format.js';
+import { byUrl } from './router.js';
 import {
 	actions,
 	adding,
