@@ -1,4 +1,5 @@
-// One's own name, password and sessions. Must never: keep a password.
+// The page about the user's own account: name, password, sessions, keyboard shortcuts.
+// Must never: keep a password.
 
 import { api, at, environmentName, session } from './api.js';
 import { sessions } from './people.js';
@@ -12,11 +13,11 @@ export function open() {
 	const [old, fresh] = [password('currentPassword', 'current-password'), password('newPassword')];
 	const named = form(field('Name', name), 'Save name', async () => {
 		user.name = (await api('PATCH', path, { name: name.value.trim() || null })).user.name;
-		toast('Your name is saved.');
+		toast('Saved your name.');
 	});
 	const changed = form(
 		[
-			p('A new password ends all your sessions, this one too, and all your tokens.'),
+			p('Changing your password ends all your sessions, including this one, and revokes your tokens.'),
 			field('Current password', old),
 			field('New password', fresh, LONG_ENOUGH),
 		],
@@ -26,10 +27,10 @@ export function open() {
 			old.value = '';
 			fresh.value = '';
 			leave('/login');
-			toast('Your password is changed. Log in with the new one.');
+			toast('Password changed. Log in with the new one.');
 		},
 	);
-	const keys = check('keys', 'Single keys do something: / filters, n adds', {
+	const keys = check('keys', 'Keyboard shortcuts (/ to filter, n to add)', {
 		checked: !localStorage.getItem(KEYS),
 		onchange: () => localStorage.setItem(KEYS, keys.box.checked ? '' : 'off'),
 	});

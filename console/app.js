@@ -1,10 +1,10 @@
-// The frame: which view is shown for which URL, the navigation, keys.
+// The entry point: the view for each URL, the navigation around it, keyboard shortcuts.
 //
-// Must never: keep more between visits than the last environment's name, and whether
-// single keys do something.
+// Must never: store anything in the browser other than the name of the last environment
+// and whether keyboard shortcuts are on.
 
 import { open as account } from './account.js';
-import { api, environment, isAdmin, loadSession, onSessionLost, SessionLost, session } from './api.js';
+import { ApiError, api, environment, isAdmin, loadSession, onSessionLost, SessionLost, session } from './api.js';
 import { open as audit } from './audit.js';
 import { open as environments } from './environments.js';
 import { begin, openLogin, openSetup } from './login.js';
@@ -16,13 +16,14 @@ import { alertBox, busy, button, closeDialogs, div, emptyState, h, link, p, say 
 import { open as vars } from './vars.js';
 import { open as workloads } from './workloads.js';
 
-// A view opens for the rest of its path and answers {title, element}; also update(rest)
-// for another path of its own, add() for the key n, filter for /, shown(), stop().
+// open(rest) gets the segments after the view's name and returns {title, element}, and
+// optionally update(rest), which handles another path of the same view; add(), for the key
+// n; filter, the field for the key /; shown() and stop(), called when it appears and goes.
 const VIEWS = {
 	login: { open: openLogin },
 	setup: { open: openSetup },
 	secrets: { open: secrets, within: true, label: 'Secrets' },
-	vars: { open: vars, within: true, label: 'Vars' },
+	vars: { open: vars, within: true, label: 'Variables' },
 	workloads: { open: workloads, within: true, label: 'Workloads' },
 	environments: { open: environments, label: 'Environments' },
 	users: { open: users, label: 'Users', admin: true },
@@ -53,10 +54,13 @@ async function route() {
 		else opened?.stop?.();
 	} catch (error) {
 		if (mine !== turn || error instanceof SessionLost) return;
+		const view = VIEWS[viewName()];
+		const needsAdmin = view?.admin && error.status === 403;
+		const words = { message: 'You need the admin role to open this page.', hint: null };
 		const notes = alertBox();
-		notes.show(error);
+		notes.show(needsAdmin ? new ApiError(403, { ...error, ...words }) : error);
 		show({
-			title: VIEWS[viewName()]?.label ?? 'Log in',
+			title: view?.label ?? 'Log in',
 			element: div(
 				notes.box,
 				button('Try again', () => location.reload()),
@@ -68,7 +72,7 @@ async function route() {
 	}
 }
 
-// The view that the URL names; nothing when it is there already.
+// Opens the view for the current URL; returns null if it is already open.
 function open() {
 	let parts = [];
 	try {
@@ -81,20 +85,20 @@ function open() {
 	if (failed) throw failed;
 	if (!BARE.includes(name) && !session.me) return begin();
 	if (!name) return navigate(remembered() ? `/secrets/${remembered().name}` : '/environments', true);
-	if (!view) return { title: 'Not here', element: p('There is no such page. ', link('/', 'Go to your secrets')) };
+	if (!view) return { title: 'Page not found', element: p('Check the URL, or ', link('/', 'go to secrets'), '.') };
 	if (current?.view === view && current.update?.(rest)) return null;
 	if (!view.within) return view.open(rest);
 	const env = environment(rest[0]);
 	if (env) localStorage.setItem(LAST, env.name);
 	else if (!rest[0] && remembered()) return navigate(`/${name}/${remembered().name}`, true);
 	else {
-		const title = rest[0] ? `There is no environment ${rest[0]}` : 'There are no environments yet';
+		const title = rest[0] ? `No environment named ${rest[0]}` : 'No environments yet';
 		return {
 			title: view.label,
 			element: emptyState(
 				title,
-				'It may have been deleted, or your account does not reach it.',
-				link('/environments', 'See the environments'),
+				'It may have been deleted, or your account has no access to it.',
+				link('/environments', 'Go to environments'),
 			),
 		};
 	}
@@ -137,7 +141,7 @@ function makeFrame() {
 		'aria-controls': 'nav',
 	});
 	const { user } = session.me;
-	// A toast goes by itself: there is nothing to clear.
+	// A toast disappears on its own: nothing to clear.
 	const notes = { clear: () => null, show: say };
 	const out = button('Log out', () =>
 		busy(out, notes, async () => {
@@ -234,7 +238,7 @@ onSessionLost(() => leave(`/login?next=${encodeURIComponent(here())}`, true));
 addEventListener('popstate', route);
 addEventListener('environments', () => frame?.());
 
-// A page that comes back from the browser's cache may belong to another session.
+// A page restored from the browser's cache may belong to an earlier session.
 addEventListener('pageshow', (event) => event.persisted && location.reload());
 
 if (!BARE.includes(viewName()))

@@ -1,4 +1,4 @@
-// The audit log: filtered by the URL, followed live, verified.
+// The audit log: filters, live updates and verification. The URL holds the filters.
 
 import { get, isAdmin, session } from './api.js';
 import { plural, stamp } from './format.js';
@@ -27,15 +27,15 @@ const MOST_SHOWN = 500;
 const EVERY_MS = 2000;
 let words;
 
-// The words for actions, from the description that the server publishes.
+// The names of all actions, from the server's OpenAPI document.
 async function loadWords() {
 	words ??= (await get('/openapi.json')).components.schemas.AuditRow.properties.action.enum;
 }
 
 const result = (row) =>
 	row.success
-		? badge('good', 'Done')
-		: [badge('bad', row.error === 'INTERNAL' ? 'Failed' : 'Refused'), why(code(row.error))];
+		? badge('good', 'Success')
+		: [badge('bad', row.error === 'INTERNAL' ? 'Failed' : 'Rejected'), why(code(row.error))];
 
 function details(row) {
 	const known = Object.entries(JSON.parse(row.details ?? '{}')).map(([name, what]) => [
@@ -44,19 +44,19 @@ function details(row) {
 	]);
 	const all = facts(
 		['Time', [stamp(row.createdAt), why(row.createdAt)]],
-		['Who', row.actorName],
+		['Actor', row.actorName],
 		['Action', code(row.action)],
-		['On', [row.resourceType, ' ', row.resourceName, why(row.resourceId ?? '')]],
+		['Target', [row.resourceType, ' ', row.resourceName, why(row.resourceId ?? '')]],
 		row.environmentName && ['Environment', row.environmentName],
 		['Result', result(row)],
 		...[
-			['From', 'ip'],
-			['Request', 'requestId'],
-			['Token', 'apiTokenId'],
+			['IP', 'ip'],
+			['Request ID', 'requestId'],
+			['Token ID', 'apiTokenId'],
 		].map(([name, member]) => row[member] && [name, code(row[member])]),
 		...known,
 	);
-	dialog(`Row ${row.seq}`, () => all, { wide: true });
+	dialog(`Event ${row.seq}`, () => all, { wide: true });
 }
 
 export async function open() {
@@ -77,8 +77,8 @@ export async function open() {
 		choice('Type', 'resourceType', types),
 		choice('Action', 'action', words),
 		choice('Result', 'success', [
-			['true', 'Done'],
-			['false', 'Refused or failed'],
+			['true', 'Success'],
+			['false', 'Rejected or failed'],
 		]),
 		time('From', 'from'),
 		time('To', 'to'),
@@ -94,7 +94,7 @@ export async function open() {
 		return `?${asked}`;
 	}
 	async function ask(more, take) {
-		// Following the log takes nobody's turn.
+		// Live updates do not make a pending request obsolete.
 		if (more.afterSeq === undefined) turn += 1;
 		const mine = turn;
 		try {
@@ -114,34 +114,34 @@ export async function open() {
 		history.replaceState(null, '', `/audit${query()}`);
 		load();
 	};
-	const older = button('Load older rows', () =>
+	const older = button('Load older events', () =>
 		busy(older, notes, () => ask({ beforeSeq: rows.at(-1).seq }, ({ logs }) => rows.push(...logs))),
 	);
 	function draw() {
 		const opener = (row) =>
 			button(h('time', { datetime: row.createdAt }, stamp(row.createdAt)), () => details(row), {
 				class: 'text',
-				'aria-label': `${stamp(row.createdAt)}, row ${row.seq}`,
+				'aria-label': `${stamp(row.createdAt)}, event ${row.seq}`,
 			});
 		const had = document.activeElement.ariaLabel;
-		const on = (row) => [row.resourceName ?? row.resourceId, ' ', muted(row.environmentName)];
+		const target = (row) => [row.resourceName ?? row.resourceId, ' ', muted(row.environmentName)];
 		place.replaceChildren(
 			table(
 				'Audit log',
 				[
 					['Time', opener],
-					['Who', 'actorName', 'nowrap'],
+					['Actor', 'actorName', 'nowrap'],
 					['Action', (row) => code(row.action), 'nowrap'],
-					['On', on, 'any'],
+					['Target', target, 'any'],
 					['Result', result, 'nowrap'],
 				],
 				rows,
-				emptyState('No rows match', 'Take a filter away to see more.'),
+				emptyState('No matching events', 'Remove a filter.'),
 			),
 		);
 		if (had) [...place.querySelectorAll('button')].find((one) => one.ariaLabel === had)?.focus();
 		older.hidden = rows.length >= total;
-		tally.textContent = `${rows.length} of ${plural(total, 'row')}`;
+		tally.textContent = `${rows.length} of ${plural(total, 'event')}`;
 	}
 	const follow = button(
 		'Follow live',
@@ -149,7 +149,7 @@ export async function open() {
 			busy(follow, notes, async () => {
 				follow.ariaPressed = follow.ariaPressed !== 'true';
 				if (follow.ariaPressed === 'false') return;
-				// Asking for what came after this costs little, whatever the filters let through.
+				// Asking only for events after this one is cheap, whatever the filters match.
 				mark = (await get('/api/audit-logs?limit=1')).logs[0]?.seq ?? 0;
 				await load();
 				watch();
@@ -170,22 +170,18 @@ export async function open() {
 	}
 	const verify =
 		isAdmin() &&
-		button('Verify chain', () =>
+		button('Verify log', () =>
 			busy(verify, notes, async () => {
-				chain.replaceChildren('Walking the log…');
+				chain.replaceChildren('Verifying…');
 				const { verification: found } = await get('/api/audit-logs/verification').finally(() =>
 					chain.replaceChildren(),
 				);
+				// Retention may have removed the oldest events.
+				const since = found.firstSeq > 1 ? ` since number ${found.firstSeq}` : '';
 				chain.append(
 					found.intact
-						? badge(
-								'good',
-								`The chain holds: ${plural(found.rows, 'row')} from number ${found.firstSeq} on, none changed, none missing.`,
-							)
-						: badge(
-								'bad',
-								`The chain is broken at row ${found.brokenSeq}: ${found.problem}. Run coffer doctor on the host.`,
-							),
+						? badge('good', `Verified: ${plural(found.rows, 'event')}${since}, none changed or missing.`)
+						: badge('bad', `Broken at event ${found.brokenSeq}: ${found.problem}. Run coffer doctor.`),
 				);
 			}),
 		);

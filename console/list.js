@@ -1,5 +1,5 @@
-// What secrets and vars have in common as pages: a filtered table, the import, and
-// a dialog for the one that the URL names.
+// What the pages for secrets and variables share: the filtered table, the import, and the
+// dialog for the item that the URL names.
 
 import { api, at, can, environment, get } from './api.js';
 import { importDialog } from './entry.js';
@@ -8,9 +8,12 @@ import { byUrl, navigate, titled } from './router.js';
 import { filterBox, windowed } from './table.js';
 import { adding, ago, button, code, dialog, div, emptyState, facts, h, link, muted, say } from './ui.js';
 
-// `kind` is `secrets` or `vars`; `detail(row, context)` answers the nodes of its dialog and how to stop.
+// `kind` is `secrets` or `vars`; `detail(row, context)` returns the nodes of the dialog, and
+// `stop`, which runs when they go.
 export async function openList({ kind, title, columns, detail, add, empty, words, settings }, [name, key]) {
 	const one = kind.slice(0, -1);
+	const noun = NOUNS[kind];
+	const nouns = `${noun}s`;
 	const env = environment(name);
 	const base = `/${kind}/${env.name}`;
 	const load = async () => (await get(at`/api/environments/${env.id}/` + kind))[kind];
@@ -30,12 +33,16 @@ export async function openList({ kind, title, columns, detail, add, empty, words
 		env,
 		kind,
 		one,
+		noun,
 		settings,
-		// What the API answers takes the place of what was here; what it refuses may be because that is old.
+		// Shows what the API returns. A conflict may mean that the page is out of date.
 		async change(method, path, body) {
 			const { [one]: row } = await api(method, path, body).catch((error) => {
 				if (error.status === 409) {
-					error.hint = 'Look again at what is there now.';
+					error.hint =
+						error.field === 'key'
+							? 'Open it to replace its value.'
+							: 'Check the current version and try again.';
 					shown?.look();
 				}
 				throw error;
@@ -61,14 +68,14 @@ export async function openList({ kind, title, columns, detail, add, empty, words
 	};
 	const openAdd = mayWrite && (() => add(context));
 	const buttons = () =>
-		mayWrite && [adding(`Add ${one}`, openAdd), button('Import .env', () => context.openImport(''))];
-	const none = h('p.muted', { hidden: true }, `No ${one} matches. Esc empties the filter.`);
+		mayWrite && [adding(`Add ${noun}`, openAdd), button('Import .env', () => context.openImport(''))];
+	const none = h('p.muted', { hidden: true }, `No matching ${nouns}. Press Esc to clear.`);
 	const tell = () => {
-		tally.textContent = `${count(grid.count())} of ${count(rows.length)} ${rows.length === 1 ? one : kind}`;
+		tally.textContent = `${count(grid.count())} of ${count(rows.length)} ${rows.length === 1 ? noun : nouns}`;
 		none.hidden = grid.count() > 0;
 	};
 	const filter = filterBox(
-		`Filter ${kind}`,
+		`Filter ${nouns}`,
 		grid,
 		(row) => `${row.key} ${row.description ?? ''} ${words(row)}`,
 		tell,
@@ -80,8 +87,8 @@ export async function openList({ kind, title, columns, detail, add, empty, words
 		if (!rows.length)
 			place.replaceChildren(
 				emptyState(
-					`No ${kind} in ${env.name} yet`,
-					mayWrite ? empty : 'Your role may read here and not write.',
+					`No ${nouns} in ${env.name} yet`,
+					mayWrite ? empty : `Your role cannot add ${nouns}.`,
 					buttons(),
 				),
 			);
@@ -93,6 +100,7 @@ export async function openList({ kind, title, columns, detail, add, empty, words
 	const follow = byUrl(
 		base,
 		(wanted) => rows.find((row) => row.key === wanted),
+		(wanted) => `No ${noun} named ${wanted} in ${env.name}.`,
 		(row, closed) => {
 			let latest;
 			let stop;
@@ -107,7 +115,7 @@ export async function openList({ kind, title, columns, detail, add, empty, words
 				body.replaceChildren(...made.nodes.filter(Boolean));
 				if (had) body.closest('dialog').querySelector('h2').focus();
 			};
-			// Somebody else may have changed it meanwhile.
+			// Someone else may have changed it since the list was loaded.
 			const look = () =>
 				get(at`/api/${kind}/${row.id}`).then(
 					({ [one]: now }) => JSON.stringify(now) !== JSON.stringify(latest) && put(now),
@@ -163,6 +171,8 @@ export async function openList({ kind, title, columns, detail, add, empty, words
 	};
 }
 
+const NOUNS = { secrets: 'secret', vars: 'variable' };
+
 const keyColumn = (base) => ({
 	title: 'Key',
 	cell: (row) => link(`${base}/${row.key}`, row.key, { class: 'mono' }),
@@ -170,12 +180,12 @@ const keyColumn = (base) => ({
 });
 
 const uses = ({ usageCount, usedByServices }) =>
-	usageCount ? h('span', { title: usedByServices.join('\n') }, `used by ${count(usageCount)}`) : muted('not used');
+	usageCount ? h('span', { title: usedByServices.join('\n') }, usedByServices.join(', ')) : muted('Unused');
 
 const COLUMNS = [
 	{ title: 'Version', cell: (row) => `v${row.version}`, sort: (row) => row.version },
-	{ title: 'Age', cell: (row) => ago(row.updatedAt), sort: (row) => -Date.parse(row.updatedAt) },
-	{ title: 'Use', cell: uses, sort: (row) => row.usageCount },
+	{ title: 'Updated', cell: (row) => ago(row.updatedAt), sort: (row) => -Date.parse(row.updatedAt) },
+	{ title: 'Used by', cell: uses, sort: (row) => row.usageCount },
 ];
 
 export function usedBy({ usedByServices, usedByConfigFiles }) {
@@ -186,14 +196,14 @@ export function usedBy({ usedByServices, usedByConfigFiles }) {
 				null,
 				all.map((one) => h('li', null, one)),
 			)
-		: 'nothing that the host declares';
+		: 'No workload or file';
 }
 
 export const about = (row) =>
 	facts(
-		['Description', row.description ?? muted('none')],
+		['Description', row.description ?? muted('None')],
 		['Version', row.version],
-		['Changed', ago(row.updatedAt)],
+		['Updated', ago(row.updatedAt)],
 		['Created', ago(row.createdAt)],
 		['Used by', usedBy(row)],
 	);

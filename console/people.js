@@ -1,5 +1,5 @@
-// Users, service accounts and tokens. Must never: keep a password, or a token
-// after the dialog that shows it is closed.
+// The pages for users, service accounts and tokens, and the list of a user's sessions.
+// Must never: keep a password, or keep a token after the dialog that shows it is closed.
 
 import { api, at, environmentName, get, loadEnvironments, session } from './api.js';
 import { stamp } from './format.js';
@@ -46,7 +46,7 @@ const state = ['State', (one) => (one.disabled ? badge('off', 'Disabled') : badg
 const title = (one) => one.email ?? one.name;
 const value = (element, name) => element.elements.namedItem(name)?.value;
 
-// What users and service accounts have in common as pages.
+// The page for users or for service accounts; `kind` says how they differ.
 async function accounts(kind, [id]) {
 	const { one: word, base, path } = kind;
 	const place = div();
@@ -71,6 +71,7 @@ async function accounts(kind, [id]) {
 	const follow = byUrl(
 		`/${base}`,
 		(wanted) => rows.find((row) => row.id === wanted),
+		(wanted) => `No ${word} with the ID ${wanted}.`,
 		(one, onclose) =>
 			dialog(
 				title(one),
@@ -80,7 +81,7 @@ async function accounts(kind, [id]) {
 						'disabled',
 						'Disabled',
 						{ checked: one.disabled },
-						'Its sessions and tokens end at once.',
+						'Ends all sessions and revokes all tokens immediately.',
 					);
 					const saved = form([kind.fields(one), fields, off], `Save ${word}`, async (element) => {
 						await api(
@@ -90,13 +91,13 @@ async function accounts(kind, [id]) {
 						);
 						await refresh();
 						close();
-						toast(`${title(one)} is saved.`);
+						toast(`Saved ${title(one)}.`);
 					});
 					const gone = () =>
 						confirmDelete(
 							word,
 							title(one),
-							p('Sessions and tokens end at once. The audit log keeps the name.'),
+							p('Ends all sessions and revokes all tokens immediately. The audit log keeps the name.'),
 							() => path + at`/${one.id}`,
 							async () => {
 								await refresh();
@@ -115,9 +116,10 @@ async function accounts(kind, [id]) {
 	const add = () => {
 		const [fields, read] = common();
 		formDialog(`New ${word}`, [kind.fields(), fields], `Create ${word}`, async (element) => {
-			await api('POST', path, { ...kind.read(element), ...read() });
+			const body = { ...kind.read(element), ...read() };
+			await api('POST', path, body);
 			await refresh();
-			return `The ${word} is created.`;
+			return `Created ${title(body)}.`;
 		});
 	};
 	const update = ([wanted]) => {
@@ -144,7 +146,7 @@ export const users = (rest) =>
 			base: 'users',
 			path: '/api/users',
 			first: 'Email',
-			empty: 'Create one for each person.',
+			empty: 'Create one account per person.',
 			columns: [['Name', 'name'], role, scope, state, ['Last active', 'lastActiveAt']],
 			fields: (one) => [
 				!one && field('Email', input('email', { type: 'email' })),
@@ -167,7 +169,7 @@ export const users = (rest) =>
 									formDialog(
 										'Set password',
 										[
-											p(`All sessions and tokens of ${one.email} end.`),
+											p(`This ends all sessions and revokes all tokens of ${one.email}.`),
 											field('New password', given, LONG_ENOUGH),
 										],
 										'Set password',
@@ -175,7 +177,7 @@ export const users = (rest) =>
 											await api('POST', at`/api/users/${one.id}/change-password`, {
 												newPassword: given.value,
 											});
-											return `${one.email} has a new password.`;
+											return `Changed the password of ${one.email}.`;
 										},
 									);
 								}),
@@ -191,13 +193,13 @@ export function sessions(user) {
 	const place = div(muted('Loading…'));
 	const notes = alertBox();
 	const path = at`/api/users/${user}/sessions`;
-	const end = (label, where, kind) => {
+	const end = (label, where, done, kind) => {
 		const control = button(
 			label,
 			() =>
 				busy(control, notes, async () => {
 					await api('DELETE', where);
-					toast('Ended.');
+					toast(done);
 					await load();
 				}),
 			{ class: kind },
@@ -210,20 +212,24 @@ export function sessions(user) {
 			table(
 				'Sessions',
 				[
-					['Began', 'createdAt'],
+					['Started', 'createdAt'],
 					['Last used', 'lastUsedAt'],
-					['From', 'ip', 'nowrap'],
-					['Program', (one) => h('span', { title: one.userAgent }, one.userAgent?.slice(0, 40))],
+					['IP', 'ip', 'nowrap'],
+					['Browser', (one) => h('span', { title: one.userAgent }, one.userAgent?.slice(0, 40))],
 					[
 						'',
 						(one) =>
-							one.current ? badge('good', 'This one') : end('End session', `${path}/${one.id}`, 'small'),
+							one.current
+								? badge('good', 'Current')
+								: end('End session', `${path}/${one.id}`, 'Session ended.', 'small'),
 					],
 				],
 				all,
-				muted('None.'),
+				muted('No sessions'),
 			),
-			all.length && user !== session.me.user.id ? actions(end('End all sessions', path)) : '',
+			all.length && user !== session.me.user.id
+				? actions(end('End all sessions', path, 'All sessions ended.'))
+				: '',
 		);
 	};
 	load().catch(notes.show);
@@ -239,7 +245,7 @@ export const serviceAccounts = (rest) =>
 			base: 'service-accounts',
 			path: '/api/admin/service-accounts',
 			first: 'Name',
-			empty: 'Machines get tokens of a service account, which no person takes along when they leave.',
+			empty: 'Create one per machine or pipeline. Its tokens keep working when people leave.',
 			columns: [
 				['Description', 'description'],
 				role,
@@ -255,7 +261,7 @@ export const serviceAccounts = (rest) =>
 				],
 			],
 			fields: (one) => [
-				!one && field('Name', input('name'), 'Small letters, digits, dashes and _, such as deploy.'),
+				!one && field('Name', input('name'), 'Lowercase letters, digits, - and _. For example deploy.'),
 				field('Description', prose('description', one?.description)),
 			],
 			read: (element) => ({
@@ -273,7 +279,7 @@ export async function tokens() {
 		loadEnvironments(),
 	]);
 	const owners = [...machines.serviceAccounts, ...people.users].map((one) => [one.id, title(one)]);
-	const ownerName = (id) => owners.find(([other]) => other === id)?.[1] ?? 'the host';
+	const ownerName = (id) => owners.find(([other]) => other === id)?.[1] ?? 'Server';
 	const place = div();
 	async function load() {
 		const { tokens: rows } = await get(`/api/admin/tokens${location.search}`);
@@ -281,12 +287,12 @@ export async function tokens() {
 			confirmDelete(
 				'token',
 				one.name,
-				p('Whoever uses it is refused from then on.'),
+				p('Programs that use it lose access immediately.'),
 				() => at`/api/admin/tokens/${one.id}`,
 				load,
 			);
 		const expires = ({ expiresAt: end }) => {
-			if (!end) return 'never';
+			if (!end) return 'Never';
 			return Date.parse(end) < Date.now() ? badge('bad', 'Expired') : stamp(end).slice(0, 10);
 		};
 		place.replaceChildren(
@@ -295,7 +301,7 @@ export async function tokens() {
 				'Tokens',
 				[
 					['Name', 'name'],
-					['Starts with', (one) => code(one.tokenPrefix)],
+					['Prefix', (one) => code(one.tokenPrefix)],
 					['Owner', (one) => ownerName(one.serviceAccountId ?? one.userId)],
 					role,
 					scope,
@@ -313,7 +319,7 @@ export async function tokens() {
 				rows,
 				emptyState(
 					'No tokens yet',
-					'Programs show a token to the API. Create one for each, with the least that it needs.',
+					'Programs use tokens to call the API. Create one per program, with only the access it needs.',
 				),
 			),
 		);
@@ -322,7 +328,7 @@ export async function tokens() {
 		const [name, roles, scopes] = [input('name'), roleField(), scopeFields(session.environments)];
 		const who = select(
 			'owner',
-			[['', 'Yourself'], ...owners.filter(([id]) => id !== session.me.user.id)],
+			[['', 'You'], ...owners.filter(([id]) => id !== session.me.user.id)],
 			location.search.split('=')[1] ?? '',
 		);
 		const life = select(
@@ -330,7 +336,7 @@ export async function tokens() {
 			[
 				['30', '30 days'],
 				['90', '90 days'],
-				['365', 'A year'],
+				['365', '1 year'],
 				['', 'Never'],
 			],
 			'90',
@@ -338,7 +344,7 @@ export async function tokens() {
 		formDialog(
 			'New token',
 			[
-				field('Name', name, 'What it is for, such as ci.'),
+				field('Name', name, 'For example ci.'),
 				field('Owner', who),
 				field('Role', roles),
 				scopes.element,
@@ -365,10 +371,10 @@ export async function tokens() {
 }
 
 function showToken(token) {
-	dialog('Copy the token now', (close) => {
+	dialog('Token created', (close) => {
 		const shown = input('token', { readonly: true, class: 'mono', value: token, onfocus: () => shown.select() });
 		return div(
-			p('It is shown this once. The server keeps only a hash of it.'),
+			p('Save this token now. It will not be shown again.'),
 			field('Token', shown),
 			actions(
 				copyButton('Copy token', () => shown.value),

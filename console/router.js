@@ -1,8 +1,8 @@
-// The address of the page: reading it, changing it, and what a change of it means.
+// The page's URL: reads it, changes it, and keeps the page in step with it.
 //
-// Owns: the history, the title, the dialog that the address names, the way in and out of
-// a session. app.js decides what is shown for an address. Imported by every view; must
-// never import one.
+// Owns: history, document title, the dialog that a URL names, and what happens on login
+// and logout. Every view imports it; it must never import a view. app.js decides what a
+// URL shows and tells it by `connect`.
 
 import { loadSession, session } from './api.js';
 import { closeDialogs, toast } from './ui.js';
@@ -15,10 +15,10 @@ export const KEYS = 'coffer.keys';
 
 const page = {};
 const tabs = new BroadcastChannel('coffer');
-// Another tab logged in or out: the session of this one changed as well.
+// Another tab logged in or out, which changes the session of this tab as well.
 tabs.onmessage = () => location.reload();
 
-// `render()` shows the view of the current address; `clear()` removes everything shown.
+// `render()` shows the view for the current URL; `clear()` removes everything from the page.
 export const connect = (render, clear) => Object.assign(page, { render, clear });
 
 export const here = () => location.pathname + location.search;
@@ -32,41 +32,42 @@ export function navigate(path, replace) {
 	return page.render();
 }
 
-// Opens and closes the dialog that the address names after `base`. `find` finds what it is
-// about; `present` opens it, and calls back when it is closed.
-export function byUrl(base, find, present) {
+// Returns a function that shows the dialog for the item that a URL names after `base`.
+// `find` returns the item, `missing` says that it does not exist, and `present` opens the
+// dialog and calls back when it closes.
+export function byUrl(base, find, missing, present) {
 	let shown;
 	return (wanted) => {
 		if (shown === wanted) return;
 		// Dialogs on top of it close first.
 		if (shown) closeDialogs();
 		shown = wanted;
-		const thing = wanted && find(wanted);
-		if (thing) {
-			present(thing, () => {
+		const item = wanted && find(wanted);
+		if (item) {
+			present(item, () => {
 				if (shown !== wanted) return;
 				shown = undefined;
 				if (location.pathname.endsWith(`/${wanted}`)) navigate(base, true);
 			});
 		} else if (wanted) {
-			toast(`There is no ${wanted} here.`);
+			toast(missing(wanted));
 			navigate(base, true);
 		}
 	};
 }
 
-// Ends the session in this tab and in the others. `lost`: the user did not ask for it.
+// Ends the session in this tab and all others. `lost` is true if the user did not log out.
 export function leave(path, lost) {
 	session.me = null;
 	session.lost = lost;
 	tabs.postMessage(0);
-	// Nothing remains visible, however long the next view takes to load.
+	// Clear the page now: the next view may take a while to load.
 	closeDialogs();
 	page.clear();
 	navigate(path);
 }
 
-// Starts the session after a login, and opens the page that the user came for.
+// Starts the session after a login and opens the page that the user asked for.
 export async function enter() {
 	await loadSession();
 	tabs.postMessage(0);

@@ -1,7 +1,7 @@
-// Secrets: the main page.
+// The page for secrets, and everything that can be done with one.
 //
-// Must never: keep a value that was revealed for longer than it is shown, or show
-// it where nobody has asked for it.
+// Must never: keep a revealed value longer than it is shown, or show a value that the user
+// did not ask for.
 
 import { api, at, can, environment, get, session } from './api.js';
 import { offerImport, sealBox, valueField } from './entry.js';
@@ -12,6 +12,7 @@ import {
 	badge,
 	busy,
 	button,
+	code,
 	confirmDelete,
 	copyButton,
 	div,
@@ -40,7 +41,7 @@ function add(context) {
 		made.close();
 		context.openImport(lines);
 	});
-	const hint = 'Capital letters, digits and _, such as DATABASE_URL.';
+	const hint = 'For example DATABASE_URL.';
 	const made = formDialog(
 		'Add a secret',
 		[field('Key', key, hint), offer, value.nodes, field('Description (optional)', text), seal],
@@ -53,45 +54,46 @@ function add(context) {
 				neverReveal: seal.box.checked || (context.settings && false),
 			};
 			const secret = await context.change('POST', at`/api/environments/${context.env.id}/secrets`, body);
-			return `${secret.key} is stored${secret.neverReveal ? ', write-only' : ''}.`;
+			return `Saved ${secret.key}${secret.neverReveal ? ' as write-only' : ''}.`;
 		},
 	);
 }
 
 function replace(row, context) {
 	const value = valueField();
-	formDialog(
-		`Replace the value of ${row.key}`,
-		[p(`It becomes version ${row.version + 1}. What uses it gets it at once.`), value.nodes],
-		'Replace value',
-		async () => {
-			const { version } = await context.change(
-				'PATCH',
-				at`/api/secrets/${row.id}?version=${row.version}`,
-				value.read(),
-			);
-			return `${row.key} has a new value, version ${version}.`;
-		},
-	);
+	const notice = [
+		`Saved as version ${row.version + 1}. Files and `,
+		code('--watch'),
+		' programs update immediately; others on their next start.',
+	];
+	formDialog(`Replace the value of ${row.key}`, [p(notice), value.nodes], 'Replace value', async () => {
+		const { version } = await context.change(
+			'PATCH',
+			at`/api/secrets/${row.id}?version=${row.version}`,
+			value.read(),
+		);
+		return `Saved ${row.key} as version ${version}.`;
+	});
 }
 
 function describe(row, context) {
 	const text = prose('description', row.description);
 	formDialog(`Edit the description of ${row.key}`, field('Description', text), 'Save description', async () => {
 		await context.change('PATCH', at`/api/secrets/${row.id}`, { description: text.value || null });
-		return 'The description is saved.';
+		return `Saved the description of ${row.key}.`;
 	});
 }
 
 function latch(row, context) {
-	const what = `From then on nobody can see the value of ${row.key}, nor any of its versions: not you, not another admin. Programs go on getting it. `;
+	const what =
+		'Nobody, including admins, will be able to view any version of this value. Programs still receive it. ';
 	formDialog(
 		`Make ${row.key} write-only`,
-		p(what, h('strong', null, 'This is for good.')),
-		'Make it write-only for good',
+		p(what, h('strong', null, 'This cannot be undone.')),
+		'Make write-only',
 		async () => {
 			await context.change('PATCH', at`/api/secrets/${row.id}`, { neverReveal: true });
-			return `${row.key} is write-only now.`;
+			return `${row.key} is now write-only.`;
 		},
 		{ danger: true },
 	);
@@ -106,14 +108,15 @@ function copy(row, context) {
 		{ required: true },
 	);
 	const conflict = select('onConflict', [
-		['fail', 'Stop'],
+		['fail', 'Do not copy'],
 		['replace', 'Replace its value'],
 	]);
 	const what =
-		'The server copies the value; nobody sees it on the way. What is write-only stays so, and makes what it replaces write-only, for good.';
+		'The server copies the value without showing it. A write-only secret stays write-only in the copy, ' +
+		'even where it replaces a revealable one.';
 	formDialog(
 		`Copy ${row.key}`,
-		[p(what), field('To environment', target), field('When the key exists', conflict)],
+		[p(what), field('To environment', target), field('If the key already exists', conflict)],
 		'Copy secret',
 		async () => {
 			await api('POST', at`/api/environments/${target.value}/secrets/copy`, {
@@ -121,15 +124,15 @@ function copy(row, context) {
 				keys: [row.key],
 				onConflict: conflict.value,
 			});
-			return `${row.key} is copied to ${target.value}.`;
+			return `Copied ${row.key} to ${target.value}.`;
 		},
 	);
 }
 
 export function remove(row, context) {
-	const what = [p(`The ${context.one} goes for good, with all its versions. It is used by:`), p(usedBy(row))];
+	const what = [p(`This permanently deletes the ${context.noun} and all its versions. Used by:`), p(usedBy(row))];
 	confirmDelete(
-		context.one,
+		context.noun,
 		row.key,
 		what,
 		() => at`/api/${context.kind}/${row.id}`,
@@ -137,7 +140,7 @@ export function remove(row, context) {
 	);
 }
 
-// A value, for as long as somebody may look at it.
+// Shows a value, and removes it from the page after SHOWN_SECONDS or when the page is left.
 function revealed(value, gone) {
 	const text = h('pre.box', { tabindex: '0' }, value);
 	const left = muted();
@@ -153,7 +156,7 @@ function revealed(value, gone) {
 	};
 	const tick = () => {
 		const seconds = Math.ceil((until - Date.now()) / 1000);
-		left.textContent = `Hidden again in ${seconds} s`;
+		left.textContent = `Hides in ${seconds} s`;
 		if (seconds <= 0) hide();
 	};
 	const timer = setInterval(tick, 250);
@@ -175,6 +178,7 @@ function revealed(value, gone) {
 
 function detail(row, context) {
 	const [mayWrite, mayReveal] = [can('secrets:write'), can('secrets:reveal')];
+	const who = mayWrite ? 'You' : 'Operators';
 	const [notes, value, versions] = [alertBox(), div(), div(muted('Loading…'))];
 	let stop;
 	const show = button(
@@ -182,7 +186,7 @@ function detail(row, context) {
 		() =>
 			busy(show, notes, async () => {
 				const answer = await get(at`/api/secrets/${row.id}/value`);
-				// Whoever has closed the dialog does not want to see it.
+				// The user has closed the dialog or left the tab meanwhile.
 				if (!value.isConnected || document.hidden) return;
 				const shown = revealed(answer.value, (had) => {
 					show.hidden = false;
@@ -205,10 +209,10 @@ function detail(row, context) {
 				? h(
 						'div.note',
 						null,
-						h('strong', null, 'Nobody can see this value again'),
-						`, in any role. Programs that the host declares get it all the same. If it is lost, ${mayWrite ? '' : 'ask an operator to '}replace it; if a new one does not work, activate an earlier version.`,
+						h('strong', null, 'Nobody can view this value.'),
+						` Workloads still receive it. ${who} can replace it or restore an earlier version.`,
 					)
-				: !mayReveal && muted('Admins may reveal this value.'),
+				: !mayReveal && muted('Only admins can view this value.'),
 			notes.box,
 			value,
 			actions(
@@ -230,11 +234,11 @@ function detail(row, context) {
 async function loadVersions(row, context, place, mayWrite) {
 	const notes = alertBox();
 	const activate = ({ version, active }) => {
-		if (active) return badge('good', 'In force');
+		if (active) return badge('good', 'Current');
 		const control =
 			mayWrite &&
 			button(
-				`Activate version ${version}`,
+				`Restore version ${version}`,
 				() =>
 					busy(control, notes, async () => {
 						const secret = await context.change(
@@ -242,7 +246,7 @@ async function loadVersions(row, context, place, mayWrite) {
 							at`/api/secrets/${row.id}/versions/${version}/activate`,
 							{},
 						);
-						toast(`Version ${version} is in force again, as version ${secret.version}.`);
+						toast(`Restored version ${version} as version ${secret.version}.`);
 					}),
 				{ class: 'small' },
 			);
@@ -256,8 +260,8 @@ async function loadVersions(row, context, place, mayWrite) {
 				'Versions',
 				[
 					['Version', 'version'],
-					['When', 'createdAt'],
-					['Who', 'createdBy'],
+					['Created', 'createdAt'],
+					['Created by', 'createdBy'],
 					['', activate],
 				],
 				versions,
@@ -270,7 +274,7 @@ async function loadVersions(row, context, place, mayWrite) {
 }
 
 export async function open(rest) {
-	// The settings are for admins; for others the server decides.
+	// Only admins can read the settings; for others the server applies them.
 	const asked =
 		can('environments:write') && get(at`/api/environments/${environment(rest[0]).id}/settings/configuration`);
 	return openList(
@@ -285,7 +289,7 @@ export async function open(rest) {
 			settings: (await asked).settings,
 			detail,
 			add,
-			empty: 'Add the first one, or import a .env file. Keys are names such as DATABASE_URL.',
+			empty: 'Add one, or import a .env file.',
 		},
 		rest,
 	);

@@ -1,4 +1,4 @@
-// How the server is, for its operator.
+// The status page for the operator: health, load of the last hour, and the doctor.
 
 import { get } from './api.js';
 import { bytes, count, plural, span, stamp } from './format.js';
@@ -28,7 +28,8 @@ const [WIDTH, HEIGHT] = [600, 120];
 
 const ms = (number) => (number === null ? '–' : `${number < 10 ? number.toFixed(2) : Math.round(number)} ms`);
 
-// A small chart of an hour: bars of several series [class, label, values], the last in front.
+// A bar chart of the last hour, one bar per minute. A series is [class, label, values]; later
+// ones are drawn in front.
 function chart(title, unit, series) {
 	const most = Math.max(...series.flatMap(([, , values]) => values));
 	const y = (value) => HEIGHT - (value / (most || 1)) * (HEIGHT - 4);
@@ -36,7 +37,7 @@ function chart(title, unit, series) {
 	const bar = (name) => (value, at) =>
 		svg('rect', { class: name, x: at * step + 1, width: step - 2, y: y(value), height: HEIGHT - y(value) });
 	const bars = series.flatMap(([name, , values]) => values.map(bar(name)));
-	const about = ` in the last hour, at most ${unit(most)}`;
+	const about = `, last hour, peak ${unit(most)}`;
 	return h(
 		'figure',
 		null,
@@ -70,13 +71,13 @@ function charts(requests) {
 	return h(
 		'div.charts',
 		null,
-		chart('Requests a minute', count, [
+		chart('Requests per minute', count, [
 			['all', 'all', pick('total')],
 			['refused', 'refused', refused],
 			['failed', 'failed', pick('serverErrors')],
 		]),
 		chart('Latency', ms, [
-			['refused', '99 %', pick('p99Ms')],
+			['refused', 'p99', pick('p99Ms')],
 			['all', 'median', pick('p50Ms')],
 		]),
 	);
@@ -91,7 +92,7 @@ const minutes = (requests) =>
 			['Refused', (one) => count(one.clientErrors), 'number'],
 			['Failed', (one) => count(one.serverErrors), 'number'],
 			['Median', (one) => ms(one.p50Ms), 'number'],
-			['99 %', (one) => ms(one.p99Ms), 'number'],
+			['p99', (one) => ms(one.p99Ms), 'number'],
 		],
 		requests.filter((minute) => minute.total).reverse(),
 		'',
@@ -101,36 +102,36 @@ function summary(health, { now, version, startedAt, storage, backup }, { keys, r
 	const since = (time) => (Date.parse(now) - Date.parse(time)) / 1000;
 	const active = keys.find((key) => key.state === 'active');
 	const made = backup.lastAt && [
-		badge(...(since(backup.lastAt) > OLD_BACKUP_SECONDS ? ['warn', 'Old'] : ['good', 'Made'])),
+		badge(...(since(backup.lastAt) > OLD_BACKUP_SECONDS ? ['warn', 'Old'] : ['good', 'Recent'])),
 		' ',
 		ago(backup.lastAt),
 		why(bytes(backup.lastBytes)),
 	];
 	return facts(
-		['Health', health.status === 'ok' ? badge('good', 'Works') : badge('bad', 'Nothing can be written')],
+		['Health', health.status === 'ok' ? badge('good', 'Healthy') : badge('bad', 'Cannot write')],
 		['Version', version],
-		['Running since', ago(startedAt)],
+		['Started', ago(startedAt)],
 		[
 			'Wrapping key',
 			active && [
-				`number ${active.id}, ${span(since(active.createdAt))} old`,
+				`#${active.id}, ${span(since(active.createdAt))} old`,
 				rotation && !rotation.finishedAt && why(`rotating, ${plural(rotation.left, 'key')} left`),
 			],
 		],
-		['Last backup', made || badge('warn', backup.scheduled ? 'None yet' : 'None, nor scheduled')],
-		backup.lastDownloadAt && ['Last download', ago(backup.lastDownloadAt)],
+		['Last backup', made || badge('warn', backup.scheduled ? 'No backup yet' : 'No backups, none scheduled')],
+		backup.lastDownloadAt && ['Last backup download', ago(backup.lastDownloadAt)],
 		[
-			'Free disk',
+			'Free disk space',
 			[bytes(storage.freeBytes), storage.freeBytes < storage.floorBytes * 4 && [' ', badge('warn', 'Low')]],
 		],
 	);
 }
 
-const SEVERITIES = { ok: ['good', 'Good'], warn: ['warn', 'Warning'], error: ['bad', 'Broken'] };
+const SEVERITIES = { ok: ['good', 'OK'], warn: ['warn', 'Warning'], error: ['bad', 'Error'] };
 
 export async function open() {
 	const [about, graphs, found, notes] = [div(), div(), h('div', { role: 'status' }), alertBox()];
-	const figures = h('details', null, h('summary', null, 'Figures'), div());
+	const figures = h('details', null, h('summary', null, 'Show as table'), div());
 	let [timer, gone] = [];
 	async function load() {
 		const [health, { status }, keys] = await Promise.all([
@@ -148,19 +149,19 @@ export async function open() {
 			if (!gone) again();
 		}, EVERY_MS);
 	};
-	const doctor = button('Run the doctor', () =>
+	const doctor = button('Run doctor', () =>
 		busy(doctor, notes, async () => {
-			found.replaceChildren(muted('Opening every record…'));
+			found.replaceChildren(muted('Checking every record…'));
 			const { findings } = await get('/api/admin/doctor').finally(() => found.replaceChildren());
 			found.append(
 				table(
 					'Findings',
 					[
 						['Severity', (one) => badge(...SEVERITIES[one.severity])],
-						['Found', (one) => [one.what, one.remedy && why(one.remedy)]],
+						['Finding', (one) => [one.what, one.remedy && why(one.remedy)]],
 					],
 					findings,
-					emptyState('Nothing found', 'Every record opens and everything fits.'),
+					emptyState('No problems found', 'Every record can be decrypted, and all records are consistent.'),
 				),
 			);
 		}),
@@ -168,9 +169,9 @@ export async function open() {
 	await load();
 	again();
 	const text = p(
-		'Opens every record and looks whether everything fits. On the host, ',
+		'Decrypts every record and checks that all records are consistent. On the server, ',
 		code('coffer doctor'),
-		' looks at files and clock as well.',
+		' also checks files and the clock.',
 	);
 	return {
 		title: 'Status',

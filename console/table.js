@@ -1,15 +1,18 @@
-// A table of any number of rows, of which only those near the view are in the page.
+// A table of any number of rows, of which only those near the viewport are in the document.
 //
-// Owns: which rows are in the document, their order, moving among them by keys.
-// Must never: remove the row that has the focus; keep more rows than a few views.
+// Owns: which rows are in the document, their order, moving between them with keys.
+// Must never: remove the row that has focus, or keep more than a few screens of rows.
 //
-// All rows are equally high. The height is measured: text may be larger, the page narrow.
+// All rows have the same height. It is measured, because it depends on font size and width.
 
 import { button, h } from './ui.js';
 
+// Rows above and below the viewport.
 const BEYOND = 12;
 
-// Columns: {title, cell(row), sort?(row)}. `id(row)` tells rows apart; `kind` is a class.
+const className = ({ title }) => title.toLowerCase().replace(' ', '-');
+
+// Columns: {title, cell(row), sort?(row)}. `id(row)` identifies a row; `kind` is a CSS class.
 export function windowed({ label, columns, id, kind }) {
 	let [all, rows, height] = [[], [], 48];
 	let [column, down, keep] = [columns[0], false, () => true];
@@ -18,7 +21,7 @@ export function windowed({ label, columns, id, kind }) {
 	const headers = columns.map((one) =>
 		h(
 			'div',
-			{ role: 'columnheader', class: one.title.toLowerCase() },
+			{ role: 'columnheader', class: className(one) },
 			one.sort ? button(one.title, () => sortBy(one), { class: 'sort' }) : one.title,
 		),
 	);
@@ -28,7 +31,7 @@ export function windowed({ label, columns, id, kind }) {
 		h(
 			'div.row',
 			{ role: 'row' },
-			columns.map((one) => h('div', { role: 'cell', class: one.title.toLowerCase() }, one.cell(row))),
+			columns.map((one) => h('div', { role: 'cell', class: className(one) }, one.cell(row))),
 		);
 	const focused = () => [...shown].find(([, one]) => one.contains(document.activeElement))?.[0];
 
@@ -44,7 +47,7 @@ export function windowed({ label, columns, id, kind }) {
 			headers[at].ariaSort = one === column ? direction : 'none';
 		});
 		const by = column.sort;
-		// What is alike stays in the order that it had.
+		// A stable sort: equal rows keep their order.
 		all.sort((one, other) => Number(by(one) > by(other)) - Number(by(one) < by(other)));
 		if (down) all.reverse();
 		arrange();
@@ -125,7 +128,7 @@ export function windowed({ label, columns, id, kind }) {
 		go(step);
 	});
 
-	// A row is as good as its link, unless somebody marks text in it.
+	// A click anywhere in a row opens its link, unless the user is selecting text.
 	body.addEventListener(
 		'click',
 		(event) =>
@@ -161,7 +164,7 @@ export function windowed({ label, columns, id, kind }) {
 	};
 }
 
-// A filter for a table: all words must be somewhere in the text of a row.
+// A filter for a table: a row matches if its text contains every word.
 export function filterBox(label, grid, text, onchange) {
 	const texts = new WeakMap();
 	const act = () => {
@@ -187,7 +190,7 @@ export function filterBox(label, grid, text, onchange) {
 		autocomplete: 'off',
 		spellcheck: 'false',
 		'aria-keyshortcuts': '/',
-		title: 'Key: /',
+		title: 'Press /',
 		class: 'filter',
 		oninput: act,
 		onkeydown,

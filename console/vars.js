@@ -1,4 +1,4 @@
-// Vars: configuration that is no secret, so its values are shown.
+// The page for variables: configuration that is not secret, so values are visible.
 
 import { at, can } from './api.js';
 import { offerImport } from './entry.js';
@@ -16,7 +16,8 @@ function edit(row, context) {
 		spellcheck: 'false',
 		value: row?.value,
 	});
-	// The same value again would be a new version. A text area has made one kind of line end of all.
+	// Compare with what the text area made of it: it normalizes line endings, and saving the same
+	// value again would create a version.
 	const was = row && value.value;
 	const offer =
 		!row &&
@@ -24,11 +25,11 @@ function edit(row, context) {
 			made.close();
 			context.openImport(lines);
 		});
-	const hint = 'Capital letters, digits and _, such as LOG_LEVEL.';
+	const hint = 'For example LOG_LEVEL.';
 	const made = formDialog(
-		row ? `Edit ${row.key}` : 'Add a var',
+		row ? `Edit ${row.key}` : 'Add a variable',
 		[!row && [field('Key', key, hint), offer], field('Value', value), field('Description (optional)', text)],
-		row ? 'Save var' : 'Add var',
+		row ? 'Save variable' : 'Add variable',
 		async () => {
 			const body = { value: was === value.value ? undefined : value.value, description: text.value || null };
 			const answer = row
@@ -37,7 +38,7 @@ function edit(row, context) {
 						key: key.value.trim(),
 						...body,
 					});
-			return `${answer.key} is stored.`;
+			return `Saved ${answer.key}.`;
 		},
 	);
 }
@@ -46,9 +47,9 @@ const detail = (row, context) => ({
 	nodes: [
 		h('pre.box', { tabindex: '0', role: 'region', 'aria-label': 'Value' }, row.value),
 		actions(
-			can('secrets:write') && button('Edit var', () => edit(row, context), { class: 'primary' }),
+			can('secrets:write') && button('Edit variable', () => edit(row, context), { class: 'primary' }),
 			copyButton('Copy value', () => row.value),
-			can('secrets:write') && button('Delete var', () => remove(row, context), { class: 'danger' }),
+			can('secrets:write') && button('Delete variable', () => remove(row, context), { class: 'danger' }),
 		),
 		about(row),
 	],
@@ -58,7 +59,7 @@ export const open = (rest) =>
 	openList(
 		{
 			kind: 'vars',
-			title: 'Vars',
+			title: 'Variables',
 			columns: [
 				{ title: 'Value', cell: (row) => h('code', null, row.value), sort: (row) => row.value },
 				{ title: 'Description', cell: (row) => row.description },
@@ -66,7 +67,7 @@ export const open = (rest) =>
 			words: (row) => row.value,
 			detail,
 			add: (context) => edit(null, context),
-			empty: 'Vars are for what is no secret, such as LOG_LEVEL: anybody who may read here sees their values.',
+			empty: 'Values that are not secret, such as LOG_LEVEL. Everyone with read access can view them.',
 		},
 		rest,
 	);

@@ -1,4 +1,4 @@
-// axe on every view and every dialog, in both colour schemes.
+// Runs axe on every view and every dialog, in both color schemes.
 
 import assert from 'node:assert/strict';
 import { assertAccessible } from './harness/axe.mjs';
@@ -9,7 +9,7 @@ import { suite } from './harness.mjs';
 
 const check = suite(SEEDED);
 
-/** In the dark only colours differ. */
+/** Dark mode changes only colors, so only contrast is checked again. */
 async function inBothSchemes(stage, root) {
 	for (const [colorScheme, rules] of [
 		['light', null],
@@ -44,19 +44,19 @@ for (const [name, opened] of Object.entries(DIALOGS)) {
 		await inBothSchemes(stage, 'dialog[open]:last-of-type');
 		const native = await dialog.evaluate((element) => [element.localName, element.matches(':modal')]);
 		assert.deepEqual(native, ['dialog', true]);
-		assert.ok(await dialog.evaluate((element) => element.contains(document.activeElement)), 'the focus is in it');
+		assert.ok(await dialog.evaluate((element) => element.contains(document.activeElement)), 'the dialog has focus');
 	});
 }
 
-check('the open menu of a narrow page', { viewport: NARROW }, async (stage) => {
+check('the open menu on a narrow screen', { viewport: NARROW }, async (stage) => {
 	await show(stage, { path: '/secrets/production', heading: 'Secrets', row: 'DATABASE_URL' });
 	await stage.button('Menu').click();
 	await inBothSchemes(stage);
 });
 
-check('larger text and no motion lose nothing', async (stage) => {
+check('larger text fits, and nothing is animated with reduced motion', async (stage) => {
 	await show(stage, { path: '/secrets/production', heading: 'Secrets', row: 'DATABASE_URL' });
-	// As a browser does it whose text is twice as large: 640 px are left of 1280.
+	// At twice the text size, 1280 px have room for what 640 px show.
 	await stage.page.setViewportSize({ width: 640, height: 400 });
 	const { scroll, client } = await stage.page.evaluate(() => ({
 		scroll: document.documentElement.scrollWidth,
@@ -64,10 +64,10 @@ check('larger text and no motion lose nothing', async (stage) => {
 	}));
 	assert.ok(scroll <= client);
 	const moving = await stage.page.evaluate(() => document.getAnimations().length);
-	assert.equal(moving, 0, 'reduced motion is asked for');
+	assert.equal(moving, 0, 'no animation with reduced motion');
 });
 
-check('success is told once and politely', async (stage) => {
+check('success messages use a polite live region', async (stage) => {
 	await show(stage, { path: '/secrets/development', heading: 'Secrets' });
 	const status = stage.page.locator('#toasts');
 	assert.equal(await status.getAttribute('role'), 'status');

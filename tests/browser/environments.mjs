@@ -1,13 +1,13 @@
-// Environments: made, configured, and deleted only by who types the name.
+// Environments: create, configure, delete after typing the name.
 
 import assert from 'node:assert/strict';
 import { eventually, suite } from './harness.mjs';
 
 const check = suite();
-const REVEAL = 'Admins may reveal revealable secrets';
-const QUIET = 'New secrets are write-only unless told otherwise';
+const REVEAL = 'Allow admins to view secret values';
+const WRITE_ONLY = 'Make new secrets write-only by default';
 
-check('the list, and a new one', async (stage) => {
+check('list and create', async (stage) => {
 	await stage.open('/environments', 'Environments');
 	const dialog = await stage.press('New environment', 'New environment');
 	await stage.field('Name', dialog).fill('canary-1');
@@ -23,11 +23,11 @@ check('the list, and a new one', async (stage) => {
 	assert.match(
 		String(await select.locator('option').allInnerTexts()),
 		/canary-1|Canary/,
-		'the shell knows it at once',
+		'the environment menu has it at once',
 	);
 });
 
-check('names that are none or taken', { allow: [400, 409] }, async (stage) => {
+check('invalid and existing names', { allow: [400, 409] }, async (stage) => {
 	const taken = await stage.environment();
 	await stage.open('/environments', 'Environments');
 	const dialog = await stage.press('New environment', 'New environment');
@@ -39,18 +39,18 @@ check('names that are none or taken', { allow: [400, 409] }, async (stage) => {
 	await stage.refused(stage.field('Name', dialog), /exists/i);
 });
 
-check('settings, and back to the defaults', async (stage) => {
+check('change settings and restore the defaults', async (stage) => {
 	const environment = await stage.environment();
 	await stage.open('/environments', 'Environments');
 	await stage.link(environment, stage.page.getByRole('table')).click();
 	await stage.heading(environment).waitFor();
 	await stage.arrive(`/environments/${environment}`);
 	assert.equal(await stage.checkbox(REVEAL).isChecked(), true);
-	assert.equal(await stage.checkbox(QUIET).isChecked(), false);
+	assert.equal(await stage.checkbox(WRITE_ONLY).isChecked(), false);
 	await stage.checkbox(REVEAL).uncheck();
-	await stage.checkbox(QUIET).check();
+	await stage.checkbox(WRITE_ONLY).check();
 	await stage.button('Save settings').click();
-	await eventually('they are saved', async () => {
+	await eventually('the settings are saved', async () => {
 		const settings = await stage.api.settings(environment);
 		return !settings.allowSecretReveal && settings.neverRevealByDefault;
 	});
@@ -58,18 +58,21 @@ check('settings, and back to the defaults', async (stage) => {
 	await stage.page.reload();
 	await stage.heading(environment).waitFor();
 	await eventually(
-		'they are shown',
-		async () => !(await stage.checkbox(REVEAL).isChecked()) && stage.checkbox(QUIET).isChecked(),
+		'the settings are shown',
+		async () => !(await stage.checkbox(REVEAL).isChecked()) && stage.checkbox(WRITE_ONLY).isChecked(),
 	);
 	await stage.button('Restore defaults').click();
 	const sure = stage.page.getByRole('dialog');
 	if (await sure.count()) await sure.getByRole('button', { name: 'Restore defaults' }).click();
-	await eventually('they are restored', async () => (await stage.api.settings(environment)).allowSecretReveal);
-	await eventually('and shown', async () => stage.checkbox(REVEAL).isChecked());
-	assert.equal(await stage.checkbox(QUIET).isChecked(), false);
+	await eventually(
+		'the defaults are restored',
+		async () => (await stage.api.settings(environment)).allowSecretReveal,
+	);
+	await eventually('the defaults are shown', async () => stage.checkbox(REVEAL).isChecked());
+	assert.equal(await stage.checkbox(WRITE_ONLY).isChecked(), false);
 });
 
-check('an empty one is deleted by its name', async (stage) => {
+check('delete an empty environment after typing its name', async (stage) => {
 	const environment = await stage.environment();
 	await stage.open(`/environments/${environment}`, environment);
 	const dialog = await stage.press('Delete environment', `Delete ${environment}`);
@@ -81,7 +84,7 @@ check('an empty one is deleted by its name', async (stage) => {
 		await stage.refused(typed, new RegExp(environment));
 	}
 	assert.ok((await stage.api.environments()).some((one) => one.name === environment));
-	assert.equal(await dialog.getByRole('checkbox').count(), 0, 'there is nothing in it');
+	assert.equal(await dialog.getByRole('checkbox').count(), 0, 'it is empty');
 	await typed.fill(environment);
 	await submit.click();
 	await stage.arrive('/environments');
@@ -89,7 +92,7 @@ check('an empty one is deleted by its name', async (stage) => {
 	assert.equal(await stage.link(environment).count(), 0);
 });
 
-check('one that holds secrets goes only if they shall go', { allow: [409] }, async (stage) => {
+check('delete an environment with secrets only after confirming that they go too', { allow: [409] }, async (stage) => {
 	const environment = await stage.environment();
 	await stage.api.addSecret(environment, 'ONE');
 	await stage.api.addSecret(environment, 'TWO');
@@ -102,20 +105,21 @@ check('one that holds secrets goes only if they shall go', { allow: [409] }, asy
 	if (await submit.isEnabled()) {
 		await submit.click();
 		await eventually(
-			'it is refused in words',
+			'the error is shown',
 			async () =>
 				/secrets/.test(await dialog.innerText()) &&
 				(await dialog.locator('[aria-invalid=true], [role=alert]').count()) > 0,
 		);
 	}
 	assert.ok((await stage.api.environments()).some((one) => one.name === environment));
-	await stage.checkbox(/Also delete its 2 secrets and 1 vars?, for good/, dialog).check();
+	await dialog.getByText('Deletes 2 secrets and 1 variable.').waitFor();
+	await stage.checkbox('Also delete the secrets and variables', dialog).check();
 	await submit.click();
 	await stage.arrive('/environments');
 	assert.ok(!(await stage.api.environments()).some((one) => one.name === environment));
 });
 
-check('a secret came in while the dialog was open', { allow: [409] }, async (stage) => {
+check('a secret was added while the dialog was open', { allow: [409] }, async (stage) => {
 	const environment = await stage.environment();
 	await stage.open(`/environments/${environment}`, environment);
 	const dialog = await stage.press('Delete environment', `Delete ${environment}`);

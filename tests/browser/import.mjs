@@ -1,4 +1,4 @@
-// A .env file: pasted or chosen, looked through by a dry run, and imported.
+// Importing a .env file: paste or choose it, preview it with a dry run, import it.
 
 import assert from 'node:assert/strict';
 import { eventually, suite } from './harness.mjs';
@@ -9,10 +9,10 @@ const DIALOG = 'Import a .env file';
 async function importing(stage, environment, view = 'secrets', heading = 'Secrets') {
 	await stage.open(`/${view}/${environment}`, heading);
 	const dialog = await stage.press('Import .env', DIALOG, stage.page.getByRole('main'));
-	return { dialog, lines: stage.field('Lines of a .env file', dialog) };
+	return { dialog, lines: stage.field('.env contents', dialog) };
 }
 
-check('pasted, looked at, and imported', async (stage) => {
+check('paste, preview and import', async (stage) => {
 	const environment = await stage.environment();
 	await stage.api.addSecret(environment, 'THERE', 'old');
 	const { dialog, lines } = await importing(stage, environment);
@@ -23,9 +23,9 @@ check('pasted, looked at, and imported', async (stage) => {
 	const preview = dialog.getByRole('table');
 	await preview.waitFor();
 	for (const key of ['NEW_ONE', 'NEW_TWO', 'THERE']) await stage.row(key, preview).waitFor();
-	assert.ok(!/Kq/.test(await preview.innerText()), 'no values');
-	assert.equal(await stage.api.secret(environment, 'NEW_ONE'), undefined, 'a dry run');
-	await stage.select('When a key exists', dialog).selectOption({ label: 'Replace its value' });
+	assert.ok(!/Kq/.test(await preview.innerText()), 'the preview shows no values');
+	assert.equal(await stage.api.secret(environment, 'NEW_ONE'), undefined, 'the preview saves nothing');
+	await stage.select('If a key already exists', dialog).selectOption({ label: 'Replace its value' });
 	await stage.button('Import 3 secrets', dialog).click();
 	await stage.button('Done', dialog).waitFor();
 	for (const key of ['NEW_ONE', 'NEW_TWO', 'THERE']) await stage.row(key, dialog).waitFor();
@@ -42,11 +42,11 @@ check('pasted, looked at, and imported', async (stage) => {
 	}
 });
 
-check('what is there is skipped', async (stage) => {
+check('skip existing keys', async (stage) => {
 	const environment = await stage.environment();
 	await stage.api.addSecret(environment, 'THERE', 'old');
 	const { dialog, lines } = await importing(stage, environment);
-	await stage.select('When a key exists', dialog).selectOption({ label: 'Skip it' });
+	await stage.select('If a key already exists', dialog).selectOption({ label: 'Skip it' });
 	await lines.fill('THERE=new\nFRESH=1');
 	await eventually('the preview says so', async () =>
 		/skip|left|stays/i.test(await stage.row('THERE', dialog.getByRole('table')).innerText()),
@@ -59,11 +59,11 @@ check('what is there is skipped', async (stage) => {
 	assert.ok(await stage.api.secret(environment, 'FRESH'));
 });
 
-check('import nothing, when a key exists', { allow: [409] }, async (stage) => {
+check('import nothing if a key exists', { allow: [409] }, async (stage) => {
 	const environment = await stage.environment();
 	await stage.api.addSecret(environment, 'THERE', 'old');
 	const { dialog, lines } = await importing(stage, environment);
-	await stage.select('When a key exists', dialog).selectOption({ label: 'Import nothing' });
+	await stage.select('If a key already exists', dialog).selectOption({ label: 'Import nothing' });
 	await lines.fill('THERE=new\nFRESH=1');
 	await eventually('the preview says so', async () =>
 		/conflict|exists|there/i.test(await stage.row('THERE', dialog.getByRole('table')).innerText()),
@@ -71,12 +71,12 @@ check('import nothing, when a key exists', { allow: [409] }, async (stage) => {
 	const submit = dialog.getByRole('button', { name: /^Import \d+ secrets?$/ });
 	if (await submit.isEnabled()) {
 		await submit.click();
-		await eventually('it is told', async () => /exists|conflict/i.test(await dialog.innerText()));
+		await eventually('the error is shown', async () => /exists|conflict/i.test(await dialog.innerText()));
 	}
 	assert.equal(await stage.api.secret(environment, 'FRESH'), undefined);
 });
 
-check('write-only, from a file', async (stage) => {
+check('import a file as write-only', async (stage) => {
 	const environment = await stage.environment();
 	const { dialog } = await importing(stage, environment);
 	await stage.checkbox('Write-only', dialog).check();
@@ -93,37 +93,37 @@ check('write-only, from a file', async (stage) => {
 	}
 });
 
-check('a line that cannot be read is named, by its number', { allow: [400] }, async (stage) => {
+check('the error for an invalid line has its number', { allow: [400] }, async (stage) => {
 	const environment = await stage.environment();
 	const { dialog, lines } = await importing(stage, environment);
 	for (const [number, text] of [
-		[2, 'GOOD=1\nthis is no line\nOTHER=2'],
+		[2, 'GOOD=1\nwords without a sign\nOTHER=2'],
 		[3, 'GOOD=1\nOTHER=2\nlower-case=3\n'],
 		[1, 'OPEN="never closed\n'],
 		[4, '# a comment\n\nGOOD=1\nHASH=a#never closed\n'],
 	]) {
 		await lines.fill(text);
-		await eventually(`line ${number} is named`, async () =>
+		await eventually(`the error has line ${number}`, async () =>
 			new RegExp(`line ${number}\\b`, 'i').test(await dialog.innerText()),
 		);
-		const told = await dialog.innerText();
-		assert.ok(!/this is no line|lower-case|never closed/.test(told), 'by number, not by what is in it');
+		const shown = await dialog.innerText();
+		assert.ok(!/without a sign|lower-case|never closed/.test(shown), 'the error does not quote the line');
 	}
 	assert.deepEqual(await stage.api.secrets(environment), []);
 	await lines.fill('GOOD=1\n');
 	await stage.row('GOOD', dialog.getByRole('table')).waitFor();
-	assert.ok(!/line \d/i.test(await dialog.innerText()), 'mended, and the complaint is gone');
+	assert.ok(!/line \d/i.test(await dialog.innerText()), 'the error goes after the line is fixed');
 });
 
-check('a key that stands there twice', { allow: [400] }, async (stage) => {
+check('a duplicate key', { allow: [400] }, async (stage) => {
 	const environment = await stage.environment();
 	const { dialog, lines } = await importing(stage, environment);
 	await lines.fill('TWICE=1\nONCE=2\nTWICE=3\n');
-	// The field is masked, and no text: what says TWICE is the complaint.
-	await eventually('it is told', async () => /TWICE|line 3/.test(await dialog.innerText()));
+	// innerText does not include the field, so TWICE comes from the error.
+	await eventually('the error is shown', async () => /TWICE|line 3/.test(await dialog.innerText()));
 });
 
-check('several lines, pasted where one value belongs', async (stage) => {
+check('paste several lines into the key or the value', async (stage) => {
 	const environment = await stage.environment();
 	await stage.open(`/secrets/${environment}`, 'Secrets');
 	for (const field of ['Key', 'Value']) {
@@ -135,13 +135,13 @@ check('several lines, pasted where one value belongs', async (stage) => {
 			const event = new ClipboardEvent('paste', { clipboardData: data, bubbles: true, cancelable: true });
 			document.activeElement.dispatchEvent(event);
 		});
-		await dialog.getByText('These look like 3 lines of a .env file.').waitFor();
+		await dialog.getByText('Looks like 3 lines of a .env file.').waitFor();
 		if (field === 'Key') {
 			await stage.button('Cancel', dialog).click();
 			await stage.gone(dialog);
 			continue;
 		}
-		await stage.button('Import all 3', dialog).click();
+		await stage.button('Import 3 lines', dialog).click();
 		const all = stage.dialog(DIALOG);
 		await stage.row('PASTED_THREE', all.getByRole('table')).waitFor();
 		await stage.button('Import 3 secrets', all).click();
@@ -151,7 +151,7 @@ check('several lines, pasted where one value belongs', async (stage) => {
 	assert.equal((await stage.api.secrets(environment)).length, 3);
 });
 
-check('one line, pasted where a key belongs, does not stand there in the clear', async (stage) => {
+check('a line pasted into the key field does not stay there in plain text', async (stage) => {
 	const environment = await stage.environment();
 	await stage.open(`/secrets/${environment}`, 'Secrets');
 	const dialog = await stage.press('Add secret', 'Add a secret', stage.page.getByRole('main'));
@@ -162,9 +162,9 @@ check('one line, pasted where a key belongs, does not stand there in the clear',
 		const event = new ClipboardEvent('paste', { clipboardData: data, bubbles: true, cancelable: true });
 		document.activeElement.dispatchEvent(event);
 	});
-	await dialog.getByText('This looks like a line of a .env file.').waitFor();
+	await dialog.getByText('Looks like KEY=value.').waitFor();
 	assert.equal(await stage.field('Key', dialog).inputValue(), '');
-	await stage.button('Import all 1', dialog).click();
+	await stage.button('Split it', dialog).click();
 	const all = stage.dialog(DIALOG);
 	await stage.row('PASTED', all.getByRole('table')).waitFor();
 	await stage.button('Import 1 secret', all).click();
@@ -172,13 +172,13 @@ check('one line, pasted where a key belongs, does not stand there in the clear',
 	assert.equal(await stage.api.value((await stage.api.secret(environment, 'PASTED')).id), 'the value');
 });
 
-check('vars', async (stage) => {
+check('import variables', async (stage) => {
 	const environment = await stage.environment();
-	const { dialog, lines } = await importing(stage, environment, 'vars', 'Vars');
+	const { dialog, lines } = await importing(stage, environment, 'vars', 'Variables');
 	assert.equal(await stage.checkbox('Write-only', dialog).count(), 0);
 	await lines.fill('PORT=8080\nHOST=localhost\n');
 	await stage.row('PORT', dialog.getByRole('table')).waitFor();
-	await stage.button('Import 2 vars', dialog).click();
+	await stage.button('Import 2 variables', dialog).click();
 	await stage.button('Done', dialog).click();
 	await stage.link('PORT').waitFor();
 	assert.equal((await stage.api.variable(environment, 'PORT')).value, '8080');

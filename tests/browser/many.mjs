@@ -1,11 +1,11 @@
-// An environment with 5 000 secrets: the filter answers while one types, the
-// document stays small, and the last row can be reached.
+// An environment with 5,000 secrets: the filter keeps up with typing, the document stays
+// small, and the last row can be reached.
 
 import assert from 'node:assert/strict';
 import { eventually, suite } from './harness.mjs';
 
 const MANY = 5000;
-/** From the key to the painted answer, in milliseconds. */
+/** From key press to painted result, in milliseconds. */
 const AT_ONCE = 100;
 
 const name = (n) => `SERVICE_${String(n).padStart(4, '0')}_${['URL', 'TOKEN', 'PASSWORD'][n % 3]}`;
@@ -35,14 +35,14 @@ async function crowded(stage) {
 }
 
 const filter = (stage) => stage.page.getByRole('searchbox', { name: 'Filter secrets' });
-/** Those with a key: not the headers. */
+/** Rows with a key, so not the header. */
 const bodyRows = (stage) =>
 	stage.page
 		.getByRole('main')
 		.getByRole('row')
 		.filter({ has: stage.page.getByRole('link') });
 
-check('the filter answers at once', async (stage) => {
+check('the filter keeps up with typing', async (stage) => {
 	await crowded(stage);
 	await stage.page.evaluate(() => {
 		globalThis.times = [];
@@ -58,7 +58,7 @@ check('the filter answers at once', async (stage) => {
 			if (since === null) return;
 			const began = since;
 			since = null;
-			// The first frame draws it; in the second it has been seen.
+			// The first frame paints it; in the second it is on screen.
 			requestAnimationFrame(() =>
 				requestAnimationFrame(() => {
 					globalThis.times.push(performance.now() - began);
@@ -85,9 +85,9 @@ check('the filter answers at once', async (stage) => {
 			if (want !== before) answers += 1;
 		}
 		await field.press('Escape');
-		await eventually('all of them again', async () => (await count()) === MANY);
+		await eventually('all rows match again', async () => (await count()) === MANY);
 	}
-	const times = await eventually('all are painted', () =>
+	const times = await eventually('every key press is painted', () =>
 		stage.page.evaluate((least) => (globalThis.times.length >= least ? globalThis.times : false), answers),
 	);
 	const sorted = [...times].sort((a, b) => a - b);
@@ -97,7 +97,7 @@ check('the filter answers at once', async (stage) => {
 	assert.ok(median < AT_ONCE, `median ${median} ms of ${sorted.map(Math.round)}`);
 });
 
-check('the document stays small, and the end can be reached', async (stage) => {
+check('the document stays small and the last row can be reached', async (stage) => {
 	await crowded(stage);
 	const rows = bodyRows(stage);
 	assert.ok((await rows.count()) < 200, `${await rows.count()} rows`);
@@ -105,7 +105,7 @@ check('the document stays small, and the end can be reached', async (stage) => {
 	assert.ok(Number(await table.getAttribute('aria-rowcount')) >= MANY);
 	await stage.link(name(0)).scrollIntoViewIfNeeded();
 	await stage.page.evaluate(() => {
-		// Whichever scrolls: the page, or a box in it.
+		// Scroll whichever scrolls: the page or an element in it.
 		for (const one of [document.scrollingElement, ...document.querySelectorAll('main, main *')]) {
 			if (one.scrollHeight > one.clientHeight) one.scrollTop = one.scrollHeight;
 		}
@@ -122,7 +122,7 @@ check('the document stays small, and the end can be reached', async (stage) => {
 	await last.waitFor();
 });
 
-check('by the keyboard', async (stage) => {
+check('move through the rows with the keyboard', async (stage) => {
 	await crowded(stage);
 	await stage.link(name(0)).focus();
 	const reached = () =>
@@ -138,14 +138,14 @@ check('by the keyboard', async (stage) => {
 	for (let pages = 0; pages < 4; pages += 1) {
 		await stage.page.keyboard.press('PageDown');
 		const now = before;
-		await eventually('further down', async () => (await reached()) > now);
+		await eventually('focus moved down', async () => (await reached()) > now);
 		before = await reached();
 	}
 	await stage.page.keyboard.press('End');
 	await stage.link(name(MANY - 1)).waitFor();
 	await stage.page.keyboard.press('Home');
 	await stage.link(name(0)).waitFor();
-	// Row by row, further than what was drawn at first.
+	// Go row by row, past the rows that were rendered at first.
 	await stage.link(name(0)).focus();
 	for (let rows = 0; rows < 120; rows += 1) await stage.page.keyboard.press('Tab');
 	const key = await stage.page.evaluate(() => document.activeElement.textContent);
@@ -153,7 +153,7 @@ check('by the keyboard', async (stage) => {
 	assert.ok(Number(key.slice(8, 12)) >= 60, `after 120 stops the focus is on ${key}`);
 });
 
-check('sorted', async (stage) => {
+check('sort', async (stage) => {
 	await crowded(stage);
 	const header = stage.page.getByRole('columnheader', { name: 'Key' });
 	await header.getByRole('button').click();
@@ -164,7 +164,7 @@ check('sorted', async (stage) => {
 	assert.equal(await bodyRows(stage).getByRole('link').count(), 1);
 });
 
-check('one that is far down has an address', async (stage) => {
+check('the URL of a row far down opens it', async (stage) => {
 	await stage.page.goto(`/secrets/crowded/${name(3333)}`);
 	await stage.dialog(name(3333)).waitFor();
 });

@@ -1,8 +1,8 @@
-// Users, service accounts and tokens: every action once, and what is refused.
+// Users, service accounts and tokens: every action once, and invalid input.
 
 import assert from 'node:assert/strict';
 import { ADMIN } from './harness/server.mjs';
-import { Trail } from './harness/trail.mjs';
+import { LeakSearch } from './harness/trail.mjs';
 import { eventually, suite } from './harness.mjs';
 
 const check = suite();
@@ -12,18 +12,18 @@ async function user(stage, email) {
 	return (await stage.api.get('/api/users')).users.find((one) => one.email === email);
 }
 
-check('a new user, of some environments', { allow: [400, 409] }, async (stage) => {
+check('create a user with access to some environments', { allow: [400, 409] }, async (stage) => {
 	const environment = await stage.environment();
 	await stage.open('/users', 'Users');
 	const dialog = await stage.press('New user', 'New user');
-	const trail = new Trail(stage);
-	trail.plant('password', PASSWORD);
-	trail.sentBy(/^POST \/api\/users$/);
+	const leaks = new LeakSearch(stage);
+	leaks.plant('password', PASSWORD);
+	leaks.allowInBody(/^POST \/api\/users$/);
 	await stage.field('Email', dialog).fill(ADMIN.email);
 	await stage.field('Name (optional)', dialog).fill('Olga <b>');
 	await stage.field('Password', dialog).fill('too short');
 	await stage.choose(stage.select('Role', dialog), /operator/i);
-	await dialog.getByRole('radio', { name: 'Only these' }).check();
+	await dialog.getByRole('radio', { name: 'Selected environments' }).check();
 	await dialog.getByRole('checkbox', { name: new RegExp(`^${environment}\\b`) }).check();
 	await stage.button('Create user', dialog).click();
 	await stage.refused(stage.field('Password', dialog), /12/);
@@ -42,11 +42,11 @@ check('a new user, of some environments', { allow: [400, 409] }, async (stage) =
 	const { id } = (await stage.api.environments()).find((one) => one.name === environment);
 	assert.equal(made.role, 'operator');
 	assert.deepEqual(made.environmentIds, [id]);
-	await trail.assertClean();
-	trail.assertSent(/^POST \/api\/users$/);
+	await leaks.assertClean();
+	leaks.assertSent(/^POST \/api\/users$/);
 });
 
-check('change, disable, and let in again', async (stage) => {
+check('change, disable and enable a user', async (stage) => {
 	const changed = await stage.coffer.user('changed', 'viewer');
 	await stage.open('/users', 'Users');
 	const dialog = await stage.follow(changed.email);
@@ -55,20 +55,20 @@ check('change, disable, and let in again', async (stage) => {
 	await stage.choose(stage.select('Role', dialog), /operator/i);
 	await stage.checkbox('Disabled', dialog).check();
 	await stage.button('Save user', dialog).click();
-	await eventually('it is saved', async () => (await user(stage, changed.email)).disabled);
+	await eventually('the change is saved', async () => (await user(stage, changed.email)).disabled);
 	const now = await user(stage, changed.email);
 	assert.equal(now.name, 'Another name');
 	assert.equal(now.role, 'operator');
 	await stage.toast(changed.email);
 	await stage.page.goto('/users');
-	await eventually('the table says so', async () => /disabled/i.test(await stage.row(changed.email).innerText()));
+	await eventually('the table shows it', async () => /disabled/i.test(await stage.row(changed.email).innerText()));
 	await stage.follow(changed.email);
 	await stage.checkbox('Disabled', dialog).uncheck();
 	await stage.button('Save user', dialog).click();
-	await eventually('it is saved', async () => !(await user(stage, changed.email)).disabled);
+	await eventually('the change is saved', async () => !(await user(stage, changed.email)).disabled);
 });
 
-check('another password, and the end of all sessions', { allow: [400] }, async (stage) => {
+check('set a password, which ends all sessions', { allow: [400] }, async (stage) => {
 	const secured = await stage.coffer.user('secured', 'viewer');
 	await stage.coffer.cookie(secured, true);
 	await stage.open(`/users/${secured.id}`, 'Users');
@@ -79,12 +79,12 @@ check('another password, and the end of all sessions', { allow: [400] }, async (
 	const sure = stage.page.getByRole('dialog', { name: /sessions/i });
 	if (await sure.count()) await stage.button('End all sessions', sure).click();
 	await eventually(
-		'it has ended',
+		'the session has ended',
 		async () => (await stage.api.get(`/api/users/${secured.id}/sessions`)).sessions.length === 0,
 	);
-	const trail = new Trail(stage);
-	trail.plant('password', PASSWORD);
-	trail.sentBy(/^POST \/api\/users\/\w+\/change-password$/);
+	const leaks = new LeakSearch(stage);
+	leaks.plant('password', PASSWORD);
+	leaks.allowInBody(/^POST \/api\/users\/\w+\/change-password$/);
 	const set = await stage.press('Set password', 'Set password', dialog);
 	await stage.field('New password', set).fill('short');
 	await stage.button('Set password', set).click();
@@ -94,10 +94,10 @@ check('another password, and the end of all sessions', { allow: [400] }, async (
 	await stage.gone(set);
 	const reply = await stage.api.send('POST', '/api/auth/login', { email: secured.email, password: PASSWORD });
 	assert.equal(reply.status, 200);
-	await trail.assertClean();
+	await leaks.assertClean();
 });
 
-check('a user is deleted by the address', async (stage) => {
+check('delete a user after typing the email address', async (stage) => {
 	const leaving = await stage.coffer.user('leaving', 'viewer');
 	await stage.open(`/users/${leaving.id}`, 'Users');
 	await stage.button('Delete user', stage.dialog(leaving.email)).click();
@@ -117,8 +117,8 @@ check('a user is deleted by the address', async (stage) => {
 	assert.equal(await user(stage, leaving.email), undefined);
 });
 
-check('the last admin stays one', { allow: [409] }, async (stage) => {
-	// Others may have been made by other tests.
+check('the last admin cannot be demoted or deleted', { allow: [409] }, async (stage) => {
+	// Other tests may have created admins.
 	for (const one of (await stage.api.get('/api/users')).users) {
 		if (one.role === 'admin' && one.email !== ADMIN.email) await stage.api.delete(`/api/users/${one.id}`);
 	}
@@ -138,7 +138,7 @@ check('the last admin stays one', { allow: [409] }, async (stage) => {
 	assert.ok(await user(stage, ADMIN.email));
 });
 
-check('a service account', { allow: [400, 409] }, async (stage) => {
+check('create, change and delete a service account', { allow: [400, 409] }, async (stage) => {
 	await stage.open('/service-accounts', 'Service accounts');
 	const dialog = await stage.press('New service account', 'New service account');
 	await stage.field('Name', dialog).fill('Not A Name');
@@ -147,13 +147,13 @@ check('a service account', { allow: [400, 409] }, async (stage) => {
 	await stage.button('Create service account', dialog).click();
 	await stage.refused(stage.field('Name', dialog), /\w/);
 	await stage.field('Name', dialog).fill('deploy');
-	await stage.field(/^Description/, dialog).fill('puts it there');
+	await stage.field(/^Description/, dialog).fill('deploys releases');
 	await stage.button('Create service account', dialog).click();
 	await stage.gone(dialog);
 	await stage.toast(/created/i);
 	const find = async () =>
 		(await stage.api.get('/api/admin/service-accounts')).serviceAccounts.find((one) => one.name === 'deploy');
-	assert.equal((await find()).description, 'puts it there');
+	assert.equal((await find()).description, 'deploys releases');
 	assert.equal((await find()).allEnvironments, true);
 
 	const again = await stage.press('New service account', 'New service account');
@@ -169,7 +169,7 @@ check('a service account', { allow: [400, 409] }, async (stage) => {
 	await stage.choose(stage.select('Role', about), /operator/i);
 	await stage.checkbox('Disabled', about).check();
 	await stage.button('Save service account', about).click();
-	await eventually('it is saved', async () => (await find()).role === 'operator' && (await find()).disabled);
+	await eventually('the change is saved', async () => (await find()).role === 'operator' && (await find()).disabled);
 	await stage.gone(about);
 	await stage.follow('deploy');
 	await stage.button('Delete service account', about).click();
@@ -182,7 +182,7 @@ check('a service account', { allow: [400, 409] }, async (stage) => {
 	assert.equal(await find(), undefined);
 });
 
-check('a token is shown once, and is gone', async (stage) => {
+check('a token is shown once, and works until it is deleted', async (stage) => {
 	await stage.context.grantPermissions(['clipboard-read', 'clipboard-write'], { origin: stage.url });
 	await stage.open('/tokens', 'Tokens');
 	const dialog = await stage.press('New token', 'New token');
@@ -191,7 +191,7 @@ check('a token is shown once, and is gone', async (stage) => {
 	await dialog.getByRole('radio', { name: 'All environments' }).check();
 	await stage.choose(stage.select('Expires in', dialog), /30/);
 	await stage.button('Create token', dialog).click();
-	const once = stage.dialog('Copy the token now');
+	const once = stage.dialog('Token created');
 	await once.waitFor();
 	const token = await stage.field('Token', once).inputValue();
 	assert.match(token, /^cof_[\w-]{30,}$/);
@@ -211,10 +211,10 @@ check('a token is shown once, and is gone', async (stage) => {
 	const [made] = (await stage.api.get('/api/admin/tokens')).tokens.filter((one) => one.name === 'laptop');
 	await stage.row('laptop').getByText(made.tokenPrefix).waitFor();
 
-	const trail = new Trail(stage);
-	trail.plant('token', token);
+	const leaks = new LeakSearch(stage);
+	leaks.plant('token', token);
 	const clean = async () => {
-		const findings = (await trail.findings()).filter((one) => !one.startsWith('the answer of '));
+		const findings = (await leaks.findings()).filter((one) => !one.startsWith('the response of '));
 		assert.deepEqual(findings, []);
 	};
 	await clean();
@@ -237,7 +237,7 @@ check('a token is shown once, and is gone', async (stage) => {
 	assert.equal(after.status, 401);
 });
 
-check('a token for a service account, with less than its role', { allow: [400] }, async (stage) => {
+check('create a token for a service account, with a role below its own', { allow: [400] }, async (stage) => {
 	await stage.api.post('/api/admin/service-accounts', { name: 'ci', role: 'operator', allEnvironments: true });
 	await stage.open('/tokens', 'Tokens');
 	const dialog = await stage.press('New token', 'New token');
@@ -255,36 +255,36 @@ check('a token for a service account, with less than its role', { allow: [400] }
 	}
 	await stage.choose(role, /operator/i);
 	await stage.button('Create token', dialog).click();
-	await stage.button('Done', stage.dialog('Copy the token now')).click();
+	await stage.button('Done', stage.dialog('Token created')).click();
 	assert.match(await stage.row('builds').innerText(), /ci[\s\S]*operator/i);
 	const [made] = (await stage.api.get('/api/admin/tokens')).tokens.filter((one) => one.name === 'builds');
 	assert.ok(made.serviceAccountId);
 });
 
-check('the dialog with a token does not go by a slip', async (stage) => {
+check('a click outside does not close the dialog with a token', async (stage) => {
 	await stage.open('/tokens', 'Tokens');
 	const dialog = await stage.press('New token', 'New token');
 	await stage.field('Name', dialog).fill('kept');
 	await dialog.getByRole('radio', { name: 'All environments' }).check();
 	await stage.button('Create token', dialog).click();
-	const once = stage.dialog('Copy the token now');
+	const once = stage.dialog('Token created');
 	await once.waitFor();
-	// Beside the dialog.
+	// Outside the dialog.
 	await stage.page.mouse.click(5, 400);
 	assert.equal(await once.count(), 1);
 	await stage.button('Done', once).click();
 	await stage.gone(once);
 });
 
-check('a scope of nothing is refused, beside the name', async (stage) => {
+check('an empty scope is rejected next to the field', async (stage) => {
 	await stage.open('/tokens', 'Tokens');
 	const dialog = await stage.press('New token', 'New token');
 	await stage.field('Name', dialog).fill('nowhere');
-	await dialog.getByRole('radio', { name: 'Only these' }).check();
+	await dialog.getByRole('radio', { name: 'Selected environments' }).check();
 	await stage.button('Create token', dialog).click();
 	const group = dialog.getByRole('group', { name: 'Scope' });
 	await group.getByText(/at least one environment/i).waitFor();
-	await eventually('the complaint belongs to a field', () =>
+	await eventually('the error describes a field', () =>
 		group.evaluate((element) =>
 			[element, ...element.querySelectorAll('input')].some((one) =>
 				(one.getAttribute('aria-describedby') ?? '')

@@ -1,8 +1,8 @@
-// A value that is revealed: shown to whom asked, copied, and out of the document
-// again by every way there is.
+// Revealing a value: it is shown and copied, and every way of leaving removes it from the
+// document.
 
 import assert from 'node:assert/strict';
-import { Trail } from './harness/trail.mjs';
+import { LeakSearch } from './harness/trail.mjs';
 import { eventually, suite } from './harness.mjs';
 
 const check = suite();
@@ -16,22 +16,22 @@ async function revealed(stage) {
 	await stage.button('Reveal value', dialog).click();
 	const region = dialog.getByRole('region', { name: 'Value', exact: true });
 	await region.getByText(VALUE, { exact: true }).waitFor();
-	await region.getByText(/Hidden again in \d+ s/).waitFor();
+	await region.getByText(/Hides in \d+ s/).waitFor();
 	return { environment, dialog, region };
 }
 
-/** In no text, no attribute and no field. The answer that brought it is expected. */
+/** Searches everywhere but in the response that carried the value. */
 async function assertGone(stage) {
-	const trail = new Trail(stage);
-	trail.plant('the revealed value', VALUE);
-	await eventually('the value is out of the page', async () => {
-		const findings = (await trail.findings()).filter((one) => !one.startsWith('the answer of '));
+	const leaks = new LeakSearch(stage);
+	leaks.plant('the revealed value', VALUE);
+	await eventually('the value is no longer in the page', async () => {
+		const findings = (await leaks.findings()).filter((one) => !one.startsWith('the response of '));
 		assert.deepEqual(findings, []);
 		return true;
 	});
 }
 
-check('shown, and hidden by the button', async (stage) => {
+check('reveal a value and hide it with the button', async (stage) => {
 	const { region, dialog } = await revealed(stage);
 	const [row] = await stage.api.audit('secret.reveal');
 	assert.equal(row.resourceName, 'SHOWN');
@@ -43,12 +43,12 @@ check('shown, and hidden by the button', async (stage) => {
 	await region.getByText(VALUE, { exact: true }).waitFor();
 });
 
-check('copied', async (stage) => {
+check('copy the value', async (stage) => {
 	await stage.context.grantPermissions(['clipboard-read', 'clipboard-write'], { origin: stage.url });
 	const { region } = await revealed(stage);
 	await stage.button('Copy value', region).click();
 	await stage.toast(/cop/i);
-	// As a person does it: pasted into another page.
+	// Paste into another page, as a user would.
 	const other = await stage.context.newPage();
 	await other.setContent('<textarea aria-label="paste"></textarea>');
 	await other.getByRole('textbox').focus();
@@ -57,7 +57,7 @@ check('copied', async (stage) => {
 	await other.close();
 });
 
-check('gone when the dialog closes', async (stage) => {
+check('removed when the dialog closes', async (stage) => {
 	const { dialog, environment } = await revealed(stage);
 	await stage.button('Close', dialog).click();
 	await stage.gone(dialog);
@@ -70,34 +70,34 @@ check('gone when the dialog closes', async (stage) => {
 	await assertGone(stage);
 });
 
-check('gone by Escape', async (stage) => {
+check('removed by Escape', async (stage) => {
 	const { dialog } = await revealed(stage);
 	await stage.page.keyboard.press('Escape');
 	await stage.gone(dialog);
 	await assertGone(stage);
 });
 
-check('gone on the way back', async (stage) => {
+check('removed on going back', async (stage) => {
 	const { dialog } = await revealed(stage);
 	await stage.page.goBack();
 	await stage.gone(dialog);
 	await assertGone(stage);
 });
 
-check('gone after 30 s, and not before', async (stage) => {
+check('removed after 30 s and not before', async (stage) => {
 	await stage.page.clock.install();
 	const { region } = await revealed(stage);
 	await stage.page.clock.runFor(20_000);
 	await region.getByText(VALUE, { exact: true }).waitFor();
-	await region.getByText(/Hidden again in ([1-9]|10) s/).waitFor();
+	await region.getByText(/Hides in ([1-9]|10) s/).waitFor();
 	await stage.page.clock.runFor(11_000);
 	await stage.gone(region);
 	await assertGone(stage);
 });
 
-check('gone when the tab is hidden', async (stage) => {
+check('removed when the tab is hidden', async (stage) => {
 	const { region } = await revealed(stage);
-	// A headless tab is never hidden by itself.
+	// A headless browser never hides a tab, so simulate it.
 	await stage.page.evaluate(() => {
 		Object.defineProperty(document, 'visibilityState', { configurable: true, get: () => 'hidden' });
 		Object.defineProperty(document, 'hidden', { configurable: true, get: () => true });
@@ -107,7 +107,7 @@ check('gone when the tab is hidden', async (stage) => {
 	await assertGone(stage);
 });
 
-check('gone when the page is left, also from the page cache', async (stage) => {
+check('removed on leaving the page, also from the page cache', async (stage) => {
 	const { region } = await revealed(stage);
 	await stage.page.goto('/api/docs');
 	await stage.page.goBack();
@@ -116,7 +116,7 @@ check('gone when the page is left, also from the page cache', async (stage) => {
 	await assertGone(stage);
 });
 
-check('gone when the session is', { as: null, allow: [401] }, async (stage) => {
+check('removed when the session ends', { as: null, allow: [401] }, async (stage) => {
 	const user = await stage.coffer.user('brief', 'admin');
 	await stage.become(user, true);
 	const { dialog } = await revealed(stage);

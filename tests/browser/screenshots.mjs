@@ -1,9 +1,9 @@
-// Draws every view and dialog in both schemes and widths, for people to look at:
-// screenshots/ below target/browser.
+// Takes screenshots of every view and dialog for review, in light and dark mode and at
+// three widths: target/browser/screenshots.
 
 import { mkdirSync } from 'node:fs';
 import { SEEDED } from './harness/seed.mjs';
-import { NARROW, WIDE } from './harness/stage.mjs';
+import { MEDIUM, NARROW, WIDE } from './harness/stage.mjs';
 import { DIALOGS, show, views } from './harness/views.mjs';
 import { PLACE, suite } from './harness.mjs';
 
@@ -12,11 +12,11 @@ const DIRECTORY = `${PLACE}/screenshots`;
 mkdirSync(DIRECTORY, { recursive: true });
 
 async function draw(stage, name) {
-	for (const viewport of [WIDE, NARROW]) {
+	for (const viewport of [WIDE, MEDIUM, NARROW]) {
 		await stage.page.setViewportSize(viewport);
 		for (const colorScheme of ['light', 'dark']) {
 			await stage.page.emulateMedia({ colorScheme });
-			// A caret that is hidden would be a style of the driver's own, against the policy.
+			// Hiding the caret would add a style, which the content security policy blocks.
 			const path = `${DIRECTORY}/${name}-${colorScheme}-${viewport.width}.png`;
 			await stage.page.screenshot({ path, caret: 'initial' });
 		}

@@ -1,11 +1,11 @@
-// Secrets: every action once, each checked against the API as well.
+// Secrets: every action once, each checked through the API as well.
 
 import assert from 'node:assert/strict';
 import { eventually, suite } from './harness.mjs';
 
 const check = suite();
 
-/** A page of an environment of its own, with these secrets. */
+/** Opens the page of a new environment with these secrets. */
 async function on(stage, secrets = {}, more = {}) {
 	const environment = await stage.environment();
 	for (const [key, value] of Object.entries(secrets)) {
@@ -15,7 +15,7 @@ async function on(stage, secrets = {}, more = {}) {
 	return environment;
 }
 
-check('an empty environment says what to do', async (stage) => {
+check('an empty environment explains what to do', async (stage) => {
 	const environment = await on(stage);
 	await stage.page.getByText(`No secrets in ${environment} yet`).waitFor();
 	assert.equal(await stage.page.title(), `Secrets · ${environment} · coffer`);
@@ -23,7 +23,7 @@ check('an empty environment says what to do', async (stage) => {
 	await stage.button('Import .env').first().waitFor();
 });
 
-check('add a revealable one', async (stage) => {
+check('add a revealable secret', async (stage) => {
 	const environment = await on(stage);
 	const dialog = await stage.press('Add secret', 'Add a secret', stage.page.getByRole('main'));
 	assert.ok(await stage.field('Key', dialog).evaluate((field) => field === document.activeElement));
@@ -32,7 +32,7 @@ check('add a revealable one', async (stage) => {
 	await stage.field('Value', dialog).fill(value);
 	await stage.field('Description (optional)', dialog).fill('for the <i>mailer</i>');
 	assert.equal(await stage.checkbox('Write-only', dialog).isChecked(), false);
-	await dialog.getByText('Nobody can ever see the value again, admins included. This cannot be undone.').waitFor();
+	await dialog.getByText('Nobody, including admins, can view the value later. This cannot be undone.').waitFor();
 	await stage.button('Add secret', dialog).click();
 	await stage.gone(dialog);
 	await stage.toast('SMTP_PASSWORD');
@@ -49,7 +49,7 @@ check('add a revealable one', async (stage) => {
 	assert.equal(await stage.api.value(secret.id), value);
 });
 
-check('add a write-only one, of several lines', async (stage) => {
+check('add a write-only secret with several lines', async (stage) => {
 	const environment = await on(stage);
 	const dialog = await stage.press('Add secret', 'Add a secret', stage.page.getByRole('main'));
 	const value = '-----BEGIN KEY-----\nMIIE+/=\n-----END KEY-----\n';
@@ -62,12 +62,12 @@ check('add a write-only one, of several lines', async (stage) => {
 	const secret = await stage.api.secret(environment, 'TLS_KEY');
 	assert.equal(secret.neverReveal, true);
 	const about = await stage.follow('TLS_KEY');
-	await about.getByText('Nobody can see this value again').waitFor();
+	await about.getByText('Nobody can view this value.').waitFor();
 	assert.equal(await stage.button('Reveal value', about).count(), 0);
 	assert.equal(await stage.button('Make write-only', about).count(), 0);
 });
 
-check('the value is masked until it is asked for', async (stage) => {
+check('the value is masked until the user shows it', async (stage) => {
 	await on(stage);
 	const dialog = await stage.press('Add secret', 'Add a secret', stage.page.getByRole('main'));
 	const field = stage.field('Value', dialog);
@@ -83,14 +83,14 @@ check('the value is masked until it is asked for', async (stage) => {
 	await stage.button('Cancel', dialog).click();
 	await stage.gone(dialog);
 	const again = await stage.press('Add secret', 'Add a secret', stage.page.getByRole('main'));
-	assert.equal(await stage.field('Value', again).inputValue(), '', 'a form begins empty');
+	assert.equal(await stage.field('Value', again).inputValue(), '', 'the form is empty again');
 });
 
-check('generate it in the server', async (stage) => {
+check('generate a value on the server', async (stage) => {
 	const environment = await on(stage);
 	const dialog = await stage.press('Add secret', 'Add a secret', stage.page.getByRole('main'));
 	await stage.field('Key', dialog).fill('COOKIE_KEY');
-	await stage.checkbox('Generate it in the server', dialog).check();
+	await stage.checkbox('Generate a random value', dialog).check();
 	assert.equal(
 		await stage
 			.field('Value', dialog)
@@ -106,12 +106,12 @@ check('generate it in the server', async (stage) => {
 	assert.match(await stage.api.value(secret.id), /^[0-9a-f]{40}$/);
 });
 
-check('what a settings default says is what the form begins with', async (stage) => {
+check('the form starts with the default of the environment', async (stage) => {
 	const environment = await stage.environment();
 	await stage.api.set(environment, { neverRevealByDefault: true });
 	await stage.open(`/secrets/${environment}`, 'Secrets');
 	const dialog = await stage.press('Add secret', 'Add a secret', stage.page.getByRole('main'));
-	await eventually('write-only is chosen', () => stage.checkbox('Write-only', dialog).isChecked());
+	await eventually('write-only is checked', () => stage.checkbox('Write-only', dialog).isChecked());
 	await stage.field('Key', dialog).fill('QUIET');
 	await stage.field('Value', dialog).fill('never seen');
 	await stage.button('Add secret', dialog).click();
@@ -139,7 +139,7 @@ check('filter and sort', async (stage) => {
 	const first = await header.getAttribute('aria-sort');
 	assert.equal(first, 'ascending');
 	await sort.click();
-	await eventually('it is turned round', async () => (await header.getAttribute('aria-sort')) === 'descending');
+	await eventually('the order is reversed', async () => (await header.getAttribute('aria-sort')) === 'descending');
 	assert.deepEqual(await keys(), ['SMTP_PASSWORD', 'REDIS_URL', 'DATABASE_URL', 'AWS_KEY']);
 	await stage.page.getByRole('columnheader', { name: 'Version' }).getByRole('button').click();
 	await eventually('sorted by version', async () =>
@@ -150,11 +150,11 @@ check('filter and sort', async (stage) => {
 	assert.ok(['none', null].includes(await header.getAttribute('aria-sort')));
 });
 
-check('the dialog has its own address, and the way back closes it', async (stage) => {
+check('the dialog has its own URL, and going back closes it', async (stage) => {
 	const environment = await on(stage, { ONE: 'a', TWO: 'b' }, { description: 'words' });
 	const dialog = await stage.follow('TWO');
 	await stage.arrive(`/secrets/${environment}/TWO`);
-	for (const words of ['Description', 'words', 'Version', 'Created', 'Changed', 'Used by', 'In force']) {
+	for (const words of ['Description', 'words', 'Version', 'Created', 'Updated', 'Used by', 'Current']) {
 		await dialog.getByText(words, { exact: true }).first().waitFor();
 	}
 	await stage.page.goBack();
@@ -175,7 +175,7 @@ check('the dialog has its own address, and the way back closes it', async (stage
 		.waitFor();
 });
 
-check('replace the value, and go back to the one before', async (stage) => {
+check('replace the value, then restore the previous one', async (stage) => {
 	const environment = await on(stage, { ROTATED: 'the first' });
 	const dialog = await stage.follow('ROTATED');
 	const replace = await stage.press('Replace value', 'Replace the value of ROTATED', dialog);
@@ -185,19 +185,19 @@ check('replace the value, and go back to the one before', async (stage) => {
 	await stage.toast('ROTATED');
 	const { id } = await stage.api.secret(environment, 'ROTATED');
 	assert.equal(await stage.api.value(id), 'the second');
-	await stage.button('Activate version 1', dialog).click();
-	await stage.row('3', dialog).getByText('In force').waitFor();
+	await stage.button('Restore version 1', dialog).click();
+	await stage.row('3', dialog).getByText('Current').waitFor();
 	assert.equal(await stage.api.value(id), 'the first');
 	assert.equal((await stage.api.secret(environment, 'ROTATED')).version, 3);
 	await stage.button('Close', dialog).click();
-	await eventually('the table knows', async () => /\bv?3\b/.test(await stage.row('ROTATED').innerText()));
+	await eventually('the table shows the version', async () => /\bv?3\b/.test(await stage.row('ROTATED').innerText()));
 });
 
-check('replace it by a generated one', async (stage) => {
+check('replace the value with a generated one', async (stage) => {
 	const environment = await on(stage, { ROTATED: 'the first' });
 	const dialog = await stage.follow('ROTATED');
 	const replace = await stage.press('Replace value', 'Replace the value of ROTATED', dialog);
-	await stage.checkbox('Generate it in the server', replace).check();
+	await stage.checkbox('Generate a random value', replace).check();
 	await stage.button('Replace value', replace).click();
 	await stage.gone(replace);
 	const { id, version } = await stage.api.secret(environment, 'ROTATED');
@@ -218,13 +218,13 @@ check('edit and clear the description', async (stage) => {
 	}
 });
 
-check('make it write-only, for good', async (stage) => {
+check('make a secret write-only', async (stage) => {
 	const environment = await on(stage, { LATCHED: 'seen until now' });
 	const dialog = await stage.follow('LATCHED');
 	const sure = await stage.press('Make write-only', 'Make LATCHED write-only', dialog);
-	await stage.button('Make it write-only for good', sure).click();
+	await stage.button('Make write-only', sure).click();
 	await stage.gone(sure);
-	await dialog.getByText('Nobody can see this value again').waitFor();
+	await dialog.getByText('Nobody can view this value.').waitFor();
 	await stage.gone(stage.button('Reveal value', dialog));
 	await stage.gone(stage.button('Make write-only', dialog));
 	const { id, neverReveal } = await stage.api.secret(environment, 'LATCHED');
@@ -232,36 +232,36 @@ check('make it write-only, for good', async (stage) => {
 	assert.equal(await stage.api.status('GET', `/api/secrets/${id}/value`), 403);
 });
 
-check('copy it to another environment', { allow: [409] }, async (stage) => {
+check('copy a secret to another environment', { allow: [409] }, async (stage) => {
 	const environment = await on(stage, { COPIED: 'the same' });
 	const target = await stage.environment();
 	await stage.page.reload();
 	const dialog = await stage.follow('COPIED');
 	const copy = await stage.press('Copy to another environment', 'Copy COPIED', dialog);
 	const options = await stage.select('To environment', copy).locator('option').allInnerTexts();
-	assert.ok(!options.some((one) => one === environment), 'not to itself');
+	assert.ok(!options.some((one) => one === environment), 'not to the same environment');
 	await stage.select('To environment', copy).selectOption(target);
 	await stage.button('Copy secret', copy).click();
 	await stage.gone(copy);
 	await stage.toast(target);
 	const there = await stage.api.secret(target, 'COPIED');
 	assert.equal(await stage.api.value(there.id), 'the same');
-	// The key is there now: refused, unless it shall be replaced.
+	// The key exists now: rejected unless the user chooses to replace it.
 	const again = await stage.press('Copy to another environment', 'Copy COPIED', dialog);
 	await stage.select('To environment', again).selectOption(target);
-	await stage.select('When the key exists', again).selectOption({ label: 'Stop' });
+	await stage.select('If the key already exists', again).selectOption({ label: 'Do not copy' });
 	await stage.button('Copy secret', again).click();
 	await eventually(
-		'refused in words',
+		'the error is shown',
 		async () => /exists|is there|already/i.test(await again.innerText()) && /req_/.test(await again.innerText()),
 	);
-	await stage.select('When the key exists', again).selectOption({ label: 'Replace its value' });
+	await stage.select('If the key already exists', again).selectOption({ label: 'Replace its value' });
 	await stage.button('Copy secret', again).click();
 	await stage.gone(again);
 	assert.equal((await stage.api.secret(target, 'COPIED')).version, 2);
 });
 
-check('delete it', async (stage) => {
+check('delete a secret', async (stage) => {
 	const environment = await on(stage, { GONE: 'x', KEPT: 'y' });
 	const dialog = await stage.follow('GONE');
 	const sure = await stage.press('Delete secret', 'Delete GONE', dialog);
@@ -280,7 +280,7 @@ check('delete it', async (stage) => {
 	assert.ok(await stage.api.secret(environment, 'KEPT'));
 });
 
-check('another environment, by the select', async (stage) => {
+check('switch the environment with the menu', async (stage) => {
 	await on(stage, { HERE: 'x' });
 	const other = await stage.environment();
 	await stage.api.addSecret(other, 'THERE');
@@ -293,7 +293,7 @@ check('another environment, by the select', async (stage) => {
 	assert.equal(await stage.page.title(), `Secrets · ${other} · coffer`);
 });
 
-check('nothing moves while the page loads', async (stage) => {
+check('no layout shift while the page loads', async (stage) => {
 	const environment = await stage.environment();
 	for (let n = 0; n < 12; n += 1) await stage.api.addSecret(environment, `KEY_${n}`);
 	await stage.context.addInitScript(() => {
@@ -308,5 +308,5 @@ check('nothing moves while the page loads', async (stage) => {
 	await stage.link('KEY_9').waitFor();
 	await stage.page.waitForLoadState('networkidle');
 	const shifted = await stage.page.evaluate(() => globalThis.shifted);
-	assert.ok(shifted < 0.1, `${shifted} of the page moved`);
+	assert.ok(shifted < 0.1, `layout shift of ${shifted}`);
 });

@@ -1,13 +1,13 @@
-// Logging in and out, and what happens to a page whose session has ended, whose
-// server is away or has too much to do.
+// Logging in and out, and what a page does when its session has ended or the server is
+// down or overloaded.
 
 import assert from 'node:assert/strict';
 import { ADMIN } from './harness/server.mjs';
-import { Trail } from './harness/trail.mjs';
+import { LeakSearch } from './harness/trail.mjs';
 import { eventually, suite } from './harness.mjs';
 
 const check = suite();
-const ENDED = 'Your session has ended. Log in to go on where you were.';
+const ENDED = 'Session expired. Log in to continue.';
 
 async function logIn(stage, { email, password } = ADMIN) {
 	await stage.field('Email').fill(email);
@@ -15,10 +15,10 @@ async function logIn(stage, { email, password } = ADMIN) {
 	await stage.button('Log in').click();
 }
 
-check('log in, and out again', { as: null, allow: [401] }, async (stage) => {
-	const trail = new Trail(stage);
-	trail.plant('password', ADMIN.password);
-	trail.sentBy(/^POST \/api\/auth\/login$/);
+check('log in and out', { as: null, allow: [401] }, async (stage) => {
+	const leaks = new LeakSearch(stage);
+	leaks.plant('password', ADMIN.password);
+	leaks.allowInBody(/^POST \/api\/auth\/login$/);
 	await stage.page.goto('/');
 	await stage.heading('Log in').waitFor();
 	assert.match(await stage.page.title(), /^Log in · .*coffer$/);
@@ -32,19 +32,19 @@ check('log in, and out again', { as: null, allow: [401] }, async (stage) => {
 	assert.equal(cookies[0].httpOnly, true);
 	assert.equal(cookies[0].sameSite, 'Strict');
 	assert.equal(await stage.page.evaluate(() => document.cookie), '');
-	await trail.assertClean();
+	await leaks.assertClean();
 	await stage.button('Log out').click();
 	await stage.heading('Log in').waitFor();
-	assert.equal(await stage.page.getByText(ENDED).count(), 0, 'leaving is no lost session');
+	assert.equal(await stage.page.getByText(ENDED).count(), 0, 'logging out is not an expired session');
 	assert.deepEqual(await stage.context.cookies(), []);
-	// What was there before is not shown again.
+	// Going back does not show the page again.
 	await stage.page.goBack();
 	await stage.heading('Log in').waitFor();
 	assert.equal(await stage.page.getByRole('navigation', { name: 'Main' }).count(), 0);
-	await trail.assertClean();
+	await leaks.assertClean();
 });
 
-check('who leaves is not looked over the shoulder, however slow the server is', async (stage) => {
+check('logging out clears the page at once, however slow the server is', async (stage) => {
 	await stage.become(await stage.coffer.user('leaving', 'admin'), true);
 	const environment = await stage.environment();
 	await stage.api.addSecret(environment, 'SEEN_BEFORE');
@@ -67,7 +67,7 @@ check('who leaves is not looked over the shoulder, however slow the server is', 
 	await stage.heading('Log in').waitFor();
 });
 
-check('a wrong password and an unknown address are refused alike', { as: null, allow: [401] }, async (stage) => {
+check('a wrong password and an unknown email get the same error', { as: null, allow: [401] }, async (stage) => {
 	await stage.open('/login', 'Log in');
 	await logIn(stage, { email: ADMIN.email, password: 'not the password' });
 	await stage.alert(/password|log in/i, /req_/);
@@ -76,17 +76,17 @@ check('a wrong password and an unknown address are refused alike', { as: null, a
 	const first = without((await alert.allInnerTexts()).join());
 	await logIn(stage, { email: 'nobody@example.org', password: 'not the password' });
 	await stage.alert(/req_/);
-	await eventually('the same words', async () => without((await alert.allInnerTexts()).join()) === first);
+	await eventually('the same error', async () => without((await alert.allInnerTexts()).join()) === first);
 	assert.match(stage.path(), /^\/login/);
 	await logIn(stage);
 	await stage.heading('Secrets').waitFor();
 });
 
-check('back to the page that was asked for, and to no other place', { as: null, allow: [401] }, async (stage) => {
+check('after the login, the requested page opens', { as: null, allow: [401] }, async (stage) => {
 	const environment = await stage.environment();
 	await stage.page.goto(`/vars/${environment}`);
 	await stage.heading('Log in').waitFor();
-	assert.equal(await stage.page.getByText(ENDED).count(), 0, 'there was none');
+	assert.equal(await stage.page.getByText(ENDED).count(), 0, 'there was no session before');
 	assert.equal(
 		stage.path(),
 		`/login?next=${encodeURIComponent(`/vars/${environment}`)}`.replaceAll(
@@ -95,7 +95,7 @@ check('back to the page that was asked for, and to no other place', { as: null, 
 		),
 	);
 	await logIn(stage);
-	await stage.heading('Vars').waitFor();
+	await stage.heading('Variables').waitFor();
 	await stage.arrive(`/vars/${environment}`);
 });
 
@@ -106,7 +106,7 @@ for (const next of [
 	'javascript:alert(1)',
 	'/\t/elsewhere.example',
 ]) {
-	check(`next=${JSON.stringify(next)} stays here`, { as: null, allow: [401] }, async (stage) => {
+	check(`next=${JSON.stringify(next)} does not leave the site`, { as: null, allow: [401] }, async (stage) => {
 		await stage.open(`/login?next=${encodeURIComponent(next)}`, 'Log in');
 		await logIn(stage);
 		await stage.heading('Secrets').waitFor();
@@ -114,7 +114,7 @@ for (const next of [
 	});
 }
 
-check('a session that ends under an open form', { as: null, allow: [401] }, async (stage) => {
+check('the session ends while a form is open', { as: null, allow: [401] }, async (stage) => {
 	const environment = await stage.environment();
 	const user = await stage.coffer.user('lost', 'operator');
 	await stage.become(user, true);
@@ -126,20 +126,22 @@ check('a session that ends under an open form', { as: null, allow: [401] }, asyn
 	await stage.button('Add secret', dialog).click();
 	await stage.heading('Log in').waitFor();
 	await stage.page.getByText(ENDED).waitFor();
-	assert.equal(await dialog.count(), 0, 'no dialog over the login');
+	assert.equal(await dialog.count(), 0, 'no dialog over the login page');
 	await logIn(stage, user);
 	await stage.heading('Secrets').waitFor();
 	await stage.arrive(`/secrets/${environment}`);
 	assert.equal(await stage.api.secret(environment, 'HALF_DONE'), undefined);
 });
 
-check('a session that ends while a dialog with its own address is open', { as: null, allow: [401] }, async (stage) => {
+check('the session ends while a dialog with its own URL is open', { as: null, allow: [401] }, async (stage) => {
 	const environment = await stage.environment();
 	await stage.api.addSecret(environment, 'OPEN');
 	const user = await stage.coffer.user('lost', 'operator');
 	await stage.become(user, true);
 	await stage.open(`/secrets/${environment}`, 'Secrets');
 	const dialog = await stage.follow('OPEN');
+	// The requests of the dialog itself must not be the ones that find the session gone.
+	await stage.page.waitForLoadState('networkidle');
 	await stage.api.delete(`/api/users/${user.id}/sessions`);
 	const edit = await stage.press('Edit description', 'Edit the description of OPEN', dialog);
 	await stage.field('Description', edit).fill('late');
@@ -151,7 +153,7 @@ check('a session that ends while a dialog with its own address is open', { as: n
 	await stage.arrive(`/secrets/${environment}/OPEN`);
 });
 
-check('a server that is away is told in words, and tried again', { allow: ['network'] }, async (stage) => {
+check('an unreachable server is reported, and the form can be sent again', { allow: ['network'] }, async (stage) => {
 	const environment = await stage.environment();
 	await stage.open(`/secrets/${environment}`, 'Secrets');
 	await stage.context.route('**/api/**', (route) => route.abort('connectionrefused'));
@@ -160,7 +162,7 @@ check('a server that is away is told in words, and tried again', { allow: ['netw
 	await stage.field('Value', dialog).fill('for the server');
 	await stage.button('Add secret', dialog).click();
 	await stage.alert(/server|reach|connect/i);
-	assert.equal(await stage.field('Key', dialog).inputValue(), 'WAITS', 'what was typed is kept');
+	assert.equal(await stage.field('Key', dialog).inputValue(), 'WAITS', 'the input is kept');
 	await stage.context.unroute('**/api/**');
 	await stage.button('Add secret', dialog).click();
 	await stage.gone(dialog);
@@ -168,23 +170,23 @@ check('a server that is away is told in words, and tried again', { allow: ['netw
 	assert.ok(await stage.api.secret(environment, 'WAITS'));
 });
 
-check('a view that cannot be loaded says so', { allow: ['network'] }, async (stage) => {
+check('a view that cannot load says so', { allow: ['network'] }, async (stage) => {
 	const environment = await stage.environment();
 	await stage.open(`/secrets/${environment}`, 'Secrets');
 	await stage.context.route('**/api/environments/**', (route) => route.abort('connectionrefused'));
-	await stage.link('Vars').click();
+	await stage.link('Variables').click();
 	await stage.alert(/server|reach|connect/i);
 	await stage.context.unroute('**/api/environments/**');
 	await stage.link('Secrets').click();
 	await stage.page.getByText(`No secrets in ${environment} yet`).waitFor();
 });
 
-const REFUSALS = [
+const OVERLOADS = [
 	[429, 'RATE_LIMITED', 'Too many requests.', 'Try again in 7 s.'],
 	[503, 'SERVICE_UNAVAILABLE', 'The server has too much to do.', 'Try again in 7 s.'],
 ];
-for (const [status, code, message, hint] of REFUSALS) {
-	check(`${status} is told in words`, { allow: [status] }, async (stage) => {
+for (const [status, code, message, hint] of OVERLOADS) {
+	check(`the error for status ${status} is shown`, { allow: [status] }, async (stage) => {
 		const environment = await stage.environment();
 		await stage.open(`/secrets/${environment}`, 'Secrets');
 		const requestId = 'req_01M8000000000000000000TEST';
@@ -209,7 +211,7 @@ for (const [status, code, message, hint] of REFUSALS) {
 	});
 }
 
-check('too many wrong passwords: wait', { as: null, allow: [401, 429] }, async (stage) => {
+check('too many failed logins', { as: null, allow: [401, 429] }, async (stage) => {
 	await stage.context.route('**/api/auth/login', (route) =>
 		route.fulfill({
 			status: 429,
@@ -228,7 +230,7 @@ check('too many wrong passwords: wait', { as: null, allow: [401, 429] }, async (
 	await stage.alert('Too many failed logins.', /Try again in 60 s/, 'req_01M8000000000000000000SLOW');
 });
 
-check('a page that cannot begin says so', { as: null, allow: [401, 429, 'network'] }, async (stage) => {
+check('a page that cannot start says so', { as: null, allow: [401, 429, 'network'] }, async (stage) => {
 	const refuse = (route) =>
 		route.fulfill({
 			status: 429,
@@ -248,25 +250,25 @@ check('a page that cannot begin says so', { as: null, allow: [401, 429, 'network
 		}
 		await stage.context.unroute('**/api/**');
 	}
-	// The other way round: who it is is known, and nothing more.
+	// The session works, and nothing else does.
 	await stage.context.route('**/api/auth/registration', refuse);
 	await stage.page.goto('/secrets/development');
 	await stage.alert(/Too many requests/i);
 });
 
-check('an address that nobody can read', async (stage) => {
+check('a URL that cannot be decoded', async (stage) => {
 	await stage.page.goto('/secrets/%E0%A4%A');
 	await stage.heading().waitFor();
 	assert.match(await stage.page.getByRole('main').innerText(), /no such|not (found|here|there)/i);
 });
 
-check('nothing is kept in the browser but where one was', async (stage) => {
+check('the browser stores only the last environment', async (stage) => {
 	const environment = await stage.environment();
 	await stage.api.addSecret(environment, 'STORED_KEY', 'stored value', { description: 'stored words' });
 	await stage.open(`/secrets/${environment}`, 'Secrets');
 	await (await stage.follow('STORED_KEY')).press('Escape');
 	for (const [link, heading] of [
-		['Vars', 'Vars'],
+		['Variables', 'Variables'],
 		['Users', 'Users'],
 		['Tokens', 'Tokens'],
 	]) {
@@ -293,7 +295,7 @@ check('nothing is kept in the browser but where one was', async (stage) => {
 		Object.values(kept.local).some((value) => value.includes(environment)),
 		stored,
 	);
-	// What is kept is what it is kept for.
+	// The stored environment opens next time.
 	await stage.page.goto('/');
 	await stage.arrive(`/secrets/${environment}`);
 });

@@ -1,4 +1,4 @@
-// Who gets values without anybody seeing them, as the host declares it.
+// Workloads and deliveries, as configured on the server.
 
 import assert from 'node:assert/strict';
 import { declared, OUTPUT } from './harness/seed.mjs';
@@ -32,7 +32,7 @@ check('workloads and deliveries', async (stage) => {
 	assert.ok(!(await main.innerText()).includes('Kq-delivered'));
 });
 
-check('the last delivery, once there was one', async (stage) => {
+check('the last delivery of a workload', async (stage) => {
 	await stage.api
 		.send('GET', '/api/environments/production/bundle?workload=api')
 		.then((reply) => reply.arrayBuffer());
@@ -45,7 +45,7 @@ check('the last delivery, once there was one', async (stage) => {
 		.waitFor();
 });
 
-check('who uses a secret is said where it is deleted', async (stage) => {
+check('deleting a secret shows what uses it', async (stage) => {
 	await stage.open('/secrets/production/DATABASE_URL', 'Secrets');
 	const dialog = stage.dialog('DATABASE_URL');
 	await dialog.getByText('api').first().waitFor();
@@ -56,7 +56,7 @@ check('who uses a secret is said where it is deleted', async (stage) => {
 		.waitFor();
 });
 
-check('an environment without any says what to do', async (stage) => {
+check('an environment without workloads explains what to do', async (stage) => {
 	await stage.open('/workloads/staging', 'Workloads');
 	await stage.page
 		.getByRole('main')

@@ -1,5 +1,4 @@
-// The API as a program uses it: tests prepare with it, and ask it whether what the
-// page says is so.
+// A client for the API: tests prepare data with it and compare it with what the page says.
 
 import assert from 'node:assert/strict';
 
@@ -43,7 +42,7 @@ export class Api {
 		return this.#ok('DELETE', path);
 	}
 
-	/** The status alone, for what must not be there, or not be allowed. */
+	/** Returns the status only, for requests that should fail. */
 	async status(method, path, body) {
 		const reply = await this.send(method, path, body);
 		await reply.arrayBuffer();
@@ -63,7 +62,7 @@ export class Api {
 		return (await this.post(`/api/environments/${environment}/secrets`, body)).secret;
 	}
 
-	/** Revealed with the token; leaves a row in the audit log. */
+	/** Reveals a value with the token, which adds an event to the audit log. */
 	async value(id) {
 		return (await this.get(`/api/secrets/${id}/value`)).value;
 	}
@@ -94,7 +93,7 @@ export class Api {
 		return this.patch(`/api/environments/${environment}/settings/configuration`, settings);
 	}
 
-	/** The newest rows of an action. */
+	/** The newest events of an action. */
 	async audit(action) {
 		return (await this.get(`/api/audit-logs?action=${action}`)).logs;
 	}

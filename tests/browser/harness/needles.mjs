@@ -1,9 +1,8 @@
-// A planted text in every form that it might leave in, as tests/harness/search.rs
-// has them for the server.
+// Every encoding in which a planted text might leak. The server's tests search for the same.
 
 import { createHash } from 'node:crypto';
 
-/** Shorter ones would be found by chance. */
+/** Shorter texts would match by chance. */
 const FEWEST = 8;
 
 export function needles(text) {
@@ -22,11 +21,11 @@ export function needles(text) {
 		}
 	}
 	const short = found.find(([, needle]) => needle.length < FEWEST);
-	if (short) throw new Error(`${text} as ${short[0]} is too short to look for`);
+	if (short) throw new Error(`${text} as ${short[0]} is too short to search for`);
 	return found.map(([form, needle]) => ({ form, needle }));
 }
 
-/** Inside a longer text that is encoded as a whole, a text has one of three forms. */
+/** Within a longer Base64 text, a part has one of three forms, depending on its offset. */
 function inBase64(bytes) {
 	return [0, 1, 2].flatMap((shift) =>
 		['base64', 'base64url'].map((form) => {

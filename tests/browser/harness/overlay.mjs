@@ -1,6 +1,6 @@
-// Files of the console from a directory instead of from the binary, for whoever
-// changes them: COFFER_CONSOLE_OVERLAY. Headers are the server's, so that the
-// content security policy holds for them as well.
+// Serves the console's files from the directory in COFFER_CONSOLE_OVERLAY instead of from
+// the binary, so that a change needs no build. Headers are the server's, so that the
+// content security policy applies to them as well.
 
 import { existsSync, readFileSync } from 'node:fs';
 import { extname, join } from 'node:path';

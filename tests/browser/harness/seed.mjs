@@ -1,16 +1,16 @@
-// A small team's server, for the tests that look at views and not at actions:
-// believable names, nothing that ever was a secret.
+// Realistic data of a small team, for tests and screenshots that look at views. None of it
+// was ever a real secret.
 
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 
-/** An age recipient whose identity nobody has kept. */
+/** An age recipient whose private key was not kept. */
 const RECIPIENT = 'age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p';
 
-/** The delivered file's name. */
+/** The name of the delivered file. */
 export const OUTPUT = 'app.env';
 
-/** The text of a config.toml with a workload and a delivered file. */
+/** Returns a config.toml with a workload and a delivered file. */
 export function declared(directory) {
 	const place = join(directory, 'delivered');
 	mkdirSync(place, { mode: 0o700 });
@@ -44,17 +44,13 @@ const SECRETS = [
 	['S3_SECRET_ACCESS_KEY', 'Bucket with uploads', true],
 	['OPENWEATHER_API_KEY', null, false],
 	['GRAFANA_ADMIN_PASSWORD', 'For the person on call', false],
-	[
-		'JWT_SIGNING_KEY_FOR_THE_PARTNER_PORTAL_WITH_A_LONG_NAME',
-		'Tokens for partners; their portal reads it once an hour',
-		true,
-	],
+	['JWT_SIGNING_KEY_FOR_THE_PARTNER_PORTAL_WITH_A_LONG_NAME', 'Signs tokens for partners; reloaded every hour', true],
 ];
 
 const VARS = [
 	['LOG_LEVEL', 'info', 'error, warn, info or debug'],
 	['PORT', '8080', null],
-	['PUBLIC_URL', 'https://app.example.org', 'Where people find it'],
+	['PUBLIC_URL', 'https://app.example.org', 'Public address of the app'],
 	['FEATURE_NEW_CHECKOUT', 'true', null],
 	['TZ', 'Europe/Berlin', null],
 ];
@@ -86,7 +82,7 @@ export async function seed(coffer) {
 	await api.patch(`/api/users/${former.id}`, { disabled: true });
 	const accounts = [];
 	for (const [name, description] of [
-		['deploy', 'Puts releases on the hosts'],
+		['deploy', 'Deploys releases'],
 		['ci', 'Tests every change'],
 	]) {
 		const body = { name, description, role: 'operator', ...scope };
@@ -111,7 +107,7 @@ export async function seed(coffer) {
 		...scope,
 		expiresInDays: 30,
 	});
-	// Refusals, for the log.
+	// A rejected request, for the audit log.
 	const refused = await api.secret('production', 'DATABASE_URL');
 	await api.status('GET', `/api/secrets/${refused.id}/value`);
 	coffer.ids = { ...ids, contractor: contractor.id, deploy: accounts[0].id };

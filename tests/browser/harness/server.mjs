@@ -1,7 +1,7 @@
-// The real binary as a child process, on a free port and a new data directory, and
-// its API for tests to prepare with and to check against.
+// Runs the real binary as a child process, on a free port with a new data directory, and
+// gives tests a client for its API.
 //
-// Must never: leave a server behind, or a directory.
+// Must never: leave a process or a directory behind.
 
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
@@ -11,10 +11,10 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { Api } from './api.mjs';
 
-/** The first user, unless a file wants to meet a server without one. */
+/** The first user, unless a test file asks for a server without one. */
 export const ADMIN = { email: 'ada@example.org', password: 'seven lamps on the quay' };
 
-/** Many logins and many requests from one address: neither is the subject here. */
+/** Tests log in often and send many requests from one address: fast hashes, no limits. */
 const VARIABLES = {
 	COFFER_AUTH__ARGON2_MEMORY_KIB: '8192',
 	COFFER_AUTH__ARGON2_PASSES: '1',
@@ -25,8 +25,8 @@ const VARIABLES = {
 
 export class Coffer {
 	/**
-	 * `variables` are added to the server's; `config(directory)` gives the text of its
-	 * config.toml; `withoutUser` leaves the first user to be made.
+	 * `variables` are added to the environment; `config(directory)` returns the text of
+	 * config.toml; with `withoutUser`, no first user is created.
 	 */
 	static async start({ variables = {}, config, withoutUser = false } = {}) {
 		const coffer = new Coffer();
@@ -59,7 +59,7 @@ export class Coffer {
 			stdio: ['ignore', 'pipe', 'pipe'],
 		});
 		this.ended = new Promise((resolve) => this.child.once('exit', resolve));
-		// A test process that is ended from outside takes its server along.
+		// Do not outlive a test process that is killed.
 		process.once('exit', () => this.child.kill('SIGKILL'));
 		this.child.stderr.on('data', (text) => {
 			this.log += text;
@@ -80,17 +80,17 @@ export class Coffer {
 		await this.ended;
 		rmSync(this.directory, { recursive: true, force: true });
 		const complaints = this.log.split('\n').filter((line) => / (ERROR|WARN) |panicked/.test(line));
-		assert.deepEqual(complaints, [], 'what the server complained about');
+		assert.deepEqual(complaints, [], 'warnings and errors in the log of the server');
 	}
 
-	/** An environment that no other test knows. */
+	/** Creates an environment that no other test uses. */
 	async environment(displayName) {
 		const name = `env-${++this.#environments}`;
 		await this.api.post('/api/environments', { name, displayName });
 		return name;
 	}
 
-	/** A new user, or the one that was made before under this name. */
+	/** Returns the user of this name, created on first use. */
 	async user(name, role = name, scope = { allEnvironments: true }) {
 		if (!this.#users.has(name)) {
 			const email = `${name}@example.org`;
@@ -102,7 +102,7 @@ export class Coffer {
 		return this.#users.get(name);
 	}
 
-	/** The cookie of a session; one for all tests, unless it shall be a new one. */
+	/** Returns a session cookie, shared by all tests of a file unless `fresh`. */
 	async cookie({ email, password }, fresh = false) {
 		if (fresh || !this.#cookies.has(email)) {
 			const reply = await this.api.send(

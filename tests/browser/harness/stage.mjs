@@ -1,5 +1,5 @@
-// One test's browser: a context that knows nobody, a page in it, somebody who is
-// logged in, and the few things that every test does with a page.
+// The browser of one test: an isolated context, a logged-in user, a page, and the actions
+// that every test needs.
 
 import assert from 'node:assert/strict';
 import { eventually, PATIENCE } from './eventually.mjs';
@@ -8,12 +8,13 @@ import { ADMIN } from './server.mjs';
 import { Watch } from './watch.mjs';
 
 export const WIDE = { width: 1280, height: 800 };
+export const MEDIUM = { width: 800, height: 800 };
 export const NARROW = { width: 360, height: 740 };
 
 export class Stage {
 	/**
-	 * `as`: 'admin', 'operator', 'viewer', a user of the server's, or null for nobody.
-	 * `allow`: statuses that the test is about. `fresh`: a session of its own.
+	 * `as`: 'admin', 'operator', 'viewer', a user, or null for no login. `allow`: error
+	 * statuses that the test expects. `fresh`: do not share the session with other tests.
 	 */
 	static async open(browser, coffer, options = {}) {
 		const { as = 'admin', allow = [], viewport = WIDE, colorScheme = 'light', fresh } = options;
@@ -46,7 +47,7 @@ export class Stage {
 		return this.coffer.environment(displayName);
 	}
 
-	/** Goes there and waits for the view's heading. */
+	/** Opens a path and waits for the heading of the view. */
 	async open(path, heading) {
 		await this.page.goto(path);
 		await this.heading(heading).waitFor();
@@ -61,7 +62,7 @@ export class Stage {
 		return this.page.getByRole('dialog', { name, exact: true });
 	}
 
-	/** On the page, behind whatever dialog. */
+	/** Finds a button by its exact name. */
 	button(name, within = this.page) {
 		return within.getByRole('button', { name, exact: true });
 	}
@@ -70,7 +71,7 @@ export class Stage {
 		return within.getByRole('link', { name, exact: true });
 	}
 
-	/** A field: labels may say "(optional)" or hold a hint, so not the whole of it. */
+	/** Finds a text field by its exact label. */
 	field(name, within = this.page) {
 		return within.getByRole('textbox', { name, exact: true });
 	}
@@ -83,7 +84,7 @@ export class Stage {
 		return within.getByRole('combobox', { name, exact: true });
 	}
 
-	/** Chooses the option whose text is so. */
+	/** Chooses the option whose text matches. */
 	async choose(select, pattern) {
 		const value = await eventually(`an option ${pattern}`, () =>
 			select.evaluate(
@@ -97,12 +98,12 @@ export class Stage {
 		await select.selectOption(value);
 	}
 
-	/** The row of the table whose link or first cell is this. */
+	/** Finds the table row that contains exactly this text. */
 	row(name, within = this.page) {
 		return within.getByRole('row').filter({ has: this.page.getByText(name, { exact: true }) });
 	}
 
-	/** Opens a dialog by its button and waits for it. */
+	/** Clicks a button and waits for the dialog it opens. */
 	async press(name, dialog, within = this.page) {
 		await this.button(name, within).click();
 		const opened = this.dialog(dialog);
@@ -110,7 +111,7 @@ export class Stage {
 		return opened;
 	}
 
-	/** A secret's, a var's or a user's dialog by its link in the table. */
+	/** Clicks a link in a table and waits for the dialog of that name. */
 	async follow(name) {
 		await this.link(name).click();
 		const opened = this.dialog(name);
@@ -118,22 +119,22 @@ export class Stage {
 		return opened;
 	}
 
-	/** Not there, or not seen, any more. */
+	/** Waits until an element is hidden or removed. */
 	async gone(locator) {
 		await locator.waitFor({ state: 'hidden' });
-		// A dialog that is closed hears of it a task later, and gives the focus back then.
+		// The close event of a dialog, which restores focus, comes a task later.
 		await eventually(
-			'closed dialogs are away',
+			'closed dialogs are removed',
 			async () => (await this.page.locator('dialog:not([open])').count()) === 0,
 		);
 	}
 
-	/** That the polite status region says this. */
+	/** Waits for a toast with this text. */
 	async toast(words) {
 		await this.page.locator('#toasts').filter({ hasText: words }).waitFor();
 	}
 
-	/** That an alert says all of this. */
+	/** Waits for an alert with all of these texts. */
 	async alert(...words) {
 		const alert = this.page.getByRole('alert').filter({ visible: true });
 		await eventually(`an alert with ${words}`, async () => {
@@ -146,9 +147,9 @@ export class Stage {
 		});
 	}
 
-	/** That the field is marked bad, described by these words, and has the focus. */
+	/** Waits until a field is marked invalid with this message and has focus. */
 	async refused(field, words) {
-		await eventually(`the field is refused: ${words}`, async () => {
+		await eventually(`the field is invalid: ${words}`, async () => {
 			assert.equal(await field.getAttribute('aria-invalid'), 'true');
 			const text = await field.evaluate((element) =>
 				(element.getAttribute('aria-describedby') ?? '')
@@ -167,9 +168,9 @@ export class Stage {
 		return url.pathname + url.search;
 	}
 
-	/** Waits until the address is this. */
+	/** Waits until the URL is this path. */
 	async arrive(path) {
-		await eventually(`the address is ${path}`, () => {
+		await eventually(`the URL is ${path}`, () => {
 			const now = this.path();
 			assert.equal(now, path);
 			return true;
@@ -177,7 +178,7 @@ export class Stage {
 	}
 
 	async close() {
-		// A request that the page has just begun is nobody's business any more.
+		// Ignore requests that are still running.
 		await this.context.unrouteAll({ behavior: 'ignoreErrors' });
 		await this.context.close();
 	}

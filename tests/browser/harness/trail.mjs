@@ -1,34 +1,34 @@
-// Everything that a planted text may have left a trace in: the document with its
-// fields and shadow trees, storage of every kind, addresses, the history, the
-// console, every request and answer, the server's log.
+// Searches for planted texts everywhere they could leak: the document with its fields and
+// shadow trees, every kind of storage, URLs, history, the console, every request and
+// response, and the log of the server.
 
 import assert from 'node:assert/strict';
 import { needles } from './needles.mjs';
 
-export class Trail {
+export class LeakSearch {
 	#needles = [];
-	#mayBeSent = [];
-	#mayBeShown = [];
+	#allowedInBodies = [];
+	#allowedInHeaders = [];
 
 	constructor(stage) {
 		this.stage = stage;
 	}
 
-	/** `token`: a part of it that is looked for as well, should only a piece leak. */
+	/** Adds a text to search for. `token` is a part of it that is searched for as well. */
 	plant(name, text, token) {
 		for (const part of token ? [text, token] : [text]) {
 			this.#needles.push(...needles(part).map((one) => ({ ...one, name })));
 		}
 	}
 
-	/** In this request's body it belongs: expressions for `METHOD /path`. */
-	sentBy(...requests) {
-		this.#mayBeSent.push(...requests);
+	/** Allows planted texts in the bodies of these requests: patterns of `METHOD /path`. */
+	allowInBody(...requests) {
+		this.#allowedInBodies.push(...requests);
 	}
 
-	/** In this request's headers it belongs: a credential. */
-	shownBy(...requests) {
-		this.#mayBeShown.push(...requests);
+	/** Allows planted texts in the headers of these requests, for credentials. */
+	allowInHeaders(...requests) {
+		this.#allowedInHeaders.push(...requests);
 	}
 
 	#search(place, text) {
@@ -36,13 +36,13 @@ export class Trail {
 		return [...new Set(found.map(({ name, form }) => `${place} holds ${name} as ${form}`))];
 	}
 
-	/** `inField`: the form is still open, and its field may hold what was typed. */
+	/** Returns where texts were found. `inField`: the form is open, so fields may hold them. */
 	async findings({ inField = false } = {}) {
 		const { watch, context, coffer } = this.stage;
 		await watch.settle();
 		const found = [];
 		for (const page of context.pages()) {
-			// An empty page has no storage, and nothing to say.
+			// A blank page has no storage.
 			if (page.url().startsWith('about:')) continue;
 			for (const [place, text] of Object.entries(await page.evaluate(snapshot))) {
 				if (inField && place === 'fields') continue;
@@ -54,16 +54,16 @@ export class Trail {
 		for (const request of watch.requests) {
 			const { pathname } = new URL(request.url());
 			const what = `${request.method()} ${pathname}`;
-			found.push(...this.#search(`the address ${pathname}`, request.url()));
+			found.push(...this.#search(`the URL ${pathname}`, request.url()));
 			const among = (all) => all.some((one) => one.test(what));
 			const headers = JSON.stringify(request.headers());
-			if (!among(this.#mayBeShown)) found.push(...this.#search(`headers of ${what}`, headers));
+			if (!among(this.#allowedInHeaders)) found.push(...this.#search(`headers of ${what}`, headers));
 			const body = request.postData() ?? '';
-			if (!among(this.#mayBeSent)) found.push(...this.#search(`the body of ${what}`, body));
+			if (!among(this.#allowedInBodies)) found.push(...this.#search(`the body of ${what}`, body));
 		}
 		for (const { url, headers, body } of watch.responses) {
 			const text = JSON.stringify(headers) + body.toString('utf8');
-			found.push(...this.#search(`the answer of ${url}`, text));
+			found.push(...this.#search(`the response of ${url}`, text));
 		}
 		for (const line of watch.lines) found.push(...this.#search('the console', line));
 		found.push(...this.#search("the server's log", coffer.log));
@@ -74,17 +74,17 @@ export class Trail {
 		assert.deepEqual(await this.findings(options), []);
 	}
 
-	/** That it was sent at all: otherwise nothing was proved. */
+	/** Fails if no request carried the text, because then the test proved nothing. */
 	assertSent(request) {
 		const sent = this.stage.watch.requests.some((one) => {
 			const what = `${one.method()} ${new URL(one.url()).pathname}`;
 			return what.match(request) && this.#search('', one.postData() ?? '').length > 0;
 		});
-		assert.ok(sent, `no ${request} carried it`);
+		assert.ok(sent, `no ${request} carried the text`);
 	}
 }
 
-/** Run in the page. */
+/** Collects all places. Runs in the page. */
 async function snapshot() {
 	const fields = [];
 	const trees = [document.documentElement.outerHTML];
@@ -110,7 +110,7 @@ async function snapshot() {
 		'the document': trees.join('\n'),
 		fields: fields.join('\n'),
 		storage: JSON.stringify(kept),
-		'the address': `${location.href} ${decodeURIComponent(location.href)}`,
+		'the URL': `${location.href} ${decodeURIComponent(location.href)}`,
 		history: JSON.stringify(history.state) ?? '',
 		'title and name': `${document.title} ${window.name}`,
 		timings: entries.join('\n'),

@@ -1,13 +1,13 @@
-// Every view and every dialog, and how one gets there: for the tests that look at
-// all of them. A new view or dialog belongs in here.
+// Every view and every dialog, and how to open it, for tests that cover all of them. Add new
+// ones here.
 
-/** Of a seeded server; `as: null` for those that nobody is logged in on. */
+/** The views of a seeded server; `as: null` for views without a login. */
 export function views() {
 	return [
 		{ name: 'login', path: '/login', heading: 'Log in', as: null, allow: [401] },
 		{ name: 'secrets', path: '/secrets/production', heading: 'Secrets', row: 'DATABASE_URL' },
 		{ name: 'secrets-empty', path: '/secrets/development', heading: 'Secrets' },
-		{ name: 'vars', path: '/vars/production', heading: 'Vars', row: 'LOG_LEVEL' },
+		{ name: 'vars', path: '/vars/production', heading: 'Variables', row: 'LOG_LEVEL' },
 		{ name: 'workloads', path: '/workloads/production', heading: 'Workloads', row: 'api' },
 		{ name: 'environments', path: '/environments', heading: 'Environments', row: 'production' },
 		{ name: 'environment', path: '/environments/production', heading: 'production' },
@@ -23,7 +23,7 @@ export function views() {
 
 export async function show(stage, { path, heading, row }) {
 	await stage.open(path, heading);
-	// Not as the text of an option.
+	// Skip invisible matches, such as the text of an option.
 	const shown = stage.page
 		.getByRole('main')
 		.getByText(row ?? '')
@@ -35,7 +35,7 @@ export async function show(stage, { path, heading, row }) {
 const main = (stage) => stage.page.getByRole('main');
 const secret = (key) => `/secrets/production/${key}`;
 
-/** Opens it on a page that nothing was done on yet; gives the dialog. */
+/** Opens a dialog on a fresh page and returns it. */
 export const DIALOGS = {
 	'secret-write-only': async (stage) => {
 		await stage.open(secret('DATABASE_URL'), 'Secrets');
@@ -43,7 +43,7 @@ export const DIALOGS = {
 	},
 	'secret-revealable': async (stage) => {
 		await stage.open(secret('REDIS_URL'), 'Secrets');
-		await stage.button('Activate version 1', stage.dialog('REDIS_URL')).waitFor();
+		await stage.button('Restore version 1', stage.dialog('REDIS_URL')).waitFor();
 		return stage.dialog('REDIS_URL');
 	},
 	'secret-revealed': async (stage) => {
@@ -64,13 +64,13 @@ export const DIALOGS = {
 	},
 	'add-secret-generated': async (stage) => {
 		const dialog = await DIALOGS['add-secret'](stage);
-		await stage.checkbox('Generate it in the server', dialog).check();
+		await stage.checkbox('Generate a random value', dialog).check();
 		return dialog;
 	},
 	import: async (stage) => {
 		await show(stage, { path: '/secrets/production', heading: 'Secrets', row: 'DATABASE_URL' });
 		const dialog = await stage.press('Import .env', 'Import a .env file', main(stage));
-		await stage.field('Lines of a .env file', dialog).fill('REDIS_URL=x\nNEW_RELIC_KEY=y\nbad line\n');
+		await stage.field('.env contents', dialog).fill('REDIS_URL=x\nNEW_RELIC_KEY=y\nbad line\n');
 		await dialog
 			.getByText(/line 3/i)
 			.first()
@@ -83,12 +83,12 @@ export const DIALOGS = {
 	'copy-secret': (stage) => within(stage, 'REDIS_URL', 'Copy to another environment', 'Copy REDIS_URL'),
 	'delete-secret': (stage) => within(stage, 'DATABASE_URL', 'Delete secret', 'Delete DATABASE_URL'),
 	'add-var': async (stage) => {
-		await show(stage, { path: '/vars/production', heading: 'Vars', row: 'LOG_LEVEL' });
-		await stage.button('Add var', main(stage)).click();
+		await show(stage, { path: '/vars/production', heading: 'Variables', row: 'LOG_LEVEL' });
+		await stage.button('Add variable', main(stage)).click();
 		return stage.page.getByRole('dialog');
 	},
 	var: async (stage) => {
-		await stage.open('/vars/production/LOG_LEVEL', 'Vars');
+		await stage.open('/vars/production/LOG_LEVEL', 'Variables');
 		return stage.dialog('LOG_LEVEL');
 	},
 	'new-environment': async (stage) => {
@@ -102,7 +102,7 @@ export const DIALOGS = {
 	'new-user': async (stage) => {
 		await show(stage, { path: '/users', heading: 'Users' });
 		const dialog = await stage.press('New user', 'New user');
-		await dialog.getByRole('radio', { name: 'Only these' }).check();
+		await dialog.getByRole('radio', { name: 'Selected environments' }).check();
 		return dialog;
 	},
 	user: async (stage) => {
@@ -131,15 +131,15 @@ export const DIALOGS = {
 	},
 	'copy-token': async (stage) => {
 		const dialog = await DIALOGS['new-token'](stage);
-		await stage.field('Name', dialog).fill('for a look');
+		await stage.field('Name', dialog).fill('laptop');
 		await dialog.getByRole('radio', { name: 'All environments' }).check();
 		await stage.button('Create token', dialog).click();
-		return stage.dialog('Copy the token now');
+		return stage.dialog('Token created');
 	},
 	'audit-row': async (stage) => {
 		await show(stage, { path: '/audit', heading: 'Audit log', row: 'server.start' });
 		await main(stage).locator('tbody').getByRole('row').first().getByRole('button').click();
-		return stage.page.getByRole('dialog', { name: /^Row \d+$/ });
+		return stage.page.getByRole('dialog', { name: /^Event \d+$/ });
 	},
 };
 

@@ -1,10 +1,10 @@
-// Listens to everything that a page does, and holds against it what no page of ours
-// may do: break its own content security policy, write an error or a warning to the
-// console, throw, talk to another origin, get an answer that the test did not expect.
+// Watches a page and collects what it must never do: violate the content security policy,
+// log an error or a warning, throw, send a request to another origin, or receive an error
+// status that the test does not expect.
 
 import assert from 'node:assert/strict';
 
-/** Told from inside the page, because Chromium words its own message differently. */
+/** Reported from inside the page, because Chromium's own message varies. */
 const POLICY = 'CSP violation';
 
 export class Watch {
@@ -12,7 +12,7 @@ export class Watch {
 	#findings = [];
 	#forgiven = false;
 	#pending = new Set();
-	/** Everything that came and went, for those who search it. */
+	/** All traffic, for the leak search. */
 	requests = [];
 	responses = [];
 	lines = [];
@@ -35,12 +35,12 @@ export class Watch {
 		return watch;
 	}
 
-	/** Statuses that a refusal brings, or `'network'` for a server that is away. */
+	/** Allows error statuses, or `'network'` for an unreachable server. */
 	allow(...statuses) {
 		for (const status of statuses) this.#allowed.add(status);
 	}
 
-	/** What a test has done itself, to see that it is seen. From then on all is allowed. */
+	/** Allows everything from now on, for tests of the watch itself. */
 	forgive() {
 		this.#forgiven = true;
 	}
@@ -52,7 +52,7 @@ export class Watch {
 	#console(message) {
 		this.lines.push(message.text());
 		if (!['error', 'warning', 'assert'].includes(message.type())) return;
-		// Chromium writes one for each answer from 400 on.
+		// Chromium logs one for each response with an error status.
 		const [, status] = /Failed to load resource: .* status of (\d+)/.exec(message.text()) ?? [];
 		if (status && this.#allowed.has(Number(status))) return;
 		if (this.#allowed.has('network') && /Failed to load resource: net::/.test(message.text())) {
@@ -75,7 +75,7 @@ export class Watch {
 			this.#add(`${response.request().method()} ${pathname}: ${status}`);
 		}
 		const reading = Promise.all([response.allHeaders(), response.body()])
-			// An answer without a body, or one whose page is gone.
+			// The response has no body, or its page is closed.
 			.catch(async () => [await response.allHeaders().catch(() => ({})), Buffer.alloc(0)])
 			.then(([headers, body]) => {
 				this.responses.push({ url: response.url(), status, headers, body });
@@ -84,10 +84,10 @@ export class Watch {
 		this.#pending.add(reading);
 	}
 
-	/** Waits for the answers that are still being read. */
+	/** Waits for responses that are still being read. */
 	async settle() {
 		const all = Promise.all(this.#pending);
-		// A stream that never ends is not waited for.
+		// Do not wait for a stream that never ends.
 		await Promise.race([all, new Promise((resolve) => setTimeout(resolve, 2000).unref())]);
 	}
 
@@ -97,6 +97,6 @@ export class Watch {
 
 	assertClean() {
 		if (this.#forgiven) return;
-		assert.deepEqual(this.#findings, [], 'what the page must not do');
+		assert.deepEqual(this.#findings, [], 'violations by the page');
 	}
 }
