@@ -4,7 +4,21 @@
 import { api, at, environmentName, session } from './api.js';
 import { sessions } from './people.js';
 import { KEYS, leave } from './router.js';
-import { check, facts, field, form, h, LONG_ENOUGH, p, password, prose, scopeText, section, toast } from './ui.js';
+import {
+	check,
+	facts,
+	field,
+	form,
+	h,
+	LONG_ENOUGH,
+	p,
+	password,
+	prose,
+	roleName,
+	scopeText,
+	section,
+	toast,
+} from './ui.js';
 
 export function open() {
 	const { user, role } = session.me;
@@ -34,7 +48,11 @@ export function open() {
 		checked: !localStorage.getItem(KEYS),
 		onchange: () => localStorage.setItem(KEYS, keys.box.checked ? '' : 'off'),
 	});
-	const about = facts(['Email', user.email], ['Role', role], ['Scope', scopeText(user.scope, environmentName)]);
+	const about = facts(
+		['Email', user.email],
+		['Role', roleName(role)],
+		['Scope', scopeText(user.scope, environmentName)],
+	);
 	return {
 		title: 'Your account',
 		element: h(

@@ -179,8 +179,13 @@ const keyColumn = (base) => ({
 	sort: (row) => row.key,
 });
 
+// A delivered file is named by its path, a workload by its name.
+const fileName = (service) => service.split('/').at(-1);
+
 const uses = ({ usageCount, usedByServices }) =>
-	usageCount ? h('span', { title: usedByServices.join('\n') }, usedByServices.join(', ')) : muted('Unused');
+	usageCount
+		? h('span', { title: usedByServices.join('\n') }, usedByServices.map(fileName).join(', '))
+		: muted('Unused');
 
 const COLUMNS = [
 	{ title: 'Version', cell: (row) => `v${row.version}`, sort: (row) => row.version },

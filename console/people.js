@@ -31,6 +31,7 @@ import {
 	password,
 	prose,
 	roleField,
+	roleName,
 	say,
 	scopeFields,
 	scopeText,
@@ -40,7 +41,7 @@ import {
 	toast,
 } from './ui.js';
 
-const role = ['Role', (one) => one.role[0].toUpperCase() + one.role.slice(1)];
+const role = ['Role', (one) => roleName(one.role)];
 const scope = ['Scope', (one) => scopeText(one, environmentName)];
 const state = ['State', (one) => (one.disabled ? badge('off', 'Disabled') : badge('good', 'Active'))];
 const title = (one) => one.email ?? one.name;
@@ -301,12 +302,12 @@ export async function tokens() {
 				'Tokens',
 				[
 					['Name', 'name'],
-					['Prefix', (one) => code(one.tokenPrefix)],
+					['Prefix', (one) => code(one.tokenPrefix), 'nowrap'],
 					['Owner', (one) => ownerName(one.serviceAccountId ?? one.userId)],
 					role,
 					scope,
 					['Last used', 'lastUsedAt'],
-					['Expires', expires],
+					['Expires', expires, 'nowrap'],
 					[
 						'',
 						(one) =>

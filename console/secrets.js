@@ -62,7 +62,7 @@ function add(context) {
 function replace(row, context) {
 	const value = valueField();
 	const notice = [
-		`Saved as version ${row.version + 1}. Files and `,
+		`Saving creates version ${row.version + 1}. Files and `,
 		code('--watch'),
 		' programs update immediately; others on their next start.',
 	];

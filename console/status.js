@@ -67,17 +67,17 @@ function chart(title, unit, series) {
 
 function charts(requests) {
 	const pick = (name) => requests.map((minute) => minute[name]);
-	const refused = requests.map((minute) => minute.clientErrors + minute.serverErrors);
+	const rejected = requests.map((minute) => minute.clientErrors + minute.serverErrors);
 	return h(
 		'div.charts',
 		null,
 		chart('Requests per minute', count, [
 			['all', 'all', pick('total')],
-			['refused', 'refused', refused],
+			['rejected', 'rejected', rejected],
 			['failed', 'failed', pick('serverErrors')],
 		]),
 		chart('Latency', ms, [
-			['refused', 'p99', pick('p99Ms')],
+			['rejected', 'p99', pick('p99Ms')],
 			['all', 'median', pick('p50Ms')],
 		]),
 	);
@@ -89,7 +89,7 @@ const minutes = (requests) =>
 		[
 			['Minute', (one) => stamp(one.minute).slice(11, 16)],
 			['Requests', (one) => count(one.total), 'number'],
-			['Refused', (one) => count(one.clientErrors), 'number'],
+			['Rejected', (one) => count(one.clientErrors), 'number'],
 			['Failed', (one) => count(one.serverErrors), 'number'],
 			['Median', (one) => ms(one.p50Ms), 'number'],
 			['p99', (one) => ms(one.p99Ms), 'number'],

@@ -428,13 +428,15 @@ export const changed = (now, before) =>
 export const scopeText = (one, nameOf) =>
 	one.allEnvironments ? 'All environments' : one.environmentIds.map((id) => nameOf(id) ?? id).join(', ') || 'None';
 
+export const roleName = (role) => role[0].toUpperCase() + role.slice(1);
+
 export const roleField = (now = 'viewer') =>
 	select(
 		'role',
 		[
-			['viewer', 'Viewer: read, without secret values'],
-			['operator', 'Operator: read and write, without secret values'],
-			['admin', 'Admin: full access'],
+			['viewer', 'Viewer: read-only'],
+			['operator', 'Operator: read and write'],
+			['admin', 'Admin: reveal and manage'],
 		],
 		now,
 	);
