@@ -90,7 +90,9 @@ fn given_key(request: &HttpRequest) -> Result<Option<&str>, ApiError> {
     let text = value.to_str().ok().filter(|text| (1..=MAX_CHARACTERS).contains(&text.len()));
     match (text, second) {
         (Some(text), None) => Ok(Some(text)),
-        _ => Err(ApiError::invalid("Idempotency-Key must be one text of 1 to 200 characters.")
-            .field(HEADER)),
+        _ => Err(ApiError::invalid(
+            "Idempotency-Key must be given once and have 1 to 200 characters.",
+        )
+        .field(HEADER)),
     }
 }

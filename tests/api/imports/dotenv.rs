@@ -215,10 +215,10 @@ fn no_part_of_a_body_is_lost_by_a_slip() {
     }
     for never in [true, false] {
         let body = json!({ "secrets": list, "neverReveal": never });
-        refuses(&admin, IMPORT, &body, "neverReveal", "neverReveal goes with dotenv");
+        refuses(&admin, IMPORT, &body, "neverReveal", "neverReveal is only for dotenv");
         // A file of secrets, sent to the vars: everybody could read it.
         let body = with(&file, &json!({ "neverReveal": never }));
-        refuses(&admin, IMPORT_VARS, &body, "neverReveal", "neverReveal is for secrets");
+        refuses(&admin, IMPORT_VARS, &body, "neverReveal", "neverReveal is only for secrets");
     }
     for path in [IMPORT, IMPORT_VARS] {
         let body = with(&file, &json!({ "never_reveal": true }));
