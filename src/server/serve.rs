@@ -432,7 +432,7 @@ pub(crate) fn run(
                 std::process::exit(0);
             }
         };
-        prepared.state.vault.stay_open();
+        prepared.state.vault.leak_until_exit();
         let address = prepared.address();
         let first_start = prepared.first_start;
         let reread = Some((hangups, reread));

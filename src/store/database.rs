@@ -12,13 +12,13 @@ use tokio::sync::watch;
 
 use crate::audit::Draft;
 use crate::domain::EnvironmentId;
-use crate::store::disk_budget::Room;
-use crate::store::point_in_time::Frozen;
+use crate::store::disk_budget::DiskBudget;
+use crate::store::point_in_time::PointInTime;
 use crate::store::revisions::Revisions;
 use crate::store::rows::keyspace::Table;
 use crate::store::rows::view::{self, ReadError, View};
 use crate::store::sled::compact::{self, Extent, Usage};
-use crate::store::sled::flush_watchdog::let_go;
+use crate::store::sled::flush_watchdog::close_catching_panic;
 use crate::store::sled::unsynced;
 use crate::store::unavailable::Unavailable;
 use crate::store::writer::change::Change;
@@ -69,20 +69,20 @@ impl Store {
     }
 
     /// The database as it is at one moment, to be read while it goes on being
-    /// written; see [`Frozen`]. One view at a time: `OtherBackup` says that there
+    /// written; see [`PointInTime`]. One view at a time: `OtherBackup` says that there
     /// is another.
-    pub async fn freeze(&self) -> Result<Frozen, Unavailable> {
-        self.frozen(self.writer.freeze()?.await)
+    pub async fn point_in_time(&self) -> Result<PointInTime, Unavailable> {
+        self.taken(self.writer.point_in_time()?.await)
     }
 
-    /// Like [`Store::freeze`], for callers without an async runtime.
-    pub fn freeze_blocking(&self) -> Result<Frozen, Unavailable> {
-        self.frozen(self.writer.freeze()?.blocking_recv())
+    /// Like [`Store::point_in_time`], for callers without an async runtime.
+    pub fn point_in_time_blocking(&self) -> Result<PointInTime, Unavailable> {
+        self.taken(self.writer.point_in_time()?.blocking_recv())
     }
 
-    fn frozen<N>(&self, answer: Result<Option<Frozen>, N>) -> Result<Frozen, Unavailable> {
+    fn taken<N>(&self, answer: Result<Option<PointInTime>, N>) -> Result<PointInTime, Unavailable> {
         match answer {
-            Ok(frozen) => frozen.ok_or(Unavailable::OtherBackup),
+            Ok(view) => view.ok_or(Unavailable::OtherBackup),
             Err(_) => match self.writer.unanswered::<()>() {
                 CommitError::Unavailable(why) => Err(why),
                 _ => Err(Unavailable::Failed),
@@ -111,8 +111,8 @@ impl Store {
     }
 
     /// The room for a file outside the database, at this path.
-    pub fn room(&self, path: &Path) -> Room {
-        Room::of(self.writer.space().clone(), path)
+    pub fn room(&self, path: &Path) -> DiskBudget {
+        DiskBudget::of(self.writer.space().clone(), path)
     }
 
     /// The rows of a table from its last one back.
@@ -152,7 +152,7 @@ impl Store {
 
     /// Keeps sled open until the process ends, for processes that end after
     /// [`Store::close`]. Closing it adds nothing to that, and may panic.
-    pub fn stay_open(self: &Arc<Self>) {
+    pub fn leak_until_exit(self: &Arc<Self>) {
         std::mem::forget(Arc::clone(self));
     }
 }
@@ -167,8 +167,8 @@ impl Drop for Store {
     /// Closes sled, if nobody else has it open. What was answered is safe by now;
     /// that the disk fails is for the next start to know.
     fn drop(&mut self) {
-        if let_go(self.tree.take()).is_err() {
-            unsynced::leave_word(&self.data_dir);
+        if close_catching_panic(self.tree.take()).is_err() {
+            unsynced::mark_unsynced(&self.data_dir);
         }
     }
 }

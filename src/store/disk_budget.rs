@@ -55,14 +55,14 @@ const LOOK_BYTES: u64 = 1 << 20;
 
 /// The room beside a database.
 #[derive(Debug)]
-pub struct Room {
+pub struct DiskBudget {
     space: FreeSpace,
     watched: bool,
     /// Bytes since the disk was looked at.
     taken: u64,
 }
 
-impl Room {
+impl DiskBudget {
     /// For a file that will be written to `path`, beside the database of
     /// `data_dir`, whose disk must keep `floor_bytes` free.
     pub fn beside(data_dir: &Path, path: &Path, floor_bytes: u64) -> Self {
@@ -135,7 +135,7 @@ mod tests {
     fn a_file_on_the_databases_disk_stops_above_the_floor() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("a.backup");
-        let room = |floor| Room::beside(dir.path(), &path, floor);
+        let room = |floor| DiskBudget::beside(dir.path(), &path, floor);
         room(0).has(&path, 1).unwrap();
         let refused = room(0).has(&path, u64::MAX).unwrap_err();
         assert_eq!(refused.kind(), io::ErrorKind::StorageFull);

@@ -12,7 +12,7 @@ use crate::store::database::Store;
 use crate::store::revisions::Revisions;
 use crate::store::rows::view::{self, ReadError, View};
 use crate::store::sled::compact::{self, CompactError, Compacted, Usage};
-use crate::store::sled::disk::{Disk, Held, Options};
+use crate::store::sled::disk::{DataDirLock, Disk, Options};
 use crate::store::sled::open_error::OpenError;
 use crate::store::writer::thread::Writer;
 
@@ -30,16 +30,16 @@ impl Opened {
 
     /// Opens (or makes) the database below `data_dir` and locks it.
     pub fn open(data_dir: &Path, options: Options) -> Result<Self, OpenError> {
-        Self::open_held(Held::take(data_dir)?, options)
+        Self::open_held(DataDirLock::acquire(data_dir)?, options)
     }
 
     /// Opens a database that must be there already.
     pub fn open_existing(data_dir: &Path, options: Options) -> Result<Self, OpenError> {
-        Self::open_held(Held::take_existing(data_dir)?, options)
+        Self::open_held(DataDirLock::acquire_existing(data_dir)?, options)
     }
 
     /// Opens the database of a directory that is locked already.
-    pub fn open_held(held: Held, options: Options) -> Result<Self, OpenError> {
+    pub fn open_held(held: DataDirLock, options: Options) -> Result<Self, OpenError> {
         Disk::open(held, options).map(|disk| Self { disk })
     }
 

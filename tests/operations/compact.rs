@@ -272,11 +272,11 @@ fn a_wasteful_log_is_compacted_at_the_start() {
     for n in 0..150_000u32 {
         let kept = n % 40 == 0;
         let value = vec![n as u8; if kept { 8 } else { 900 }];
-        table.put_raw::<coffer::store::Receipts>(&n.to_be_bytes(), &value);
+        table.put_raw::<coffer::store::IdempotencyRecords>(&n.to_be_bytes(), &value);
     }
     table.flush();
     for n in (0..150_000u32).filter(|n| n % 40 != 0) {
-        table.remove_raw::<coffer::store::Receipts>(&n.to_be_bytes());
+        table.remove_raw::<coffer::store::IdempotencyRecords>(&n.to_be_bytes());
     }
     let length = |data_dir: &PathBuf| fs::metadata(data_dir.join("db/db")).unwrap().len();
     table.close();

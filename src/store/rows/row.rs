@@ -153,7 +153,7 @@ pub struct VarPlace {
 
 /// What a request that wanted to be done once was answered.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ReceiptRow {
+pub struct IdempotencyRow {
     /// Tells that request from another with the same key; a keyed hash.
     pub fingerprint: [u8; 32],
     /// The environment that the answer tells about.

@@ -36,7 +36,7 @@ use crate::store::disk_budget::FreeSpace;
 use crate::store::rows::view::ReadError;
 use crate::store::sled::compaction_files::{new, step_aside, take_place};
 use crate::store::sled::disk::{self, Disk};
-use crate::store::sled::flush_watchdog::{Watch, let_go};
+use crate::store::sled::flush_watchdog::{Watchdog, close_catching_panic};
 use crate::store::sled::open_error::OpenError;
 
 /// A log that is shorter than this is never wasteful.
@@ -137,7 +137,7 @@ impl From<sled::Error> for CompactError {
 }
 
 /// The database after an attempt at compacting it.
-pub(in crate::store) struct Tried {
+pub(in crate::store) struct CompactionAttempt {
     pub disk: Disk,
     pub outcome: Result<Compacted, CompactError>,
 }
@@ -200,7 +200,7 @@ pub(in crate::store) fn is_wasteful(disk: &Disk) -> Result<bool, ReadError> {
 
 /// Compacts a database that nobody else reads. An `Err` is one of the database
 /// itself, or of the switch: the next start finishes it.
-pub(in crate::store) fn compact(disk: Disk) -> Result<Tried, OpenError> {
+pub(in crate::store) fn compact(disk: Disk) -> Result<CompactionAttempt, OpenError> {
     let dir = disk.space().dir.clone();
     let before_bytes = log_bytes(&dir);
     let new = new(&dir);
@@ -211,7 +211,7 @@ pub(in crate::store) fn compact(disk: Disk) -> Result<Tried, OpenError> {
             let _ = fs::remove_dir_all(&new);
             // On a disk that fails, closing it would be a panic; this keeps it open.
             let _ = disk.settle();
-            return Ok(Tried { disk, outcome: Err(error) });
+            return Ok(CompactionAttempt { disk, outcome: Err(error) });
         }
     };
     let refused = |cause| OpenError::Io { path: dir.clone(), cause };
@@ -219,12 +219,15 @@ pub(in crate::store) fn compact(disk: Disk) -> Result<Tried, OpenError> {
     if let Err(cause) = step_aside(&dir) {
         // Nothing has been moved, so nothing keeps the server from going on.
         let disk = Disk::open(held, options)?;
-        return Ok(Tried { disk, outcome: Err(CompactError::Io { path: dir, cause }) });
+        return Ok(CompactionAttempt { disk, outcome: Err(CompactError::Io { path: dir, cause }) });
     }
     take_place(&dir).map_err(refused)?;
     let disk = Disk::open(held, options)?;
     let after_bytes = log_bytes(&dir);
-    Ok(Tried { disk, outcome: Ok(Compacted { rows, live_bytes, before_bytes, after_bytes }) })
+    Ok(CompactionAttempt {
+        disk,
+        outcome: Ok(Compacted { rows, live_bytes, before_bytes, after_bytes }),
+    })
 }
 
 /// Whether another directory can take this one's place, as far as can be told
@@ -257,13 +260,13 @@ fn copy(disk: &Disk, new: &Path) -> Result<(u64, u64), CompactError> {
         return Err(CompactError::Room { needed, free: usage.free_bytes });
     }
     fs::remove_dir_all(new).or_else(ignore_missing).map_err(io)?;
-    let target = Target::open(disk, new)?;
-    let written = target.watch.during(|| write(disk.tree(), &target.db));
+    let target = CompactionCopy::open(disk, new)?;
+    let written = target.watchdog.during(|| write(disk.tree(), &target.db));
     // Before the outcome is looked at: it must be closed in either case.
     target.close(new).map_err(io)?;
     written?;
     // Opened afresh, as the next start will: what counts is what its log says.
-    let target = Target::open(disk, new)?;
+    let target = CompactionCopy::open(disk, new)?;
     let compared = compare(disk.tree(), &target.db);
     target.close(new).map_err(io)?;
     let rows = compared?;
@@ -274,26 +277,26 @@ fn copy(disk: &Disk, new: &Path) -> Result<(u64, u64), CompactError> {
 
 /// The copy while it is open. What fails in it is no reason for the process to
 /// end, as it would if sled closed it by itself; see `Disk::settle`.
-struct Target {
-    watch: Watch,
+struct CompactionCopy {
+    watchdog: Watchdog,
     db: sled::Db,
     log: File,
 }
 
-impl Target {
+impl CompactionCopy {
     fn open(disk: &Disk, new: &Path) -> Result<Self, CompactError> {
         let db = disk::settings(new, disk.options()).open()?;
-        let held = File::open(new.join("db")).and_then(|log| Ok((log, Watch::over(&db)?)));
-        let (log, watch) = held.map_err(|cause| {
+        let held = File::open(new.join("db")).and_then(|log| Ok((log, Watchdog::start(&db)?)));
+        let (log, watchdog) = held.map_err(|cause| {
             std::mem::forget(db.clone());
             CompactError::Io { path: new.to_owned(), cause }
         })?;
-        Ok(Self { watch, db, log })
+        Ok(Self { watchdog, db, log })
     }
 
     /// Returns when sled's threads have let go of it.
     fn close(self, new: &Path) -> io::Result<()> {
-        let settled = self.watch.during(|| {
+        let settled = self.watchdog.during(|| {
             self.db.flush()?;
             self.log.sync_all()
         });
@@ -302,7 +305,7 @@ impl Target {
             std::mem::forget(self.db.clone());
             return Err(error);
         }
-        let_go(self)?;
+        close_catching_panic(self)?;
         open_to_lock(&new.join("db"))?.lock()
     }
 }

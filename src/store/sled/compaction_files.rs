@@ -10,7 +10,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::store::directory::{ignore_missing, parent, sync_directory};
-use crate::store::sled::open_error::{Left, OpenError};
+use crate::store::sled::open_error::{CompactionRemains, OpenError};
 
 pub(super) fn new(dir: &Path) -> PathBuf {
     dir.with_extension("new")
@@ -40,7 +40,8 @@ pub(in crate::store) fn with_way_back(error: OpenError, dir: &Path) -> OpenError
     if !is_about_content || !old(dir).exists() {
         return error;
     }
-    Left::WayBack { error: Box::new(error), path: dir.to_owned(), old: old(dir) }.into()
+    CompactionRemains::WayBack { error: Box::new(error), path: dir.to_owned(), old: old(dir) }
+        .into()
 }
 
 /// Step 2. A rename that is refused has changed nothing.
@@ -67,7 +68,7 @@ pub(in crate::store) fn settle(dir: &Path) -> Result<(), OpenError> {
             fs::rename(&new, dir)
         }
         (false, true, false) => {
-            return Err(Left::OnlyCopy { path: dir.to_owned(), copy: new }.into());
+            return Err(CompactionRemains::OnlyCopy { path: dir.to_owned(), copy: new }.into());
         }
         (false, false, true) => {
             log::error!("{} is put back: there is no other database", old.display());

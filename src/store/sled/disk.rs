@@ -52,9 +52,9 @@ use crate::store::rows::keyspace::{Table, full_key};
 use crate::store::rows::row;
 use crate::store::rows::tables::{AuditHead, AuditRows};
 use crate::store::rows::view::tree_range;
-use crate::store::rows::write_set::Overlay;
+use crate::store::rows::write_set::WriteSet;
 use crate::store::sled::durable_mark::{ACKNOWLEDGED, Acknowledged};
-use crate::store::sled::flush_watchdog::{Turn, Watch};
+use crate::store::sled::flush_watchdog::{WatchGuard, Watchdog};
 use crate::store::sled::holes::hole;
 use crate::store::sled::open_error::{OpenError, at};
 use crate::store::sled::open_sled::{open_sled, remove_unfinished_settings};
@@ -103,7 +103,7 @@ pub(in crate::store) fn mark_in_use(data_dir: &Path) -> io::Result<()> {
 #[derive(Debug)]
 pub(in crate::store) struct Disk {
     // Lets go of sled before the others do: it ends the thread that would close it.
-    watch: Watch,
+    watchdog: Watchdog,
     db: sled::Db,
     tree: sled::Tree,
     log: File,
@@ -117,14 +117,14 @@ pub(in crate::store) struct Disk {
 
 /// A data directory that no other process works on as long as this is kept.
 #[derive(Debug)]
-pub struct Held {
+pub struct DataDirLock {
     lock: Arc<File>,
     data_dir: PathBuf,
 }
 
-impl Held {
+impl DataDirLock {
     /// Makes the directory if need be, and locks it.
-    pub fn take(data_dir: &Path) -> Result<Self, OpenError> {
+    pub fn acquire(data_dir: &Path) -> Result<Self, OpenError> {
         make_directory(data_dir).map_err(at(data_dir))?;
         let path = data_dir.join("lock");
         let lock = File::create(&path).map_err(at(&path))?;
@@ -136,9 +136,9 @@ impl Held {
     }
 
     /// Likewise, but only where there is a database.
-    pub fn take_existing(data_dir: &Path) -> Result<Self, OpenError> {
+    pub fn acquire_existing(data_dir: &Path) -> Result<Self, OpenError> {
         must_exist(data_dir)?;
-        Self::take(data_dir)
+        Self::acquire(data_dir)
     }
 }
 
@@ -153,14 +153,14 @@ pub(in crate::store) fn settings(dir: &Path, options: Options) -> sled::Config {
 
 impl Disk {
     /// Opens (or makes) the database of a directory that is held.
-    pub fn open(held: Held, options: Options) -> Result<Self, OpenError> {
+    pub fn open(held: DataDirLock, options: Options) -> Result<Self, OpenError> {
         let dir = held.data_dir.join("db");
         Self::open_settled(held, options)
             .map_err(|error| compaction_files::with_way_back(error, &dir))
     }
 
-    fn open_settled(held: Held, options: Options) -> Result<Self, OpenError> {
-        let Held { lock, data_dir } = held;
+    fn open_settled(held: DataDirLock, options: Options) -> Result<Self, OpenError> {
+        let DataDirLock { lock, data_dir } = held;
         let data_dir = data_dir.as_path();
         none_is_under_way(data_dir)?;
         let dir = data_dir.join("db");
@@ -188,7 +188,7 @@ impl Disk {
         let synced = sync_directory(&dir).inspect_err(|_| std::mem::forget(db.clone()));
         synced.map_err(at(&dir))?;
         let disk = Self::over(db, &dir, lock, options, acknowledged).map_err(at(&log_path))?;
-        disk.sync_or_give_up().map_err(at(&log_path))?;
+        disk.sync_or_poison().map_err(at(&log_path))?;
         opening_mark::is_over(data_dir).map_err(at(data_dir))?;
         if was_used && disk.db.is_empty() {
             return Err(OpenError::Gone { path: dir, marker: in_use });
@@ -211,7 +211,7 @@ impl Disk {
     /// the marker stays; and what else keeps sled closed is no fault of this opening.
     fn is_refused(data_dir: &Path, error: &OpenError) {
         if matches!(error, OpenError::Sled { cause: sled::Error::Io(..), .. }) {
-            unsynced::leave_word(data_dir);
+            unsynced::mark_unsynced(data_dir);
         } else if let Err(error) = sync_directory(&data_dir.join("db"))
             .or_else(ignore_missing)
             .and_then(|()| opening_mark::is_over(data_dir))
@@ -229,35 +229,35 @@ impl Disk {
         options: Options,
         acknowledged: Acknowledged,
     ) -> io::Result<Self> {
-        let held = open_to_lock(&dir.join("db")).and_then(|log| Ok((log, Watch::over(&db)?)));
-        let (log, watch) = held.inspect_err(|_| std::mem::forget(db.clone()))?;
+        let held = open_to_lock(&dir.join("db")).and_then(|log| Ok((log, Watchdog::start(&db)?)));
+        let (log, watchdog) = held.inspect_err(|_| std::mem::forget(db.clone()))?;
         let space = FreeSpace { dir: dir.to_owned(), floor_bytes: options.min_free_bytes };
         let (tree, settled) = ((*db).clone(), AtomicBool::new(false));
-        Ok(Self { watch, db, tree, log, space, lock, options, settled, acknowledged })
+        Ok(Self { watchdog, db, tree, log, space, lock, options, settled, acknowledged })
     }
 
     /// Closes everything but the lock, and returns when sled has let go of its
     /// files: its threads may still be writing a snapshot, by name, into what
     /// would then be another directory.
-    pub fn release(self) -> io::Result<(Held, Options)> {
+    pub fn release(self) -> io::Result<(DataDirLock, Options)> {
         let (lock, options, data_dir) = (self.lock(), self.options, self.data_dir().to_owned());
         let log = self.log.try_clone()?;
         self.close()?;
         log.lock()?;
-        Ok((Held { lock, data_dir }, options))
+        Ok((DataDirLock { lock, data_dir }, options))
     }
 
     /// Closes it, for those who want to know whether that has worked.
     pub fn close(self) -> io::Result<()> {
         self.settle()?;
         let data_dir = self.data_dir().to_owned();
-        crate::store::sled::flush_watchdog::let_go(self)
-            .inspect_err(|_| unsynced::leave_word(&data_dir))
+        crate::store::sled::flush_watchdog::close_catching_panic(self)
+            .inspect_err(|_| unsynced::mark_unsynced(&data_dir))
     }
 
     /// Keeps the watch over what the writer does, until this is dropped.
-    pub fn watched(&self) -> Turn {
-        self.watch.turn()
+    pub fn watch_guard(&self) -> WatchGuard {
+        self.watchdog.guard()
     }
 
     pub fn tree(&self) -> &sled::Tree {
@@ -288,12 +288,12 @@ impl Disk {
     }
 
     /// Applies everything at once and returns when it would survive a power cut.
-    pub fn apply(&self, writes: Overlay) -> io::Result<()> {
+    pub fn apply(&self, writes: WriteSet) -> io::Result<()> {
         let write = || {
             self.tree.apply_batch(writes.into_batch())?;
             self.sync()
         };
-        self.watch.during(write).inspect_err(|_| self.give_up())
+        self.watchdog.during(write).inspect_err(|_| self.poison())
     }
 
     /// That the database reaches as far as changes were acknowledged. An empty one
@@ -326,19 +326,19 @@ impl Disk {
         if self.settled.swap(true, Ordering::AcqRel) {
             return Ok(());
         }
-        self.sync_or_give_up()
+        self.sync_or_poison()
     }
 
-    fn sync_or_give_up(&self) -> io::Result<()> {
-        self.watch.during(|| self.sync()).inspect_err(|_| self.give_up())
+    fn sync_or_poison(&self) -> io::Result<()> {
+        self.watchdog.during(|| self.sync()).inspect_err(|_| self.poison())
     }
 
     /// After a failure. Closing it, sled would write and sync once more, and panic
     /// or wait for ever when it cannot. So it stays open until the process ends.
-    fn give_up(&self) {
+    fn poison(&self) {
         self.settled.store(true, Ordering::Release);
         std::mem::forget(self.db.clone());
-        unsynced::leave_word(self.data_dir());
+        unsynced::mark_unsynced(self.data_dir());
     }
 
     fn sync(&self) -> io::Result<()> {

@@ -21,7 +21,7 @@ use std::time::Duration;
 const PATIENCE: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Default)]
-struct Turns {
+struct Activity {
     /// What is looked after just now.
     under_way: AtomicU64,
     /// Goes on with each beginning and each end.
@@ -30,9 +30,9 @@ struct Turns {
 
 /// Something that is looked after, as long as this lives.
 #[derive(Debug)]
-pub(in crate::store) struct Turn(Arc<Turns>);
+pub(in crate::store) struct WatchGuard(Arc<Activity>);
 
-impl Drop for Turn {
+impl Drop for WatchGuard {
     fn drop(&mut self) {
         self.0.under_way.fetch_sub(1, Ordering::AcqRel);
         self.0.count.fetch_add(1, Ordering::AcqRel);
@@ -41,17 +41,17 @@ impl Drop for Turn {
 
 /// The thread, as long as this lives.
 #[derive(Debug)]
-pub(in crate::store) struct Watch {
-    turns: Arc<Turns>,
+pub(in crate::store) struct Watchdog {
+    activity: Arc<Activity>,
     stop: Option<Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
 
-impl Watch {
-    pub fn over(db: &sled::Db) -> io::Result<Self> {
-        let turns = Arc::new(Turns::default());
+impl Watchdog {
+    pub fn start(db: &sled::Db) -> io::Result<Self> {
+        let activity = Arc::new(Activity::default());
         let (stop, stopped) = channel::<()>();
-        let (seen, db) = (Arc::clone(&turns), db.clone());
+        let (seen, db) = (Arc::clone(&activity), db.clone());
         let waking = Arc::new(AtomicBool::new(false));
         let thread = Builder::new().name("coffer-watch".to_owned()).spawn(move || {
             let mut last = 0;
@@ -63,21 +63,21 @@ impl Watch {
                 last = now;
             }
         })?;
-        Ok(Self { turns, stop: Some(stop), thread: Some(thread) })
+        Ok(Self { activity, stop: Some(stop), thread: Some(thread) })
     }
 
     /// Looks after a write until it is done.
     pub fn during<T>(&self, write: impl FnOnce() -> T) -> T {
-        let _turn = self.turn();
+        let _guard = self.guard();
         write()
     }
 
     /// Looks after whatever is done as long as what this gives is kept. Reads, too,
     /// may have to wait for sled's writes: it pages out what it pages in over.
-    pub fn turn(&self) -> Turn {
-        self.turns.under_way.fetch_add(1, Ordering::AcqRel);
-        self.turns.count.fetch_add(1, Ordering::AcqRel);
-        Turn(Arc::clone(&self.turns))
+    pub fn guard(&self) -> WatchGuard {
+        self.activity.under_way.fetch_add(1, Ordering::AcqRel);
+        self.activity.count.fetch_add(1, Ordering::AcqRel);
+        WatchGuard(Arc::clone(&self.activity))
     }
 }
 
@@ -103,12 +103,12 @@ fn wake(db: &sled::Db, waking: &Arc<AtomicBool>) {
 
 /// Drops what holds sled open; an error where sled panics because the last sync
 /// fails. What was settled before that is safe.
-pub(in crate::store) fn let_go(holder: impl Sized) -> io::Result<()> {
+pub(in crate::store) fn close_catching_panic(holder: impl Sized) -> io::Result<()> {
     std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| drop(holder)))
         .map_err(|_| io::Error::other("the last sync has failed"))
 }
 
-impl Drop for Watch {
+impl Drop for Watchdog {
     /// sled closes when nobody holds it any more. Whoever holds it beside this has
     /// settled it, and drops this first.
     fn drop(&mut self) {

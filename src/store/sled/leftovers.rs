@@ -53,7 +53,7 @@ impl Leftover {
     }
 
     /// Whether it can go, and opening the database does not see to it.
-    pub fn is_rubbish(self) -> bool {
+    pub fn is_removable(self) -> bool {
         matches!(self, Self::UnfinishedSnapshot | Self::DamagedSnapshots | Self::Trial)
     }
 }

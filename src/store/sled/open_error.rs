@@ -20,7 +20,7 @@ pub enum OpenError {
         path: PathBuf,
     },
     /// The file system refused.
-    #[error("{path}, of the data directory: {cause}. {}", crate::store::remedy::of(cause))]
+    #[error("{path}, of the data directory: {cause}. {}", crate::store::advice::for_io(cause))]
     Io {
         /// The file or directory.
         path: PathBuf,
@@ -30,7 +30,7 @@ pub enum OpenError {
     /// A sync has failed before, and what was to be done about it did not work.
     #[error(
         "{path}: a write or sync has failed before, and the log cannot be written once more: {cause}. {} Then start again.",
-        crate::store::remedy::of(cause)
+        crate::store::advice::for_io(cause)
     )]
     Unsynced {
         /// The log.
@@ -40,7 +40,7 @@ pub enum OpenError {
     },
     /// A compaction has left something that has to be looked at first.
     #[error("{0}")]
-    Left(#[from] Left),
+    CompactionRemains(#[from] CompactionRemains),
     /// The log is damaged: without the snapshot only an older state opens.
     #[error(
         "the log of the database in {path} is damaged: it can be read up to {readable} of {reached} bytes. Restore a backup. To go on with the older state that can still be read, keep a copy and move the snap.* files and {marker} away."
@@ -122,7 +122,7 @@ pub enum OpenError {
     #[error(
         "the database in {path} does not open: {}. {}",
         said(cause),
-        crate::store::remedy::of_sled(cause)
+        crate::store::advice::for_sled(cause)
     )]
     Sled {
         /// sled's directory.
@@ -134,7 +134,7 @@ pub enum OpenError {
 
 /// What a compaction has left that keeps the database closed, or would open it.
 #[derive(Debug, thiserror::Error)]
-pub enum Left {
+pub enum CompactionRemains {
     /// Only the copy is there, whole or not.
     #[error(
         "{} is missing, and {} is a copy that a compaction has made, whole or in part. Restore the database's files or a backup. To go on with what the copy holds, rename it, start, and see what `coffer doctor` and `coffer audit verify` say.",

@@ -105,7 +105,7 @@ fn try_without_snapshots(
     match opened(&config(trial)) {
         // Opening writes a snapshot, and thereby says how far it came.
         Ok(db) => {
-            crate::store::sled::flush_watchdog::let_go(db)?;
+            crate::store::sled::flush_watchdog::close_catching_panic(db)?;
             last_snapshot(trial).map(Some)
         }
         Err(error) => {

@@ -22,7 +22,7 @@ use crate::store::directory::ignore_missing;
 pub(in crate::store) const UNSYNCED: &str = "unsynced";
 
 /// Leaves word to the next start.
-pub(in crate::store) fn leave_word(data_dir: &Path) {
+pub(in crate::store) fn mark_unsynced(data_dir: &Path) {
     let marker = data_dir.join(UNSYNCED);
     if let Err(error) = File::create(&marker) {
         // The same disk, most likely; there is no other place that the next start looks at.

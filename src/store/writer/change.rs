@@ -8,7 +8,7 @@
 use crate::store::disk_budget::Share;
 use crate::store::unavailable::Unavailable;
 use crate::store::writer::decision::IntoDecision;
-use crate::store::writer::thread::{Answer, Writer};
+use crate::store::writer::thread::{PendingOutcome, Writer};
 use crate::store::writer::transaction::{CommitError, Tx};
 
 /// A change that is not queued yet.
@@ -85,7 +85,7 @@ impl<'s, F> Change<'s, F> {
         self.queue().map(drop)
     }
 
-    fn queue<D, E>(self) -> Result<Answer<D::Value, E>, Unavailable>
+    fn queue<D, E>(self) -> Result<PendingOutcome<D::Value, E>, Unavailable>
     where
         F: FnOnce(&mut Tx<'_>) -> Result<D, E> + Send + 'static,
         D: IntoDecision<E>,

@@ -10,7 +10,7 @@ use crate::audit::Draft;
 use crate::domain::EnvironmentId;
 use crate::store::rows::keyspace::{Table, full_key};
 use crate::store::rows::view::{self, ReadError, Scan, View, encode_row};
-use crate::store::rows::write_set::Overlay;
+use crate::store::rows::write_set::WriteSet;
 use crate::store::unavailable::Unavailable;
 
 /// Why a change did not come about.
@@ -32,8 +32,8 @@ pub enum CommitError<E> {
 #[derive(Debug)]
 pub struct Tx<'a> {
     pub(super) tree: &'a sled::Tree,
-    pub(super) ahead: &'a Overlay,
-    pub(super) own: Overlay,
+    pub(super) ahead: &'a WriteSet,
+    pub(super) own: WriteSet,
     pub(super) touched: BTreeSet<EnvironmentId>,
     pub(super) further: Vec<Draft>,
     pub(super) accepted: Accepted,
@@ -41,11 +41,11 @@ pub struct Tx<'a> {
 
 impl<'a> Tx<'a> {
     /// On top of what the changes before it in the group have decided.
-    pub(super) fn new(tree: &'a sled::Tree, ahead: &'a Overlay) -> Self {
+    pub(super) fn new(tree: &'a sled::Tree, ahead: &'a WriteSet) -> Self {
         Self {
             tree,
             ahead,
-            own: Overlay::default(),
+            own: WriteSet::default(),
             touched: BTreeSet::new(),
             further: Vec::new(),
             accepted: Accepted::default(),
@@ -86,7 +86,7 @@ impl Tx<'_> {
 
     /// Forgets everything that the change would have written or set off.
     pub(super) fn drop_writes(&mut self) {
-        self.own = Overlay::default();
+        self.own = WriteSet::default();
         self.touched.clear();
         self.further.clear();
         self.accepted.0.clear();

@@ -399,7 +399,7 @@ fn a_server_that_is_killed_while_it_sends_a_backup_leaves_no_file_and_loses_noth
 #[test]
 fn a_lock_that_was_waited_for_is_free_whatever_children_are_started() {
     let dir = tempfile::tempdir().unwrap();
-    let take = || coffer::store::Held::take(dir.path());
+    let take = || coffer::store::DataDirLock::acquire(dir.path());
     drop(take().unwrap());
     let over = std::sync::atomic::AtomicBool::new(false);
     std::thread::scope(|scope| {

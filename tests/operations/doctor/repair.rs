@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 use coffer::audit::Action;
 use coffer::domain::{Clock, KeyName, SecretId, SystemClock, Timestamp, TokenId, VarId, Version};
 use coffer::store::{
-    AuditRows, Counts, CountsRow, EnvironmentNames, Environments, LastUses, ReceiptChunks,
-    ReceiptRow, ReceiptTimes, Receipts, SecretPlace, SecretPlaces, Secrets, Table as _,
-    TokenHashes, Tokens, Used, ValueChunks, VarChunks, Versions,
+    AuditRows, Counts, CountsRow, EnvironmentNames, Environments, IdempotencyChunks,
+    IdempotencyRecords, IdempotencyRow, IdempotencyTimes, LastUses, SecretPlace, SecretPlaces,
+    Secrets, Table as _, TokenHashes, Tokens, Used, ValueChunks, VarChunks, Versions,
 };
 use support::doctor;
 use support::doctor::{Checkup, Diagnosis};
@@ -139,7 +139,7 @@ const DAMAGES: &[Damage] = &[
     },
     Damage {
         name: "the time of a kept answer is missing",
-        make: |_, table| table.remove::<ReceiptTimes>(&table.keys::<ReceiptTimes>()[0]),
+        make: |_, table| table.remove::<IdempotencyTimes>(&table.keys::<IdempotencyTimes>()[0]),
         found: "is not found by its time",
         repaired: "was missing, and is there again",
     },
@@ -147,7 +147,7 @@ const DAMAGES: &[Damage] = &[
         name: "a time leads to no kept answer",
         make: |_, table| {
             let key = (Timestamp::from_millis(5), [5; 32]);
-            table.put_bytes_new::<ReceiptTimes>(&key, &[1]);
+            table.put_bytes_new::<IdempotencyTimes>(&key, &[1]);
         },
         found: "a time leads to kept answer 05050505",
         repaired: "led nowhere",
@@ -156,14 +156,14 @@ const DAMAGES: &[Damage] = &[
         name: "a piece of a kept answer is left over",
         make: |_, table| {
             let bytes = postcard::to_extend(&b"x".to_vec(), vec![1]).unwrap();
-            table.put_bytes_new::<ReceiptChunks>(&([5; 32], 3), &bytes);
+            table.put_bytes_new::<IdempotencyChunks>(&([5; 32], 3), &bytes);
         },
         found: "piece 3 of kept answer 05050505 is left over",
         repaired: "piece 3 of kept answer 05050505 was left over",
     },
     Damage {
         name: "a damaged answer is kept under a key",
-        make: |_, table| table.put_bytes_new::<Receipts>(&[5; 32], b"x"),
+        make: |_, table| table.put_bytes_new::<IdempotencyRecords>(&[5; 32], b"x"),
         found: "a row of table 'I' is damaged",
         repaired: "kept answer 05050505 was damaged; its request can be sent again",
     },
@@ -290,7 +290,7 @@ fn a_damaged_var_is_well_again_with_a_new_value() {
 fn a_request_whose_kept_answer_was_damaged_can_be_sent_again_after_a_repair() {
     let bench = TamperedDb::new();
     let patient = Checkup::new(&bench.data_dir());
-    bench.edit(|table| table.remove::<ReceiptChunks>(&table.keys::<ReceiptChunks>()[0]));
+    bench.edit(|table| table.remove::<IdempotencyChunks>(&table.keys::<IdempotencyChunks>()[0]));
     patient.doctor().is(2).says("error", ["kept answer ", "lacks piece 0", "--repair"]);
     let repair = patient.repair();
     repair.healthy().says("repaired", ["was damaged; its request can be sent again"]);
@@ -309,9 +309,9 @@ fn what_is_no_time_of_a_kept_answer_keeps_nobody_from_being_answered() {
     let bench = TamperedDb::new();
     let patient = Checkup::new(&bench.data_dir());
     bench.edit(|table| {
-        table.put_raw::<ReceiptTimes>(b"no time", b"x");
-        let [key] = table.keys::<Receipts>()[..] else { panic!("one answer is kept") };
-        table.put_raw::<ReceiptChunks>(&[&key[..], b"no piece"].concat(), b"x");
+        table.put_raw::<IdempotencyTimes>(b"no time", b"x");
+        let [key] = table.keys::<IdempotencyRecords>()[..] else { panic!("one answer is kept") };
+        table.put_raw::<IdempotencyChunks>(&[&key[..], b"no piece"].concat(), b"x");
     });
     patient.doctor().is(2).says("error", ["a row of table 'J' is damaged", "--repair"]);
     std::fs::copy(&patient.key, patient.data_dir.join("root.key")).unwrap();
@@ -629,25 +629,26 @@ fn a_log_that_is_mostly_garbage_is_a_warning_until_it_is_compacted() {
     let key = |n: u32| [n.to_be_bytes().repeat(8)].concat();
     let is_kept = |n: &u32| n.is_multiple_of(40);
     bench.edit(|table| {
-        let receipt = ReceiptRow {
+        let receipt = IdempotencyRow {
             fingerprint: [0; 32],
             environment: None,
             chunks: 0,
             at: SystemClock.now(),
         };
-        let kept = postcard::to_extend(&receipt, vec![Receipts::FORMAT]).unwrap();
+        let kept = postcard::to_extend(&receipt, vec![IdempotencyRecords::FORMAT]).unwrap();
         // Enough live rows between the others that sled cannot cut the log by itself.
         for n in 0..ROWS {
             let row = if is_kept(&n) { kept.clone() } else { vec![n as u8; 4000] };
-            table.put_raw::<Receipts>(&key(n), &row);
+            table.put_raw::<IdempotencyRecords>(&key(n), &row);
         }
         for n in (0..ROWS).filter(is_kept) {
             let key = key(n).try_into().unwrap();
-            table.put_bytes_new::<ReceiptTimes>(&(receipt.at, key), &[ReceiptTimes::FORMAT]);
+            table
+                .put_bytes_new::<IdempotencyTimes>(&(receipt.at, key), &[IdempotencyTimes::FORMAT]);
         }
         table.flush();
         for n in (0..ROWS).filter(|n| !is_kept(n)) {
-            table.remove_raw::<Receipts>(&key(n));
+            table.remove_raw::<IdempotencyRecords>(&key(n));
         }
     });
     let found = patient.doctor();

@@ -9,7 +9,7 @@ const ROOM: &str = "Make room on the disk.";
 const DISK: &str = "Check the disk, and the system's log about it; copy the directory to another disk before anything else.";
 
 /// What to do about an error of the file system.
-pub(super) fn of(cause: &io::Error) -> &'static str {
+pub(super) fn for_io(cause: &io::Error) -> &'static str {
     match cause.kind() {
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => ROOM,
         ErrorKind::PermissionDenied
@@ -25,13 +25,13 @@ pub(super) fn of(cause: &io::Error) -> &'static str {
 }
 
 /// Likewise, of one that sled passes on. Others say that the database is broken.
-pub(super) fn of_sled(cause: &sled::Error) -> &'static str {
+pub(super) fn for_sled(cause: &sled::Error) -> &'static str {
     match cause {
         // It says so in words only. Our own lock is taken; so this is no coffer.
         sled::Error::Io(cause) if cause.to_string().contains("could not acquire lock") => {
             "Another program has it open; stop that one."
         }
-        sled::Error::Io(cause) => of(cause),
+        sled::Error::Io(cause) => for_io(cause),
         _ => {
             "Restore a backup with: coffer backup restore; or keep the directory and ask for help."
         }
