@@ -156,7 +156,7 @@ impl Access {
         let (verified, turn) = self.passwords.verify(password, stored, turn, wrong).await?;
         let now = self.clock.now();
         drop(turn);
-        let label = found.as_ref().map(|(id, row)| vault::label(*id, row));
+        let label = found.as_ref().map(|(id, row)| vault::user_label(*id, row));
         let draft = |actor| Draft::by(actor, Action::AuthLogin, &client.origin, now);
         let opened = match (enabled, verified) {
             (Some((id, row)), Verified::Right(renewed)) => {
@@ -203,7 +203,7 @@ impl Access {
             }
             opening.put(tx, user)?;
             let mut draft = draft.on(opening.id, Some(row.email.as_str()));
-            draft.actor = Actor::user(vault::label(user, &row));
+            draft.actor = Actor::user(vault::user_label(user, &row));
             Ok::<_, Error>((opening.told(user, &row), draft))
         };
         self.store.change(change).commit().await.map_err(Error::from)

@@ -42,7 +42,7 @@ use ring::hmac;
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
-use crate::domain::Timestamp;
+use crate::domain::{Timestamp, encode_hex};
 
 use super::row::{Draft, Row};
 
@@ -68,7 +68,7 @@ impl Mac {
 
     /// As 64 hexadecimal digits.
     pub fn to_hex(self) -> String {
-        self.0.iter().map(|byte| format!("{byte:02x}")).collect()
+        encode_hex(&self.0)
     }
 
     pub(super) fn matches(&self, other: &Mac) -> bool {

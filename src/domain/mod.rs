@@ -10,6 +10,7 @@ mod account;
 mod conflict;
 mod environment;
 mod finding;
+mod hex;
 mod id;
 mod name;
 mod network;
@@ -23,6 +24,7 @@ pub use account::{OwnerId, ServiceAccountInfo, SessionInfo, TokenInfo, UserInfo}
 pub use conflict::OnConflict;
 pub use environment::{EnvironmentInfo, Settings};
 pub use finding::{Finding, Severity};
+pub use hex::{decode_hex, encode_hex};
 pub use id::{
     EnvironmentId, Id, Kind, SecretId, SecretKind, ServiceAccountId, SessionId, TokenId, UserId,
     VarId, VarKind,

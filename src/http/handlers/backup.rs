@@ -13,7 +13,7 @@ pub(in crate::http) async fn create(call: Call<Administer, NoBody>) -> Result<An
     // For a bar that shows how far it is. Before the database is frozen: that costs
     // others something as long as it lasts.
     let counted = actix_web::web::block(move || {
-        let expected = counting.vault.about_backup_bytes(&permit);
+        let expected = counting.vault.estimated_backup_bytes(&permit);
         (permit, expected)
     });
     let (permit, expected) = counted.await?;

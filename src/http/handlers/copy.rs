@@ -68,7 +68,7 @@ fn keys(members: &mut Members<'_>) -> Option<Vec<KeyName>> {
         let key = KeyName::parse(text).map_err(|violation| violation.0)?;
         if seen.borrow_mut().insert(key.clone()) { Ok(key) } else { Err("stands twice") }
     };
-    let keys = members.list("keys", Copying::MOST_KEYS, rule)?;
+    let keys = members.list("keys", Copying::MAX_KEYS, rule)?;
     if keys.is_empty() {
         members.problem("keys", "must name a key");
     }

@@ -10,7 +10,7 @@ use actix_web::HttpRequest;
 use actix_web::http::Method;
 use actix_web::web::Data;
 
-use crate::vault::{Known, Outcome, Permit, Receipt, Render};
+use crate::vault::{IdempotencyRecord, Lookup, Permit, Render, VerbResult};
 
 use crate::http::State;
 use crate::http::handlers::copy::CopyAnswer;
@@ -63,18 +63,18 @@ pub(in crate::http) fn look<L>(
     let what = (request.method().as_str(), path, body);
     let by = state.clone();
     let render = Render::new(move |outcome| render(&by, outcome));
-    let receipt = state.vault.receipt(&permit, key, what, render);
+    let receipt = state.vault.idempotency_record(&permit, key, what, render);
     let place = take_place(state, &receipt)?;
-    match state.vault.known(&permit, &receipt)? {
-        Known::New => Ok(Once::Do(Box::new(permit.once(receipt)), Some(place))),
-        Known::Done(body) => Ok(Once::Replay(Answer { replayed: true, ..Answer::rendered(body) })),
-        Known::Withheld => {
+    match state.vault.lookup(&permit, &receipt)? {
+        Lookup::New => Ok(Once::Do(Box::new(permit.once(receipt)), Some(place))),
+        Lookup::Done(body) => Ok(Once::Replay(Answer { replayed: true, ..Answer::rendered(body) })),
+        Lookup::Withheld => {
             let message = "The request was done, and its answer is not kept: it held a token.";
             Err(ApiError::new(Code::Conflict, message).field(HEADER).hint(
                 "If the token was lost, delete it and create another under a new Idempotency-Key.",
             ))
         }
-        Known::Other => {
+        Lookup::Other => {
             let message = "The Idempotency-Key was used for another request.";
             Err(ApiError::new(Code::IdempotencyKeyReused, message)
                 .field(HEADER)
@@ -96,7 +96,7 @@ fn wanted(request: &HttpRequest) -> Result<Option<&str>, ApiError> {
     }
 }
 
-fn take_place(state: &Data<State>, receipt: &Receipt) -> Result<Place, ApiError> {
+fn take_place(state: &Data<State>, receipt: &IdempotencyRecord) -> Result<Place, ApiError> {
     let key = receipt.key();
     let mut keys = state.under_way.0.lock().expect("no holder of this lock can panic");
     if keys.insert(key) {
@@ -109,29 +109,29 @@ fn take_place(state: &Data<State>, receipt: &Receipt) -> Result<Place, ApiError>
 }
 
 /// The answer that the routes' handlers would make of it.
-fn render(state: &State, outcome: Outcome<'_>) -> Vec<u8> {
+fn render(state: &State, outcome: VerbResult<'_>) -> Vec<u8> {
     let answer = match outcome {
-        Outcome::Secret(info) => {
+        VerbResult::Secret(info) => {
             Answer::json(&SecretAnswer { secret: state.secret_item(info.clone()) })
         }
-        Outcome::Var(info) => Answer::json(&VarAnswer { var: state.var_item(info.clone()) }),
-        Outcome::Environment(info) => {
+        VerbResult::Var(info) => Answer::json(&VarAnswer { var: state.var_item(info.clone()) }),
+        VerbResult::Environment(info) => {
             Answer::json(&EnvironmentAnswer { environment: info.clone().into() })
         }
-        Outcome::Settings(settings) => {
+        VerbResult::Settings(settings) => {
             Answer::json(&SettingsAnswer { settings: (*settings).into() })
         }
-        Outcome::User(info) => Answer::json(&UserAnswer { user: info.clone().into() }),
-        Outcome::ServiceAccount(info) => {
+        VerbResult::User(info) => Answer::json(&UserAnswer { user: info.clone().into() }),
+        VerbResult::ServiceAccount(info) => {
             Answer::json(&ServiceAccountAnswer { service_account: info.clone().into() })
         }
-        Outcome::Import(report) => Answer::json(&ImportAnswer { import: report.into() }),
-        Outcome::Rotation(begun) => {
+        VerbResult::Import(report) => Answer::json(&ImportAnswer { import: report.into() }),
+        VerbResult::Rotation(begun) => {
             Answer::json(&RotationAnswer { rotation: begun.clone().into() })
         }
-        Outcome::Copied(copied) => Answer::json(&CopyAnswer::new(state, copied)),
-        Outcome::Done => Answer::json(&Done { success: true }),
-        Outcome::Credential => Answer::rendered(Vec::new()),
+        VerbResult::Copied(copied) => Answer::json(&CopyAnswer::new(state, copied)),
+        VerbResult::Done => Answer::json(&Done { success: true }),
+        VerbResult::Credential => Answer::rendered(Vec::new()),
     };
     answer.body.to_vec()
 }
