@@ -213,7 +213,7 @@ pub fn prepare(
             })
         }
     };
-    let limits = vault::Limits {
+    let limits = vault::VaultLimits {
         value_bytes: config.limits.value_bytes,
         versions_kept: config.limits.versions_kept,
     };

@@ -2,6 +2,8 @@
 //!
 //! Must never: name more of a key than says where it is; some are addresses.
 
+use crate::domain::encode_hex;
+
 use crate::store::rows::view::View;
 
 /// The first bytes of all keys; see `keyspace`.
@@ -27,7 +29,7 @@ pub fn unreadable_tables(view: &impl View) -> Vec<String> {
                 None => format!("no row of table {table:?} can be read in order: {error}"),
                 Some(key) => {
                     let end = key.len().min(1 + NAMED_BYTES);
-                    let key: String = key[1..end].iter().map(|b| format!("{b:02x}")).collect();
+                    let key = encode_hex(&key[1..end]);
                     format!(
                         "table {table:?} can be read in order up to its row {rows}, {key}: {error}"
                     )

@@ -14,7 +14,7 @@ pub(in crate::http) async fn create(call: Call<Administer, NoBody>) -> Result<An
     // The estimate is for a progress bar. It is made before the backup starts, because writes are
     // slower while a backup is in progress.
     let counted = actix_web::web::block(move || {
-        let expected = counting.vault.about_backup_bytes(&permit);
+        let expected = counting.vault.estimated_backup_bytes(&permit);
         (permit, expected)
     });
     let (permit, expected) = counted.await?;

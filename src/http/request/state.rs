@@ -10,7 +10,7 @@ use tokio::sync::Semaphore;
 use crate::access::{Access, RateLimits, Rates};
 use crate::delivery::{Declared, DeliveryStatuses};
 use crate::domain::{Network, Timestamp};
-use crate::vault::{Outcome, Vault};
+use crate::vault::{Vault, VerbResult};
 
 use crate::http::list_cache::ListCache;
 use crate::http::request::in_flight::InFlight;
@@ -34,7 +34,7 @@ pub struct HttpSettings {
 }
 
 /// Renders the answer to a change, to be kept for repeated requests.
-pub(in crate::http) type RenderOutcome = fn(&State, Outcome<'_>) -> Vec<u8>;
+pub(in crate::http) type RenderOutcome = fn(&State, VerbResult<'_>) -> Vec<u8>;
 
 /// Everything that a request may use.
 #[derive(Debug)]

@@ -248,7 +248,7 @@ fn write_stopped(
             "The row that tells of the backup has to be written there first. Make a little room on that disk.",
         )
     })?;
-    let expected = backup::about_bytes(&unlocked.store);
+    let expected = backup::estimated_bytes(&unlocked.store);
     let progress = Progress::of_about("backup", expected);
     let mut out = BufWriter::with_capacity(128 << 10, progress.writing(half));
     let written = backup.write_to(&mut out, recipients);

@@ -9,7 +9,7 @@ use crate::cli::commands::doctor::keys;
 use crate::config::{Config, Variables};
 use crate::domain::{Clock, Finding, SystemClock};
 use crate::store::{Leftover, leftovers};
-use crate::vault::backup::{LAST_BACKUP, NoteError, Noted, read_note};
+use crate::vault::backup::{BackupNote, LAST_BACKUP, NoteError, read_note};
 
 /// Whether the server runs while its files are looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -211,7 +211,7 @@ pub(super) fn repair_modes(data_dir: &Path) -> Vec<Finding> {
 fn backup(data_dir: &Path) -> Finding {
     const MAKE: &str = "Make one with: coffer backup create";
     let note = data_dir.join(LAST_BACKUP);
-    let Noted { at, path, bytes } = match read_note(data_dir, LAST_BACKUP) {
+    let BackupNote { at, path, bytes } = match read_note(data_dir, LAST_BACKUP) {
         Ok(Some(noted)) => noted,
         Ok(None) => return Finding::warn("there was never a backup", MAKE),
         Err(NoteError::Io(error)) => return refused(&note, &error),

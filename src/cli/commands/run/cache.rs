@@ -8,11 +8,11 @@
 //! Must never: hold anything that is not sealed; be a reason for a command not to
 //! run.
 
-use std::fmt::Write as _;
 use std::io;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
+use crate::domain::encode_hex;
 use crate::store::PrivateFile;
 
 /// The place of one bundle.
@@ -34,11 +34,7 @@ impl Cache {
         let absolute =
             |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
         let base = absolute("XDG_CACHE_HOME").or_else(|| Some(absolute("HOME")?.join(".cache")))?;
-        let mut name = String::new();
-        let digest = crate::vault::name_digest(&[server, environment, workload]);
-        for byte in digest {
-            let _ = write!(name, "{byte:02x}");
-        }
+        let name = encode_hex(&crate::vault::name_digest(&[server, environment, workload]));
         Some(Self { path: base.join("coffer").join(format!("{name}.age")) })
     }
 
