@@ -96,13 +96,16 @@ pub fn bootstrap(
             "tokenPrefix": row.prefix,
             "userId": user.as_ref().map(|(id, ..)| *id),
         }));
-    let stored = unlocked.store.commit_blocking(move |tx| {
-        first_start.write(tx, &environments, now)?;
-        put_token(tx, id, &row);
-        if let Some((id, email, password)) = user {
-            put_first_admin(tx, id, (email, PersonName::default()), password, now)?;
-        }
-        Ok::<_, Error>(((), draft))
-    });
+    let stored = unlocked
+        .store
+        .change(move |tx| {
+            first_start.write(tx, &environments, now)?;
+            put_token(tx, id, &row);
+            if let Some((id, email, password)) = user {
+                put_first_admin(tx, id, (email, PersonName::default()), password, now)?;
+            }
+            Ok::<_, Error>(((), draft))
+        })
+        .commit_blocking();
     stored.map_err(Error::from)
 }

@@ -7,7 +7,9 @@ use std::collections::HashMap;
 use std::sync::Mutex;
 
 use crate::domain::Timestamp;
-use crate::store::{LastUses, ReadError, Sessions, Store, Tokens, Tx, Used, Users, View};
+use crate::store::{
+    LastUses, ReadError, Sessions, Store, Tokens, Tx, Unaudited, Used, Users, View,
+};
 
 /// How long after one writing the next may come.
 const WRITE_MILLIS: i64 = 60_000;
@@ -47,7 +49,11 @@ impl Uses {
             return;
         }
         // A server that cannot write now can do without.
-        let _ = store.note(move |tx| due.into_iter().try_for_each(|used| write(tx, used, now)));
+        let _ = store
+            .change(move |tx| {
+                due.into_iter().try_for_each(|used| write(tx, used, now)).map(Unaudited)
+            })
+            .detach();
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Used, Seen>> {

@@ -47,7 +47,7 @@ use crate::domain::{Clock, Principal, SessionId, Timestamp, TokenId};
 use crate::store::{
     ReadError, SessionHashes, Sessions, Store, TokenHashes, Tokens, Tx, Used, View,
 };
-use crate::vault::{self, HasOutcome, Level, Permit, Unlocked};
+use crate::vault::{self, GuardedChange, Level, Permit, Unlocked};
 
 use failures::Failures;
 use hash::Hasher;
@@ -148,25 +148,16 @@ impl Access {
         vault::session_principal(&*self.store, id, &row, now)
     }
 
-    /// A change on behalf of a permit's caller that may end something: that must
-    /// not fail on a full disk.
-    async fn commit_from_reserve<L: Level, T: Send + 'static>(
-        &self,
-        permit: &Permit<L>,
-        change: impl FnOnce(&mut Tx<'_>) -> Result<(T, Draft), Error> + Send + 'static,
-    ) -> Result<T, Error> {
-        let change = vault::guarded(permit, self.clock.now(), change);
-        self.store.commit_from_reserve(change).await.map_err(Error::from)
-    }
-
-    /// Likewise, for what a client may ask to have done once.
-    async fn commit_once<L: Level, T: HasOutcome + Send + 'static>(
-        &self,
-        permit: &Permit<L>,
-        change: impl FnOnce(&mut Tx<'_>) -> Result<(T, Draft), Error> + Send + 'static,
-    ) -> Result<T, Error> {
-        let change = vault::guarded_once(permit, self.clock.now(), change);
-        self.store.commit(change).await.map_err(Error::from)
+    /// A change on behalf of a permit's caller.
+    fn change<'a, L: Level, F, D>(
+        &'a self,
+        permit: &'a Permit<L>,
+        run: F,
+    ) -> GuardedChange<'a, L, F>
+    where
+        F: FnOnce(&mut Tx<'_>) -> Result<D, Error> + Send + 'static,
+    {
+        GuardedChange::new(&self.store, permit, self.clock.now(), run)
     }
 
     /// Counts a wrong password, wherever it turns out to be one.
@@ -181,7 +172,7 @@ impl Access {
 
     /// Writes an audit row about something that was refused.
     async fn record_refused(&self, draft: Draft) -> Result<(), Error> {
-        self.store.commit_refusal(move |_| Ok(((), draft))).await.map_err(Error::from)
+        self.store.record::<Error>(draft).as_refusal().commit().await.map_err(Error::from)
     }
 }
 

@@ -30,10 +30,11 @@ pub fn recover_admin_token(
     let draft = draft.on(id, Some(row.name.as_str())).details(&described(&row));
     unlocked
         .store
-        .commit_blocking(move |tx| {
+        .change(move |tx| {
             put_token(tx, id, &row);
             Ok::<_, Error>(((), draft))
         })
+        .commit_blocking()
         .map_err(Error::from)?;
     Ok((id, token))
 }

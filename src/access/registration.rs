@@ -4,7 +4,7 @@
 //! show an admin's token, or they come from the same machine while there is
 //! nothing yet to take. See docs/decisions/0005-who-is-asking.md.
 
-use crate::audit::{Action, Actor, Draft};
+use crate::audit::{Action, Actor, Draft, RefusalCode};
 use crate::domain::{Email, PersonName, Principal, Role, Scope, UserId};
 use crate::store::{ReadError, Secrets, Tx, Users, Vars, View};
 use crate::vault::{self, Random};
@@ -84,7 +84,7 @@ impl Access {
             }
             Ok::<_, Error>((opening.told(id, &row), draft))
         };
-        match self.store.commit(change).await.map_err(Error::from) {
+        match self.store.change(change).commit().await.map_err(Error::from) {
             Ok(session) => {
                 // Whoever runs this server should know who took it.
                 log::info!("the first user has registered: {}", session.user);
@@ -104,8 +104,10 @@ impl Access {
     ) -> Result<Error, Error> {
         let code = match &refusal {
             _ if !known => return Ok(refusal),
-            Error::RegistrationClosed | Error::Vault(vault::Error::Role { .. }) => "FORBIDDEN_ROLE",
-            Error::Vault(vault::Error::Scope) => "FORBIDDEN_SCOPE",
+            Error::RegistrationClosed | Error::Vault(vault::Error::Role { .. }) => {
+                RefusalCode::ForbiddenRole
+            }
+            Error::Vault(vault::Error::Scope) => RefusalCode::ForbiddenScope,
             _ => return Ok(refusal),
         };
         self.record_refused(draft.refused(code)).await?;

@@ -116,7 +116,7 @@ impl Access {
         let id = ServiceAccountId::new(now, Random.bytes()?);
         let draft = permit.draft(Action::ServiceAccountCreate, now);
         let created_by = permit.actor_name();
-        self.commit_once(permit, move |tx| {
+        self.change(permit, move |tx| {
             let name = new.name.as_str().to_owned();
             if tx.has::<ServiceAccountNames>(&name)? {
                 return Err(vault::Error::Exists(ResourceType::ServiceAccount).into());
@@ -137,6 +137,7 @@ impl Access {
             let draft = draft.on(id, Some(&name)).details(&details);
             Ok((info(tx, id, row, 0)?, draft))
         })
+        .commit_once()
         .await
     }
 
@@ -151,7 +152,7 @@ impl Access {
         let id = parse(id)?;
         let now = self.clock.now();
         let draft = permit.draft(Action::ServiceAccountUpdate, now);
-        self.commit_from_reserve(permit, move |tx| {
+        self.change(permit, move |tx| {
             let old = tx.get::<ServiceAccounts>(&id)?.ok_or_else(is_missing)?;
             let scope = patch.scope.map(|scope| scope.check(tx)).transpose()?;
             let mut new = ServiceAccountRow {
@@ -196,6 +197,8 @@ impl Access {
             let tokens = tokens_of(tx, owner)?.len();
             Ok((info(tx, id, new, tokens)?, draft))
         })
+        .from_reserve()
+        .commit()
         .await
     }
 
@@ -207,7 +210,7 @@ impl Access {
     ) -> Result<(), Error> {
         let id = parse(id)?;
         let draft = permit.draft(Action::ServiceAccountDelete, self.clock.now());
-        self.commit_from_reserve(permit, move |tx| {
+        self.change(permit, move |tx| {
             let row = tx.get::<ServiceAccounts>(&id)?.ok_or_else(is_missing)?;
             let ended = end_tokens(tx, OwnerId::ServiceAccount(id), None)?;
             tx.remove::<ServiceAccounts>(&id);
@@ -215,6 +218,8 @@ impl Access {
             let draft = draft.on(id, Some(row.name.as_str()));
             Ok(((), draft.details(&json!({ "endedTokens": ended }))))
         })
+        .from_reserve()
+        .commit()
         .await
     }
 

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::audit::{Action, Actor, Draft, ResourceType};
+use crate::audit::{Action, Actor, Draft, RefusalCode, ResourceType};
 use crate::domain::{
     Email, Origin, OwnerId, Role, SessionId, SessionInfo, Timestamp, UserId, folded_email,
 };
@@ -171,7 +171,7 @@ impl Access {
                 Ok(session)
             }
             Err(Error::WrongLogin) => {
-                let mut draft = draft(Actor::anonymous()).refused("UNAUTHORIZED");
+                let mut draft = draft(Actor::anonymous()).refused(RefusalCode::Unauthorized);
                 if let Some(label) = label {
                     draft = draft.on(label.id, Some(&label.email));
                 }
@@ -206,7 +206,7 @@ impl Access {
             draft.actor = Actor::user(vault::label(user, &row));
             Ok::<_, Error>((opening.told(user, &row), draft))
         };
-        self.store.commit(change).await.map_err(Error::from)
+        self.store.change(change).commit().await.map_err(Error::from)
     }
 
     pub(super) fn user_by_email(&self, folded: &str) -> Result<Option<(UserId, UserRow)>, Error> {
@@ -232,10 +232,12 @@ impl Access {
             return Err(Error::NotASession);
         };
         let draft = permit.draft(Action::AuthLogout, self.clock.now()).on(id, None);
-        self.commit_from_reserve(permit, move |tx| {
+        self.change(permit, move |tx| {
             end_session(tx, user, id)?;
             Ok(((), draft))
         })
+        .from_reserve()
+        .commit()
         .await
     }
 
@@ -293,7 +295,7 @@ impl Access {
             Some(id) => draft.on(id, Some(row.email.as_str())),
             None => draft.on(user, Some(row.email.as_str())),
         };
-        self.commit_from_reserve(permit, move |tx| {
+        self.change(permit, move |tx| {
             let ended = match session {
                 None => end_sessions(tx, user)?,
                 Some(id) if tx.has::<UserSessions>(&(user, id))? => {
@@ -304,6 +306,8 @@ impl Access {
             };
             Ok(((), draft.details(&json!({ "endedSessions": ended, "userId": user }))))
         })
+        .from_reserve()
+        .commit()
         .await
     }
 

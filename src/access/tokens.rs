@@ -156,30 +156,33 @@ impl Access {
         let (prefix, hash) = (token.shown(), self.hasher.token(&token));
         let draft = permit.draft(Action::TokenCreate, now);
         let created_by = permit.actor_name();
-        let stored = self.commit_once(permit, move |tx| {
-            let user = matches!(owner, OwnerId::User(_));
-            let (role, _, disabled) = Self::owner(tx, owner)?.ok_or(Error::NoSuchOwner { user })?;
-            if disabled {
-                return Err(Error::OwnerDisabled);
-            }
-            if new.role > role {
-                return Err(Error::RoleAboveOwner { owner: role });
-            }
-            let row = TokenRow {
-                name: new.name,
-                prefix,
-                hash,
-                role: new.role,
-                scope: new.scope.check(tx)?,
-                expires_at: new.expires_in_days.map(days),
-                created_at: now,
-                owner,
-                created_by,
-            };
-            put_token(tx, id, &row);
-            let draft = draft.on(id, Some(row.name.as_str())).details(&described(&row));
-            Ok((info(tx, id, row)?, draft))
-        });
+        let stored = self
+            .change(permit, move |tx| {
+                let user = matches!(owner, OwnerId::User(_));
+                let (role, _, disabled) =
+                    Self::owner(tx, owner)?.ok_or(Error::NoSuchOwner { user })?;
+                if disabled {
+                    return Err(Error::OwnerDisabled);
+                }
+                if new.role > role {
+                    return Err(Error::RoleAboveOwner { owner: role });
+                }
+                let row = TokenRow {
+                    name: new.name,
+                    prefix,
+                    hash,
+                    role: new.role,
+                    scope: new.scope.check(tx)?,
+                    expires_at: new.expires_in_days.map(days),
+                    created_at: now,
+                    owner,
+                    created_by,
+                };
+                put_token(tx, id, &row);
+                let draft = draft.on(id, Some(row.name.as_str())).details(&described(&row));
+                Ok((info(tx, id, row)?, draft))
+            })
+            .commit_once();
         Ok((stored.await?, token))
     }
 
@@ -188,11 +191,13 @@ impl Access {
         let missing = || Error::from(vault::Error::NotFound(ResourceType::Token));
         let id: TokenId = id.parse().map_err(|_| missing())?;
         let draft = permit.draft(Action::TokenDelete, self.clock.now());
-        self.commit_from_reserve(permit, move |tx| {
+        self.change(permit, move |tx| {
             let row = tx.get::<Tokens>(&id)?.ok_or_else(missing)?;
             end_token(tx, id, &row.hash);
             Ok(((), draft.on(id, Some(row.name.as_str())).details(&described(&row))))
         })
+        .from_reserve()
+        .commit()
         .await
     }
 
@@ -204,10 +209,13 @@ impl Access {
         let row = new.into_row(&token, self.hasher.token(&token), now);
         let draft = Draft::new(Action::TokenCreate, &Principal::host(), &Origin::host(), now);
         let draft = draft.on(id, Some(row.name.as_str())).details(&described(&row));
-        let stored = self.store.commit(move |tx| {
-            put_token(tx, id, &row);
-            Ok::<_, Error>(((), draft))
-        });
+        let stored = self
+            .store
+            .change(move |tx| {
+                put_token(tx, id, &row);
+                Ok::<_, Error>(((), draft))
+            })
+            .commit();
         stored.await.map_err(Error::from)?;
         Ok((id, token))
     }

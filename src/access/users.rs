@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::audit::{Action, ResourceType};
+use crate::audit::{Action, RefusalCode, ResourceType};
 use crate::domain::{
     Credential, Email, Owner, OwnerId, PersonName, Principal, Role, Scope, Timestamp, UserId,
     UserInfo,
@@ -179,13 +179,14 @@ impl Access {
         let id = UserId::new(now, Random.bytes()?);
         let draft = permit.draft(Action::UserCreate, now);
         let (email, name, role, scope) = (new.email, new.name, new.role, new.scope);
-        self.commit_once(permit, move |tx| {
+        self.change(permit, move |tx| {
             let scope = scope.check(tx)?;
             let row = put_new_user(tx, id, (email, name), (role, scope), password, now)?;
             let details = json!({ "role": row.role, "scope": scope_text(&row.scope) });
             let draft = draft.on(id, Some(row.email.as_str())).details(&details);
             Ok((info(tx, id, row)?, draft))
         })
+        .commit_once()
         .await
     }
 
@@ -201,10 +202,10 @@ impl Access {
         let now = self.clock.now();
         let draft = permit.draft(Action::UserUpdate, now).on(id, Some(row.email.as_str()));
         if !permit.principal().administers_everything() && !patch.is_personal() {
-            self.record_refused(draft.refused("FORBIDDEN_ROLE")).await?;
+            self.record_refused(draft.refused(RefusalCode::ForbiddenRole)).await?;
             return Err(vault::Error::Role { needed: Role::Admin }.into());
         }
-        self.commit_from_reserve(permit, move |tx| {
+        self.change(permit, move |tx| {
             let old = tx.get::<Users>(&id)?.ok_or_else(is_missing)?;
             let new = patched(tx, &old, patch)?;
             if administers(&old) && !administers(&new) {
@@ -214,6 +215,8 @@ impl Access {
             let row = tx.get::<Users>(&id)?.ok_or_else(is_missing)?;
             Ok((info(tx, id, row)?, draft.details(&details)))
         })
+        .from_reserve()
+        .commit()
         .await
     }
 
@@ -222,7 +225,7 @@ impl Access {
         let (id, row) = self.user(id)?;
         let draft = permit.draft(Action::UserDelete, self.clock.now());
         let draft = draft.on(id, Some(row.email.as_str()));
-        self.commit_from_reserve(permit, move |tx| {
+        self.change(permit, move |tx| {
             let row = tx.get::<Users>(&id)?.ok_or_else(is_missing)?;
             if administers(&row) {
                 check_other_admin(tx, id)?;
@@ -234,6 +237,8 @@ impl Access {
             let details = json!({ "endedSessions": sessions, "endedTokens": tokens });
             Ok(((), draft.details(&details)))
         })
+        .from_reserve()
+        .commit()
         .await
     }
 
@@ -265,7 +270,7 @@ impl Access {
             let (found, own) = self.passwords.verify(current, stored, own, wrong).await?;
             if found == Verified::Wrong {
                 drop(own);
-                self.record_refused(draft.refused("VALIDATION_ERROR")).await?;
+                self.record_refused(draft.refused(RefusalCode::ValidationError)).await?;
                 return Err(Error::WrongPassword);
             }
             verified = Some(row.password);
@@ -278,7 +283,7 @@ impl Access {
         let (password, turn) = self.passwords.hash(new, turn).await?;
         drop(turn);
         let now = self.clock.now();
-        let change = vault::guarded_once(permit, now, move |tx: &mut Tx<'_>| {
+        let change = self.change(permit, move |tx| {
             let mut row = tx.get::<Users>(&id)?.ok_or_else(is_missing)?;
             // It may have been changed since it was checked.
             if verified.is_some_and(|verified| verified != row.password) {
@@ -289,9 +294,9 @@ impl Access {
             tx.put::<Users>(&id, &row);
             let (sessions, tokens) = Self::end_all(tx, id)?;
             let details = json!({ "endedSessions": sessions, "endedTokens": tokens });
-            Ok::<_, Error>(((), draft.details(&details)))
+            Ok(((), draft.details(&details)))
         });
-        self.store.commit_from_reserve(change).await.map_err(Error::from)?;
+        change.from_reserve().commit_once().await?;
         self.failures.forget(&account);
         Ok(())
     }

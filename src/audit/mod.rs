@@ -10,5 +10,5 @@ mod row;
 mod walk;
 
 pub use chain::{AuditKey, Broken, Chain, Head, Mac, SealedRow, Start};
-pub use row::{Action, Actor, Draft, EnvironmentLabel, Resource, ResourceType, Row};
+pub use row::{Action, Actor, Draft, EnvironmentLabel, RefusalCode, Resource, ResourceType, Row};
 pub use walk::{Stored, Verification, Walk, verify};

@@ -362,11 +362,42 @@ impl Draft {
         self
     }
 
-    /// Marks it refused, with the error code that the caller gets.
+    /// Marks it refused, and says why.
     #[must_use]
-    pub fn refused(mut self, code: &str) -> Self {
-        self.error = Some(code.to_owned());
+    pub fn refused(mut self, code: RefusalCode) -> Self {
+        self.error = Some(code.as_str().to_owned());
         self
+    }
+}
+
+words! {
+    /// Why something was refused, as an audit row says it. Where a caller is told too, the
+    /// word is the code of the answer; `http` maps each of them to a status.
+    RefusalCode {
+        /// The credential is wrong, has ended, or may do less than before.
+        Unauthorized = "UNAUTHORIZED",
+        /// The role is too low.
+        ForbiddenRole = "FORBIDDEN_ROLE",
+        /// The credential does not cover the environment.
+        ForbiddenScope = "FORBIDDEN_SCOPE",
+        /// There is no such row.
+        NotFound = "NOT_FOUND",
+        /// The input is wrong.
+        ValidationError = "VALIDATION_ERROR",
+        /// The state of the row does not allow it.
+        Conflict = "CONFLICT",
+        /// Reveal is switched off for the environment.
+        RevealDisabled = "REVEAL_DISABLED",
+        /// The secret is write-only.
+        SecretWriteOnly = "SECRET_WRITE_ONLY",
+        /// A stored value does not open.
+        SecretUnreadable = "SECRET_UNREADABLE",
+        /// A file's template or pattern needs keys that have no value. No caller sees this.
+        MissingKeys = "MISSING_KEYS",
+        /// A file could not be put in place. No caller sees this.
+        DeliveryFailed = "DELIVERY_FAILED",
+        /// The server could not do it.
+        Internal = "INTERNAL",
     }
 }
 

@@ -165,8 +165,8 @@ fn vault_limits(config: &Config) -> vault::Limits {
     }
 }
 
-fn http_settings(config: &Config, backups_scheduled: bool) -> http::Settings {
-    http::Settings {
+fn http_settings(config: &Config, backups_scheduled: bool) -> http::HttpSettings {
+    http::HttpSettings {
         rates: Rates {
             authenticated_per_minute: config.rate_limit.authenticated_per_minute,
             anonymous_per_minute: config.rate_limit.anonymous_per_minute,

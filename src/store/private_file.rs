@@ -15,7 +15,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::store::writer::room::Room;
+use crate::store::disk_budget::Room;
 
 /// Writes a line to a file that only its owner can read, durably, replacing
 /// what is there at once or not at all.

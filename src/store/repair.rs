@@ -36,7 +36,7 @@ use crate::store::rows::tables::{
     Versions,
 };
 use crate::store::rows::view::{ReadError, View, encode_row};
-use crate::store::writer::thread::Tx;
+use crate::store::writer::transaction::Tx;
 
 /// How far a repair goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

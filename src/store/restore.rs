@@ -22,6 +22,9 @@ use std::io;
 use std::ops::Bound;
 use std::path::{Path, PathBuf};
 
+use crate::store::directory::{ignore_missing, make_directory, open_to_lock, sync_directory};
+use crate::store::disk_budget::{FreeSpace, Share};
+use crate::store::opened::Opened;
 use crate::store::rows::keyspace::Table;
 use crate::store::rows::tables::{
     AuditRows, Environments, Keys, LastUses, Secrets, ServiceAccounts, SessionHashes, Sessions,
@@ -29,14 +32,11 @@ use crate::store::rows::tables::{
 };
 use crate::store::rows::view::{ReadError, Scan, View};
 use crate::store::rows::write_set::Overlay;
-use crate::store::sled::disk::{
-    Disk, Held, OpenError, Options, ignore_missing, make_directory, open_to_lock, sync_directory,
-};
-use crate::store::writer::disk_budget::{FreeSpace, Share};
-use crate::store::{Opened, Unavailable};
+use crate::store::sled::disk::{Disk, Held, Options};
+use crate::store::sled::open_error::OpenError;
+use crate::store::sled::restoring_mark::RESTORING;
+use crate::store::unavailable::Unavailable;
 
-/// The directory that a restore works in, inside the data directory.
-pub const RESTORING: &str = "restoring";
 /// What may be in a data directory that counts as empty: the keys that the
 /// operator has put there, what an earlier restore left, what a file system has
 /// at its root.
@@ -90,21 +90,6 @@ pub enum LoadError {
 fn at(path: &Path) -> impl FnOnce(io::Error) -> LoadError {
     let path = path.to_owned();
     move |cause| LoadError::Io { path, cause }
-}
-
-/// That no restore into this directory was cut off, were it at its first step: whoever
-/// has begun one does not want an empty database. What a finished one left is removed.
-pub(super) fn none_is_under_way(data_dir: &Path) -> Result<(), OpenError> {
-    let path = data_dir.join(RESTORING);
-    let io = |cause| OpenError::Io { path: path.clone(), cause };
-    let exists = |path: &Path| path.try_exists().map_err(io);
-    if exists(&path.join("db"))? || (exists(&path)? && !exists(&data_dir.join("db"))?) {
-        return Err(OpenError::Restoring { path });
-    }
-    match fs::remove_dir_all(&path) {
-        Err(cause) if cause.kind() != io::ErrorKind::NotFound => Err(io(cause)),
-        _ => Ok(()),
-    }
 }
 
 /// That a directory can be restored into: it is missing, or as good as empty.
@@ -230,7 +215,7 @@ impl Loading {
         self.apply()?;
         self.batch = std::mem::take(&mut self.keys);
         self.apply()?;
-        Ok((Opened { disk: self.disk }, self.place))
+        Ok((Opened::new(self.disk), self.place))
     }
 }
 

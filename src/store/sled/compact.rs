@@ -31,12 +31,13 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use crate::store::directory::{ignore_missing, open_to_lock, parent, sync_directory};
+use crate::store::disk_budget::FreeSpace;
 use crate::store::rows::view::ReadError;
-use crate::store::sled::disk::{
-    self, Disk, OpenError, ignore_missing, open_to_lock, parent, sync_directory,
-};
-use crate::store::writer::disk_budget::FreeSpace;
-use crate::store::writer::flush_watchdog::{Watch, let_go};
+use crate::store::sled::compaction_files::{new, step_aside, take_place};
+use crate::store::sled::disk::{self, Disk};
+use crate::store::sled::flush_watchdog::{Watch, let_go};
+use crate::store::sled::open_error::OpenError;
 
 /// A log that is shorter than this is never wasteful.
 const SMALL_BYTES: u64 = 64 << 20;
@@ -133,59 +134,6 @@ impl From<sled::Error> for CompactError {
     fn from(error: sled::Error) -> Self {
         Self::Read(error.into())
     }
-}
-
-/// What a compaction has left that keeps the database closed, or would open it.
-#[derive(Debug, thiserror::Error)]
-pub enum Left {
-    /// Only the copy is there, whole or not.
-    #[error(
-        "{} is missing, and {} is a copy that a compaction has made, whole or in part. Restore the database's files or a backup. To go on with what the copy holds, rename it, start, and see what `coffer doctor` and `coffer audit verify` say.",
-        .0.display(), new(.0).display()
-    )]
-    OnlyCopy(PathBuf),
-    /// It does not open, and the one before is still there.
-    #[error(
-        "{error} {old} is the database as it was before a compaction. To go back to it: mv {path} {path}.broken && mv {old} {path}",
-        old = old(.path).display(), path = .path.display()
-    )]
-    WayBack {
-        /// Why it does not open.
-        error: Box<OpenError>,
-        /// sled's directory.
-        path: PathBuf,
-    },
-}
-
-fn new(dir: &Path) -> PathBuf {
-    dir.with_extension("new")
-}
-
-fn old(dir: &Path) -> PathBuf {
-    dir.with_extension("old")
-}
-
-/// Names the database before the last compaction, if there is one, to whoever
-/// cannot open the one after it.
-pub(in crate::store) fn with_way_back(error: OpenError, dir: &Path) -> OpenError {
-    // What the disk refuses, it would refuse there, too.
-    let is_about_content = match &error {
-        // A log that ends too early is one of them.
-        OpenError::Sled { cause: sled::Error::Io(cause), .. } => {
-            cause.kind() == io::ErrorKind::UnexpectedEof
-        }
-        OpenError::Sled { .. } => true,
-        OpenError::LogDamaged { .. }
-        | OpenError::Gone { .. }
-        | OpenError::Lost { .. }
-        | OpenError::Hole { .. }
-        | OpenError::Holes { .. } => true,
-        _ => false,
-    };
-    if !is_about_content || !old(dir).exists() {
-        return error;
-    }
-    Left::WayBack { error: Box::new(error), path: dir.to_owned() }.into()
 }
 
 /// The database after an attempt at compacting it.
@@ -295,61 +243,6 @@ fn can_be_renamed(dir: &Path) -> Result<(), CompactError> {
 
         if metadata.dev() != fs::metadata(parent(dir)).map_err(io)?.dev() {
             return pinned("a mount point");
-        }
-    }
-    Ok(())
-}
-
-/// Step 2. A rename that is refused has changed nothing.
-fn step_aside(dir: &Path) -> io::Result<()> {
-    fs::rename(dir, old(dir))
-}
-
-/// Steps 3 and 4.
-fn take_place(dir: &Path) -> io::Result<()> {
-    sync_directory(parent(dir))?;
-    fs::rename(new(dir), dir)?;
-    sync_directory(parent(dir))
-}
-
-/// Finishes a switch that was cut off, or undoes it. Before anything is opened.
-pub(in crate::store) fn settle(dir: &Path) -> Result<(), OpenError> {
-    let io = |cause| OpenError::Io { path: parent(dir).to_owned(), cause };
-    let (new, old) = (new(dir), old(dir));
-    let there = |path: &Path| path.try_exists().map_err(io);
-    let (has_db, has_new, has_old) = (there(dir)?, there(&new)?, there(&old)?);
-    let moved = match (has_db, has_new, has_old) {
-        (false, true, true) => {
-            log::warn!("finishing a compaction: {} takes the place of the old one", new.display());
-            fs::rename(&new, dir)
-        }
-        (false, true, false) => return Err(Left::OnlyCopy(dir.to_owned()).into()),
-        (false, false, true) => {
-            log::error!("{} is put back: there is no other database", old.display());
-            fs::rename(&old, dir)
-        }
-        (true, ..) | (false, false, false) => return Ok(()),
-    };
-    moved.and_then(|()| sync_directory(parent(dir))).map_err(io)
-}
-
-/// Step 5, and what is left of 1 and 2, once `db` has opened.
-pub(in crate::store) fn remove_others(dir: &Path) -> io::Result<()> {
-    let new = new(dir);
-    if new.try_exists()? {
-        log::warn!("removing a compaction that was not finished: {}", new.display());
-    }
-    // Half of it must never be taken for a way back.
-    let (old, removed) = (old(dir), dir.with_extension("removed"));
-    if old.try_exists()? {
-        fs::remove_dir_all(&removed).or_else(ignore_missing)?;
-        fs::rename(&old, &removed)?;
-        sync_directory(parent(dir))?;
-    }
-    for other in [new, removed] {
-        if other.try_exists()? {
-            fs::remove_dir_all(&other).or_else(ignore_missing)?;
-            sync_directory(parent(dir))?;
         }
     }
     Ok(())

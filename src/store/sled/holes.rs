@@ -33,7 +33,7 @@ use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::Path;
 
-use crate::store::sled::open_sled::last_snapshot;
+use crate::store::sled::snapshots::last_snapshot;
 
 const SEGMENT: u64 = 512 << 10;
 const SEGMENT_LENGTH: usize = 512 << 10;

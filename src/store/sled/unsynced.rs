@@ -16,7 +16,7 @@ use std::fs::{self, File};
 use std::io::{self, Read, Seek, Write};
 use std::path::Path;
 
-use crate::store::sled::disk::ignore_missing;
+use crate::store::directory::ignore_missing;
 
 /// Stands in the data directory after a write or sync has failed.
 pub(in crate::store) const UNSYNCED: &str = "unsynced";

@@ -23,15 +23,18 @@ use tokio::sync::{oneshot, watch};
 use crate::audit::{Chain, Draft};
 use crate::domain::EnvironmentId;
 
+use crate::store::disk_budget::{FreeSpace, Share};
 use crate::store::point_in_time::{Freezer, Frozen, MAX_IMAGE_BYTES};
-use crate::store::rows::keyspace::{Table, full_key};
+use crate::store::revisions::Revisions;
+use crate::store::rows::keyspace::full_key;
 use crate::store::rows::row::{HeadRow, StoredAuditRow};
 use crate::store::rows::tables::{AuditHead, AuditRows};
-use crate::store::rows::view::{self, ReadError, Scan, View, encode_row};
+use crate::store::rows::view::{ReadError, encode_row};
 use crate::store::rows::write_set::Overlay;
 use crate::store::sled::disk::Disk;
-use crate::store::writer::disk_budget::{FreeSpace, Share};
-use crate::store::{Revisions, Unavailable};
+use crate::store::unavailable::Unavailable;
+use crate::store::writer::decision::Decision;
+use crate::store::writer::transaction::{CommitError, Tx};
 
 /// How many changes may wait; more are refused as overload.
 const QUEUE_CHANGES: usize = 4096;
@@ -40,93 +43,6 @@ const GROUP_CHANGES: usize = 512;
 /// Likewise, in bytes of keys and rows.
 const GROUP_BYTES: usize = 4 << 20;
 
-/// Why a change did not come about.
-#[derive(Debug, thiserror::Error)]
-pub enum CommitError<E> {
-    /// The change itself refused; nothing was written.
-    #[error("{0}")]
-    Refused(E),
-    /// No write is taken, or it is not known to be durable.
-    #[error("{0}")]
-    Unavailable(#[from] Unavailable),
-    /// The change panicked; nothing was written.
-    #[error("the change panicked")]
-    Panicked,
-}
-
-/// What a change sees and writes: the database with every earlier change
-/// applied, and its own writes on top.
-#[derive(Debug)]
-pub struct Tx<'a> {
-    tree: &'a sled::Tree,
-    ahead: &'a Overlay,
-    own: Overlay,
-    touched: BTreeSet<EnvironmentId>,
-    further: Vec<Draft>,
-    accepted: Accepted,
-}
-
-impl Tx<'_> {
-    /// Writes a row, replacing the one that is there.
-    pub fn put<T: Table>(&mut self, key: &T::Key, row: &T::Row) {
-        self.touched.extend(T::environment(key));
-        self.own.set(full_key::<T>(key), Some(encode_row::<T>(row)));
-    }
-
-    /// One more row for the audit log, behind the change's own: for a change that
-    /// is about two environments, whose rows not everybody may read both of.
-    pub fn also(&mut self, draft: Draft) {
-        self.further.push(draft);
-    }
-
-    /// What is to follow from the change in memory: when nothing can refuse it any
-    /// more but a disk that fails, which ends the process, and before the next change
-    /// runs.
-    pub fn once_accepted(&mut self, then: impl FnOnce() + Send + 'static) {
-        self.accepted.0.push(Box::new(then));
-    }
-
-    /// About how many bytes of keys and rows this change writes or removes.
-    pub fn written_bytes(&self) -> usize {
-        self.own.size()
-    }
-
-    /// Removes a row; it need not be there.
-    pub fn remove<T: Table>(&mut self, key: &T::Key) {
-        self.touched.extend(T::environment(key));
-        self.own.set(full_key::<T>(key), None);
-    }
-
-    /// Removes a row whose key is none of its table.
-    pub(in crate::store) fn remove_bytes(&mut self, key: Vec<u8>) {
-        self.own.set(key, None);
-    }
-}
-
-/// See [`Tx::once_accepted`].
-#[derive(Default)]
-struct Accepted(Vec<Box<dyn FnOnce() + Send>>);
-
-impl std::fmt::Debug for Accepted {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Accepted({})", self.0.len())
-    }
-}
-
-impl View for Tx<'_> {
-    fn get_bytes(&self, key: &[u8]) -> Result<Option<Vec<u8>>, ReadError> {
-        match self.own.get(key).or_else(|| self.ahead.get(key)) {
-            Some(row) => Ok(row.cloned()),
-            None => view::tree_get(self.tree, key),
-        }
-    }
-
-    fn scan_bytes(&self, prefix: &[u8], after: Option<&[u8]>) -> Scan<'_> {
-        let committed = view::tree_scan(self.tree, prefix, after);
-        self.own.scan(self.ahead.scan(committed, prefix, after), prefix, after)
-    }
-}
-
 type Finish = Box<dyn FnOnce(Result<(), Unavailable>) + Send>;
 type Run = Box<dyn FnOnce(Result<&mut Tx<'_>, Unavailable>) -> (Verdict, Finish) + Send>;
 
@@ -134,6 +50,8 @@ type Run = Box<dyn FnOnce(Result<&mut Tx<'_>, Unavailable>) -> (Verdict, Finish)
 enum Verdict {
     /// Its writes are applied, with these audit rows.
     Apply(Vec<Draft>),
+    /// Its writes are dropped; this audit row is written.
+    Record(Box<Draft>),
     /// As if it had not been.
     Discard,
 }
@@ -200,11 +118,15 @@ impl Writer {
         Ok(Self { queue, space, closing: AtomicBool::new(false), failed, thread })
     }
 
-    /// Queues a change; the receiver gets its outcome. Besides that a change gives
-    /// the audit rows of what it wrote, or `None` if that is not to be kept.
-    pub fn queue<T, E, F>(&self, share: Share, change: F) -> Result<Answer<T, E>, Unavailable>
+    /// Queues a change; the receiver gets its outcome. Nothing of a dry run is kept.
+    pub fn queue<T, E, F>(
+        &self,
+        share: Share,
+        dry_run: bool,
+        change: F,
+    ) -> Result<Answer<T, E>, Unavailable>
     where
-        F: FnOnce(&mut Tx<'_>) -> Result<(T, Option<Vec<Draft>>), E> + Send + 'static,
+        F: FnOnce(&mut Tx<'_>) -> Result<Decision<T, E>, E> + Send + 'static,
         T: Send + 'static,
         E: Send + 'static,
     {
@@ -214,11 +136,14 @@ impl Writer {
         let (reply, answer) = oneshot::channel();
         let run: Run = Box::new(move |tx| {
             let (verdict, outcome) = match tx.map(change) {
-                Ok(Ok((value, Some(rows)))) => (Verdict::Apply(rows), Ok(value)),
-                Ok(Ok((value, None))) => (Verdict::Discard, Ok(value)),
+                Ok(Ok(Decision::Applied(value, rows))) => (Verdict::Apply(rows), Ok(value)),
+                Ok(Ok(Decision::Refused(error, row))) => {
+                    (Verdict::Record(row), Err(CommitError::Refused(error)))
+                }
                 Ok(Err(refused)) => (Verdict::Discard, Err(CommitError::Refused(refused))),
                 Err(unavailable) => (Verdict::Discard, Err(unavailable.into())),
             };
+            let verdict = if dry_run { Verdict::Discard } else { verdict };
             let finish: Finish = Box::new(move |durable| {
                 // Nobody listens any more when the client has gone away; the
                 // change stands all the same.
@@ -445,19 +370,20 @@ impl Group {
             self.finishes.push((change.run)(Err(unavailable)).1);
             return;
         }
-        let mut tx = Tx {
-            tree: work.disk.tree(),
-            ahead: &self.writes,
-            own: Overlay::default(),
-            touched: BTreeSet::new(),
-            further: Vec::new(),
-            accepted: Accepted::default(),
-        };
+        let mut tx = Tx::new(work.disk.tree(), &self.writes);
         // What a change wrote before it panicked is in its own overlay and goes
         // with it; its caller sees that no answer comes.
         let ran = panic::catch_unwind(AssertUnwindSafe(|| (change.run)(Ok(&mut tx))));
         let Ok((verdict, finish)) = ran else { return };
-        if let Verdict::Apply(drafts) = verdict {
+        let drafts = match verdict {
+            Verdict::Apply(drafts) => Some(drafts),
+            Verdict::Record(draft) => {
+                tx.drop_writes();
+                Some(vec![*draft])
+            }
+            Verdict::Discard => None,
+        };
+        if let Some(drafts) = drafts {
             let further = std::mem::take(&mut tx.further);
             let rows = drafts.len() + further.len();
             match work.can_be_written(tx.own.keys(), rows > 0) {

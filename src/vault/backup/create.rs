@@ -11,7 +11,7 @@ use std::time::Duration;
 use serde_json::json;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::audit::{Action, Draft};
+use crate::audit::{Action, Draft, RefusalCode};
 use crate::domain::{Origin, Principal, Timestamp};
 use crate::store::{CommitError, Frozen, Room, Store, Tx, is_backed_up};
 
@@ -117,7 +117,7 @@ impl Vault {
         let place = self.place()?;
         let draft = permit.draft(Action::BackupCreate, self.now());
         let draft = draft.details(&json!({ "to": "api", "sealing": "root key" }));
-        self.commit_from_reserve(permit, move |_: &mut Tx<'_>| Ok(((), draft))).await?;
+        self.change(permit, move |_: &mut Tx<'_>| Ok(((), draft))).from_reserve().commit().await?;
         self.freeze(place).await
     }
 
@@ -149,8 +149,8 @@ impl Vault {
         let details = json!({ "to": file, "problem": problem });
         let host = (&Principal::host(), &Origin::host());
         let draft = Draft::new(Action::BackupCreate, host.0, host.1, self.now());
-        let draft = draft.details(&details).refused("INTERNAL");
-        self.store.commit_from_reserve(move |_| Ok(((), draft))).await.map_err(Error::from)
+        let draft = draft.details(&details).refused(RefusalCode::Internal);
+        self.store.record::<Error>(draft).from_reserve().commit().await.map_err(Error::from)
     }
 
     /// See [`about_bytes`]; nothing while another backup goes on, for then there will
@@ -198,7 +198,7 @@ pub fn back_up_stopped(
     let draft = Draft::new(Action::BackupCreate, &Principal::host(), &Origin::host(), now);
     let draft = draft.details(&own_details(file, recipients));
     let written: Result<(), CommitError<Error>> =
-        unlocked.store.commit_blocking_from_reserve(move |_| Ok(((), draft)));
+        unlocked.store.record::<Error>(draft).from_reserve().commit_blocking();
     written.map_err(Error::from)?;
     let frozen = unlocked.store.freeze_blocking()?;
     Ok(Backup { frozen, key: Arc::clone(&unlocked.backup_key), at: now, _place: None })

@@ -123,7 +123,7 @@ pub fn restore(
         "program": summary.program,
     }));
     let marked: Result<(), CommitError<Error>> =
-        unlocked.store.commit_blocking(move |_| Ok(((), draft)));
+        unlocked.store.record::<Error>(draft).commit_blocking();
     let closed = unlocked.store.close();
     drop(unlocked);
     marked.map_err(Error::from)?;

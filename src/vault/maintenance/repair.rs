@@ -71,7 +71,7 @@ fn repair_to(
             let draft = host(Action::ServerRepair, now).details(&json!(repaired.counts));
             Ok((repaired, draft))
         };
-        match store.commit_blocking(change) {
+        match store.change(change).commit_blocking() {
             Ok(repaired) => {
                 let is_full = repaired.is_full();
                 all.add(repaired);
@@ -94,7 +94,7 @@ pub fn record_compaction(
     now: Timestamp,
 ) -> Result<(), Error> {
     let draft = host(Action::ServerCompact, now).details(&described(compacted));
-    unlocked.store.commit_blocking(move |_| Ok::<_, Error>(((), draft))).map_err(Error::from)
+    unlocked.store.record::<Error>(draft).commit_blocking().map_err(Error::from)
 }
 
 fn host(action: Action, now: Timestamp) -> Draft {

@@ -12,12 +12,12 @@ use crate::domain::{
 };
 use crate::store::{
     Counts, Doomed, EnvironmentNames, EnvironmentRow, Environments, ReadError, SecretPlace,
-    SecretPlaces, Secrets, Store, Table, Tx, VarPlace, VarPlaces, Vars, View,
+    SecretPlaces, Secrets, Store, Table, Tx, Unaudited, VarPlace, VarPlaces, Vars, View,
 };
 
 use crate::vault::crypto::random::Random;
-use crate::vault::effective_access::guarded;
 use crate::vault::error::Error;
+use crate::vault::guarded_change::guarded;
 use crate::vault::lookup::{counts, environment_row};
 use crate::vault::policy::{self, Administer, Permit, Read};
 use crate::vault::verbs::secrets::remove_secret;
@@ -134,11 +134,12 @@ impl Vault {
         let now = self.now();
         let id = new_id(self.random, now)?;
         let draft = permit.draft(Action::EnvironmentCreate, now);
-        self.commit_once(permit, move |tx| {
+        self.change(permit, move |tx| {
             let row = put_new(tx, id, new, now)?;
             let draft = policy::label(draft, id, &row).on(id, Some(row.name.as_str()));
             Ok((info(tx, id, row)?, draft))
         })
+        .commit_once()
         .await
     }
 
@@ -190,7 +191,7 @@ impl Vault {
         let store = Arc::clone(&self.store);
         let change = guarded(permit, self.now(), change);
         let deleted = tokio::spawn(async move {
-            store.commit_from_reserve(change).await.map_err(Error::from)?;
+            store.change(change).from_reserve().commit().await.map_err(Error::from)?;
             Ok::<_, Error>(tokio::spawn(empty(store, id)))
         });
         let emptied = deleted.await.map_err(|_| Error::Panicked)??;
@@ -225,7 +226,13 @@ impl Vault {
 /// its next start goes on.
 async fn empty(store: Arc<Store>, id: EnvironmentId) {
     loop {
-        match store.finish(move |tx| sweep(tx, id)).await.map_err(Error::from) {
+        match store
+            .change(move |tx| sweep(tx, id).map(Unaudited))
+            .from_reserve()
+            .commit()
+            .await
+            .map_err(Error::from)
+        {
             Ok(true) => return,
             Ok(false) => {}
             Err(Error::Unavailable(Unavailable::Overloaded | Unavailable::DiskNearlyFull)) => {

@@ -136,7 +136,7 @@ impl Vault {
                 writing.secret(tx, id, item, &keyring, random)
             })
         };
-        self.commit_all_or_rehearse(permit, import.dry_run, change).await
+        self.change(permit, change).dry_run(import.dry_run).commit_once().await
     }
 
     /// Imports vars into the environment of the permit.
@@ -164,7 +164,7 @@ impl Vault {
         let change = move |tx: &mut Tx<'_>| {
             writing.run(tx, items, |writing, tx, (id, item)| writing.var(tx, id, item))
         };
-        self.commit_all_or_rehearse(permit, import.dry_run, change).await
+        self.change(permit, change).dry_run(import.dry_run).commit_once().await
     }
 }
 

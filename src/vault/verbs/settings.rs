@@ -55,7 +55,7 @@ impl Vault {
         let id = permit.environment()?.id();
         let now = self.now();
         let draft = permit.draft(action, now);
-        self.commit_once(permit, move |tx| {
+        self.change(permit, move |tx| {
             let mut row = environment_row(tx, id)?;
             let old = row.settings;
             row.settings = change(old);
@@ -68,6 +68,7 @@ impl Vault {
                 .details(&json!({ "old": old, "new": row.settings }));
             Ok((row.settings, draft))
         })
+        .commit_once()
         .await
     }
 }
