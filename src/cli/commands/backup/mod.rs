@@ -156,7 +156,7 @@ fn half(file: &Path, config: &Config) -> Result<PrivateFile, Failure> {
         return Ok(half);
     }
     let room = DiskBudget::beside(data_dir, file, Options::default().min_free_bytes);
-    Ok(half.leaving(room))
+    Ok(half.within(room))
 }
 
 /// What a server sends, into the file.
