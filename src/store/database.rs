@@ -82,7 +82,7 @@ impl Store {
     fn taken<N>(&self, answer: Result<Option<PointInTime>, N>) -> Result<PointInTime, Unavailable> {
         match answer {
             Ok(view) => view.ok_or(Unavailable::OtherBackup),
-            Err(_) => match self.writer.unanswered::<()>() {
+            Err(_) => match self.writer.why_unanswered::<()>() {
                 CommitError::Unavailable(why) => Err(why),
                 _ => Err(Unavailable::Failed),
             },

@@ -29,9 +29,7 @@ pub fn unreadable_tables(view: &impl View) -> Vec<String> {
                 Some(key) => {
                     let end = key.len().min(1 + PRINTED_BYTES);
                     let key: String = key[1..end].iter().map(|b| format!("{b:02x}")).collect();
-                    format!(
-                        "table {table:?} can be read in order up to its row {rows}, {key}: {error}"
-                    )
+                    format!("table {table:?} can be read up to row {rows}, key {key}: {error}")
                 }
             });
         }

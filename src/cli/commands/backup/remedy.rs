@@ -62,7 +62,7 @@ pub(super) fn failure(file: &Path, error: BackupError, restoring: bool) -> Failu
         }
         BackupError::Load(error) => match error {
             RestoreError::NotEmpty { .. }
-            | RestoreError::TooLittleRoom { .. }
+            | RestoreError::TooLittleSpace { .. }
             | RestoreError::Unavailable(_) => Failure::failed(error),
             error => Failure::failed(error).hint("Nothing was restored. Check the disk and the directory's permissions, then restore again."),
         },
