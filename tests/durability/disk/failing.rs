@@ -211,7 +211,7 @@ fn a_full_disk_at_opening_is_no_question_of_permissions() {
                 refused += 1;
                 assert_eq!(ended.code, Some(1), "after {writes}: {ended:#?}");
                 // The last of them it meets with the database open.
-                let said = ["Make room on the disk.", "coffer: the database failed"];
+                let said = ["Free up space on the disk.", "coffer: the database failed"];
                 assert!(said.iter().any(|text| ended.stderr.contains(text)), "{ended:#?}");
                 assert!(!ended.stderr.contains("this user may write"), "{ended:#?}");
             }

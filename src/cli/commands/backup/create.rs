@@ -87,7 +87,7 @@ fn create_file(file: &Path, config: &Config) -> Result<PrivateFile, Failure> {
         return Ok(part);
     }
     let room = DiskBudget::beside(data_dir, file, Options::default().min_free_bytes);
-    Ok(part.leaving(room))
+    Ok(part.within(room))
 }
 
 /// The bytes of a backup that tell which root key it needs.

@@ -49,7 +49,7 @@ pub(super) fn failure(file: &Path, error: BackupError, restoring: bool) -> Failu
         BackupError::Unlock(error) => unlock_failure(file, &error, nothing),
         BackupError::Load(error) => match error {
             RestoreError::NotEmpty { .. }
-            | RestoreError::TooLittleRoom { .. }
+            | RestoreError::TooLittleSpace { .. }
             | RestoreError::Unavailable(_) => Failure::failed(error),
             error => Failure::failed(error).hint(
                 "Nothing was restored. Check the disk and the permissions of the directory, then restore again.",
