@@ -13,7 +13,7 @@ use crate::vault::crypto::root_key::RootKeys;
 use crate::vault::error::Error;
 use crate::vault::keys::unlock::load_keys;
 use crate::vault::secret_rows::{Binding, binding};
-use crate::vault::verbs::vars::value_is_whole;
+use crate::vault::verbs::var_values::value_is_whole;
 use crate::vault::verbs::versions::sealed_value;
 
 /// The result of an examination.

@@ -5,7 +5,7 @@
 //! it has a timing leak (RUSTSEC-2023-0071), and nobody needs it here. Passphrases are not
 //! supported either: a key has more entropy than any of them.
 //!
-//! Must never: take a recipient from a request. Whoever chooses a recipient can read what is
+//! Must never: take a recipient from a request. Anyone who chooses a recipient can read what is
 //! sealed to it.
 
 use std::fmt;

@@ -20,7 +20,7 @@ use crate::vault::deliver::bundle::OpenedValue;
 use crate::vault::error::Error;
 use crate::vault::policy::{self, Deliverable};
 use crate::vault::secret_rows::binding;
-use crate::vault::verbs::vars::value_of;
+use crate::vault::verbs::var_values::value_of;
 use crate::vault::verbs::versions::sealed_value;
 
 /// The most bytes of keys and versions in one audit row: sled needs small rows.

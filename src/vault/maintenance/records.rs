@@ -13,7 +13,7 @@ use crate::vault::crypto::keyring::Keyring;
 use crate::vault::error::Error;
 use crate::vault::lookup::Located;
 use crate::vault::secret_rows::{Binding, binding};
-use crate::vault::verbs::vars::value_is_whole;
+use crate::vault::verbs::var_values::value_is_whole;
 use crate::vault::verbs::versions::{numbers, sealed_value};
 
 /// How many records were checked, and which of them are broken.

@@ -13,7 +13,7 @@ use crate::store::{ReadError, Tx, View};
 use crate::vault::error::Error;
 use crate::vault::lookup::{Located, check_version, environment_row, locate, update_counts};
 use crate::vault::policy;
-use crate::vault::verbs::vars::remove_values;
+use crate::vault::verbs::var_values::remove_values;
 use crate::vault::verbs::versions::remove_versions;
 
 /// A kind of row that can be deleted by its id.

@@ -11,5 +11,6 @@ pub(super) mod import;
 pub(super) mod secrets;
 pub(super) mod settings;
 pub(super) mod value;
+pub(super) mod var_values;
 pub(super) mod vars;
 pub(super) mod versions;

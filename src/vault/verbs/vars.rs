@@ -7,10 +7,7 @@ use crate::audit::{Action, Draft, ResourceType};
 use crate::domain::{
     Description, EnvironmentId, KeyName, Timestamp, VarId, VarInfo, VarKind, Version,
 };
-use crate::store::{
-    Bytes, CHUNK_BYTES, EnvironmentRow, ReadError, Tx, VarChunks, VarPlace, VarPlaces, VarRow,
-    Vars, View,
-};
+use crate::store::{EnvironmentRow, Tx, VarPlace, VarPlaces, VarRow, Vars, View};
 
 use crate::vault::error::Error;
 use crate::vault::lookup::{
@@ -19,6 +16,7 @@ use crate::vault::lookup::{
 use crate::vault::policy::{self, Permit, Read, Write};
 use crate::vault::service::Vault;
 use crate::vault::verbs::delete::delete;
+use crate::vault::verbs::var_values::{StoredValue, put_value, remove_values, stored_value};
 
 /// A var to create.
 #[derive(Debug, Clone)]
@@ -42,45 +40,6 @@ pub struct VarPatch {
     pub expected: Option<Vec<u32>>,
 }
 
-fn put_value(tx: &mut Tx<'_>, id: VarId, version: Version, value: &str) -> u16 {
-    let mut chunks = 0;
-    for chunk in value.as_bytes().chunks(CHUNK_BYTES) {
-        tx.put::<VarChunks>(&(id, version, chunks), &Bytes(chunk.to_vec()));
-        chunks += 1;
-    }
-    chunks
-}
-
-/// Removes every chunk of every value of a var.
-pub(super) fn remove_values(tx: &mut Tx<'_>, id: VarId) -> Result<(), Error> {
-    let chunks: Vec<_> = tx.keys::<VarChunks>(&id.to_bytes()).collect::<Result<_, _>>()?;
-    for chunk in chunks {
-        tx.remove::<VarChunks>(&chunk);
-    }
-    Ok(())
-}
-
-/// What the chunks say that a var's row names.
-enum StoredValue {
-    Complete(String),
-    /// A chunk is missing: the row was read before a write that replaced the value.
-    Incomplete,
-    Damaged,
-}
-
-fn stored_value(view: &impl View, row: &VarRow) -> Result<StoredValue, ReadError> {
-    let mut value = Vec::new();
-    for chunk in 0..row.chunks {
-        match view.get::<VarChunks>(&(row.id, row.version, chunk)) {
-            Ok(Some(bytes)) => value.extend(bytes.0),
-            Ok(None) => return Ok(StoredValue::Incomplete),
-            Err(ReadError::Damaged { .. }) => return Ok(StoredValue::Damaged),
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(String::from_utf8(value).map_or(StoredValue::Damaged, StoredValue::Complete))
-}
-
 /// Returns the var with the value that its row names; `None` if a chunk of the value is missing.
 fn info(view: &impl View, place: &VarPlace, row: VarRow) -> Result<Option<VarInfo>, Error> {
     let value = match stored_value(view, &row)? {
@@ -98,20 +57,6 @@ fn info(view: &impl View, place: &VarPlace, row: VarRow) -> Result<Option<VarInf
         created_at: row.created_at,
         updated_at: row.updated_at,
     }))
-}
-
-/// Reads the value that a row names, inside the writer, where nothing changes between the row and
-/// its chunks.
-pub(in crate::vault) fn value_of(view: &impl View, row: &VarRow) -> Result<String, Error> {
-    match stored_value(view, row)? {
-        StoredValue::Complete(value) => Ok(value),
-        StoredValue::Incomplete | StoredValue::Damaged => Err(Error::Damaged(ResourceType::Var)),
-    }
-}
-
-/// Returns whether the value that a row names is complete, and text.
-pub(in crate::vault) fn value_is_whole(view: &impl View, row: &VarRow) -> Result<bool, ReadError> {
-    Ok(matches!(stored_value(view, row)?, StoredValue::Complete(_)))
 }
 
 /// Reads a var as of one moment. Its row and the chunks of its value are read one by one. A write in
