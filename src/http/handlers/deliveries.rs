@@ -53,8 +53,8 @@ pub(in crate::http) struct DeliveryItem {
     /// Why the file was not written.
     #[schema(required = true)]
     problem: Option<String>,
-    /// How the file's command ended, if it was run: an exit code, `signal N`, `timed out`, or why it
-    /// was not started.
+    /// How the file's command ended, if it was run: an exit code, `signal N`, `timed out`, or why
+    /// it was not started.
     #[schema(required = true)]
     command_status: Option<String>,
 }

@@ -173,7 +173,7 @@ fn conflicts(list: &str, indices: Vec<usize>) -> ApiError {
         message: format!("{list}.{index}.key already exists"),
     };
     ApiError::problems(Code::Conflict, indices.into_iter().map(problem).collect())
-        .hint("Nothing was imported. Set onConflict to skip or replace, or leave these out.")
+        .hint("Nothing was imported. Use onConflict: skip or replace, or leave these out.")
 }
 
 fn key_needed(wrapped: u64) -> ApiError {
@@ -197,7 +197,7 @@ impl From<CopyRefusal> for ApiError {
             }
             CopyRefusal::Taken(indices) => {
                 of_keys(Code::Conflict, &indices, "already exists in the target").hint(
-                    "Nothing was copied. Leave them out, or set onConflict to skip or replace.",
+                    "Nothing was copied. Use onConflict: skip or replace, or leave these out.",
                 )
             }
             CopyRefusal::TooMany { most } => {
