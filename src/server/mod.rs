@@ -6,7 +6,7 @@
 //! Called by: `cli`, which hands in the configuration and a prompt.
 
 pub(crate) mod announce;
-pub(crate) mod backups;
+pub mod backups;
 pub(crate) mod enrolments;
 pub(crate) mod first_user;
 pub(crate) mod passphrase;

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::access::{self, Access, Cost, NewTokenFile, Rates, Token};
+use crate::access::{self, Access, AccessSettings, Cost, NewTokenFile, Rates, Token};
 use crate::audit::Action;
 use crate::config::{Config, Variables};
 use crate::delivery::{Declared, keep_delivering};
@@ -186,7 +186,7 @@ pub fn prepare(
     if parts.repair_index && unlocked.first_start.is_none() {
         repair_index(&unlocked, now);
     }
-    let credentials = access::Settings {
+    let credentials = AccessSettings {
         cost: Cost { memory_kib: config.auth.argon2_memory_kib, passes: config.auth.argon2_passes },
         session_idle_millis: i64::from(config.auth.session_idle_minutes) * 60_000,
         session_millis: i64::from(config.auth.session_hours) * 3_600_000,
@@ -406,7 +406,7 @@ pub(crate) fn run(
     reread: Reread,
     ask_passphrase: AskPassphrase,
 ) -> Result<(), ServeError> {
-    for name in &config.not_in_force {
+    for name in &config.unsupported {
         log::warn!("{name} is accepted, but this version does nothing with it yet");
     }
     if !config.server.listen.ip().is_loopback() {
@@ -432,7 +432,7 @@ pub(crate) fn run(
                 std::process::exit(0);
             }
         };
-        prepared.state.vault.stay_open();
+        prepared.state.vault.leak_until_exit();
         let address = prepared.address();
         let first_start = prepared.first_start;
         let reread = Some((hangups, reread));

@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use crate::audit::{Action, Draft, RefusalCode, ResourceType};
 use crate::domain::{
-    EnvironmentId, Id, KeyName, Kind, SecretId, SecretKind, ServiceAccountId, Timestamp, TokenId,
+    EnvironmentId, Id, IdKind, KeyName, SecretId, SecretKind, ServiceAccountId, Timestamp, TokenId,
     UserId, VarId, VarKind,
 };
 use crate::store::{
@@ -80,7 +80,7 @@ pub(super) fn environment_row(
 }
 
 /// A row that is reached by its own id through a second row that says where it is.
-pub(super) trait Placed: Kind + Sized {
+pub(super) trait Placed: IdKind + Sized {
     const TYPE: ResourceType;
     type Place: Clone;
     type Row;

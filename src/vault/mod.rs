@@ -147,9 +147,9 @@ impl Vault {
         self.store.failed().await;
     }
 
-    /// See [`Store::stay_open`].
-    pub fn stay_open(&self) {
-        self.store.stay_open();
+    /// See [`Store::leak_until_exit`].
+    pub fn leak_until_exit(&self) {
+        self.store.leak_until_exit();
     }
 
     /// Finishes the writes that are queued and closes the files; see

@@ -14,7 +14,7 @@ use crate::cli::arguments::environment::name_or_id;
 use crate::cli::terminal::error::Failure;
 use crate::cli::terminal::output::table;
 use crate::domain::Violation;
-use crate::formats::{Entry, Source};
+use crate::formats::{InputEntry, InputFormat};
 
 /// Longest file. What a server takes at once is less.
 const LARGEST_FILE_BYTES: u64 = 4 << 20;
@@ -30,7 +30,7 @@ pub(in crate::cli) struct ImportArguments {
     /// dotenv, json, yaml, k8s-secret, doppler, infisical or vault
     /// [default: what the file looks like]
     #[arg(long, value_parser = source)]
-    format: Option<Source>,
+    format: Option<InputFormat>,
     /// Make them write-only, for good
     #[arg(long, conflicts_with = "vars")]
     never_reveal: bool,
@@ -120,13 +120,13 @@ impl ImportArguments {
     }
 
     /// What the file holds, checked as far as that can be done here.
-    fn entries(&self) -> Result<Vec<Entry>, Failure> {
+    fn entries(&self) -> Result<Vec<InputEntry>, Failure> {
         let name =
             if is_stdin(&self.file) { "stdin".to_owned() } else { self.file.display().to_string() };
         let text = read(&self.file, &name)?;
         let source = match self.format {
             Some(source) => source,
-            None => Source::detect(&text).ok_or_else(|| {
+            None => InputFormat::detect(&text).ok_or_else(|| {
                 Failure::failed(format!("{name}: the format cannot be told from what it holds"))
                     .hint("Name it with --format.")
             })?,
@@ -136,7 +136,7 @@ impl ImportArguments {
                 .hint(format!("Nothing was imported. It was read as {}.", source.as_str()))
         })?;
         let mut entries = read.into_list();
-        let empty = |entry: &&Entry| entry.value.is_empty();
+        let empty = |entry: &&InputEntry| entry.value.is_empty();
         let without: Vec<_> = entries.iter().filter(empty).map(|one| one.key.as_str()).collect();
         if !without.is_empty() && !self.skip_empty {
             let keys = without.join(", ");
@@ -151,7 +151,7 @@ impl ImportArguments {
     }
 }
 
-fn item(entry: &Entry, never_reveal: bool) -> Item<'_> {
+fn item(entry: &InputEntry, never_reveal: bool) -> Item<'_> {
     Item {
         key: entry.key.as_str(),
         value: &entry.value,
@@ -241,6 +241,6 @@ fn read(path: &Path, name: &str) -> Result<Zeroizing<String>, Failure> {
     Ok(Zeroizing::new(text.to_owned()))
 }
 
-fn source(text: &str) -> Result<Source, &'static str> {
+fn source(text: &str) -> Result<InputFormat, &'static str> {
     text.parse().map_err(|violation: Violation| violation.0)
 }

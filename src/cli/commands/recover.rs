@@ -57,7 +57,7 @@ impl RecoverCommand {
             .expires_in_days
             .map(|days| Timestamp::from_millis(now.millis() + i64::from(days) * DAY_MILLIS));
         let made = access::recover_admin_token(&unlocked, expires_at, now);
-        unlocked.store.stay_open();
+        unlocked.store.leak_until_exit();
         let closed = unlocked.store.close();
         let (id, token) = made.map_err(Failure::failed)?;
         closed.map_err(Failure::failed)?;

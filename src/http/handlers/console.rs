@@ -55,6 +55,7 @@ const ASSETS: &[Asset] = &[
     asset!("list.js", JAVASCRIPT),
     asset!("login.js", JAVASCRIPT),
     asset!("people.js", JAVASCRIPT),
+    asset!("router.js", JAVASCRIPT),
     asset!("secrets.js", JAVASCRIPT),
     asset!("status.js", JAVASCRIPT),
     asset!("table.js", JAVASCRIPT),

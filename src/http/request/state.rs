@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use tokio::sync::Semaphore;
 
-use crate::access::{Access, Limits, Rates};
-use crate::delivery::{Declared, Receipts};
+use crate::access::{Access, RateLimits, Rates};
+use crate::delivery::{Declared, DeliveryStatuses};
 use crate::domain::{Network, Timestamp};
 use crate::vault::{Outcome, Vault};
 
@@ -44,7 +44,7 @@ pub struct State {
     /// Users, sessions, service accounts and tokens.
     pub access: Access,
     /// The rate limits and their counters.
-    pub limits: Limits,
+    pub limits: RateLimits,
     /// The longest request body, in bytes.
     pub body_bytes: usize,
     /// Proxies that may say who their client is.
@@ -52,8 +52,8 @@ pub struct State {
     /// The workloads and files that the configuration declares.
     pub declared: Arc<Declared>,
     /// The status of each delivered file.
-    pub receipts: Receipts,
-    /// Limits the requests for bundles.
+    pub receipts: DeliveryStatuses,
+    /// RateLimits the requests for bundles.
     pub(in crate::http) bundles: Semaphore,
     pub(in crate::http) started_at: Timestamp,
     pub(in crate::http) backups_scheduled: bool,
@@ -80,11 +80,11 @@ impl State {
         Self {
             vault,
             access,
-            limits: Limits::new(rates),
+            limits: RateLimits::new(rates),
             body_bytes,
             trusted_proxies,
             declared,
-            receipts: Receipts::default(),
+            receipts: DeliveryStatuses::default(),
             bundles: Semaphore::new(MAX_BUNDLE_REQUESTS),
             started_at,
             backups_scheduled,

@@ -4,7 +4,7 @@
 //! so that a new refusal does not compile until it has an answer here.
 //! Must never: quote the request, or put an internal cause into a message.
 
-use crate::access::{self, Limit, Limited};
+use crate::access::{self, LimitExceeded, LimitKind};
 use crate::audit::ResourceType;
 use crate::vault::{self, CopyRefusal};
 
@@ -218,13 +218,13 @@ fn of_keys(code: Code, indices: &[usize], rule: &str) -> ApiError {
     ApiError::problems(code, indices.iter().map(problem).collect())
 }
 
-impl From<Limited> for ApiError {
-    fn from(limited: Limited) -> Self {
+impl From<LimitExceeded> for ApiError {
+    fn from(limited: LimitExceeded) -> Self {
         let message = match limited.what {
-            Limit::Requests => {
+            LimitKind::Requests => {
                 format!("The limit is {} requests per minute.", limited.limit)
             }
-            Limit::FailedLogins => "Too many failed logins.".to_owned(),
+            LimitKind::FailedLogins => "Too many failed logins.".to_owned(),
         };
         Self {
             limited: Some(Box::new(limited)),

@@ -1,80 +1,15 @@
 //! A change on its way to the writer: how it is described, queued and awaited.
 //!
 //! Owns: the options of a change (which part of the disk it may use, whether it is only tried
-//! out, who waits for it), and the three ways in which one can end.
+//! out, who waits for it).
 //! Must never: answer before the writer has.
 //! Called by: `vault` and `access`, through `Store::change`.
 
-use crate::audit::Draft;
-use crate::store::Unavailable;
-use crate::store::writer::disk_budget::Share;
-use crate::store::writer::thread::{Answer, CommitError, Tx, Writer};
-
-/// What a change decided when it ran in the writer. A change that returns `Err` instead
-/// leaves no trace at all.
-#[derive(Debug)]
-pub enum Decision<T, E> {
-    /// Its writes are applied in one batch with these audit rows.
-    Applied(T, Vec<Draft>),
-    /// It is refused, and the refusal is recorded: the change's own writes are dropped, the
-    /// audit row is written, and the caller gets the error once the row is durable.
-    Refused(E, Box<Draft>),
-}
-
-impl<T, E> Decision<T, E> {
-    /// [`Decision::Refused`], with the audit row that says so.
-    pub fn refused(error: E, row: Draft) -> Self {
-        Self::Refused(error, Box::new(row))
-    }
-}
-
-/// What a change may return.
-pub trait IntoDecision<E> {
-    /// What the caller gets when the change is applied.
-    type Value;
-
-    /// The decision that this stands for.
-    fn into_decision(self) -> Decision<Self::Value, E>;
-}
-
-impl<T, E> IntoDecision<E> for Decision<T, E> {
-    type Value = T;
-
-    fn into_decision(self) -> Decision<T, E> {
-        self
-    }
-}
-
-/// Applied, with one audit row.
-impl<T, E> IntoDecision<E> for (T, Draft) {
-    type Value = T;
-
-    fn into_decision(self) -> Decision<T, E> {
-        Decision::Applied(self.0, vec![self.1])
-    }
-}
-
-/// Applied, with an audit row for each of the things that the change was about.
-impl<T, E> IntoDecision<E> for (T, Vec<Draft>) {
-    type Value = T;
-
-    fn into_decision(self) -> Decision<T, E> {
-        Decision::Applied(self.0, self.1)
-    }
-}
-
-/// Applied, without an audit row. Only for finishing in small steps what an audited change
-/// has begun, and for noting when a credential was last used.
-#[derive(Debug)]
-pub struct Unaudited<T>(pub T);
-
-impl<T, E> IntoDecision<E> for Unaudited<T> {
-    type Value = T;
-
-    fn into_decision(self) -> Decision<T, E> {
-        Decision::Applied(self.0, Vec::new())
-    }
-}
+use crate::store::disk_budget::Share;
+use crate::store::unavailable::Unavailable;
+use crate::store::writer::decision::IntoDecision;
+use crate::store::writer::thread::{PendingOutcome, Writer};
+use crate::store::writer::transaction::{CommitError, Tx};
 
 /// A change that is not queued yet.
 #[derive(Debug)]
@@ -150,7 +85,7 @@ impl<'s, F> Change<'s, F> {
         self.queue().map(drop)
     }
 
-    fn queue<D, E>(self) -> Result<Answer<D::Value, E>, Unavailable>
+    fn queue<D, E>(self) -> Result<PendingOutcome<D::Value, E>, Unavailable>
     where
         F: FnOnce(&mut Tx<'_>) -> Result<D, E> + Send + 'static,
         D: IntoDecision<E>,

@@ -89,7 +89,7 @@ pub enum NotFilled {
     Missing(Vec<String>),
     /// A value does not fit in the format.
     #[error("{0}")]
-    Unfit(#[from] formats::Unfit),
+    Unfit(#[from] formats::UnsupportedValue),
     /// The environment is not there, a value does not open, nothing can be written.
     #[error("{0}")]
     Vault(#[from] Error),

@@ -11,8 +11,8 @@ use serde_json::json;
 use crate::audit::{Action, Draft, ResourceType};
 use crate::domain::{Clock, Origin, Principal, SecretId, SecretKind, Timestamp, Version};
 use crate::store::{
-    Doomed, ReadError, Rotation, RotationRow, SecretPlaces, Store, Table, Tx, Unaudited, Versions,
-    View,
+    PendingDeletions, ReadError, Rotation, RotationRow, SecretPlaces, Store, Table, Tx, Unaudited,
+    Versions, View,
 };
 
 use crate::vault::Unavailable;
@@ -125,7 +125,7 @@ fn rewrap_one(
     }
     // What is left of a deleted environment is being removed.
     if let Some(place) = tx.get::<SecretPlaces>(&id)?
-        && tx.has::<Doomed>(&place.environment)?
+        && tx.has::<PendingDeletions>(&place.environment)?
     {
         return Ok(Rewrapped::NotNeeded);
     }

@@ -8,11 +8,12 @@ use serde_json::json;
 
 use crate::audit::{Action, ResourceType};
 use crate::domain::{
-    DisplayName, EnvironmentId, EnvironmentInfo, EnvironmentName, Settings, Timestamp,
+    DisplayName, EnvironmentId, EnvironmentInfo, EnvironmentName, EnvironmentSettings, Timestamp,
 };
 use crate::store::{
-    Counts, Doomed, EnvironmentNames, EnvironmentRow, Environments, ReadError, SecretPlace,
-    SecretPlaces, Secrets, Store, Table, Tx, Unaudited, VarPlace, VarPlaces, Vars, View,
+    Counts, EnvironmentNames, EnvironmentRow, Environments, PendingDeletions, ReadError,
+    SecretPlace, SecretPlaces, Secrets, Store, Table, Tx, Unaudited, VarPlace, VarPlaces, Vars,
+    View,
 };
 
 use crate::vault::crypto::random::Random;
@@ -57,7 +58,7 @@ pub(in crate::vault) fn put_new(
     let row = EnvironmentRow {
         name: new.name,
         display_name: new.display_name,
-        settings: Settings::default(),
+        settings: EnvironmentSettings::default(),
         created_at: now,
         updated_at: now,
     };
@@ -148,7 +149,7 @@ impl Vault {
     ///
     /// One small batch takes the environment away, and with it everything in
     /// it, for everybody. Then its rows are removed bit by bit, because a batch
-    /// stops all reads while it is applied; a row in `Doomed` remembers that
+    /// stops all reads while it is applied; a row in `PendingDeletions` remembers that
     /// until it is done, over a restart if need be.
     pub async fn delete_environment(
         &self,
@@ -167,7 +168,7 @@ impl Vault {
             if !force && tx.keys::<Secrets>(&id.to_bytes()).next().is_some() {
                 return Err(Error::NotEmpty { secrets: counts.secrets });
             }
-            tx.put::<Doomed>(&id, &());
+            tx.put::<PendingDeletions>(&id, &());
             tx.remove::<Counts>(&id);
             let name = match &row {
                 Some(row) => Some(row.name.folded()),
@@ -204,7 +205,7 @@ impl Vault {
     /// Goes on, in the background, with what deletions left when the server was
     /// stopped.
     pub fn finish_deletions(&self) -> Result<(), Error> {
-        for found in self.store.keys::<Doomed>(&[]) {
+        for found in self.store.keys::<PendingDeletions>(&[]) {
             match found {
                 Ok(id) => {
                     log::info!("removing what is left of the deleted environment {id}");
@@ -256,7 +257,7 @@ fn sweep(tx: &mut Tx<'_>, id: EnvironmentId) -> Result<bool, Error> {
     let (vars, var_end) = some_keys::<Vars>(tx, &within);
     if secrets.is_empty() && vars.is_empty() {
         end.and(var_end)?;
-        tx.remove::<Doomed>(&id);
+        tx.remove::<PendingDeletions>(&id);
         return Ok(true);
     }
     for at in secrets {

@@ -11,7 +11,7 @@ use crate::audit::{Action, Draft};
 use crate::domain::{
     Description, EnvironmentId, KeyName, OnConflict, SecretId, Timestamp, VarId, Version,
 };
-use crate::formats::{BadInput, Source};
+use crate::formats::{BadInput, InputFormat};
 use crate::store::{Secrets, Tx, Vars, View};
 
 use crate::vault::Vault;
@@ -51,7 +51,7 @@ pub struct ImportedSecret {
 /// The keys and values of a `.env` file, in its order; every key stands in it once.
 /// What is refused names a line and nothing of a value.
 pub fn read_dotenv(text: &str) -> Result<Vec<(KeyName, Zeroizing<String>)>, BadInput> {
-    let entries = Source::Dotenv.read(text)?.into_list();
+    let entries = InputFormat::Dotenv.read(text)?.into_list();
     Ok(entries.into_iter().map(|entry| (entry.key, entry.value)).collect())
 }
 

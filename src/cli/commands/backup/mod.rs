@@ -25,7 +25,7 @@ use crate::cli::terminal::prompt;
 use crate::config::{self, Config, Variables};
 use crate::domain::{Clock, SystemClock, Timestamp};
 use crate::server::root_key::{self, Sealed};
-use crate::store::{self, LoadError, Options, PrivateFile, Room};
+use crate::store::{self, DiskBudget, Options, PrivateFile, RestoreError};
 use crate::vault::backup::{self, BackupError, Examined, Identities, Opening, Recipient, Summary};
 use crate::vault::{self, RootKey, Unlocked};
 
@@ -155,7 +155,7 @@ fn half(file: &Path, config: &Config) -> Result<PrivateFile, Failure> {
     if !data_dir.is_dir() {
         return Ok(half);
     }
-    let room = Room::beside(data_dir, file, Options::default().min_free_bytes);
+    let room = DiskBudget::beside(data_dir, file, Options::default().min_free_bytes);
     Ok(half.leaving(room))
 }
 
@@ -224,7 +224,7 @@ fn create_stopped(
     let unlocked = vault::unlock(stopped.opened, stopped.given.roots(), now)
         .map_err(|error| Stopped::failure(&source, &error))?;
     let made = write_stopped(&unlocked, file, half, recipients, config, now);
-    unlocked.store.stay_open();
+    unlocked.store.leak_until_exit();
     let closed = unlocked.store.close();
     let (bytes, summary) = made?;
     closed.map_err(|error| {
@@ -437,10 +437,12 @@ fn restore(arguments: RestoreArguments) -> Result<(), Failure> {
     logging::start(config.log_level);
     let length =
         File::open(&file).and_then(|file| file.metadata()).map_err(io_failure(&file))?.len();
-    store::can_be_restored(&data_dir, length, Options::default()).map_err(|error| match error {
-        error @ LoadError::NotEmpty { .. } => Failure::wrong(error),
-        error => failure(&file, error.into(), true),
-    })?;
+    store::check_restorable(&data_dir, length, Options::default()).map_err(
+        |error| match error {
+            error @ RestoreError::NotEmpty { .. } => Failure::wrong(error),
+            error => failure(&file, error.into(), true),
+        },
+    )?;
     let chosen = Chosen::find(file, identity.as_deref(), &config, &variables)?;
     let mut unsettled = None;
     let (summary, examined) = if dry_run {

@@ -5,7 +5,7 @@
 use std::path::Path;
 
 use crate::cli::terminal::error::Failure;
-use crate::store::{FrozenError, LoadError};
+use crate::store::{PointInTimeError, RestoreError};
 use crate::vault::UnlockError;
 use crate::vault::backup::BackupError;
 
@@ -61,14 +61,14 @@ pub(super) fn failure(file: &Path, error: BackupError, restoring: bool) -> Failu
             Failure::failed(format!("{shown}: {what}")).hint(hint)
         }
         BackupError::Load(error) => match error {
-            LoadError::NotEmpty { .. }
-            | LoadError::TooLittleRoom { .. }
-            | LoadError::Unavailable(_) => Failure::failed(error),
+            RestoreError::NotEmpty { .. }
+            | RestoreError::TooLittleRoom { .. }
+            | RestoreError::Unavailable(_) => Failure::failed(error),
             error => Failure::failed(error).hint("Nothing was restored. Check the disk and the directory's permissions, then restore again."),
         },
         // It says so itself.
-        error @ BackupError::Frozen(FrozenError::TooManyChanges { .. }) => failed(&error),
-        error @ (BackupError::Frozen(_) | BackupError::Read(_) | BackupError::Vault(_)) => {
+        error @ BackupError::PointInTime(PointInTimeError::TooManyChanges { .. }) => failed(&error),
+        error @ (BackupError::PointInTime(_) | BackupError::Read(_) | BackupError::Vault(_)) => {
             failed(&error).hint(format!("{nothing}Check the disk that the database is on, with: coffer doctor"))
         }
     }

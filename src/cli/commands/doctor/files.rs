@@ -33,7 +33,7 @@ pub(super) fn settings(config: &Config) -> Vec<Finding> {
             "Listen on 127.0.0.1 and put a TLS proxy in front.",
         ));
     }
-    for name in &config.not_in_force {
+    for name in &config.unsupported {
         findings.push(Finding::warn(
             format!("{name} is set, and this version does nothing with it"),
             "Remove it from the configuration.",

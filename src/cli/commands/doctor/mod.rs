@@ -29,7 +29,9 @@ use crate::cli::terminal::output::{clean, one_line, print};
 use crate::config::{Config, Variables};
 use crate::domain::{Clock, Finding, Severity, SystemClock};
 use crate::server::root_key::Source;
-use crate::store::{Held, OpenError, Opened, Options, Repaired, leftovers, remove_leftover};
+use crate::store::{
+    DataDirLock, OpenError, Opened, Options, RepairReport, leftovers, remove_leftover,
+};
 use crate::vault::{self, UnlockError, Unlocked};
 
 #[derive(Debug, Args)]
@@ -95,7 +97,7 @@ impl DoctorArguments {
         let data_dir = &config.server.data_dir;
         let asked = self.place.url.is_some() || variables.given("COFFER_URL").is_some();
         let mut findings = files::settings(config);
-        match Held::take_existing(data_dir) {
+        match DataDirLock::acquire_existing(data_dir) {
             Ok(held) => {
                 findings.extend(files::examine(config, variables, files::Server::Stopped));
                 findings.extend(stopped(held, config, variables));
@@ -178,7 +180,7 @@ fn line(finding: &Finding) -> String {
 }
 
 /// Opens the database and examines it.
-fn stopped(held: Held, config: &Config, variables: &Variables) -> Vec<Finding> {
+fn stopped(held: DataDirLock, config: &Config, variables: &Variables) -> Vec<Finding> {
     let (opened, given, source) = match open(held, config, variables) {
         Ok(open) => open,
         Err(finding) => return vec![finding],
@@ -202,7 +204,7 @@ fn locked(error: &UnlockError, source: &Source) -> Finding {
 }
 
 fn open(
-    held: Held,
+    held: DataDirLock,
     config: &Config,
     variables: &Variables,
 ) -> Result<(Opened, Given, Source), Finding> {
@@ -229,7 +231,7 @@ fn repair(
     copy_to: Option<&Path>,
 ) -> Result<Vec<Finding>, Failure> {
     let data_dir = &config.server.data_dir;
-    let held = Held::take_existing(data_dir).map_err(|error| match error {
+    let held = DataDirLock::acquire_existing(data_dir).map_err(|error| match error {
         OpenError::InUse { path } => Failure::wrong(format!(
             "the database in {} is in use by a running server",
             path.display()
@@ -259,7 +261,7 @@ fn clear_leftovers(data_dir: &Path) -> Vec<Finding> {
         Ok(found) => found,
         Err(error) => return vec![files::refused(data_dir, &error)],
     };
-    let rubbish = found.into_iter().filter(|(kind, _)| kind.is_rubbish());
+    let rubbish = found.into_iter().filter(|(kind, _)| kind.is_removable());
     rubbish
         .map(|(kind, path)| match remove_leftover(&path) {
             Ok(()) => {
@@ -271,7 +273,7 @@ fn clear_leftovers(data_dir: &Path) -> Vec<Finding> {
 }
 
 /// Makes the rows fit, and examines them.
-fn rows(held: Held, config: &Config, variables: &Variables) -> Vec<Finding> {
+fn rows(held: DataDirLock, config: &Config, variables: &Variables) -> Vec<Finding> {
     let now = SystemClock.now();
     let (opened, given, source) = match open(held, config, variables) {
         Ok(open) => open,
@@ -282,7 +284,7 @@ fn rows(held: Held, config: &Config, variables: &Variables) -> Vec<Finding> {
         Err(error) => return vec![locked(&error, &source)],
     };
     let mut findings = rows_of(&unlocked);
-    unlocked.store.stay_open();
+    unlocked.store.leak_until_exit();
     findings.extend(unlocked.store.close().err().map(|error| not_closed(&error)));
     findings
 }
@@ -290,7 +292,7 @@ fn rows(held: Held, config: &Config, variables: &Variables) -> Vec<Finding> {
 fn rows_of(unlocked: &Unlocked) -> Vec<Finding> {
     let now = SystemClock.now();
     let mut findings: Vec<_> = match vault::repair(unlocked, now) {
-        Ok(Repaired { lines, .. }) => lines.into_iter().map(Finding::repaired).collect(),
+        Ok(RepairReport { lines, .. }) => lines.into_iter().map(Finding::repaired).collect(),
         Err(error) => {
             vec![Finding::error(format!("the rows are not repaired: {error}"), SEE)]
         }
