@@ -105,6 +105,6 @@ pub(in crate::http) async fn list(call: Call<Read, NoBody>) -> Result<Answer, Ap
     let environment = call.state.vault.read_environment(&call.permit)?;
     let declared = call.state.declared.now();
     let files = declared.files_of(&environment.name);
-    let item = |file: &FileDelivery| DeliveryItem::new(file, call.state.receipts.of(file));
+    let item = |file: &FileDelivery| DeliveryItem::new(file, call.state.delivery_statuses.of(file));
     Ok(Answer::json(&DeliveriesAnswer { deliveries: files.map(item).collect() }))
 }

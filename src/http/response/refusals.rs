@@ -179,9 +179,9 @@ fn conflicts(list: &str, indices: Vec<usize>) -> ApiError {
 fn key_needed(wrapped: u64) -> ApiError {
     let plural = if wrapped == 1 { "key is" } else { "keys are" };
     ApiError::new(Code::Conflict, format!("{wrapped} {plural} still wrapped under it")).hint(
-        "GET /api/admin/keys lists the versions that cannot be decrypted. Delete their secrets or \
-         restore them from a backup first. If those secrets no longer exist, run `coffer doctor \
-         --repair` on the stopped server.",
+        "GET /api/admin/keys lists the versions that cannot be decrypted. Their secrets have to be \
+         deleted or restored from a backup first. If those secrets no longer exist, run `coffer \
+         doctor --repair` on the stopped server.",
     )
 }
 
