@@ -248,7 +248,7 @@ impl Prepared {
                 Err(panicked) => Err(ServeError::Http(panicked.into())),
             },
             never = keep_pruning(vault, self.keep_days, more) => match never {},
-            never = keep_delivering(vault, &self.state.declared, &self.state.receipts) => {
+            never = keep_delivering(vault, &self.state.declared, &self.state.delivery_statuses) => {
                 match never {}
             }
             never = keep_reloading(&self.state, self.reload) => match never {},

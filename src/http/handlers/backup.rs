@@ -26,7 +26,7 @@ pub(in crate::http) async fn create(call: Call<Administer, NoBody>) -> Result<An
     let ended = move |bytes| {
         if let Err(error) = state.vault.note_last_download(at, bytes) {
             log::error!(
-                "the time of the last backup download was not recorded in the data directory: {error}"
+                "the time of the backup download was not recorded in the data directory: {error}"
             );
         }
     };

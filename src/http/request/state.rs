@@ -52,8 +52,8 @@ pub struct State {
     /// The workloads and files that the configuration declares.
     pub declared: Arc<Declared>,
     /// The status of each delivered file.
-    pub receipts: DeliveryStatuses,
-    /// RateLimits the requests for bundles.
+    pub delivery_statuses: DeliveryStatuses,
+    /// Limits how many requests for bundles are in progress.
     pub(in crate::http) bundles: Semaphore,
     pub(in crate::http) started_at: Timestamp,
     pub(in crate::http) backups_scheduled: bool,
@@ -84,7 +84,7 @@ impl State {
             body_bytes,
             trusted_proxies,
             declared,
-            receipts: DeliveryStatuses::default(),
+            delivery_statuses: DeliveryStatuses::default(),
             bundles: Semaphore::new(MAX_BUNDLE_REQUESTS),
             started_at,
             backups_scheduled,
