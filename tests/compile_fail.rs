@@ -1,7 +1,6 @@
 //! Mistakes that must not compile, as programs that try to make them.
 
 mod allowed;
-mod harness;
 
 use coffer::access::Token;
 use coffer::vault::{Plaintext, Revealed};
@@ -26,7 +25,7 @@ fn mistakes_do_not_compile() {
     let version = std::process::Command::new("rustc").arg("--version").output();
     let version = version.map(|output| String::from_utf8_lossy(&output.stdout).into_owned());
     if !version.as_ref().is_ok_and(|version| version.starts_with(COMPILER)) {
-        harness::skip(format!("the messages are those of {COMPILER}*, this is {version:?}"));
+        support::skip(format!("the messages are those of {COMPILER}*, this is {version:?}"));
         return;
     }
     let cases = trybuild::TestCases::new();

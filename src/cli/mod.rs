@@ -12,45 +12,12 @@
 //! Exit codes: 0 done; 1 failed, refused, not found, or the audit log is broken;
 //! 2 the arguments or the configuration are wrong. Those of `doctor` are its own.
 
-mod announce;
 mod api;
-mod ask;
-mod audit;
-mod backup;
-mod compact;
-mod completions;
-mod copy;
-mod declare;
-mod doctor;
-mod env;
-mod environment;
-mod export;
-mod failure;
-mod first_user;
+mod arguments;
+mod commands;
 mod harden;
-mod import;
-mod key;
-mod keyed;
-mod logging;
-mod login;
-mod man;
 mod offline;
-mod passphrase;
-mod progress;
-mod recover;
-mod root_key;
-mod run;
-pub mod scheduled;
-mod scope;
-mod secret;
-pub mod serve;
-mod service_account;
-mod show;
-mod style;
-mod token;
-mod user;
-mod value;
-mod var;
+mod terminal;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -60,7 +27,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::config::{self, Config, Variables};
 
-use failure::Failure;
+use terminal::error::Failure;
 
 /// A secrets server: write-only secrets over HTTP, sealed and durable.
 #[derive(Debug, Parser)]
@@ -84,57 +51,57 @@ enum Command {
     /// Run the server (what coffer does without a command)
     Serve(ServeArguments),
     /// Run a command with a workload's values as its environment variables
-    Run(run::RunArguments),
+    Run(commands::run::RunArguments),
     /// Begin a session at a server, and keep it for the commands to come
-    Login(login::LoginArguments),
+    Login(commands::login::LoginArguments),
     /// End the session
-    Logout(login::LogoutArguments),
+    Logout(commands::login::LogoutArguments),
     /// Who the commands act as, where, and whose token that is
-    Whoami(login::WhoamiArguments),
+    Whoami(commands::login::WhoamiArguments),
     /// Secrets: set, generate, list, reveal, versions, activate, latch, rm
     #[command(subcommand)]
-    Secret(secret::SecretCommand),
+    Secret(commands::secret::SecretCommand),
     /// Vars, which are no secrets: set, get, list, rm
     #[command(subcommand)]
-    Var(var::VarCommand),
+    Var(commands::var::VarCommand),
     /// Copy secrets into another environment, inside the server
-    Copy(copy::CopyArguments),
+    Copy(commands::copy::CopyArguments),
     /// Environments: create, list, delete
     #[command(subcommand)]
-    Env(env::EnvCommand),
+    Env(commands::env::EnvCommand),
     /// Write an environment's secrets and vars in another program's format
-    Export(export::ExportArguments),
+    Export(commands::export::ExportArguments),
     /// Read secrets or vars from a file, all of them or none
-    Import(import::ImportArguments),
+    Import(commands::import::ImportArguments),
     /// Users: create, list, passwd, disable, enable
     #[command(subcommand)]
-    User(user::UserCommand),
+    User(commands::user::UserCommand),
     /// Service accounts, for machines: create, list, delete
     #[command(subcommand)]
-    ServiceAccount(service_account::ServiceAccountCommand),
+    ServiceAccount(commands::service_account::ServiceAccountCommand),
     /// API tokens: create, list, revoke
     #[command(subcommand)]
-    Token(token::TokenCommand),
+    Token(commands::token::TokenCommand),
     /// The audit log: verify, export
     #[command(subcommand)]
-    Audit(audit::AuditCommand),
+    Audit(commands::audit::AuditCommand),
     /// Keys: generate, protect, status, rotate, retire
     #[command(subcommand)]
-    Key(key::KeyCommand),
+    Key(commands::key::KeyCommand),
     /// Backups: create, verify, restore
     #[command(subcommand)]
-    Backup(backup::BackupCommand),
+    Backup(commands::backup::BackupCommand),
     /// Look for everything that may be wrong with a server, and say what to do
-    Doctor(doctor::DoctorArguments),
+    Doctor(commands::doctor::DoctorArguments),
     /// Write a stopped server's database anew, without what is no longer live
-    Compact(compact::CompactArguments),
+    Compact(commands::compact::CompactArguments),
     /// A way back in, on the host of a stopped server
     #[command(subcommand)]
-    Recover(recover::RecoverCommand),
+    Recover(commands::recover::RecoverCommand),
     /// What a shell completes these commands with
-    Completions(completions::CompletionsArguments),
+    Completions(commands::completions::CompletionsArguments),
     /// The manual
-    Man(man::ManArguments),
+    Man(commands::man::ManArguments),
 }
 
 /// What `coffer --help` says below everything else.
@@ -168,9 +135,9 @@ pub fn main() -> ExitCode {
         // clap would show the words that it does not know, and one may be a value.
         Err(message)
             if message.kind() == ErrorKind::UnknownArgument
-                && secret::is_put(std::env::args_os()) =>
+                && commands::secret::is_put(std::env::args_os()) =>
         {
-            return secret::not_understood().report();
+            return commands::secret::not_understood().report();
         }
         Err(message) => {
             // Help and version are answers, not errors; clap knows which is which.
@@ -229,10 +196,13 @@ fn serve(arguments: ServeArguments) -> Result<(), Failure> {
         }
     };
     let config = load()?;
-    logging::start(config.log_level);
-    serve::run(config, variables, Box::new(load)).map_err(|error| match error.exit_code() {
-        2 => Failure::wrong(error),
-        _ => Failure::failed(error),
+    terminal::logging::start(config.log_level);
+    let ask = crate::cli::terminal::prompt::passphrase;
+    crate::server::serve::run(config, variables, Box::new(load), ask).map_err(|error| {
+        match error.exit_code() {
+            2 => Failure::wrong(error),
+            _ => Failure::failed(error),
+        }
     })
 }
 

@@ -4,10 +4,11 @@
 
 use std::path::PathBuf;
 
-use crate::cli::doctor::is_ours;
-use crate::cli::failure::Failure;
-use crate::cli::root_key;
+use crate::cli::commands::doctor::is_ours;
+use crate::cli::terminal::error::Failure;
+use crate::cli::terminal::prompt;
 use crate::config::{Config, Variables};
+use crate::server::root_key;
 use crate::store::{OpenError, Opened, Options};
 use crate::vault::{self, RootKey, RootKeys, UnlockError};
 
@@ -82,9 +83,13 @@ impl Given {
         variables: &Variables,
         sealed_under: Option<vault::Fingerprint>,
     ) -> Result<(Self, root_key::Source), root_key::RootKeyError> {
-        let (root_key, source) =
-            root_key::resolve(config, variables, sealed_under.map(root_key::Sealed::database))?;
-        let previous = root_key::previous(config, variables)?;
+        let (root_key, source) = root_key::resolve(
+            config,
+            variables,
+            sealed_under.map(root_key::Sealed::database),
+            prompt::passphrase,
+        )?;
+        let previous = root_key::previous(config, variables, prompt::passphrase)?;
         Ok((Self { root_key, previous }, source))
     }
 

@@ -11,10 +11,11 @@ use crate::store::rows::account_row::Used;
 use crate::store::rows::keyspace::Table;
 use crate::store::rows::row::{CountsRow, SecretPlace, VarPlace};
 use crate::store::rows::tables::{
-    AuditHead, AuditRows, AuditStart, Counts, Doomed, EnvironmentNames, Environments, Keys,
-    LastUses, ReceiptChunks, ReceiptTimes, Receipts, Rotation, SecretPlaces, Secrets,
-    ServiceAccountNames, ServiceAccounts, ServiceKeys, SessionHashes, Sessions, TokenHashes,
-    Tokens, UserEmails, UserSessions, Users, ValueChunks, VarChunks, VarPlaces, Vars, Versions,
+    AuditHead, AuditRows, AuditStart, Counts, EnvironmentNames, Environments, IdempotencyChunks,
+    IdempotencyRecords, IdempotencyTimes, Keys, LastUses, PendingDeletions, Rotation, SecretPlaces,
+    Secrets, ServiceAccountNames, ServiceAccounts, ServiceKeys, SessionHashes, Sessions,
+    TokenHashes, Tokens, UserEmails, UserSessions, Users, ValueChunks, VarChunks, VarPlaces, Vars,
+    Versions,
 };
 use crate::store::rows::view::{ReadError, View};
 
@@ -116,7 +117,7 @@ impl<V: View> Check<'_, V> {
     /// A row outside every environment is a finding, unless its environment was
     /// deleted and is still being emptied.
     fn homeless(&mut self, id: &dyn Display, environment: EnvironmentId) -> Result<(), ReadError> {
-        let doomed = self.view.has::<Doomed>(&environment)?;
+        let doomed = self.view.has::<PendingDeletions>(&environment)?;
         self.expect(doomed, || format!("{id} is in {environment}, which does not exist"));
         Ok(())
     }
@@ -154,7 +155,7 @@ impl<V: View> Check<'_, V> {
     }
 
     fn environments(&mut self) -> Result<(), ReadError> {
-        self.each::<Doomed>(|_, _, ()| Ok(()))?;
+        self.each::<PendingDeletions>(|_, _, ()| Ok(()))?;
         self.each::<Environments>(|check, id, row| {
             let named = check.entry::<EnvironmentNames>(&row.name.folded())?;
             check.expect(named == Some(id), || format!("{id} is not found by its name"));
@@ -332,22 +333,22 @@ impl<V: View> Check<'_, V> {
 
     /// What requests with an `Idempotency-Key` were answered.
     fn receipts(&mut self) -> Result<(), ReadError> {
-        self.each::<Receipts>(|check, key, row| {
+        self.each::<IdempotencyRecords>(|check, key, row| {
             for chunk in 0..row.chunks {
-                let there = check.view.has::<ReceiptChunks>(&(key, chunk))?;
+                let there = check.view.has::<IdempotencyChunks>(&(key, chunk))?;
                 check.expect(there, || format!("{} lacks piece {chunk}", receipt(key)));
             }
-            let timed = check.view.has::<ReceiptTimes>(&(row.at, key))?;
+            let timed = check.view.has::<IdempotencyTimes>(&(row.at, key))?;
             check.expect(timed, || format!("{} is not found by its time", receipt(key)));
             Ok(())
         })?;
-        self.each::<ReceiptChunks>(|check, (key, chunk), _| {
-            let owned = check.may_be::<Receipts>(&key, |row| chunk < row.chunks)?;
+        self.each::<IdempotencyChunks>(|check, (key, chunk), _| {
+            let owned = check.may_be::<IdempotencyRecords>(&key, |row| chunk < row.chunks)?;
             check.expect(owned, || format!("piece {chunk} of {} is left over", receipt(key)));
             Ok(())
         })?;
-        self.each::<ReceiptTimes>(|check, (at, key), ()| {
-            let there = check.may_be::<Receipts>(&key, |row| row.at == at)?;
+        self.each::<IdempotencyTimes>(|check, (at, key), ()| {
+            let there = check.may_be::<IdempotencyRecords>(&key, |row| row.at == at)?;
             check.expect(there, || {
                 format!("a time leads to {}, which is not of then", receipt(key))
             });

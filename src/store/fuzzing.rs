@@ -27,16 +27,3 @@ where
         assert!(decode::<T>(&bytes[..cut]).is_err(), "a row that was cut off was read");
     }
 }
-
-pub(super) fn back_and_forth<T: Table>(key: &[u8], row: &[u8]) {
-    if let Some(read) = T::decode(key) {
-        let mut written = Vec::new();
-        T::encode(&read, &mut written);
-        assert_eq!(written, key, "two spellings of one key");
-    }
-    if let Ok(read) = decode::<T>(row) {
-        let written = encode(T::FORMAT, &read);
-        let Ok(again) = decode::<T>(&written) else { panic!("what was written is not read") };
-        assert_eq!(encode(T::FORMAT, &again), written);
-    }
-}

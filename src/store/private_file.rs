@@ -15,7 +15,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::store::writer::room::Room;
+use crate::store::disk_budget::DiskBudget;
 
 /// Writes a line to a file that only its owner can read, durably, replacing
 /// what is there at once or not at all.
@@ -42,7 +42,7 @@ pub struct PrivateFile {
     file: fs::File,
     half: Option<PathBuf>,
     path: PathBuf,
-    room: Option<Room>,
+    room: Option<DiskBudget>,
 }
 
 impl PrivateFile {
@@ -77,7 +77,7 @@ impl PrivateFile {
 
     /// It ends with an error rather than take the last room of a database.
     #[must_use]
-    pub fn leaving(mut self, room: Room) -> Self {
+    pub fn leaving(mut self, room: DiskBudget) -> Self {
         self.room = Some(room);
         self
     }

@@ -14,9 +14,9 @@
 //! Secrets, Vars            SecretPlaces, VarPlaces, Counts
 //! Tokens, Sessions         TokenHashes, SessionHashes, UserSessions, LastUses
 //! Users, ServiceAccounts   UserEmails, ServiceAccountNames, LastUses
-//! Receipts                 ReceiptTimes
-//! nobody's                 Versions, ValueChunks, VarChunks, ReceiptChunks   (not at a start)
-//! broken                   Receipts                                         (not at a start)
+//! IdempotencyRecords                 IdempotencyTimes
+//! nobody's                 Versions, ValueChunks, VarChunks, IdempotencyChunks   (not at a start)
+//! broken                   IdempotencyRecords                                         (not at a start)
 //! ```
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
@@ -30,17 +30,17 @@ use crate::store::rows::account_row::Used;
 use crate::store::rows::keyspace::{Table, full_key};
 use crate::store::rows::row::{CountsRow, SecretPlace, VarPlace};
 use crate::store::rows::tables::{
-    Counts, EnvironmentNames, Environments, LastUses, ReceiptChunks, ReceiptTimes, Receipts,
-    SecretPlaces, Secrets, ServiceAccountNames, ServiceAccounts, SessionHashes, Sessions,
-    TokenHashes, Tokens, UserEmails, UserSessions, Users, ValueChunks, VarChunks, VarPlaces, Vars,
-    Versions,
+    Counts, EnvironmentNames, Environments, IdempotencyChunks, IdempotencyRecords,
+    IdempotencyTimes, LastUses, SecretPlaces, Secrets, ServiceAccountNames, ServiceAccounts,
+    SessionHashes, Sessions, TokenHashes, Tokens, UserEmails, UserSessions, Users, ValueChunks,
+    VarChunks, VarPlaces, Vars, Versions,
 };
 use crate::store::rows::view::{ReadError, View, encode_row};
-use crate::store::writer::thread::Tx;
+use crate::store::writer::transaction::Tx;
 
 /// How far a repair goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Depth {
+pub enum RepairDepth {
     /// What is worked out from other rows: safe without a copy.
     Index,
     /// Likewise, and what belongs to nobody is removed.
@@ -52,14 +52,14 @@ const MOST_LINES: usize = 10_000;
 
 /// What was repaired.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Repaired {
+pub struct RepairReport {
     /// One line each; they name ids, never values.
     pub lines: Vec<String>,
     /// How many of each kind.
     pub counts: BTreeMap<&'static str, u32>,
 }
 
-impl Repaired {
+impl RepairReport {
     /// Whether there may be more, for a change of its own.
     pub fn is_full(&self) -> bool {
         self.lines.len() >= MOST_LINES
@@ -75,9 +75,9 @@ impl Repaired {
 }
 
 /// Repairs what can be repaired, in the change that is given; call it again when
-/// that [is full](Repaired::is_full).
-pub fn repair(tx: &mut Tx<'_>, depth: Depth) -> Result<Repaired, ReadError> {
-    let mut repair = Repair { tx, depth, done: Repaired::default() };
+/// that [is full](RepairReport::is_full).
+pub fn repair(tx: &mut Tx<'_>, depth: RepairDepth) -> Result<RepairReport, ReadError> {
+    let mut repair = Repair { tx, depth, done: RepairReport::default() };
     repair.environments()?;
     repair.secrets()?;
     repair.vars()?;
@@ -85,11 +85,11 @@ pub fn repair(tx: &mut Tx<'_>, depth: Depth) -> Result<Repaired, ReadError> {
     repair.tokens()?;
     repair.sessions()?;
     repair.last_uses()?;
-    if depth == Depth::Leftovers {
+    if depth == RepairDepth::Leftovers {
         repair.broken_receipts()?;
     }
     repair.receipts()?;
-    if depth == Depth::Leftovers {
+    if depth == RepairDepth::Leftovers {
         repair.versions()?;
         repair.value_chunks()?;
         repair.var_chunks()?;
@@ -100,22 +100,22 @@ pub fn repair(tx: &mut Tx<'_>, depth: Depth) -> Result<Repaired, ReadError> {
 
 /// The entries that an index should have, as far as they are not there. Of those
 /// that are there it remembers little: a start does this, with whatever there is.
-struct Wanted<I: Table> {
+struct ExpectedEntries<I: Table> {
     claimed: HashSet<u64>,
     /// Two rows want the entry; which of them is right is not for us to say.
     contested: HashSet<u64>,
-    missing: BTreeMap<Vec<u8>, Missing<I>>,
+    missing: BTreeMap<Vec<u8>, MissingEntry<I>>,
     hash: RandomState,
 }
 
-struct Missing<I: Table> {
+struct MissingEntry<I: Table> {
     row: I::Row,
     /// What is there in its place.
     stored: bool,
     whose: String,
 }
 
-impl<I: Table> Wanted<I> {
+impl<I: Table> ExpectedEntries<I> {
     fn new() -> Self {
         Self {
             claimed: HashSet::new(),
@@ -141,7 +141,7 @@ impl<I: Table> Wanted<I> {
         let stored = tx.get_bytes(&key)?;
         if stored.as_deref() != Some(&encode_row::<I>(&row)) {
             let stored = stored.is_some();
-            self.missing.insert(key, Missing { row, stored, whose: whose.to_string() });
+            self.missing.insert(key, MissingEntry { row, stored, whose: whose.to_string() });
         }
         Ok(())
     }
@@ -153,8 +153,8 @@ impl<I: Table> Wanted<I> {
 
 struct Repair<'t, 'a> {
     tx: &'t mut Tx<'a>,
-    depth: Depth,
-    done: Repaired,
+    depth: RepairDepth,
+    done: RepairReport,
 }
 
 impl Repair<'_, '_> {
@@ -208,10 +208,10 @@ impl Repair<'_, '_> {
     fn index<I: Table>(
         &mut self,
         kind: &'static str,
-        wanted: Wanted<I>,
+        wanted: ExpectedEntries<I>,
         kept: impl Fn(&Tx<'_>, &I::Key) -> Result<bool, ReadError>,
     ) -> Result<(), ReadError> {
-        for (key, Missing { row, stored, whose }) in &wanted.missing {
+        for (key, MissingEntry { row, stored, whose }) in &wanted.missing {
             if self.done.is_full() {
                 return Ok(());
             }
@@ -228,7 +228,7 @@ impl Repair<'_, '_> {
             let table = char::from(I::PREFIX);
             self.remove::<I>(&key, kind, format!("an index entry ({table:?}) led nowhere"));
         }
-        if self.depth == Depth::Leftovers {
+        if self.depth == RepairDepth::Leftovers {
             self.nameless::<I>(kind)?;
         }
         Ok(())
@@ -255,7 +255,7 @@ impl Repair<'_, '_> {
     }
 
     fn environments(&mut self) -> Result<(), ReadError> {
-        let (mut wanted, mut ids) = (Wanted::<EnvironmentNames>::new(), Vec::new());
+        let (mut wanted, mut ids) = (ExpectedEntries::<EnvironmentNames>::new(), Vec::new());
         let damaged = self.each::<Environments>(|tx, id, row| {
             ids.push(id);
             wanted.add(tx, &row.name.folded(), id, &id)
@@ -295,7 +295,7 @@ impl Repair<'_, '_> {
     }
 
     fn secrets(&mut self) -> Result<(), ReadError> {
-        let mut wanted = Wanted::<SecretPlaces>::new();
+        let mut wanted = ExpectedEntries::<SecretPlaces>::new();
         let damaged = self.each::<Secrets>(|tx, (environment, key), row| {
             wanted.add(tx, &row.id, SecretPlace { environment, key }, &row.id)
         })?;
@@ -306,7 +306,7 @@ impl Repair<'_, '_> {
     }
 
     fn vars(&mut self) -> Result<(), ReadError> {
-        let mut wanted = Wanted::<VarPlaces>::new();
+        let mut wanted = ExpectedEntries::<VarPlaces>::new();
         let damaged = self.each::<Vars>(|tx, (environment, key), row| {
             wanted.add(tx, &row.id, VarPlace { environment, key }, &row.id)
         })?;
@@ -316,11 +316,11 @@ impl Repair<'_, '_> {
     }
 
     fn accounts(&mut self) -> Result<(), ReadError> {
-        let mut wanted = Wanted::<UserEmails>::new();
+        let mut wanted = ExpectedEntries::<UserEmails>::new();
         let damaged =
             self.each::<Users>(|tx, id, row| wanted.add(tx, &row.email.folded(), id, &id))?;
         self.index("names", wanted, |_, _| Ok(damaged))?;
-        let mut wanted = Wanted::<ServiceAccountNames>::new();
+        let mut wanted = ExpectedEntries::<ServiceAccountNames>::new();
         let damaged = self.each::<ServiceAccounts>(|tx, id, row| {
             wanted.add(tx, &row.name.as_str().to_owned(), id, &id)
         })?;
@@ -328,14 +328,14 @@ impl Repair<'_, '_> {
     }
 
     fn tokens(&mut self) -> Result<(), ReadError> {
-        let mut wanted = Wanted::<TokenHashes>::new();
+        let mut wanted = ExpectedEntries::<TokenHashes>::new();
         let damaged = self.each::<Tokens>(|tx, id, row| wanted.add(tx, &row.hash, id, &id))?;
         self.index("hashes", wanted, |_, _| Ok(damaged))
     }
 
     fn sessions(&mut self) -> Result<(), ReadError> {
-        let mut hashes = Wanted::<SessionHashes>::new();
-        let mut listed = Wanted::<UserSessions>::new();
+        let mut hashes = ExpectedEntries::<SessionHashes>::new();
+        let mut listed = ExpectedEntries::<UserSessions>::new();
         let damaged = self.each::<Sessions>(|tx, id, row| {
             hashes.add(tx, &row.hash, id, &id)?;
             listed.add(tx, &(row.user, id), (), &id)
@@ -361,25 +361,26 @@ impl Repair<'_, '_> {
         Ok(())
     }
 
-    /// Receipts that cannot be read, or lack a piece of their answer. What their
+    /// IdempotencyRecords that cannot be read, or lack a piece of their answer. What their
     /// requests were answered is not known any more.
     fn broken_receipts(&mut self) -> Result<(), ReadError> {
-        let broken = self.keys::<Receipts>(|key| match self.tx.get::<Receipts>(key) {
-            Ok(None) => Ok(true),
-            Ok(Some(row)) => self.has_its_pieces(*key, row.chunks),
-            Err(ReadError::Damaged { .. }) => Ok(false),
-            Err(error) => Err(error),
-        })?;
+        let broken =
+            self.keys::<IdempotencyRecords>(|key| match self.tx.get::<IdempotencyRecords>(key) {
+                Ok(None) => Ok(true),
+                Ok(Some(row)) => self.has_its_pieces(*key, row.chunks),
+                Err(ReadError::Damaged { .. }) => Ok(false),
+                Err(error) => Err(error),
+            })?;
         for key in broken {
             let line = format!("{} was damaged; its request can be sent again", receipt(key));
-            self.remove::<Receipts>(&key, "receipts", line);
+            self.remove::<IdempotencyRecords>(&key, "receipts", line);
         }
-        self.nameless::<Receipts>("receipts")
+        self.nameless::<IdempotencyRecords>("receipts")
     }
 
     fn has_its_pieces(&self, key: [u8; 32], chunks: u16) -> Result<bool, ReadError> {
         for chunk in 0..chunks {
-            match self.tx.get::<ReceiptChunks>(&(key, chunk)) {
+            match self.tx.get::<IdempotencyChunks>(&(key, chunk)) {
                 Ok(Some(_)) => {}
                 Ok(None) | Err(ReadError::Damaged { .. }) => return Ok(false),
                 Err(error) => return Err(error),
@@ -389,25 +390,28 @@ impl Repair<'_, '_> {
     }
 
     fn receipts(&mut self) -> Result<(), ReadError> {
-        let mut wanted = Wanted::<ReceiptTimes>::new();
-        let damaged = self
-            .each::<Receipts>(|tx, key, row| wanted.add(tx, &(row.at, key), (), &receipt(key)))?;
+        let mut wanted = ExpectedEntries::<IdempotencyTimes>::new();
+        let damaged = self.each::<IdempotencyRecords>(|tx, key, row| {
+            wanted.add(tx, &(row.at, key), (), &receipt(key))
+        })?;
         // By its time alone a receipt is forgotten in the end, a damaged one, too.
         self.index("times", wanted, |_, _| Ok(damaged))
     }
 
     fn receipt_chunks(&mut self) -> Result<(), ReadError> {
         let unowned =
-            self.keys::<ReceiptChunks>(|(whose, chunk)| match self.tx.get::<Receipts>(whose) {
-                Ok(row) => Ok(row.is_some_and(|row| *chunk < row.chunks)),
-                Err(ReadError::Damaged { .. }) => Ok(true),
-                Err(error) => Err(error),
+            self.keys::<IdempotencyChunks>(|(whose, chunk)| {
+                match self.tx.get::<IdempotencyRecords>(whose) {
+                    Ok(row) => Ok(row.is_some_and(|row| *chunk < row.chunks)),
+                    Err(ReadError::Damaged { .. }) => Ok(true),
+                    Err(error) => Err(error),
+                }
             })?;
         for key @ (whose, chunk) in unowned {
             let line = format!("piece {chunk} of {} was left over", receipt(whose));
-            self.remove::<ReceiptChunks>(&key, "pieces", line);
+            self.remove::<IdempotencyChunks>(&key, "pieces", line);
         }
-        self.nameless::<ReceiptChunks>("pieces")
+        self.nameless::<IdempotencyChunks>("pieces")
     }
 
     /// Versions of secrets of which nothing else is left. Where they belong is

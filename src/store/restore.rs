@@ -22,21 +22,21 @@ use std::io;
 use std::ops::Bound;
 use std::path::{Path, PathBuf};
 
+use crate::store::directory::{ignore_missing, make_directory, open_to_lock, sync_directory};
+use crate::store::disk_budget::{FreeSpace, Share};
+use crate::store::opened::Opened;
 use crate::store::rows::keyspace::Table;
 use crate::store::rows::tables::{
     AuditRows, Environments, Keys, LastUses, Secrets, ServiceAccounts, SessionHashes, Sessions,
     Tokens, UserSessions, Users, ValueChunks, VarChunks, Vars, Versions,
 };
 use crate::store::rows::view::{ReadError, Scan, View};
-use crate::store::rows::write_set::Overlay;
-use crate::store::sled::disk::{
-    Disk, Held, OpenError, Options, ignore_missing, make_directory, open_to_lock, sync_directory,
-};
-use crate::store::writer::disk_budget::{FreeSpace, Share};
-use crate::store::{Opened, Unavailable};
+use crate::store::rows::write_set::WriteSet;
+use crate::store::sled::disk::{DataDirLock, Disk, Options};
+use crate::store::sled::open_error::OpenError;
+use crate::store::sled::restoring_mark::RESTORING;
+use crate::store::unavailable::Unavailable;
 
-/// The directory that a restore works in, inside the data directory.
-pub const RESTORING: &str = "restoring";
 /// What may be in a data directory that counts as empty: the keys that the
 /// operator has put there, what an earlier restore left, what a file system has
 /// at its root.
@@ -46,7 +46,7 @@ const BATCH_BYTES: usize = 4 << 20;
 
 /// Why rows could not be loaded.
 #[derive(Debug, thiserror::Error)]
-pub enum LoadError {
+pub enum RestoreError {
     /// There is something in the directory.
     #[error(
         "{} is not empty: it holds {found}. Name another directory, or an empty one; nothing is overwritten.",
@@ -87,28 +87,13 @@ pub enum LoadError {
     },
 }
 
-fn at(path: &Path) -> impl FnOnce(io::Error) -> LoadError {
+fn at(path: &Path) -> impl FnOnce(io::Error) -> RestoreError {
     let path = path.to_owned();
-    move |cause| LoadError::Io { path, cause }
-}
-
-/// That no restore into this directory was cut off, were it at its first step: whoever
-/// has begun one does not want an empty database. What a finished one left is removed.
-pub(super) fn none_is_under_way(data_dir: &Path) -> Result<(), OpenError> {
-    let path = data_dir.join(RESTORING);
-    let io = |cause| OpenError::Io { path: path.clone(), cause };
-    let exists = |path: &Path| path.try_exists().map_err(io);
-    if exists(&path.join("db"))? || (exists(&path)? && !exists(&data_dir.join("db"))?) {
-        return Err(OpenError::Restoring { path });
-    }
-    match fs::remove_dir_all(&path) {
-        Err(cause) if cause.kind() != io::ErrorKind::NotFound => Err(io(cause)),
-        _ => Ok(()),
-    }
+    move |cause| RestoreError::Io { path, cause }
 }
 
 /// That a directory can be restored into: it is missing, or as good as empty.
-fn can_be_loaded(data_dir: &Path) -> Result<(), LoadError> {
+fn check_empty(data_dir: &Path) -> Result<(), RestoreError> {
     let entries = match fs::read_dir(data_dir) {
         Err(cause) if cause.kind() == io::ErrorKind::NotFound => return Ok(()),
         entries => entries.map_err(at(data_dir))?,
@@ -118,7 +103,7 @@ fn can_be_loaded(data_dir: &Path) -> Result<(), LoadError> {
         let name = name.to_string_lossy();
         if !MAY_BE_THERE.contains(&name.as_ref()) {
             let (path, found) = (data_dir.to_owned(), name.into_owned());
-            return Err(LoadError::NotEmpty { path, found });
+            return Err(RestoreError::NotEmpty { path, found });
         }
     }
     Ok(())
@@ -127,10 +112,10 @@ fn can_be_loaded(data_dir: &Path) -> Result<(), LoadError> {
 /// That a backup of so many bytes can be restored into a directory, as far as that
 /// can be told without writing: it is as good as empty, and the file system lets us make
 /// it, and has room for it. The database takes at least as much as the backup.
-pub fn can_be_restored(data_dir: &Path, bytes: u64, options: Options) -> Result<(), LoadError> {
+pub fn check_restorable(data_dir: &Path, bytes: u64, options: Options) -> Result<(), RestoreError> {
     use rustix::fs::{Access, AtFlags, CWD, accessat};
 
-    can_be_loaded(data_dir)?;
+    check_empty(data_dir)?;
     let mut there = std::path::absolute(data_dir).map_err(at(data_dir))?;
     while matches!(there.symlink_metadata(), Err(cause) if cause.kind() == io::ErrorKind::NotFound)
         && there.pop()
@@ -149,7 +134,7 @@ pub fn can_be_restored(data_dir: &Path, bytes: u64, options: Options) -> Result<
     if left >= wanted {
         return Ok(());
     }
-    Err(LoadError::TooLittleRoom {
+    Err(RestoreError::TooLittleRoom {
         path: space.dir,
         left: left >> 20,
         wanted: wanted.div_ceil(1 << 20),
@@ -159,18 +144,18 @@ pub fn can_be_restored(data_dir: &Path, bytes: u64, options: Options) -> Result<
 /// A new database that is being filled. Dropped before its end, it leaves nothing but
 /// an empty stage, which keeps servers out.
 #[derive(Debug)]
-pub struct Loading {
+pub struct RestoreWriter {
     disk: Disk,
-    batch: Overlay,
+    batch: WriteSet,
     /// Rows without which nothing opens; they go in last.
-    keys: Overlay,
-    place: Place,
+    keys: WriteSet,
+    target: RestoreTarget,
 }
 
-/// A database that is in place, and not known to stay there through a power cut.
+/// A database that is in target, and not known to stay there through a power cut.
 #[derive(Debug, thiserror::Error)]
 #[error("{}: {cause}", path.display())]
-pub struct Unsettled {
+pub struct NotDurable {
     /// The data directory.
     pub path: PathBuf,
     /// What the file system said.
@@ -179,16 +164,16 @@ pub struct Unsettled {
 
 /// Where a loaded database waits, and where it belongs.
 #[derive(Debug)]
-pub struct Place {
+pub struct RestoreTarget {
     data_dir: PathBuf,
     stage: PathBuf,
     _lock: File,
 }
 
-impl Loading {
+impl RestoreWriter {
     /// Makes the directory, and an empty database in it.
-    pub fn begin(data_dir: &Path, options: Options) -> Result<Self, LoadError> {
-        can_be_loaded(data_dir)?;
+    pub fn begin(data_dir: &Path, options: Options) -> Result<Self, RestoreError> {
+        check_empty(data_dir)?;
         make_directory(data_dir).map_err(at(data_dir))?;
         let lock_path = data_dir.join("lock");
         let lock = File::create(&lock_path).map_err(at(&lock_path))?;
@@ -197,16 +182,16 @@ impl Loading {
             TryLockError::Error(cause) => at(&lock_path)(cause),
         })?;
         // A server may have been faster.
-        can_be_loaded(data_dir)?;
+        check_empty(data_dir)?;
         let stage = data_dir.join(RESTORING);
-        let place = Place { data_dir: data_dir.to_owned(), stage, _lock: lock };
-        place.begin().map_err(at(&place.stage))?;
-        let disk = Disk::open(Held::take(&place.stage)?, options)?;
-        Ok(Self { disk, batch: Overlay::default(), keys: Overlay::default(), place })
+        let target = RestoreTarget { data_dir: data_dir.to_owned(), stage, _lock: lock };
+        target.begin().map_err(at(&target.stage))?;
+        let disk = Disk::open(DataDirLock::acquire(&target.stage)?, options)?;
+        Ok(Self { disk, batch: WriteSet::default(), keys: WriteSet::default(), target })
     }
 
     /// Adds a row.
-    pub fn row(&mut self, key: Vec<u8>, row: Vec<u8>) -> Result<(), LoadError> {
+    pub fn row(&mut self, key: Vec<u8>, row: Vec<u8>) -> Result<(), RestoreError> {
         if key.first() == Some(&Keys::PREFIX) {
             self.keys.set(key, Some(row));
             return Ok(());
@@ -215,29 +200,29 @@ impl Loading {
         if self.batch.size() < BATCH_BYTES { Ok(()) } else { self.apply() }
     }
 
-    fn apply(&mut self) -> Result<(), LoadError> {
+    fn apply(&mut self) -> Result<(), RestoreError> {
         let batch = std::mem::take(&mut self.batch);
         if batch.is_empty() {
             return Ok(());
         }
         let space = self.disk.space();
         space.check(space.left(), Share::Common)?;
-        self.disk.apply(batch).map_err(at(&self.place.stage))
+        self.disk.apply(batch).map_err(at(&self.target.stage))
     }
 
-    /// All rows are there. The database can be opened, and then put in place.
-    pub fn finish(mut self) -> Result<(Opened, Place), LoadError> {
+    /// All rows are there. The database can be opened, and then put in target.
+    pub fn finish(mut self) -> Result<(Opened, RestoreTarget), RestoreError> {
         self.apply()?;
         self.batch = std::mem::take(&mut self.keys);
         self.apply()?;
-        Ok((Opened { disk: self.disk }, self.place))
+        Ok((Opened::new(self.disk), self.target))
     }
 }
 
-impl Place {
+impl RestoreTarget {
     /// Puts the database where a server looks for it. Nothing may have it open
     /// any more. `Some` when it is there and may not be after a power cut.
-    pub fn put(self) -> Result<Option<Unsettled>, LoadError> {
+    pub fn install(self) -> Result<Option<NotDurable>, RestoreError> {
         let made = self.stage.join("db");
         let log_path = made.join("db");
         // sled's own threads may keep its files a moment longer than its handle.
@@ -253,7 +238,7 @@ impl Place {
         if let Err(error) = fs::remove_dir_all(&self.stage) {
             log::warn!("{} could not be removed: {error}", self.stage.display());
         }
-        Ok(settled.err().map(|cause| Unsettled { path: self.data_dir.clone(), cause }))
+        Ok(settled.err().map(|cause| NotDurable { path: self.data_dir.clone(), cause }))
     }
 
     /// An empty stage. One that an earlier restore has left stays where it is meanwhile:
@@ -279,8 +264,8 @@ impl Place {
     }
 }
 
-impl Drop for Place {
-    /// What was not put in place goes. The stage itself stays: a server that was
+impl Drop for RestoreTarget {
+    /// What was not put in target goes. The stage itself stays: a server that was
     /// waiting for the database must not begin an empty one.
     fn drop(&mut self) {
         if let Err(error) = self.empty() {
@@ -328,7 +313,7 @@ pub fn is_backed_up(key: &[u8]) -> bool {
 }
 
 /// What a row counts as, for people.
-pub fn counted_as(key: &[u8]) -> &'static str {
+pub fn row_kind(key: &[u8]) -> &'static str {
     match key.first() {
         Some(&Keys::PREFIX) => "wrappingKeys",
         Some(&Environments::PREFIX) => "environments",

@@ -11,12 +11,10 @@ use crate::domain::{
     UserLabel,
 };
 use crate::store::{
-    ReadError, ServiceAccounts, SessionRow, Sessions, TokenRow, Tokens, Tx, UserRow, Users, View,
+    ReadError, ServiceAccounts, SessionRow, Sessions, TokenRow, Tokens, UserRow, Users, View,
 };
 
 use crate::vault::error::Error;
-use crate::vault::idempotency::HasOutcome;
-use crate::vault::policy::Permit;
 
 /// The principal behind an API token, if there is one now.
 pub fn token_principal(
@@ -128,48 +126,4 @@ pub fn check_standing(
     now: Timestamp,
 ) -> Result<(), Error> {
     Standing::new(principal, now).check(view)
-}
-
-/// A change that is made only while its caller's credential stands.
-pub fn guarded<L, T, D, E, F>(
-    permit: &Permit<L>,
-    now: Timestamp,
-    change: F,
-) -> impl FnOnce(&mut Tx<'_>) -> Result<(T, D), E> + Send + use<L, T, D, E, F>
-where
-    E: From<Error>,
-    F: FnOnce(&mut Tx<'_>) -> Result<(T, D), E> + Send,
-{
-    let standing = permit.standing(now);
-    move |tx| {
-        standing.check(tx)?;
-        change(tx)
-    }
-}
-
-/// Likewise, for what a client may ask to have done once; see the module
-/// `receipts`.
-pub fn guarded_once<L, T, D, E, F>(
-    permit: &Permit<L>,
-    now: Timestamp,
-    change: F,
-) -> impl FnOnce(&mut Tx<'_>) -> Result<(T, D), E> + Send + use<L, T, D, E, F>
-where
-    T: HasOutcome,
-    E: From<Error>,
-    F: FnOnce(&mut Tx<'_>) -> Result<(T, D), E> + Send,
-{
-    let receipt = permit.receipt().cloned();
-    guarded(permit, now, move |tx| {
-        let (value, draft) = change(tx)?;
-        if let Some(receipt) = receipt {
-            // The same request may have come again while this one waited here
-            // for a client that had gone away.
-            if receipt.is_taken(tx)? {
-                return Err(Error::JustDone.into());
-            }
-            receipt.put(tx, value.outcome())?;
-        }
-        Ok((value, draft))
-    })
 }

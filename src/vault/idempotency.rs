@@ -1,4 +1,4 @@
-//! Receipts: what a request with an `Idempotency-Key` was answered, so that the
+//! Idempotency records: what a request with an `Idempotency-Key` was answered, so that the
 //! same request again gets the same answer and does nothing.
 //!
 //! ```text
@@ -14,11 +14,12 @@
 use std::sync::Arc;
 
 use crate::domain::{
-    EnvironmentId, EnvironmentInfo, SecretInfo, ServiceAccountInfo, Settings, Timestamp, TokenInfo,
-    UserInfo, VarInfo,
+    EnvironmentId, EnvironmentInfo, EnvironmentSettings, SecretInfo, ServiceAccountInfo, Timestamp,
+    TokenInfo, UserInfo, VarInfo,
 };
 use crate::store::{
-    Bytes, CHUNK_BYTES, ReadError, ReceiptChunks, ReceiptRow, ReceiptTimes, Receipts, Tx, View,
+    Bytes, CHUNK_BYTES, IdempotencyChunks, IdempotencyRecords, IdempotencyRow, IdempotencyTimes,
+    ReadError, Tx, View,
 };
 
 use crate::vault::Vault;
@@ -43,7 +44,7 @@ pub enum Outcome<'a> {
     /// An environment.
     Environment(&'a EnvironmentInfo),
     /// Settings.
-    Settings(&'a Settings),
+    Settings(&'a EnvironmentSettings),
     /// A user.
     User(&'a UserInfo),
     /// A service account.
@@ -99,7 +100,7 @@ outcomes! {
     SecretInfo => Secret
     VarInfo => Var
     EnvironmentInfo => Environment
-    Settings => Settings
+    EnvironmentSettings => Settings
     UserInfo => User
     ServiceAccountInfo => ServiceAccount
     ImportReport => Import
@@ -159,7 +160,7 @@ impl Receipt {
 
     /// Whether there is a receipt for the key already, as seen by a change.
     pub(super) fn is_taken(&self, tx: &Tx<'_>) -> Result<bool, Error> {
-        let row = tx.get::<Receipts>(&self.key)?;
+        let row = tx.get::<IdempotencyRecords>(&self.key)?;
         Ok(row.is_some_and(|row| !outlived(row.at, self.at)))
     }
 
@@ -172,12 +173,13 @@ impl Receipt {
         let answer = (self.render.0)(outcome);
         let mut chunks = 0;
         for piece in answer.chunks(CHUNK_BYTES) {
-            tx.put::<ReceiptChunks>(&(self.key, chunks), &Bytes(piece.to_vec()));
+            tx.put::<IdempotencyChunks>(&(self.key, chunks), &Bytes(piece.to_vec()));
             chunks += 1;
         }
-        let row = ReceiptRow { fingerprint: self.fingerprint, environment, chunks, at: self.at };
-        tx.put::<Receipts>(&self.key, &row);
-        tx.put::<ReceiptTimes>(&(self.at, self.key), &());
+        let row =
+            IdempotencyRow { fingerprint: self.fingerprint, environment, chunks, at: self.at };
+        tx.put::<IdempotencyRecords>(&self.key, &row);
+        tx.put::<IdempotencyTimes>(&(self.at, self.key), &());
         Ok(())
     }
 }
@@ -185,13 +187,13 @@ impl Receipt {
 /// Removes a few receipts that have outlived their time, oldest first.
 fn sweep(tx: &mut Tx<'_>, now: Timestamp) -> Result<(), Error> {
     // What is no key there is for `doctor` to remove; nothing has to wait for that.
-    let oldest = tx.readable_keys::<ReceiptTimes>(&[]).take(SWEEP_ROWS);
+    let oldest = tx.readable_keys::<IdempotencyTimes>(&[]).take(SWEEP_ROWS);
     let oldest: Vec<_> = oldest.collect::<Result<_, ReadError>>()?;
     for (at, key) in oldest {
         if !outlived(at, now) {
             break;
         }
-        tx.remove::<ReceiptTimes>(&(at, key));
+        tx.remove::<IdempotencyTimes>(&(at, key));
         remove(tx, key)?;
     }
     Ok(())
@@ -199,17 +201,17 @@ fn sweep(tx: &mut Tx<'_>, now: Timestamp) -> Result<(), Error> {
 
 /// Removes a receipt, whatever state it is in.
 fn remove(tx: &mut Tx<'_>, key: [u8; 32]) -> Result<(), Error> {
-    let chunks = tx.readable_keys::<ReceiptChunks>(&key);
+    let chunks = tx.readable_keys::<IdempotencyChunks>(&key);
     let chunks: Vec<_> = chunks.collect::<Result<_, ReadError>>()?;
     for chunk in chunks {
-        tx.remove::<ReceiptChunks>(&chunk);
+        tx.remove::<IdempotencyChunks>(&chunk);
     }
-    match tx.get::<Receipts>(&key) {
-        Ok(Some(row)) => tx.remove::<ReceiptTimes>(&(row.at, key)),
+    match tx.get::<IdempotencyRecords>(&key) {
+        Ok(Some(row)) => tx.remove::<IdempotencyTimes>(&(row.at, key)),
         Ok(None) | Err(ReadError::Damaged { .. }) => {}
         Err(error) => return Err(error.into()),
     }
-    tx.remove::<Receipts>(&key);
+    tx.remove::<IdempotencyRecords>(&key);
     Ok(())
 }
 
@@ -253,7 +255,9 @@ impl Vault {
     /// environment that the caller's scope no longer covers is not known any
     /// more; whatever then becomes of the request, its verb will decide.
     pub fn known<L>(&self, permit: &Permit<L>, receipt: &Receipt) -> Result<Known, Error> {
-        let Some(row) = self.store.get::<Receipts>(&receipt.key)? else { return Ok(Known::New) };
+        let Some(row) = self.store.get::<IdempotencyRecords>(&receipt.key)? else {
+            return Ok(Known::New);
+        };
         let hidden = row.environment.is_some_and(|environment| !permit.covers(environment));
         if hidden || outlived(row.at, receipt.at) {
             return Ok(Known::New);
@@ -266,7 +270,7 @@ impl Vault {
         }
         let mut answer = Vec::new();
         for chunk in 0..row.chunks {
-            match self.store.get::<ReceiptChunks>(&(receipt.key, chunk))? {
+            match self.store.get::<IdempotencyChunks>(&(receipt.key, chunk))? {
                 Some(piece) => answer.extend(piece.0),
                 // Swept between the two reads, at the very end of its time.
                 None => return Ok(Known::New),

@@ -2,9 +2,9 @@
 
 use std::str::FromStr;
 
-use crate::audit::{Action, Draft, ResourceType};
+use crate::audit::{Action, Draft, RefusalCode, ResourceType};
 use crate::domain::{
-    EnvironmentId, Id, KeyName, Kind, SecretId, SecretKind, ServiceAccountId, Timestamp, TokenId,
+    EnvironmentId, Id, IdKind, KeyName, SecretId, SecretKind, ServiceAccountId, Timestamp, TokenId,
     UserId, VarId, VarKind,
 };
 use crate::store::{
@@ -80,7 +80,7 @@ pub(super) fn environment_row(
 }
 
 /// A row that is reached by its own id through a second row that says where it is.
-pub(super) trait Placed: Kind + Sized {
+pub(super) trait Placed: IdKind + Sized {
     const TYPE: ResourceType;
     type Place: Clone;
     type Row;
@@ -218,8 +218,8 @@ impl Vault {
         refusal: &Error,
     ) -> Result<(), Error> {
         let code = match refusal {
-            Error::Role { .. } => "FORBIDDEN_ROLE",
-            _ => "FORBIDDEN_SCOPE",
+            Error::Role { .. } => RefusalCode::ForbiddenRole,
+            _ => RefusalCode::ForbiddenScope,
         };
         let mut draft = caller.draft(action, self.now()).refused(code);
         let mut environment = environment;
@@ -269,7 +269,8 @@ impl Vault {
             }
             _ => {}
         }
-        let code = if environment.is_some() { "FORBIDDEN_SCOPE" } else { "NOT_FOUND" };
+        let code =
+            if environment.is_some() { RefusalCode::ForbiddenScope } else { RefusalCode::NotFound };
         let mut draft = permit.draft(action, self.now()).refused(code);
         if let Some(id) = id {
             draft = draft.on(id, None);

@@ -17,6 +17,7 @@ mod crypto;
 mod deliver;
 mod effective_access;
 mod error;
+mod guarded_change;
 mod idempotency;
 mod keys;
 mod lookup;
@@ -36,10 +37,9 @@ pub use deliver::{
     Bundle, BundleError, Enrolment, Filled, Form as FileForm, NotFilled, SealedBundle, ToFile,
     ToRecipients, name_digest,
 };
-pub use effective_access::{
-    check_standing, guarded, guarded_once, label, session_principal, token_principal,
-};
+pub use effective_access::{check_standing, label, session_principal, token_principal};
 pub use error::Error;
+pub use guarded_change::GuardedChange;
 pub use idempotency::{HasOutcome, Known, Outcome, Receipt, Render};
 pub use keys::rotation::{KeyInfo, KeyStatus, RotationBegun, RotationInfo};
 pub use keys::unlock::{
@@ -147,9 +147,9 @@ impl Vault {
         self.store.failed().await;
     }
 
-    /// See [`Store::stay_open`].
-    pub fn stay_open(&self) {
-        self.store.stay_open();
+    /// See [`Store::leak_until_exit`].
+    pub fn leak_until_exit(&self) {
+        self.store.leak_until_exit();
     }
 
     /// Finishes the writes that are queued and closes the files; see
@@ -170,7 +170,7 @@ impl Vault {
 
     /// Writes an audit row about something that was refused.
     async fn record_refused(&self, draft: Draft) -> Result<(), Error> {
-        self.store.commit_refusal(move |_| Ok(((), draft))).await.map_err(Error::from)
+        self.store.record::<Error>(draft).as_refusal().commit().await.map_err(Error::from)
     }
 
     /// Writes an audit row about what the server itself does.
@@ -181,53 +181,18 @@ impl Vault {
     ) -> Result<(), Error> {
         let draft = Draft::new(action, &Principal::host(), &Origin::host(), self.now());
         let draft = draft.details(details);
-        self.store.commit_from_reserve(move |_| Ok(((), draft))).await.map_err(Error::from)
+        self.store.record::<Error>(draft).from_reserve().commit().await.map_err(Error::from)
     }
 
-    /// A change on behalf of a permit's caller, made only while their credential
-    /// stands.
-    async fn commit<L: Level, T: Send + 'static>(
-        &self,
-        permit: &Permit<L>,
-        change: impl FnOnce(&mut Tx<'_>) -> Result<(T, Draft), Error> + Send + 'static,
-    ) -> Result<T, Error> {
-        let change = guarded(permit, self.now(), change);
-        self.store.commit(change).await.map_err(Error::from)
-    }
-
-    /// For what a client may ask to have done once; see [`receipts`].
-    async fn commit_once<L: Level, T: HasOutcome + Send + 'static>(
-        &self,
-        permit: &Permit<L>,
-        change: impl FnOnce(&mut Tx<'_>) -> Result<(T, Draft), Error> + Send + 'static,
-    ) -> Result<T, Error> {
-        let change = guarded_once(permit, self.now(), change);
-        self.store.commit(change).await.map_err(Error::from)
-    }
-
-    /// For what a client may ask to have done once, or to have rehearsed: a change
-    /// to many rows, with an audit row for each.
-    async fn commit_all_or_rehearse<L: Level, T: HasOutcome + Send + 'static>(
-        &self,
-        permit: &Permit<L>,
-        rehearse: bool,
-        change: impl FnOnce(&mut Tx<'_>) -> Result<(T, Vec<Draft>), Error> + Send + 'static,
-    ) -> Result<T, Error> {
-        let done = if rehearse {
-            self.store.rehearse(guarded(permit, self.now(), change)).await
-        } else {
-            self.store.commit_all(guarded_once(permit, self.now(), change)).await
-        };
-        done.map_err(Error::from)
-    }
-
-    /// For what makes room.
-    async fn commit_from_reserve<L: Level, T: Send + 'static>(
-        &self,
-        permit: &Permit<L>,
-        change: impl FnOnce(&mut Tx<'_>) -> Result<(T, Draft), Error> + Send + 'static,
-    ) -> Result<T, Error> {
-        let change = guarded(permit, self.now(), change);
-        self.store.commit_from_reserve(change).await.map_err(Error::from)
+    /// A change on behalf of a permit's caller.
+    fn change<'a, L: Level, F, D>(
+        &'a self,
+        permit: &'a Permit<L>,
+        run: F,
+    ) -> GuardedChange<'a, L, F>
+    where
+        F: FnOnce(&mut Tx<'_>) -> Result<D, Error> + Send + 'static,
+    {
+        GuardedChange::new(&self.store, permit, self.now(), run)
     }
 }

@@ -9,8 +9,8 @@ use std::marker::PhantomData;
 
 use crate::audit::{Action, Draft, ResourceType};
 use crate::domain::{
-    EnvironmentId, EnvironmentName, KeyName, Origin, Principal, RevealMode, Role, Scope, Settings,
-    Timestamp,
+    EnvironmentId, EnvironmentName, EnvironmentSettings, KeyName, Origin, Principal, RevealMode,
+    Role, Scope, Timestamp,
 };
 use crate::store::EnvironmentRow;
 
@@ -225,7 +225,7 @@ impl Revealable {
 /// the environment's switch first, then the secret's own mode.
 pub(super) fn may_reveal(
     _permit: &Permit<Reveal>,
-    settings: &Settings,
+    settings: &EnvironmentSettings,
     binding: Binding,
 ) -> Result<RevealGrant, Error> {
     if !settings.allow_secret_reveal {

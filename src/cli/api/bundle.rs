@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use ureq::http::{Method, StatusCode, header};
 
-use super::{Client, problem};
-use crate::cli::failure::Failure;
+use crate::cli::api::{Client, problem};
+use crate::cli::terminal::error::Failure;
 
 /// Longest bundle, and what sealing adds.
 const LARGEST_BUNDLE_BYTES: u64 = 80 << 20;

@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use zeroize::{Zeroize, Zeroizing};
 
-use crate::cli::failure::Failure;
+use crate::cli::terminal::error::Failure;
 use crate::store::PrivateFile;
 
 /// More than many logins need.

@@ -13,7 +13,7 @@ mod retry;
 
 pub(super) use bundle::{Fetched, NotFetched};
 pub(super) use logins::{Login, Logins, place_of_process as login_place};
-pub(super) use place::{ClientArguments, PlaceArguments, reachable};
+pub(super) use place::{ClientArguments, PlaceArguments};
 pub(super) use problem::not_coffer;
 
 use std::io::{Read, Write};
@@ -25,8 +25,9 @@ use ureq::http::{HeaderValue, Method, Request, Response, header};
 use ureq::{Agent, Body};
 use zeroize::Zeroizing;
 
-use crate::cli::failure::Failure;
+use crate::cli::terminal::error::Failure;
 use crate::config::Config;
+use crate::domain::reachable;
 use crate::vault::Random;
 use place::Place;
 

@@ -14,19 +14,20 @@
 //! another host, or a session to another server than it was made for.
 
 use std::io::Write;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use clap::Args;
 use ureq::http::Uri;
 use zeroize::Zeroizing;
 
-use super::Client;
-use super::logins::{self, Login, Logins};
 use crate::access::NewTokenFile;
-use crate::cli::failure::Failure;
-use crate::cli::show::Form;
+use crate::cli::api::Client;
+use crate::cli::api::logins::{self, Login, Logins};
+use crate::cli::terminal::error::Failure;
+use crate::cli::terminal::output::Form;
 use crate::config::{self, Config, Variables};
+use crate::domain::reachable;
 
 /// Where the server and its token are found.
 #[derive(Debug, Args)]
@@ -312,17 +313,6 @@ fn is_loopback(host: &str) -> bool {
         // RFC 6761, section 6.3: it never names another host.
         Err(_) => host.eq_ignore_ascii_case("localhost"),
     }
-}
-
-/// Where this machine reaches a server that listens on all its addresses.
-pub(in crate::cli) fn reachable(mut address: SocketAddr) -> SocketAddr {
-    if address.ip().is_unspecified() {
-        address.set_ip(match address {
-            SocketAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
-            SocketAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
-        });
-    }
-    address
 }
 
 /// The first admin's token, which this host's server has in its data directory.

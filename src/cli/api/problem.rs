@@ -6,8 +6,8 @@ use serde::Deserialize;
 use ureq::Body;
 use ureq::http::{Response, StatusCode, header};
 
-use super::place::Place;
-use crate::cli::failure::{Failure, Passing};
+use crate::cli::api::place::Place;
+use crate::cli::terminal::error::{Failure, Passing};
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -15,7 +15,7 @@
 //! 'V'   Vars              environment 16 | key                         VarRow
 //! 'v'   VarPlaces         var 16                                       VarPlace
 //! 'W'   VarChunks         var 16 | version u32 | chunk u16             UTF-8
-//! 'X'   Doomed            environment 16                               ()
+//! 'X'   PendingDeletions            environment 16                               ()
 //! 'T'   Tokens            token 16                                     TokenRow
 //! 't'   TokenHashes       token hash 32                                TokenId
 //! 'U'   Users             user 16                                      UserRow
@@ -26,9 +26,9 @@
 //! 'z'   SessionHashes     session token hash 32                        SessionId
 //! 'y'   UserSessions      user 16 | session 16                         ()
 //! 'L'   LastUses          't', 's' or 'u' | token, session or user 16  Timestamp
-//! 'I'   Receipts          receipt key 32                               ReceiptRow
-//! 'i'   ReceiptChunks     receipt key 32 | chunk u16                   an answer's bytes
-//! 'J'   ReceiptTimes      milliseconds i64, sign flipped | receipt key 32   ()
+//! 'I'   IdempotencyRecords          receipt key 32                               IdempotencyRow
+//! 'i'   IdempotencyChunks     receipt key 32 | chunk u16                   an answer's bytes
+//! 'J'   IdempotencyTimes      milliseconds i64, sign flipped | receipt key 32   ()
 //! 'A'   AuditRows         seq u64                                      StoredAuditRow
 //! 'a'   AuditHead         (empty)                                      HeadRow
 //! 'b'   AuditStart        (empty)                                      StartRow
@@ -80,9 +80,9 @@ pub(in crate::store) fn full_key<T: Table>(key: &T::Key) -> Vec<u8> {
 }
 
 /// Splits fixed-width pieces off the front of a key.
-pub(in crate::store) struct Pieces<'a>(pub &'a [u8]);
+pub(in crate::store) struct KeyReader<'a>(pub &'a [u8]);
 
-impl<'a> Pieces<'a> {
+impl<'a> KeyReader<'a> {
     pub fn fixed<const N: usize>(&mut self) -> Option<[u8; N]> {
         let (head, tail) = self.0.split_first_chunk::<N>()?;
         self.0 = tail;

@@ -12,8 +12,8 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::audit::{Head, Mac, Start};
 use crate::domain::{
-    Description, DisplayName, EnvironmentId, EnvironmentName, KeyName, RevealMode, SecretId,
-    Settings, Timestamp, VarId, Version,
+    Description, DisplayName, EnvironmentId, EnvironmentName, EnvironmentSettings, KeyName,
+    RevealMode, SecretId, Timestamp, VarId, Version,
 };
 
 use crate::store::rows::keyspace::Table;
@@ -83,7 +83,7 @@ pub struct RotationRow {
 pub struct EnvironmentRow {
     pub name: EnvironmentName,
     pub display_name: DisplayName,
-    pub settings: Settings,
+    pub settings: EnvironmentSettings,
     pub created_at: Timestamp,
     pub updated_at: Timestamp,
 }
@@ -153,7 +153,7 @@ pub struct VarPlace {
 
 /// What a request that wanted to be done once was answered.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ReceiptRow {
+pub struct IdempotencyRow {
     /// Tells that request from another with the same key; a keyed hash.
     pub fingerprint: [u8; 32],
     /// The environment that the answer tells about.

@@ -8,10 +8,10 @@ use crate::domain::{
 use crate::store::rows::account_row::{
     self, ServiceAccountRow, SessionRow, TokenRow, Used, UserRow,
 };
-use crate::store::rows::keyspace::{Pieces, Table};
+use crate::store::rows::keyspace::{KeyReader, Table};
 use crate::store::rows::row::{
-    Bytes, CountsRow, EnvironmentRow, HeadRow, KeyId, KeyRow, ReceiptRow, RotationRow, SecretPlace,
-    SecretRow, ServiceKeysRow, StartRow, StoredAuditRow, VarPlace, VarRow, VersionRow,
+    Bytes, CountsRow, EnvironmentRow, HeadRow, IdempotencyRow, KeyId, KeyRow, RotationRow,
+    SecretPlace, SecretRow, ServiceKeysRow, StartRow, StoredAuditRow, VarPlace, VarRow, VersionRow,
 };
 
 macro_rules! tables {
@@ -33,7 +33,7 @@ macro_rules! tables {
 
                 fn decode(bytes: &[u8]) -> Option<$key> {
                     #[allow(unused_mut)]
-                    let mut $p = Pieces(bytes);
+                    let mut $p = KeyReader(bytes);
                     $decode
                 }
 
@@ -58,7 +58,7 @@ macro_rules! tables {
         #[cfg(fuzzing)]
         pub(in crate::store) fn back_and_forth(prefix: u8, key: &[u8], row: &[u8]) {
             match prefix {
-                $($prefix => crate::store::fuzzing::back_and_forth::<$name>(key, row),)*
+                $($prefix => back_and_forth_of::<$name>(key, row),)*
                 _ => {}
             }
         }
@@ -178,7 +178,7 @@ tables! {
         }
     }
     /// Environments that are deleted, and whose contents are still being removed.
-    Doomed b'X' {
+    PendingDeletions b'X' {
         EnvironmentId => (),
         encode(k, out) { out.extend(k.to_bytes()) },
         decode(p) { let id = EnvironmentId::from_bytes(p.fixed()?); p.end(id) }
@@ -267,13 +267,13 @@ tables! {
         }
     }
     /// What requests that wanted to be done once were answered.
-    Receipts b'I' {
-        [u8; 32] => ReceiptRow,
+    IdempotencyRecords b'I' {
+        [u8; 32] => IdempotencyRow,
         encode(k, out) { out.extend(k) },
         decode(p) { let key = p.fixed()?; p.end(key) }
     }
     /// Those answers, in pieces.
-    ReceiptChunks b'i' {
+    IdempotencyChunks b'i' {
         ([u8; 32], u16) => Bytes,
         encode(k, out) { out.extend(k.0); out.extend(k.1.to_be_bytes()) },
         decode(p) {
@@ -282,8 +282,8 @@ tables! {
             p.end((key, chunk))
         }
     }
-    /// Receipts by age.
-    ReceiptTimes b'J' {
+    /// IdempotencyRecords by age.
+    IdempotencyTimes b'J' {
         (Timestamp, [u8; 32]) => (),
         encode(k, out) {
             // With its sign flipped, a number sorts by its bytes.
@@ -313,6 +313,22 @@ tables! {
         () => StartRow,
         encode(_k, _out) {},
         decode(p) { p.end(()) }
+    }
+}
+
+#[cfg(fuzzing)]
+fn back_and_forth_of<T: Table>(key: &[u8], row: &[u8]) {
+    if let Some(read) = T::decode(key) {
+        let mut written = Vec::new();
+        T::encode(&read, &mut written);
+        assert_eq!(written, key, "two spellings of one key");
+    }
+    if let Ok(read) = crate::store::rows::row::decode::<T>(row) {
+        let written = crate::store::rows::row::encode(T::FORMAT, &read);
+        let Ok(again) = crate::store::rows::row::decode::<T>(&written) else {
+            panic!("what was written is not read")
+        };
+        assert_eq!(crate::store::rows::row::encode(T::FORMAT, &again), written);
     }
 }
 

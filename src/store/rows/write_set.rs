@@ -7,13 +7,13 @@ use crate::store::rows::view::{ReadError, Scan};
 
 /// The last write to each key; `None` is a removal.
 #[derive(Debug, Default)]
-pub(in crate::store) struct Overlay {
+pub(in crate::store) struct WriteSet {
     writes: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
     /// Bytes of keys and rows that were set; replaced ones count again.
     size: usize,
 }
 
-impl Overlay {
+impl WriteSet {
     pub fn set(&mut self, key: Vec<u8>, row: Option<Vec<u8>>) {
         self.size += key.len() + row.as_ref().map_or(0, Vec::len);
         self.writes.insert(key, row);
@@ -39,7 +39,7 @@ impl Overlay {
     }
 
     /// Takes over everything that `later` wrote.
-    pub fn merge(&mut self, later: Overlay) {
+    pub fn merge(&mut self, later: WriteSet) {
         self.size += later.size;
         self.writes.extend(later.writes);
     }
@@ -123,7 +123,7 @@ mod tests {
             after in prop::collection::vec(0u8..3, 0..3),
         ) {
             let below: BTreeMap<_, _> = below.into_iter().map(|(k, v)| (k, v.to_vec())).collect();
-            let mut overlay = Overlay::default();
+            let mut overlay = WriteSet::default();
             let mut applied = below.clone();
             for (key, row) in above {
                 match row {

@@ -31,12 +31,13 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use crate::store::directory::{ignore_missing, open_to_lock, parent, sync_directory};
+use crate::store::disk_budget::FreeSpace;
 use crate::store::rows::view::ReadError;
-use crate::store::sled::disk::{
-    self, Disk, OpenError, ignore_missing, open_to_lock, parent, sync_directory,
-};
-use crate::store::writer::disk_budget::FreeSpace;
-use crate::store::writer::flush_watchdog::{Watch, let_go};
+use crate::store::sled::compaction_files::{new, step_aside, take_place};
+use crate::store::sled::disk::{self, Disk};
+use crate::store::sled::flush_watchdog::{Watchdog, close_catching_panic};
+use crate::store::sled::open_error::OpenError;
 
 /// A log that is shorter than this is never wasteful.
 const SMALL_BYTES: u64 = 64 << 20;
@@ -135,61 +136,8 @@ impl From<sled::Error> for CompactError {
     }
 }
 
-/// What a compaction has left that keeps the database closed, or would open it.
-#[derive(Debug, thiserror::Error)]
-pub enum Left {
-    /// Only the copy is there, whole or not.
-    #[error(
-        "{} is missing, and {} is a copy that a compaction has made, whole or in part. Restore the database's files or a backup. To go on with what the copy holds, rename it, start, and see what `coffer doctor` and `coffer audit verify` say.",
-        .0.display(), new(.0).display()
-    )]
-    OnlyCopy(PathBuf),
-    /// It does not open, and the one before is still there.
-    #[error(
-        "{error} {old} is the database as it was before a compaction. To go back to it: mv {path} {path}.broken && mv {old} {path}",
-        old = old(.path).display(), path = .path.display()
-    )]
-    WayBack {
-        /// Why it does not open.
-        error: Box<OpenError>,
-        /// sled's directory.
-        path: PathBuf,
-    },
-}
-
-fn new(dir: &Path) -> PathBuf {
-    dir.with_extension("new")
-}
-
-fn old(dir: &Path) -> PathBuf {
-    dir.with_extension("old")
-}
-
-/// Names the database before the last compaction, if there is one, to whoever
-/// cannot open the one after it.
-pub(in crate::store) fn with_way_back(error: OpenError, dir: &Path) -> OpenError {
-    // What the disk refuses, it would refuse there, too.
-    let is_about_content = match &error {
-        // A log that ends too early is one of them.
-        OpenError::Sled { cause: sled::Error::Io(cause), .. } => {
-            cause.kind() == io::ErrorKind::UnexpectedEof
-        }
-        OpenError::Sled { .. } => true,
-        OpenError::LogDamaged { .. }
-        | OpenError::Gone { .. }
-        | OpenError::Lost { .. }
-        | OpenError::Hole { .. }
-        | OpenError::Holes { .. } => true,
-        _ => false,
-    };
-    if !is_about_content || !old(dir).exists() {
-        return error;
-    }
-    Left::WayBack { error: Box::new(error), path: dir.to_owned() }.into()
-}
-
 /// The database after an attempt at compacting it.
-pub(in crate::store) struct Tried {
+pub(in crate::store) struct CompactionAttempt {
     pub disk: Disk,
     pub outcome: Result<Compacted, CompactError>,
 }
@@ -252,7 +200,7 @@ pub(in crate::store) fn is_wasteful(disk: &Disk) -> Result<bool, ReadError> {
 
 /// Compacts a database that nobody else reads. An `Err` is one of the database
 /// itself, or of the switch: the next start finishes it.
-pub(in crate::store) fn compact(disk: Disk) -> Result<Tried, OpenError> {
+pub(in crate::store) fn compact(disk: Disk) -> Result<CompactionAttempt, OpenError> {
     let dir = disk.space().dir.clone();
     let before_bytes = log_bytes(&dir);
     let new = new(&dir);
@@ -263,7 +211,7 @@ pub(in crate::store) fn compact(disk: Disk) -> Result<Tried, OpenError> {
             let _ = fs::remove_dir_all(&new);
             // On a disk that fails, closing it would be a panic; this keeps it open.
             let _ = disk.settle();
-            return Ok(Tried { disk, outcome: Err(error) });
+            return Ok(CompactionAttempt { disk, outcome: Err(error) });
         }
     };
     let refused = |cause| OpenError::Io { path: dir.clone(), cause };
@@ -271,12 +219,15 @@ pub(in crate::store) fn compact(disk: Disk) -> Result<Tried, OpenError> {
     if let Err(cause) = step_aside(&dir) {
         // Nothing has been moved, so nothing keeps the server from going on.
         let disk = Disk::open(held, options)?;
-        return Ok(Tried { disk, outcome: Err(CompactError::Io { path: dir, cause }) });
+        return Ok(CompactionAttempt { disk, outcome: Err(CompactError::Io { path: dir, cause }) });
     }
     take_place(&dir).map_err(refused)?;
     let disk = Disk::open(held, options)?;
     let after_bytes = log_bytes(&dir);
-    Ok(Tried { disk, outcome: Ok(Compacted { rows, live_bytes, before_bytes, after_bytes }) })
+    Ok(CompactionAttempt {
+        disk,
+        outcome: Ok(Compacted { rows, live_bytes, before_bytes, after_bytes }),
+    })
 }
 
 /// Whether another directory can take this one's place, as far as can be told
@@ -300,61 +251,6 @@ fn can_be_renamed(dir: &Path) -> Result<(), CompactError> {
     Ok(())
 }
 
-/// Step 2. A rename that is refused has changed nothing.
-fn step_aside(dir: &Path) -> io::Result<()> {
-    fs::rename(dir, old(dir))
-}
-
-/// Steps 3 and 4.
-fn take_place(dir: &Path) -> io::Result<()> {
-    sync_directory(parent(dir))?;
-    fs::rename(new(dir), dir)?;
-    sync_directory(parent(dir))
-}
-
-/// Finishes a switch that was cut off, or undoes it. Before anything is opened.
-pub(in crate::store) fn settle(dir: &Path) -> Result<(), OpenError> {
-    let io = |cause| OpenError::Io { path: parent(dir).to_owned(), cause };
-    let (new, old) = (new(dir), old(dir));
-    let there = |path: &Path| path.try_exists().map_err(io);
-    let (has_db, has_new, has_old) = (there(dir)?, there(&new)?, there(&old)?);
-    let moved = match (has_db, has_new, has_old) {
-        (false, true, true) => {
-            log::warn!("finishing a compaction: {} takes the place of the old one", new.display());
-            fs::rename(&new, dir)
-        }
-        (false, true, false) => return Err(Left::OnlyCopy(dir.to_owned()).into()),
-        (false, false, true) => {
-            log::error!("{} is put back: there is no other database", old.display());
-            fs::rename(&old, dir)
-        }
-        (true, ..) | (false, false, false) => return Ok(()),
-    };
-    moved.and_then(|()| sync_directory(parent(dir))).map_err(io)
-}
-
-/// Step 5, and what is left of 1 and 2, once `db` has opened.
-pub(in crate::store) fn remove_others(dir: &Path) -> io::Result<()> {
-    let new = new(dir);
-    if new.try_exists()? {
-        log::warn!("removing a compaction that was not finished: {}", new.display());
-    }
-    // Half of it must never be taken for a way back.
-    let (old, removed) = (old(dir), dir.with_extension("removed"));
-    if old.try_exists()? {
-        fs::remove_dir_all(&removed).or_else(ignore_missing)?;
-        fs::rename(&old, &removed)?;
-        sync_directory(parent(dir))?;
-    }
-    for other in [new, removed] {
-        if other.try_exists()? {
-            fs::remove_dir_all(&other).or_else(ignore_missing)?;
-            sync_directory(parent(dir))?;
-        }
-    }
-    Ok(())
-}
-
 /// Step 1: how many rows, and how many bytes they have.
 fn copy(disk: &Disk, new: &Path) -> Result<(u64, u64), CompactError> {
     let io = |cause| CompactError::Io { path: new.to_owned(), cause };
@@ -364,13 +260,13 @@ fn copy(disk: &Disk, new: &Path) -> Result<(u64, u64), CompactError> {
         return Err(CompactError::Room { needed, free: usage.free_bytes });
     }
     fs::remove_dir_all(new).or_else(ignore_missing).map_err(io)?;
-    let target = Target::open(disk, new)?;
-    let written = target.watch.during(|| write(disk.tree(), &target.db));
+    let target = CompactionCopy::open(disk, new)?;
+    let written = target.watchdog.during(|| write(disk.tree(), &target.db));
     // Before the outcome is looked at: it must be closed in either case.
     target.close(new).map_err(io)?;
     written?;
     // Opened afresh, as the next start will: what counts is what its log says.
-    let target = Target::open(disk, new)?;
+    let target = CompactionCopy::open(disk, new)?;
     let compared = compare(disk.tree(), &target.db);
     target.close(new).map_err(io)?;
     let rows = compared?;
@@ -381,26 +277,26 @@ fn copy(disk: &Disk, new: &Path) -> Result<(u64, u64), CompactError> {
 
 /// The copy while it is open. What fails in it is no reason for the process to
 /// end, as it would if sled closed it by itself; see `Disk::settle`.
-struct Target {
-    watch: Watch,
+struct CompactionCopy {
+    watchdog: Watchdog,
     db: sled::Db,
     log: File,
 }
 
-impl Target {
+impl CompactionCopy {
     fn open(disk: &Disk, new: &Path) -> Result<Self, CompactError> {
         let db = disk::settings(new, disk.options()).open()?;
-        let held = File::open(new.join("db")).and_then(|log| Ok((log, Watch::over(&db)?)));
-        let (log, watch) = held.map_err(|cause| {
+        let held = File::open(new.join("db")).and_then(|log| Ok((log, Watchdog::start(&db)?)));
+        let (log, watchdog) = held.map_err(|cause| {
             std::mem::forget(db.clone());
             CompactError::Io { path: new.to_owned(), cause }
         })?;
-        Ok(Self { watch, db, log })
+        Ok(Self { watchdog, db, log })
     }
 
     /// Returns when sled's threads have let go of it.
     fn close(self, new: &Path) -> io::Result<()> {
-        let settled = self.watch.during(|| {
+        let settled = self.watchdog.during(|| {
             self.db.flush()?;
             self.log.sync_all()
         });
@@ -409,7 +305,7 @@ impl Target {
             std::mem::forget(self.db.clone());
             return Err(error);
         }
-        let_go(self)?;
+        close_catching_panic(self)?;
         open_to_lock(&new.join("db"))?.lock()
     }
 }

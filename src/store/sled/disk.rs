@@ -43,22 +43,24 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-pub(in crate::store) use crate::store::directory::{
+use crate::store::directory::{
     ignore_missing, make_directory, open_to_lock, parent, sync_directory,
 };
+use crate::store::disk_budget::FreeSpace;
+use crate::store::private_file::write_private;
 use crate::store::rows::keyspace::{Table, full_key};
 use crate::store::rows::row;
 use crate::store::rows::tables::{AuditHead, AuditRows};
-use crate::store::rows::view::{said, tree_range};
-use crate::store::rows::write_set::Overlay;
+use crate::store::rows::view::tree_range;
+use crate::store::rows::write_set::WriteSet;
 use crate::store::sled::durable_mark::{ACKNOWLEDGED, Acknowledged};
+use crate::store::sled::flush_watchdog::{WatchGuard, Watchdog};
 use crate::store::sled::holes::hole;
-use crate::store::sled::open_sled::{
-    self, open_sled, remove_unfinished_settings, settle_snapshots,
-};
-use crate::store::sled::{compact, unsynced};
-use crate::store::writer::disk_budget::FreeSpace;
-use crate::store::writer::flush_watchdog::{Turn, Watch};
+use crate::store::sled::open_error::{OpenError, at};
+use crate::store::sled::open_sled::{open_sled, remove_unfinished_settings};
+use crate::store::sled::restoring_mark::none_is_under_way;
+use crate::store::sled::snapshots::settle_snapshots;
+use crate::store::sled::{compaction_files, opening_mark, unsynced};
 
 /// Stands in the data directory as soon as there is something to lose. An empty
 /// database beside it is one whose files are gone, not a new one.
@@ -80,128 +82,6 @@ impl Default for Options {
     }
 }
 
-/// Why the database could not be opened.
-#[derive(Debug, thiserror::Error)]
-pub enum OpenError {
-    /// Another process has it.
-    #[error("{path} is in use by another coffer server; stop that one or choose another directory")]
-    InUse {
-        /// The data directory.
-        path: PathBuf,
-    },
-    /// The file system refused.
-    #[error("{path}, of the data directory: {cause}. {}", crate::store::remedy::of(cause))]
-    Io {
-        /// The file or directory.
-        path: PathBuf,
-        /// What it said.
-        cause: io::Error,
-    },
-    /// A sync has failed before, and what was to be done about it did not work.
-    #[error(
-        "{path}: a write or sync has failed before, and the log cannot be written once more: {cause}. {} Then start again.",
-        crate::store::remedy::of(cause)
-    )]
-    Unsynced {
-        /// The log.
-        path: PathBuf,
-        /// What the file system said.
-        cause: io::Error,
-    },
-    /// A compaction has left something that has to be looked at first.
-    #[error("{0}")]
-    Left(#[from] compact::Left),
-    /// The log is damaged: without the snapshot only an older state opens.
-    #[error(
-        "the log of the database in {path} is damaged: it can be read up to {readable} of {reached} bytes. Restore a backup. To go on with the older state that can still be read, keep a copy and move the snap.* files and {marker} away."
-    )]
-    LogDamaged {
-        /// sled's directory.
-        path: PathBuf,
-        /// How far it can be read.
-        readable: u64,
-        /// How far it had been read before.
-        reached: u64,
-        /// What else says that there was more.
-        marker: PathBuf,
-    },
-    /// A restore was cut off, and nothing was in its place yet.
-    #[error(
-        "a restore into {} was cut off. Run it again, or remove {path}.", parent(path).display()
-    )]
-    Restoring {
-        /// What it left.
-        path: PathBuf,
-    },
-    /// There is none, and none may be made.
-    #[error("there is no database in {path}")]
-    None {
-        /// The data directory.
-        path: PathBuf,
-    },
-    /// There was a database, and there is none.
-    #[error(
-        "the database in {path} is empty, but there was one. Restore its files or a backup; to begin anew, remove {marker}."
-    )]
-    Gone {
-        /// sled's directory.
-        path: PathBuf,
-        /// The file that says so.
-        marker: PathBuf,
-    },
-    /// Rows that were acknowledged are gone: the log is damaged, or older than
-    /// the files beside it.
-    #[error(
-        "the database in {path} has lost changes that were acknowledged: its newest audit row is number {newest}, and number {acknowledged} was acknowledged. Its log is damaged, or an older one was put in its place. Restore a backup. To go on with the older state, keep a copy and remove {marker}."
-    )]
-    Lost {
-        /// sled's directory.
-        path: PathBuf,
-        /// The newest audit row that there is.
-        newest: u64,
-        /// The newest one that was acknowledged.
-        acknowledged: u64,
-        /// The file that says so.
-        marker: PathBuf,
-    },
-    /// The log is damaged before changes that can be read.
-    #[error(
-        "the log of the database in {path} is damaged at byte {at}, before changes that came later: opened, it would show older values among newer ones. Restore a backup. To go on with what can be read, keep a copy and remove {marker}."
-    )]
-    Hole {
-        /// sled's directory.
-        path: PathBuf,
-        /// Where in the log's file.
-        at: u64,
-        /// The file without which this is not looked at.
-        marker: PathBuf,
-    },
-    /// The newest snapshot is damaged, and without it so is the log.
-    #[error(
-        "the newest snap.* file of the database in {path} is damaged, and so is its log at byte {at}: without the one the other would show older values among newer ones. Restore a backup. To go on with what can be read, keep a copy and move the snap.* files and {marker} away."
-    )]
-    Holes {
-        /// sled's directory.
-        path: PathBuf,
-        /// Where in the log's file.
-        at: u64,
-        /// What else says that there was more.
-        marker: PathBuf,
-    },
-    /// sled refused.
-    #[error(
-        "the database in {path} does not open: {}. {}",
-        said(cause),
-        crate::store::remedy::of_sled(cause)
-    )]
-    Sled {
-        /// sled's directory.
-        path: PathBuf,
-        /// What it said.
-        cause: sled::Error,
-    },
-}
-
 /// That there is, or was, a database: opening one makes it.
 fn must_exist(data_dir: &Path) -> Result<(), OpenError> {
     for path in [data_dir.join("db"), data_dir.join(IN_USE)] {
@@ -210,20 +90,20 @@ fn must_exist(data_dir: &Path) -> Result<(), OpenError> {
         }
     }
     // What keeps a server out is a better answer than that there is nothing.
-    crate::store::restore::none_is_under_way(data_dir)?;
+    none_is_under_way(data_dir)?;
     Err(OpenError::None { path: data_dir.to_owned() })
 }
 
 /// See [`Disk::mark_in_use`].
 pub(in crate::store) fn mark_in_use(data_dir: &Path) -> io::Result<()> {
-    crate::store::private_file::write_private(&data_dir.join(IN_USE), "")
+    write_private(&data_dir.join(IN_USE), "")
 }
 
 /// The open files. Whoever owns this is the writer.
 #[derive(Debug)]
 pub(in crate::store) struct Disk {
     // Lets go of sled before the others do: it ends the thread that would close it.
-    watch: Watch,
+    watchdog: Watchdog,
     db: sled::Db,
     tree: sled::Tree,
     log: File,
@@ -237,14 +117,14 @@ pub(in crate::store) struct Disk {
 
 /// A data directory that no other process works on as long as this is kept.
 #[derive(Debug)]
-pub struct Held {
+pub struct DataDirLock {
     lock: Arc<File>,
     data_dir: PathBuf,
 }
 
-impl Held {
+impl DataDirLock {
     /// Makes the directory if need be, and locks it.
-    pub fn take(data_dir: &Path) -> Result<Self, OpenError> {
+    pub fn acquire(data_dir: &Path) -> Result<Self, OpenError> {
         make_directory(data_dir).map_err(at(data_dir))?;
         let path = data_dir.join("lock");
         let lock = File::create(&path).map_err(at(&path))?;
@@ -256,16 +136,10 @@ impl Held {
     }
 
     /// Likewise, but only where there is a database.
-    pub fn take_existing(data_dir: &Path) -> Result<Self, OpenError> {
+    pub fn acquire_existing(data_dir: &Path) -> Result<Self, OpenError> {
         must_exist(data_dir)?;
-        Self::take(data_dir)
+        Self::acquire(data_dir)
     }
-}
-
-/// What the file system refused, and about which path.
-fn at(path: &Path) -> impl FnOnce(io::Error) -> OpenError + use<> {
-    let path = path.to_owned();
-    move |cause| OpenError::Io { path, cause }
 }
 
 /// How sled is to work.
@@ -279,17 +153,18 @@ pub(in crate::store) fn settings(dir: &Path, options: Options) -> sled::Config {
 
 impl Disk {
     /// Opens (or makes) the database of a directory that is held.
-    pub fn open(held: Held, options: Options) -> Result<Self, OpenError> {
+    pub fn open(held: DataDirLock, options: Options) -> Result<Self, OpenError> {
         let dir = held.data_dir.join("db");
-        Self::open_settled(held, options).map_err(|error| compact::with_way_back(error, &dir))
+        Self::open_settled(held, options)
+            .map_err(|error| compaction_files::with_way_back(error, &dir))
     }
 
-    fn open_settled(held: Held, options: Options) -> Result<Self, OpenError> {
-        let Held { lock, data_dir } = held;
+    fn open_settled(held: DataDirLock, options: Options) -> Result<Self, OpenError> {
+        let DataDirLock { lock, data_dir } = held;
         let data_dir = data_dir.as_path();
-        crate::store::restore::none_is_under_way(data_dir)?;
+        none_is_under_way(data_dir)?;
         let dir = data_dir.join("db");
-        compact::settle(&dir)?;
+        compaction_files::settle(&dir)?;
         let in_use = data_dir.join(IN_USE);
         let was_used = in_use.try_exists().map_err(at(&in_use))?;
         let log_path = dir.join("db");
@@ -301,11 +176,11 @@ impl Disk {
         remove_unfinished_settings(&dir).map_err(at(&dir))?;
         unsynced::rewrite_log(data_dir)
             .map_err(|cause| OpenError::Unsynced { path: log_path.clone(), cause })?;
-        let was_cut_off = open_sled::was_cut_off(data_dir).map_err(at(data_dir))?;
+        let was_cut_off = opening_mark::was_cut_off(data_dir).map_err(at(data_dir))?;
         has_no_hole(data_dir, &dir, was_cut_off)?;
         let acknowledged =
             Acknowledged::open(data_dir).map_err(at(&data_dir.join(ACKNOWLEDGED)))?;
-        open_sled::begins(data_dir).map_err(at(data_dir))?;
+        opening_mark::begins(data_dir).map_err(at(data_dir))?;
         let opened = open_sled(|dir| settings(dir, options), &dir, was_cut_off);
         let db = opened.inspect_err(|error| Self::is_refused(data_dir, error))?;
         // First of all: without the new snapshot's name, what sled has overwritten
@@ -313,21 +188,21 @@ impl Disk {
         let synced = sync_directory(&dir).inspect_err(|_| std::mem::forget(db.clone()));
         synced.map_err(at(&dir))?;
         let disk = Self::over(db, &dir, lock, options, acknowledged).map_err(at(&log_path))?;
-        disk.sync_or_give_up().map_err(at(&log_path))?;
-        open_sled::is_over(data_dir).map_err(at(data_dir))?;
+        disk.sync_or_poison().map_err(at(&log_path))?;
+        opening_mark::is_over(data_dir).map_err(at(data_dir))?;
         if was_used && disk.db.is_empty() {
             return Err(OpenError::Gone { path: dir, marker: in_use });
         }
         disk.reaches_what_was_acknowledged()?;
         // Not before: it is the way back if this one does not open, or is empty.
-        compact::remove_others(&dir).map_err(at(data_dir))?;
+        compaction_files::remove_others(&dir).map_err(at(data_dir))?;
         let conf = dir.join("conf");
         File::open(&conf).and_then(|file| file.sync_all()).map_err(at(&conf))?;
         for made in [dir.as_path(), data_dir, parent(data_dir)] {
             sync_directory(made).map_err(at(made))?;
         }
         if !was_used && !disk.db.is_empty() {
-            crate::store::private_file::write_private(&in_use, "").map_err(at(&in_use))?;
+            write_private(&in_use, "").map_err(at(&in_use))?;
         }
         Ok(disk)
     }
@@ -336,10 +211,10 @@ impl Disk {
     /// the marker stays; and what else keeps sled closed is no fault of this opening.
     fn is_refused(data_dir: &Path, error: &OpenError) {
         if matches!(error, OpenError::Sled { cause: sled::Error::Io(..), .. }) {
-            unsynced::leave_word(data_dir);
+            unsynced::mark_unsynced(data_dir);
         } else if let Err(error) = sync_directory(&data_dir.join("db"))
             .or_else(ignore_missing)
-            .and_then(|()| open_sled::is_over(data_dir))
+            .and_then(|()| opening_mark::is_over(data_dir))
         {
             log::warn!("{}: {error}", data_dir.display());
         }
@@ -354,35 +229,35 @@ impl Disk {
         options: Options,
         acknowledged: Acknowledged,
     ) -> io::Result<Self> {
-        let held = open_to_lock(&dir.join("db")).and_then(|log| Ok((log, Watch::over(&db)?)));
-        let (log, watch) = held.inspect_err(|_| std::mem::forget(db.clone()))?;
+        let held = open_to_lock(&dir.join("db")).and_then(|log| Ok((log, Watchdog::start(&db)?)));
+        let (log, watchdog) = held.inspect_err(|_| std::mem::forget(db.clone()))?;
         let space = FreeSpace { dir: dir.to_owned(), floor_bytes: options.min_free_bytes };
         let (tree, settled) = ((*db).clone(), AtomicBool::new(false));
-        Ok(Self { watch, db, tree, log, space, lock, options, settled, acknowledged })
+        Ok(Self { watchdog, db, tree, log, space, lock, options, settled, acknowledged })
     }
 
     /// Closes everything but the lock, and returns when sled has let go of its
     /// files: its threads may still be writing a snapshot, by name, into what
     /// would then be another directory.
-    pub fn release(self) -> io::Result<(Held, Options)> {
+    pub fn release(self) -> io::Result<(DataDirLock, Options)> {
         let (lock, options, data_dir) = (self.lock(), self.options, self.data_dir().to_owned());
         let log = self.log.try_clone()?;
         self.close()?;
         log.lock()?;
-        Ok((Held { lock, data_dir }, options))
+        Ok((DataDirLock { lock, data_dir }, options))
     }
 
     /// Closes it, for those who want to know whether that has worked.
     pub fn close(self) -> io::Result<()> {
         self.settle()?;
         let data_dir = self.data_dir().to_owned();
-        crate::store::writer::flush_watchdog::let_go(self)
-            .inspect_err(|_| unsynced::leave_word(&data_dir))
+        crate::store::sled::flush_watchdog::close_catching_panic(self)
+            .inspect_err(|_| unsynced::mark_unsynced(&data_dir))
     }
 
     /// Keeps the watch over what the writer does, until this is dropped.
-    pub fn watched(&self) -> Turn {
-        self.watch.turn()
+    pub fn watch_guard(&self) -> WatchGuard {
+        self.watchdog.guard()
     }
 
     pub fn tree(&self) -> &sled::Tree {
@@ -413,12 +288,12 @@ impl Disk {
     }
 
     /// Applies everything at once and returns when it would survive a power cut.
-    pub fn apply(&self, writes: Overlay) -> io::Result<()> {
+    pub fn apply(&self, writes: WriteSet) -> io::Result<()> {
         let write = || {
             self.tree.apply_batch(writes.into_batch())?;
             self.sync()
         };
-        self.watch.during(write).inspect_err(|_| self.give_up())
+        self.watchdog.during(write).inspect_err(|_| self.poison())
     }
 
     /// That the database reaches as far as changes were acknowledged. An empty one
@@ -451,19 +326,19 @@ impl Disk {
         if self.settled.swap(true, Ordering::AcqRel) {
             return Ok(());
         }
-        self.sync_or_give_up()
+        self.sync_or_poison()
     }
 
-    fn sync_or_give_up(&self) -> io::Result<()> {
-        self.watch.during(|| self.sync()).inspect_err(|_| self.give_up())
+    fn sync_or_poison(&self) -> io::Result<()> {
+        self.watchdog.during(|| self.sync()).inspect_err(|_| self.poison())
     }
 
     /// After a failure. Closing it, sled would write and sync once more, and panic
     /// or wait for ever when it cannot. So it stays open until the process ends.
-    fn give_up(&self) {
+    fn poison(&self) {
         self.settled.store(true, Ordering::Release);
         std::mem::forget(self.db.clone());
-        unsynced::leave_word(self.data_dir());
+        unsynced::mark_unsynced(self.data_dir());
     }
 
     fn sync(&self) -> io::Result<()> {

@@ -33,7 +33,7 @@ use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::Path;
 
-use crate::store::sled::open_sled::last_snapshot;
+use crate::store::sled::snapshots::last_snapshot;
 
 const SEGMENT: u64 = 512 << 10;
 const SEGMENT_LENGTH: usize = 512 << 10;
@@ -79,7 +79,7 @@ fn look(dir: &Path, first: u64, settled: u64) -> io::Result<Option<u64>> {
         }
     }
     let Some((&last, _)) = numbers.last_key_value() else { return Ok(None) };
-    let mut found = Found { first, settled, last, batches: Vec::new(), holes: Vec::new() };
+    let mut found = HoleSearch { first, settled, last, batches: Vec::new(), holes: Vec::new() };
     for (&number, &slot) in &numbers {
         found.walk(number, slot, &read(&mut log, slot, SEGMENT)?);
     }
@@ -96,7 +96,7 @@ fn read(log: &mut File, slot: u64, most: u64) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-struct Found {
+struct HoleSearch {
     first: u64,
     settled: u64,
     last: u64,
@@ -106,14 +106,14 @@ struct Found {
     holes: Vec<(u64, u64)>,
 }
 
-impl Found {
+impl HoleSearch {
     /// Reads a segment as sled does; what is behind a hole, it searches.
     fn walk(&mut self, number: u64, slot: u64, segment: &[u8]) {
         let place = |at: usize| number * SEGMENT + at as u64;
         let mut at = HEADER;
         while at + SHORTEST <= SEGMENT_LENGTH {
             let rest = segment.get(at..).unwrap_or_default();
-            let message = Message::read(rest).filter(|one| one.segment == number);
+            let message = LogMessage::read(rest).filter(|one| one.segment == number);
             let Some(message) = message else {
                 let mut is_used_again = false;
                 let later = if number < self.settled { number } else { self.last };
@@ -170,22 +170,25 @@ fn number(header: &[u8]) -> Option<u64> {
 
 /// The whole messages in some bytes, wherever they begin, of segments that are
 /// wanted.
-fn messages(bytes: &[u8], wanted: impl Fn(u64) -> bool) -> impl Iterator<Item = (usize, Message)> {
+fn messages(
+    bytes: &[u8],
+    wanted: impl Fn(u64) -> bool,
+) -> impl Iterator<Item = (usize, LogMessage)> {
     (0..bytes.len()).filter_map(move |at| {
-        let message = Message::framed(&bytes[at..]).filter(|(one, _)| wanted(one.segment));
+        let message = LogMessage::framed(&bytes[at..]).filter(|(one, _)| wanted(one.segment));
         let (message, header) = message?;
         message.holds(&bytes[at..], header).then_some((at, message))
     })
 }
 
-struct Message {
+struct LogMessage {
     kind: u8,
     segment: u64,
     /// Header and body, in bytes.
     length: usize,
 }
 
-impl Message {
+impl LogMessage {
     fn read(bytes: &[u8]) -> Option<Self> {
         let (message, header) = Self::framed(bytes)?;
         message.holds(bytes, header).then_some(message)

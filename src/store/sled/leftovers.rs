@@ -6,8 +6,9 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::store::sled::disk::{ignore_missing, sync_directory};
-use crate::store::sled::open_sled;
+use crate::store::directory::{ignore_missing, sync_directory};
+use crate::store::sled::opening_mark;
+use crate::store::sled::snapshots::is_whole_snapshot;
 use crate::store::sled::unsynced::UNSYNCED;
 
 /// What a leftover is.
@@ -52,7 +53,7 @@ impl Leftover {
     }
 
     /// Whether it can go, and opening the database does not see to it.
-    pub fn is_rubbish(self) -> bool {
+    pub fn is_removable(self) -> bool {
         matches!(self, Self::UnfinishedSnapshot | Self::DamagedSnapshots | Self::Trial)
     }
 }
@@ -77,7 +78,7 @@ pub fn leftovers(data_dir: &Path) -> io::Result<Vec<(Leftover, PathBuf)>> {
     for path in entries(&data_dir.join("db"))? {
         if path.extension().is_some_and(|extension| extension == "generating") {
             // After an opening that was cut off it may be needed: the next one sees to it.
-            if !open_sled::was_cut_off(data_dir)? {
+            if !opening_mark::was_cut_off(data_dir)? {
                 found.push((Leftover::UnfinishedSnapshot, path));
             }
         } else if path.file_stem().is_some_and(|stem| stem == "snap") {
@@ -100,20 +101,6 @@ pub fn leftovers(data_dir: &Path) -> io::Result<Vec<(Leftover, PathBuf)>> {
         found.push((Leftover::Blobs, blobs));
     }
     Ok(found)
-}
-
-/// Whether a snapshot is one that sled 0.34.7 will take (`read_snapshot`; not
-/// compressed, because that is not compiled in):
-///
-/// ```text
-/// the table n | n u64 little endian | CRC-32 of the table u32 little endian
-/// ```
-pub(in crate::store) fn is_whole_snapshot(bytes: &[u8]) -> bool {
-    let Some((rest, crc)) = bytes.split_last_chunk::<4>() else { return false };
-    let Some((table, length)) = rest.split_last_chunk::<8>() else { return false };
-    !table.is_empty()
-        && u64::from_le_bytes(*length) == table.len() as u64
-        && u32::from_le_bytes(*crc) == crc32fast::hash(table)
 }
 
 /// Removes one. Only for those that are rubbish, of a directory that is held.

@@ -5,9 +5,15 @@
 //! Called by: `store`.
 
 pub(super) mod compact;
+pub(super) mod compaction_files;
 pub(super) mod disk;
 pub(super) mod durable_mark;
+pub(super) mod flush_watchdog;
 pub(super) mod holes;
 pub(super) mod leftovers;
+pub(super) mod open_error;
 pub(super) mod open_sled;
+pub(super) mod opening_mark;
+pub(super) mod restoring_mark;
+pub(super) mod snapshots;
 pub(super) mod unsynced;

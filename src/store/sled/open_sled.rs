@@ -6,40 +6,16 @@
 //! let sled's panics through: it asserts where it reads, so damage makes it panic.
 
 use std::fs;
-use std::io::{self, Write};
+use std::io;
 use std::panic::{self, AssertUnwindSafe};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
+use crate::store::directory::{ignore_missing, parent, sync_directory};
 use crate::store::rows::view::said;
-use crate::store::sled::disk::{OpenError, ignore_missing, parent, sync_directory};
 use crate::store::sled::durable_mark::ACKNOWLEDGED;
 use crate::store::sled::holes::hole_before;
-use crate::store::sled::leftovers::is_whole_snapshot;
-
-/// Stands in the data directory while sled opens: then it overwrites segments that
-/// it does not need, with zeros, and a power cut leaves any part of that. Such a
-/// segment looks like a hole in the log, unless it is older than the snapshot; and
-/// sled does not sync the new snapshot's name. So the log is looked through before
-/// the first opening, and not again after one that was cut off.
-const OPENING: &str = "opening";
-
-/// Whether the last opening was cut off, before which the log was whole.
-pub(in crate::store) fn was_cut_off(data_dir: &Path) -> io::Result<bool> {
-    data_dir.join(OPENING).try_exists()
-}
-
-/// Before sled may open.
-pub(in crate::store) fn begins(data_dir: &Path) -> io::Result<()> {
-    fs::File::create(data_dir.join(OPENING))?.sync_all()?;
-    sync_directory(data_dir)
-}
-
-/// When what sled has overwritten is on the disk, and not before: sled does not sync
-/// that, and a power cut would leave half of it without a marker. The half that was
-/// cut off needs no more care: sled overwrites all that it does not need each time.
-pub(in crate::store) fn is_over(data_dir: &Path) -> io::Result<()> {
-    fs::remove_file(data_dir.join(OPENING)).or_else(ignore_missing)
-}
+use crate::store::sled::open_error::OpenError;
+use crate::store::sled::snapshots::{last_snapshot, newest_is_whole, snapshots, unused_name};
 
 /// Opens sled. Its snapshots are a cache of what its log says, so one that is
 /// damaged is no reason to stay closed. But sled says the same of a damaged log,
@@ -129,7 +105,7 @@ fn try_without_snapshots(
     match opened(&config(trial)) {
         // Opening writes a snapshot, and thereby says how far it came.
         Ok(db) => {
-            crate::store::writer::flush_watchdog::let_go(db)?;
+            crate::store::sled::flush_watchdog::close_catching_panic(db)?;
             last_snapshot(trial).map(Some)
         }
         Err(error) => {
@@ -137,83 +113,6 @@ fn try_without_snapshots(
             Ok(None)
         }
     }
-}
-
-/// The place in the log that the newest snapshot stands for, 0 without one.
-pub(in crate::store) fn last_snapshot(dir: &Path) -> io::Result<u64> {
-    Ok(snapshots(dir)?.iter().filter_map(|path| place_of(path)).max().unwrap_or(0))
-}
-
-/// Whether the newest snapshot is one that sled takes.
-fn newest_is_whole(dir: &Path) -> io::Result<bool> {
-    let newest = snapshots(dir)?.into_iter().max_by_key(|path| place_of(path));
-    newest.map_or(Ok(false), |path| Ok(is_whole_snapshot(&fs::read(path)?)))
-}
-
-fn place_of(snapshot: &Path) -> Option<u64> {
-    let name = snapshot.file_name()?.to_str()?;
-    u64::from_str_radix(name.strip_prefix("snap.")?, 16).ok()
-}
-
-fn snapshots(dir: &Path) -> io::Result<Vec<PathBuf>> {
-    let mut found = Vec::new();
-    for entry in fs::read_dir(dir)? {
-        let entry = entry?;
-        if entry.file_name().to_string_lossy().starts_with("snap.") {
-            found.push(entry.path());
-        }
-    }
-    Ok(found)
-}
-
-/// A name beside sled's directory that is not taken.
-fn unused_name(dir: &Path) -> PathBuf {
-    (1..)
-        .map(|n: u32| dir.with_extension(format!("damaged.{n}")))
-        .find(|path| !path.exists())
-        .expect("there are more numbers than directories")
-}
-
-/// Deals with snapshots that were written and not renamed. One that an opening has
-/// left which was cut off gets its name: sled writes and syncs it, renames it, and
-/// only then overwrites what it does not need any more; but it does not sync the name.
-/// By the older snapshot what was overwritten is missing, and sled would open an older
-/// state or none. Of all others sled would take the newest name for the newest state,
-/// whole or not, so they are removed.
-pub(in crate::store) fn settle_snapshots(data_dir: &Path, dir: &Path) -> io::Result<()> {
-    let entries = match fs::read_dir(dir) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        entries => entries?,
-    };
-    let was_cut_off = was_cut_off(data_dir)?;
-    let mut paths: Vec<_> =
-        entries.map(|entry| entry.map(|entry| entry.path())).collect::<io::Result<_>>()?;
-    // `again.generating`, which a cut in here leaves, goes before it is made once more.
-    paths.sort();
-    for path in paths {
-        if path.extension().is_none_or(|extension| extension != "generating") {
-            continue;
-        }
-        let name = path.with_extension("");
-        let place = place_of(&name).unwrap_or(0);
-        let file = fs::read(&path)?;
-        let newest = last_snapshot(dir)?;
-        let is_newer = place > newest || (place == newest && !newest_is_whole(dir)?);
-        if was_cut_off && place > 0 && is_newer && is_whole_snapshot(&file) {
-            log::warn!("finishing a snapshot whose name was lost: {}", path.display());
-            // Written once more: if its sync has failed, it reads well and is not there.
-            let again = dir.join("again.generating");
-            let mut written = fs::File::create(&again)?;
-            written.write_all(&file)?;
-            written.sync_all()?;
-            fs::rename(&again, &name)?;
-            sync_directory(dir)?;
-        } else {
-            log::info!("removing a snapshot that was not finished: {}", path.display());
-        }
-        fs::remove_file(&path)?;
-    }
-    Ok(())
 }
 
 /// sled's settings without a log: a first start that was cut off.

@@ -16,13 +16,13 @@ use std::fs::{self, File};
 use std::io::{self, Read, Seek, Write};
 use std::path::Path;
 
-use crate::store::sled::disk::ignore_missing;
+use crate::store::directory::ignore_missing;
 
 /// Stands in the data directory after a write or sync has failed.
 pub(in crate::store) const UNSYNCED: &str = "unsynced";
 
 /// Leaves word to the next start.
-pub(in crate::store) fn leave_word(data_dir: &Path) {
+pub(in crate::store) fn mark_unsynced(data_dir: &Path) {
     let marker = data_dir.join(UNSYNCED);
     if let Err(error) = File::create(&marker) {
         // The same disk, most likely; there is no other place that the next start looks at.

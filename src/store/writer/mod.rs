@@ -4,7 +4,7 @@
 //! Must never: answer a write before it would survive a power cut.
 //! Called by: `store`; `vault` and `access` hand it changes through `Store`.
 
-pub(super) mod disk_budget;
-pub(super) mod flush_watchdog;
-pub(super) mod room;
+pub(super) mod change;
+pub(super) mod decision;
 pub(super) mod thread;
+pub(super) mod transaction;

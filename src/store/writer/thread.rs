@@ -23,15 +23,18 @@ use tokio::sync::{oneshot, watch};
 use crate::audit::{Chain, Draft};
 use crate::domain::EnvironmentId;
 
-use crate::store::point_in_time::{Freezer, Frozen, MAX_IMAGE_BYTES};
-use crate::store::rows::keyspace::{Table, full_key};
+use crate::store::disk_budget::{FreeSpace, Share};
+use crate::store::point_in_time::{MAX_IMAGE_BYTES, PointInTime, SnapshotTaker};
+use crate::store::revisions::Revisions;
+use crate::store::rows::keyspace::full_key;
 use crate::store::rows::row::{HeadRow, StoredAuditRow};
 use crate::store::rows::tables::{AuditHead, AuditRows};
-use crate::store::rows::view::{self, ReadError, Scan, View, encode_row};
-use crate::store::rows::write_set::Overlay;
+use crate::store::rows::view::{ReadError, encode_row};
+use crate::store::rows::write_set::WriteSet;
 use crate::store::sled::disk::Disk;
-use crate::store::writer::disk_budget::{FreeSpace, Share};
-use crate::store::{Revisions, Unavailable};
+use crate::store::unavailable::Unavailable;
+use crate::store::writer::decision::Decision;
+use crate::store::writer::transaction::{CommitError, Tx};
 
 /// How many changes may wait; more are refused as overload.
 const QUEUE_CHANGES: usize = 4096;
@@ -40,93 +43,6 @@ const GROUP_CHANGES: usize = 512;
 /// Likewise, in bytes of keys and rows.
 const GROUP_BYTES: usize = 4 << 20;
 
-/// Why a change did not come about.
-#[derive(Debug, thiserror::Error)]
-pub enum CommitError<E> {
-    /// The change itself refused; nothing was written.
-    #[error("{0}")]
-    Refused(E),
-    /// No write is taken, or it is not known to be durable.
-    #[error("{0}")]
-    Unavailable(#[from] Unavailable),
-    /// The change panicked; nothing was written.
-    #[error("the change panicked")]
-    Panicked,
-}
-
-/// What a change sees and writes: the database with every earlier change
-/// applied, and its own writes on top.
-#[derive(Debug)]
-pub struct Tx<'a> {
-    tree: &'a sled::Tree,
-    ahead: &'a Overlay,
-    own: Overlay,
-    touched: BTreeSet<EnvironmentId>,
-    further: Vec<Draft>,
-    accepted: Accepted,
-}
-
-impl Tx<'_> {
-    /// Writes a row, replacing the one that is there.
-    pub fn put<T: Table>(&mut self, key: &T::Key, row: &T::Row) {
-        self.touched.extend(T::environment(key));
-        self.own.set(full_key::<T>(key), Some(encode_row::<T>(row)));
-    }
-
-    /// One more row for the audit log, behind the change's own: for a change that
-    /// is about two environments, whose rows not everybody may read both of.
-    pub fn also(&mut self, draft: Draft) {
-        self.further.push(draft);
-    }
-
-    /// What is to follow from the change in memory: when nothing can refuse it any
-    /// more but a disk that fails, which ends the process, and before the next change
-    /// runs.
-    pub fn once_accepted(&mut self, then: impl FnOnce() + Send + 'static) {
-        self.accepted.0.push(Box::new(then));
-    }
-
-    /// About how many bytes of keys and rows this change writes or removes.
-    pub fn written_bytes(&self) -> usize {
-        self.own.size()
-    }
-
-    /// Removes a row; it need not be there.
-    pub fn remove<T: Table>(&mut self, key: &T::Key) {
-        self.touched.extend(T::environment(key));
-        self.own.set(full_key::<T>(key), None);
-    }
-
-    /// Removes a row whose key is none of its table.
-    pub(in crate::store) fn remove_bytes(&mut self, key: Vec<u8>) {
-        self.own.set(key, None);
-    }
-}
-
-/// See [`Tx::once_accepted`].
-#[derive(Default)]
-struct Accepted(Vec<Box<dyn FnOnce() + Send>>);
-
-impl std::fmt::Debug for Accepted {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Accepted({})", self.0.len())
-    }
-}
-
-impl View for Tx<'_> {
-    fn get_bytes(&self, key: &[u8]) -> Result<Option<Vec<u8>>, ReadError> {
-        match self.own.get(key).or_else(|| self.ahead.get(key)) {
-            Some(row) => Ok(row.cloned()),
-            None => view::tree_get(self.tree, key),
-        }
-    }
-
-    fn scan_bytes(&self, prefix: &[u8], after: Option<&[u8]>) -> Scan<'_> {
-        let committed = view::tree_scan(self.tree, prefix, after);
-        self.own.scan(self.ahead.scan(committed, prefix, after), prefix, after)
-    }
-}
-
 type Finish = Box<dyn FnOnce(Result<(), Unavailable>) + Send>;
 type Run = Box<dyn FnOnce(Result<&mut Tx<'_>, Unavailable>) -> (Verdict, Finish) + Send>;
 
@@ -134,36 +50,38 @@ type Run = Box<dyn FnOnce(Result<&mut Tx<'_>, Unavailable>) -> (Verdict, Finish)
 enum Verdict {
     /// Its writes are applied, with these audit rows.
     Apply(Vec<Draft>),
+    /// Its writes are dropped; this audit row is written.
+    Record(Box<Draft>),
     /// As if it had not been.
     Discard,
 }
 
-struct Change {
+struct QueuedChange {
     run: Run,
     share: Share,
 }
 
-type Freeze = oneshot::Sender<Option<Frozen>>;
+type ViewReply = oneshot::Sender<Option<PointInTime>>;
 
-enum Message {
-    Change(Change),
-    Freeze(Freeze),
+enum WriterMessage {
+    Change(QueuedChange),
+    PointInTime(ViewReply),
     Stop,
 }
 
 /// What a group was ended by.
-enum After {
+enum GroupEnd {
     GoOn,
-    Freeze(Freeze),
+    PointInTime(ViewReply),
     Stop,
 }
 
 /// Where the outcome of a change arrives.
-pub(in crate::store) type Answer<T, E> = oneshot::Receiver<Result<T, CommitError<E>>>;
+pub(in crate::store) type PendingOutcome<T, E> = oneshot::Receiver<Result<T, CommitError<E>>>;
 
 /// The handle to the writer thread.
 pub(in crate::store) struct Writer {
-    queue: SyncSender<Message>,
+    queue: SyncSender<WriterMessage>,
     space: FreeSpace,
     closing: AtomicBool,
     failed: watch::Receiver<bool>,
@@ -182,8 +100,8 @@ impl Writer {
         let (fail, failed) = watch::channel(false);
         let space = disk.space().clone();
         let is_new = disk.tree().is_empty();
-        let freezer = Freezer::default();
-        let work = Work { is_new, fail: fail.clone(), disk, chain, revisions, freezer };
+        let taker = SnapshotTaker::default();
+        let work = WriterLoop { is_new, fail: fail.clone(), disk, chain, revisions, taker };
         let thread =
             std::thread::Builder::new().name("coffer-writer".to_owned()).spawn(move || {
                 // A panic in here leaves the chain in a state that nobody knows, so
@@ -200,11 +118,15 @@ impl Writer {
         Ok(Self { queue, space, closing: AtomicBool::new(false), failed, thread })
     }
 
-    /// Queues a change; the receiver gets its outcome. Besides that a change gives
-    /// the audit rows of what it wrote, or `None` if that is not to be kept.
-    pub fn queue<T, E, F>(&self, share: Share, change: F) -> Result<Answer<T, E>, Unavailable>
+    /// Queues a change; the receiver gets its outcome. Nothing of a dry run is kept.
+    pub fn queue<T, E, F>(
+        &self,
+        share: Share,
+        dry_run: bool,
+        change: F,
+    ) -> Result<PendingOutcome<T, E>, Unavailable>
     where
-        F: FnOnce(&mut Tx<'_>) -> Result<(T, Option<Vec<Draft>>), E> + Send + 'static,
+        F: FnOnce(&mut Tx<'_>) -> Result<Decision<T, E>, E> + Send + 'static,
         T: Send + 'static,
         E: Send + 'static,
     {
@@ -214,11 +136,14 @@ impl Writer {
         let (reply, answer) = oneshot::channel();
         let run: Run = Box::new(move |tx| {
             let (verdict, outcome) = match tx.map(change) {
-                Ok(Ok((value, Some(rows)))) => (Verdict::Apply(rows), Ok(value)),
-                Ok(Ok((value, None))) => (Verdict::Discard, Ok(value)),
+                Ok(Ok(Decision::Applied(value, rows))) => (Verdict::Apply(rows), Ok(value)),
+                Ok(Ok(Decision::Refused(error, row))) => {
+                    (Verdict::Record(row), Err(CommitError::Refused(error)))
+                }
                 Ok(Err(refused)) => (Verdict::Discard, Err(CommitError::Refused(refused))),
                 Err(unavailable) => (Verdict::Discard, Err(unavailable.into())),
             };
+            let verdict = if dry_run { Verdict::Discard } else { verdict };
             let finish: Finish = Box::new(move |durable| {
                 // Nobody listens any more when the client has gone away; the
                 // change stands all the same.
@@ -226,7 +151,7 @@ impl Writer {
             });
             (verdict, finish)
         });
-        let message = Message::Change(Change { run, share });
+        let message = WriterMessage::Change(QueuedChange { run, share });
         self.queue.try_send(message).map_err(|error| match error {
             TrySendError::Full(_) => Unavailable::Overloaded,
             TrySendError::Disconnected(_) => self.gone(),
@@ -236,12 +161,12 @@ impl Writer {
 
     /// Asks for the database as it will be between two groups; the receiver gets
     /// nothing while another such view is read.
-    pub fn freeze(&self) -> Result<oneshot::Receiver<Option<Frozen>>, Unavailable> {
+    pub fn point_in_time(&self) -> Result<oneshot::Receiver<Option<PointInTime>>, Unavailable> {
         if self.closing.load(Ordering::Acquire) {
             return Err(Unavailable::ShuttingDown);
         }
         let (reply, answer) = oneshot::channel();
-        self.queue.try_send(Message::Freeze(reply)).map_err(|error| match error {
+        self.queue.try_send(WriterMessage::PointInTime(reply)).map_err(|error| match error {
             TrySendError::Full(_) => Unavailable::Overloaded,
             TrySendError::Disconnected(_) => self.gone(),
         })?;
@@ -290,7 +215,7 @@ impl Writer {
         let thread = self.thread.lock().expect("no holder of this lock can panic").take();
         if let Some(thread) = thread {
             // An error here means that the thread has already ended.
-            let _ = self.queue.send(Message::Stop);
+            let _ = self.queue.send(WriterMessage::Stop);
             let _ = thread.join();
         }
         if *self.failed.borrow() { Err(Unavailable::Failed) } else { Ok(()) }
@@ -309,32 +234,32 @@ impl Drop for FailOnPanic {
 }
 
 /// What the thread owns.
-struct Work {
+struct WriterLoop {
     is_new: bool,
     fail: watch::Sender<bool>,
     disk: Disk,
     chain: Chain,
     revisions: Arc<Revisions>,
-    freezer: Freezer,
+    taker: SnapshotTaker,
 }
 
-impl Work {
-    fn run(mut self, queue: &Receiver<Message>) -> std::io::Result<()> {
+impl WriterLoop {
+    fn run(mut self, queue: &Receiver<WriterMessage>) -> std::io::Result<()> {
         while let Ok(message) = queue.recv() {
             let after = match message {
-                Message::Change(first) => self.group(first, queue)?,
-                Message::Freeze(reply) => After::Freeze(reply),
-                Message::Stop => After::Stop,
+                WriterMessage::Change(first) => self.group(first, queue)?,
+                WriterMessage::PointInTime(reply) => GroupEnd::PointInTime(reply),
+                WriterMessage::Stop => GroupEnd::Stop,
             };
             match after {
-                After::GoOn => {}
-                After::Freeze(reply) => self.freeze(reply),
-                After::Stop => break,
+                GroupEnd::GoOn => {}
+                GroupEnd::PointInTime(reply) => self.take_point_in_time(reply),
+                GroupEnd::Stop => break,
             }
         }
         // What came behind the stop is told so.
         while let Ok(late) = queue.try_recv() {
-            if let Message::Change(late) = late {
+            if let WriterMessage::Change(late) = late {
                 let (_, finish) = (late.run)(Err(Unavailable::ShuttingDown));
                 finish(Ok(()));
             }
@@ -342,13 +267,13 @@ impl Work {
         self.disk.settle()
     }
 
-    fn freeze(&mut self, reply: Freeze) {
-        let frozen = self.freezer.freeze(self.disk.tree(), self.disk.lock(), MAX_IMAGE_BYTES);
+    fn take_point_in_time(&mut self, reply: ViewReply) {
+        let view = self.taker.take(self.disk.tree(), self.disk.lock(), MAX_IMAGE_BYTES);
         // Whoever asked may have gone away; then the view goes, too.
-        let _ = reply.send(frozen);
+        let _ = reply.send(view);
     }
 
-    /// After the first group that a new database takes.
+    /// GroupEnd the first group that a new database takes.
     fn mark_in_use(&mut self) -> std::io::Result<()> {
         if std::mem::take(&mut self.is_new) { self.disk.mark_in_use() } else { Ok(()) }
     }
@@ -375,21 +300,25 @@ impl Work {
     }
 
     /// Runs a group; says what ended it.
-    fn group(&mut self, first: Change, queue: &Receiver<Message>) -> std::io::Result<After> {
-        let _watched = self.disk.watched();
+    fn group(
+        &mut self,
+        first: QueuedChange,
+        queue: &Receiver<WriterMessage>,
+    ) -> std::io::Result<GroupEnd> {
+        let _watched = self.disk.watch_guard();
         let mut group = Group { left: self.disk.space().left(), ..Group::default() };
         // Goes before the group does: whoever then sees no answer come must not
         // believe that nothing was written.
         let _panic = FailOnPanic(self.fail.clone());
-        let mut next = Some(Message::Change(first));
-        let mut after = After::GoOn;
+        let mut next = Some(WriterMessage::Change(first));
+        let mut after = GroupEnd::GoOn;
         while let Some(message) = next.take() {
             match message {
-                Message::Change(change) => group.run(change, self),
-                Message::Freeze(reply) => after = After::Freeze(reply),
-                Message::Stop => after = After::Stop,
+                WriterMessage::Change(change) => group.run(change, self),
+                WriterMessage::PointInTime(reply) => after = GroupEnd::PointInTime(reply),
+                WriterMessage::Stop => after = GroupEnd::Stop,
             }
-            let go_on = matches!(after, After::GoOn);
+            let go_on = matches!(after, GroupEnd::GoOn);
             if go_on && group.changes < GROUP_CHANGES && group.size() < GROUP_BYTES {
                 next = queue.try_recv().ok();
             }
@@ -401,7 +330,7 @@ impl Work {
                 full_key::<AuditHead>(&()),
                 Some(encode_row::<AuditHead>(&HeadRow::new(&self.chain.head()))),
             );
-            self.freezer.keep(self.disk.tree(), &group.writes);
+            self.taker.keep_before_images(self.disk.tree(), &group.writes);
             self.disk.apply(group.writes).and_then(|()| self.mark_in_use())
         };
         if durable.is_ok() {
@@ -424,7 +353,7 @@ struct Group {
     /// Free space when the group began, in bytes.
     left: u64,
     changes: usize,
-    writes: Overlay,
+    writes: WriteSet,
     /// Bytes of the rows that are replaced or removed.
     replaced: usize,
     touched: BTreeSet<EnvironmentId>,
@@ -438,26 +367,27 @@ impl Group {
         self.writes.size() + self.replaced
     }
 
-    fn run(&mut self, change: Change, work: &mut Work) {
+    fn run(&mut self, change: QueuedChange, work: &mut WriterLoop) {
         self.changes += 1;
         let left = self.left.saturating_sub(self.size() as u64);
         if let Err(unavailable) = work.disk.space().check(left, change.share) {
             self.finishes.push((change.run)(Err(unavailable)).1);
             return;
         }
-        let mut tx = Tx {
-            tree: work.disk.tree(),
-            ahead: &self.writes,
-            own: Overlay::default(),
-            touched: BTreeSet::new(),
-            further: Vec::new(),
-            accepted: Accepted::default(),
-        };
+        let mut tx = Tx::new(work.disk.tree(), &self.writes);
         // What a change wrote before it panicked is in its own overlay and goes
         // with it; its caller sees that no answer comes.
         let ran = panic::catch_unwind(AssertUnwindSafe(|| (change.run)(Ok(&mut tx))));
         let Ok((verdict, finish)) = ran else { return };
-        if let Verdict::Apply(drafts) = verdict {
+        let drafts = match verdict {
+            Verdict::Apply(drafts) => Some(drafts),
+            Verdict::Record(draft) => {
+                tx.drop_writes();
+                Some(vec![*draft])
+            }
+            Verdict::Discard => None,
+        };
+        if let Some(drafts) = drafts {
             let further = std::mem::take(&mut tx.further);
             let rows = drafts.len() + further.len();
             match work.can_be_written(tx.own.keys(), rows > 0) {

@@ -1,6 +1,6 @@
 //! Making a backup.
 //!
-//! First the audit row, durable; then the database is frozen; then its rows go
+//! First the audit row, durable; then a point-in-time view is taken; then its rows go
 //! out as fast as they are taken. So the row that tells of a backup is in it.
 
 use std::io::Write;
@@ -11,9 +11,9 @@ use std::time::Duration;
 use serde_json::json;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::audit::{Action, Draft};
+use crate::audit::{Action, Draft, RefusalCode};
 use crate::domain::{Origin, Principal, Timestamp};
-use crate::store::{CommitError, Frozen, Room, Store, Tx, is_backed_up};
+use crate::store::{CommitError, DiskBudget, PointInTime, Store, Tx, is_backed_up};
 
 use crate::vault::backup::notes::{LAST_BACKUP, LAST_DOWNLOAD, read_note};
 use crate::vault::backup::rows::{RowsWriter, Summary};
@@ -30,14 +30,14 @@ use crate::vault::{Unavailable, Vault};
 /// The database as of one moment, about to be written out.
 #[derive(Debug)]
 pub struct Backup {
-    frozen: Frozen,
+    view: PointInTime,
     key: Arc<BackupKey>,
     at: Timestamp,
     _place: Option<OwnedSemaphorePermit>,
 }
 
 impl Backup {
-    /// When it was frozen.
+    /// When the view was taken.
     pub fn at(&self) -> Timestamp {
         self.at
     }
@@ -62,7 +62,7 @@ impl Backup {
 
     fn rows_into<W: Write>(mut self, out: W) -> Result<(W, Summary), BackupError> {
         let mut rows = RowsWriter::begin(out, &self.key, Random, self.at)?;
-        while put_step(&mut self.frozen, &mut rows)? {}
+        while put_step(&mut self.view, &mut rows)? {}
         rows.finish()
     }
 
@@ -75,8 +75,11 @@ impl Backup {
 }
 
 /// Writes the rows of one step; `false` when there are no more.
-fn put_step<W: Write>(frozen: &mut Frozen, rows: &mut RowsWriter<W>) -> Result<bool, BackupError> {
-    let step = frozen.step()?;
+fn put_step<W: Write>(
+    view: &mut PointInTime,
+    rows: &mut RowsWriter<W>,
+) -> Result<bool, BackupError> {
+    let step = view.step()?;
     for (key, row) in &step {
         if is_backed_up(key) {
             rows.row(key, row)?;
@@ -97,7 +100,7 @@ impl Pieces {
     pub fn next_piece(&mut self) -> Result<Option<Vec<u8>>, BackupError> {
         loop {
             let Some(mut rows) = self.rows.take() else { return Ok(None) };
-            if !put_step(&mut self.backup.frozen, &mut rows)? {
+            if !put_step(&mut self.backup.view, &mut rows)? {
                 let (seal, _) = rows.finish()?;
                 return Ok(Some(seal.finish()?));
             }
@@ -117,7 +120,7 @@ impl Vault {
         let place = self.place()?;
         let draft = permit.draft(Action::BackupCreate, self.now());
         let draft = draft.details(&json!({ "to": "api", "sealing": "root key" }));
-        self.commit_from_reserve(permit, move |_: &mut Tx<'_>| Ok(((), draft))).await?;
+        self.change(permit, move |_: &mut Tx<'_>| Ok(((), draft))).from_reserve().commit().await?;
         self.freeze(place).await
     }
 
@@ -140,8 +143,8 @@ impl Vault {
 
     async fn freeze(&self, place: OwnedSemaphorePermit) -> Result<Backup, Error> {
         let at = self.now();
-        let frozen = self.store.freeze().await?;
-        Ok(Backup { frozen, key: Arc::clone(&self.backup_key), at, _place: Some(place) })
+        let view = self.store.point_in_time().await?;
+        Ok(Backup { view, key: Arc::clone(&self.backup_key), at, _place: Some(place) })
     }
 
     /// Records that a backup which the server began by itself did not come about.
@@ -149,8 +152,8 @@ impl Vault {
         let details = json!({ "to": file, "problem": problem });
         let host = (&Principal::host(), &Origin::host());
         let draft = Draft::new(Action::BackupCreate, host.0, host.1, self.now());
-        let draft = draft.details(&details).refused("INTERNAL");
-        self.store.commit_from_reserve(move |_| Ok(((), draft))).await.map_err(Error::from)
+        let draft = draft.details(&details).refused(RefusalCode::Internal);
+        self.store.record::<Error>(draft).from_reserve().commit().await.map_err(Error::from)
     }
 
     /// See [`about_bytes`]; nothing while another backup goes on, for then there will
@@ -165,7 +168,7 @@ impl Vault {
     }
 
     /// The room for a file outside the database.
-    pub fn room(&self, path: &Path) -> Room {
+    pub fn room(&self, path: &Path) -> DiskBudget {
         self.store.room(path)
     }
 }
@@ -198,8 +201,8 @@ pub fn back_up_stopped(
     let draft = Draft::new(Action::BackupCreate, &Principal::host(), &Origin::host(), now);
     let draft = draft.details(&own_details(file, recipients));
     let written: Result<(), CommitError<Error>> =
-        unlocked.store.commit_blocking_from_reserve(move |_| Ok(((), draft)));
+        unlocked.store.record::<Error>(draft).from_reserve().commit_blocking();
     written.map_err(Error::from)?;
-    let frozen = unlocked.store.freeze_blocking()?;
-    Ok(Backup { frozen, key: Arc::clone(&unlocked.backup_key), at: now, _place: None })
+    let view = unlocked.store.point_in_time_blocking()?;
+    Ok(Backup { view, key: Arc::clone(&unlocked.backup_key), at: now, _place: None })
 }

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use crate::store::{FrozenError, LoadError, ReadError};
+use crate::store::{PointInTimeError, ReadError, RestoreError};
 
 use crate::vault::crypto::keyring::Fingerprint;
 use crate::vault::crypto::recipients::Unopened;
@@ -51,10 +51,10 @@ pub enum BackupError {
     Io(io::Error),
     /// The database could not be read to its end.
     #[error("{0}")]
-    Frozen(#[from] FrozenError),
+    PointInTime(#[from] PointInTimeError),
     /// The rows could not be put into a database.
     #[error("{0}")]
-    Load(#[from] LoadError),
+    Load(#[from] RestoreError),
     /// The restored database does not open.
     #[error("{0}")]
     Unlock(#[from] UnlockError),

@@ -11,7 +11,7 @@ use serde_json::json;
 
 use crate::audit::{Action, Draft};
 use crate::domain::{Origin, Principal, Timestamp};
-use crate::store::{CommitError, Loading, MemoryRows, Options, Unsettled, is_backed_up};
+use crate::store::{CommitError, MemoryRows, NotDurable, Options, RestoreWriter, is_backed_up};
 
 use crate::vault::backup::BackupError;
 use crate::vault::backup::examine::{Examined, examine};
@@ -96,7 +96,7 @@ pub struct Restored {
     /// What was found in it.
     pub examined: Examined,
     /// Set when the database is in place, and a power cut may take it away.
-    pub unsettled: Option<Unsettled>,
+    pub unsettled: Option<NotDurable>,
 }
 
 /// Makes a data directory out of a backup. The directory holds a database when
@@ -108,11 +108,11 @@ pub fn restore(
     options: Options,
     now: Timestamp,
 ) -> Result<Restored, BackupError> {
-    let mut loading = Loading::begin(data_dir, options)?;
+    let mut writer = RestoreWriter::begin(data_dir, options)?;
     let summary = read_rows(input, opening, |key, row| {
-        if is_backed_up(&key) { Ok(loading.row(key, row)?) } else { Ok(()) }
+        if is_backed_up(&key) { Ok(writer.row(key, row)?) } else { Ok(()) }
     })?;
-    let (opened, place) = loading.finish()?;
+    let (opened, target) = writer.finish()?;
     let examined = examine(&opened, opening.roots())?;
     let unlocked = unlock(opened, opening.roots(), now)?;
     let draft = Draft::new(Action::BackupRestore, &Principal::host(), &Origin::host(), now);
@@ -123,12 +123,12 @@ pub fn restore(
         "program": summary.program,
     }));
     let marked: Result<(), CommitError<Error>> =
-        unlocked.store.commit_blocking(move |_| Ok(((), draft)));
+        unlocked.store.record::<Error>(draft).commit_blocking();
     let closed = unlocked.store.close();
     drop(unlocked);
     marked.map_err(Error::from)?;
     closed.map_err(Error::from)?;
-    let unsettled = place.put()?;
+    let unsettled = target.install()?;
     Ok(Restored { summary, examined, unsettled })
 }
 

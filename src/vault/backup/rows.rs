@@ -22,7 +22,7 @@ use ring::{digest, hmac};
 use serde::{Deserialize, Serialize};
 
 use crate::domain::Timestamp;
-use crate::store::{AuditHead, Keys, MemoryRows, Table, View, counted_as};
+use crate::store::{AuditHead, Keys, MemoryRows, Table, View, row_kind};
 
 use crate::vault::backup::BackupError;
 use crate::vault::crypto::backup_key::BackupKey;
@@ -107,7 +107,7 @@ struct Census {
 impl Census {
     fn count(&mut self, key: &[u8], row: &[u8]) {
         self.contents.rows += 1;
-        *self.contents.counts.entry(counted_as(key).to_owned()).or_default() += 1;
+        *self.contents.counts.entry(row_kind(key).to_owned()).or_default() += 1;
         if matches!(key.first(), Some(&Keys::PREFIX | &AuditHead::PREFIX)) {
             self.told.row(key.to_vec(), row.to_vec());
         }

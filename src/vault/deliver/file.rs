@@ -12,9 +12,10 @@ use std::sync::Arc;
 use serde_json::json;
 use zeroize::Zeroizing;
 
-use crate::audit::{Action, Draft, ResourceType};
+use crate::audit::{Action, Draft, RefusalCode, ResourceType};
 use crate::domain::{EnvironmentName, KeyName, KeyPattern, Origin, Principal, Version};
 use crate::formats::{self, Format, Heading, Template};
+use crate::store::{CommitError, Decision};
 
 use crate::vault::deliver::resolve::{Resolved, found, keys_and_versions, open, resolve};
 use crate::vault::deliver::{Enrolment, name_digest};
@@ -88,10 +89,20 @@ pub enum NotFilled {
     Missing(Vec<String>),
     /// A value does not fit in the format.
     #[error("{0}")]
-    Unfit(#[from] formats::Unfit),
+    Unfit(#[from] formats::UnsupportedValue),
     /// The environment is not there, a value does not open, nothing can be written.
     #[error("{0}")]
     Vault(#[from] Error),
+}
+
+impl From<CommitError<NotFilled>> for NotFilled {
+    fn from(error: CommitError<NotFilled>) -> Self {
+        match error {
+            CommitError::Refused(error) => error,
+            CommitError::Unavailable(why) => Error::from(why).into(),
+            CommitError::Panicked => Error::Panicked.into(),
+        }
+    }
 }
 
 /// A text for one file. Erased when dropped.
@@ -152,39 +163,49 @@ impl Vault {
         let draft = draft.named(enrolment.name());
         let keychain = self.keyring.clone();
         let wanted = Arc::clone(&enrolment);
-        let found = self.store.commit_from_reserve(move |tx| {
-            let missing = Error::NotFound(ResourceType::Environment);
-            let environment =
-                find_environment(tx, wanted.environment().as_str())?.ok_or(missing)?;
-            let row = environment_row(tx, environment)?;
-            let draft = policy::label(draft, environment, &row);
-            let holds = |key: &KeyName| wanted.holds(key);
-            let keyring = keychain.now();
-            let found = found(tx, environment, holds);
-            let there: BTreeSet<String> =
-                found.iter().flatten().map(|(key, _)| key.as_str().to_owned()).collect();
-            let missing = wanted.missing(|key| there.contains(key));
-            if found.is_ok() && !missing.is_empty() {
-                return Ok((Err(NotFilled::Missing(missing)), draft.refused("MISSING_KEYS")));
-            }
-            let resolved = found.and_then(|found| resolve(tx, &keyring, environment, found, holds));
-            Ok(match resolved {
-                Ok(resolved) => {
-                    let mut pieces = keys_and_versions(&resolved).into_iter();
-                    let first = pieces.next().unwrap_or_default();
-                    for piece in pieces {
-                        tx.also(draft.clone().details(&json!({ "versions": piece })));
+        let found = self
+            .store
+            .change(move |tx| {
+                let missing = Error::NotFound(ResourceType::Environment);
+                let environment = find_environment(tx, wanted.environment().as_str())
+                    .map_err(Error::from)?
+                    .ok_or(missing)?;
+                let row = environment_row(tx, environment)?;
+                let draft = policy::label(draft, environment, &row);
+                let holds = |key: &KeyName| wanted.holds(key);
+                let keyring = keychain.now();
+                let found = found(tx, environment, holds);
+                let there: BTreeSet<String> =
+                    found.iter().flatten().map(|(key, _)| key.as_str().to_owned()).collect();
+                let missing = wanted.missing(|key| there.contains(key));
+                if found.is_ok() && !missing.is_empty() {
+                    let row = draft.refused(RefusalCode::MissingKeys);
+                    return Ok(Decision::refused(NotFilled::Missing(missing), row));
+                }
+                let resolved =
+                    found.and_then(|found| resolve(tx, &keyring, environment, found, holds));
+                Ok(match resolved {
+                    Ok(resolved) => {
+                        let mut pieces = keys_and_versions(&resolved).into_iter();
+                        let first = pieces.next().unwrap_or_default();
+                        for piece in pieces {
+                            tx.also(draft.clone().details(&json!({ "versions": piece })));
+                        }
+                        let draft = draft.details(&json!({ "versions": first }));
+                        Decision::Applied(Found { resolved, keyring }, vec![draft])
                     }
-                    let draft = draft.details(&json!({ "versions": first }));
-                    (Ok(Found { resolved, keyring }), draft)
-                }
-                Err(unreadable @ (Error::Undeliverable { .. } | Error::Damaged(_))) => {
-                    (Err(unreadable.into()), draft.refused("SECRET_UNREADABLE"))
-                }
-                Err(error) => return Err(error),
+                    Err(unreadable @ (Error::Undeliverable { .. } | Error::Damaged(_))) => {
+                        Decision::refused(
+                            unreadable.into(),
+                            draft.refused(RefusalCode::SecretUnreadable),
+                        )
+                    }
+                    Err(error) => return Err(error.into()),
+                })
             })
-        });
-        let Found { resolved, keyring } = found.await.map_err(Error::from)??;
+            .from_reserve()
+            .commit();
+        let Found { resolved, keyring } = found.await?;
         let fill = move || -> Result<Filled, NotFilled> {
             let versions = resolved
                 .iter()
@@ -218,7 +239,7 @@ impl Vault {
     pub async fn record_not_delivered(&self, path: &str) -> Result<(), Error> {
         let now = self.now();
         let draft = Draft::new(Action::DeliveryWrite, &Principal::host(), &Origin::host(), now);
-        let draft = draft.named(path).refused("DELIVERY_FAILED");
-        self.store.commit_from_reserve(move |_| Ok(((), draft))).await.map_err(Error::from)
+        let draft = draft.named(path).refused(RefusalCode::DeliveryFailed);
+        self.store.record::<Error>(draft).from_reserve().commit().await.map_err(Error::from)
     }
 }

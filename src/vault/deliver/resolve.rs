@@ -7,9 +7,9 @@ use ring::digest::{Context, SHA256};
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
-use crate::audit::{Action, ResourceType};
+use crate::audit::{Action, RefusalCode, ResourceType};
 use crate::domain::{EnvironmentId, KeyName, Version};
-use crate::store::{ReadError, SecretPlace, Secrets, Vars, View};
+use crate::store::{Decision, ReadError, SecretPlace, Secrets, Vars, View};
 
 use crate::vault::Vault;
 use crate::vault::crypto::cipher;
@@ -212,36 +212,39 @@ impl Vault {
         let keychain = self.keyring.clone();
         let standing = permit.standing(now);
         let (more, enrolled) = (draft.clone(), Arc::clone(&enrolment));
-        let delivered = self.store.commit(move |tx| {
-            standing.check(tx)?;
-            let row = environment_row(tx, environment)?;
-            if !enrolled.is_for(&row.name) {
-                return Err(Error::NotFound(ResourceType::Workload));
-            }
-            let draft = policy::label(draft, environment, &row);
-            let takes = |key: &KeyName| enrolled.takes(key);
-            let found = found(tx, environment, takes)?;
-            let tag = tag(environment, &enrolled, &found);
-            // The keys of this moment: what the tickets hold may have been wrapped
-            // again, and the old key retired, when it is opened.
-            let keyring = keychain.now();
-            Ok(match resolve(tx, &keyring, environment, found, takes) {
-                Ok(resolved) => {
-                    let mut pieces = keys_and_versions(&resolved).into_iter();
-                    let first = pieces.next().unwrap_or_default();
-                    for piece in pieces {
-                        tx.also(draft.clone().details(&details(&enrolled, piece)));
+        let delivered = self
+            .store
+            .change(move |tx| {
+                standing.check(tx)?;
+                let row = environment_row(tx, environment)?;
+                if !enrolled.is_for(&row.name) {
+                    return Err(Error::NotFound(ResourceType::Workload));
+                }
+                let draft = policy::label(draft, environment, &row);
+                let takes = |key: &KeyName| enrolled.takes(key);
+                let found = found(tx, environment, takes)?;
+                let tag = tag(environment, &enrolled, &found);
+                // The keys of this moment: what the tickets hold may have been wrapped
+                // again, and the old key retired, when it is opened.
+                let keyring = keychain.now();
+                Ok(match resolve(tx, &keyring, environment, found, takes) {
+                    Ok(resolved) => {
+                        let mut pieces = keys_and_versions(&resolved).into_iter();
+                        let first = pieces.next().unwrap_or_default();
+                        for piece in pieces {
+                            tx.also(draft.clone().details(&details(&enrolled, piece)));
+                        }
+                        let draft = draft.details(&details(&enrolled, first));
+                        Decision::Applied((row.name, tag, resolved, keyring), vec![draft])
                     }
-                    let draft = draft.details(&details(&enrolled, first));
-                    (Ok((row.name, tag, resolved, keyring)), draft)
-                }
-                Err(unreadable @ Error::Undeliverable { .. }) => {
-                    (Err(unreadable), draft.refused("SECRET_UNREADABLE"))
-                }
-                Err(error) => return Err(error),
+                    Err(unreadable @ Error::Undeliverable { .. }) => {
+                        Decision::refused(unreadable, draft.refused(RefusalCode::SecretUnreadable))
+                    }
+                    Err(error) => return Err(error),
+                })
             })
-        });
-        let (name, tag, resolved, keyring) = delivered.await.map_err(Error::from)??;
+            .commit();
+        let (name, tag, resolved, keyring) = delivered.await.map_err(Error::from)?;
         let (value_bytes, shown) = (self.limits.value_bytes, name.clone());
         // Each of them takes up to twice its length in memory.
         let _turn = self.deliveries.acquire().await.map_err(|_| Error::Panicked)?;
@@ -253,7 +256,8 @@ impl Vault {
         let sealed = tokio::task::spawn_blocking(seal).await.map_err(|_| Error::Panicked)?;
         if let Err(Error::BundleTooLarge) = sealed {
             log::error!("the bundle of {} for {shown} is too large", more.resource_name());
-            self.record_refused(more.within(environment, &shown).refused("CONFLICT")).await?;
+            self.record_refused(more.within(environment, &shown).refused(RefusalCode::Conflict))
+                .await?;
         }
         Ok(SealedBundle { bytes: sealed?, tag })
     }

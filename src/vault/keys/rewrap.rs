@@ -11,7 +11,8 @@ use serde_json::json;
 use crate::audit::{Action, Draft, ResourceType};
 use crate::domain::{Clock, Origin, Principal, SecretId, SecretKind, Timestamp, Version};
 use crate::store::{
-    Doomed, ReadError, Rotation, RotationRow, SecretPlaces, Store, Table, Tx, Versions, View,
+    PendingDeletions, ReadError, Rotation, RotationRow, SecretPlaces, Store, Table, Tx, Unaudited,
+    Versions, View,
 };
 
 use crate::vault::Unavailable;
@@ -57,13 +58,13 @@ impl Sweep {
     /// One write; `true` when it was the last one.
     async fn step(&self) -> Result<bool, Error> {
         let (keychain, random) = (Arc::clone(&self.keychain), self.random);
-        let change = move |tx: &mut Tx<'_>| rewrap_some(tx, &keychain.now(), random);
-        if !self.store.finish(change).await.map_err(Error::from)? {
+        let change = move |tx: &mut Tx<'_>| rewrap_some(tx, &keychain.now(), random).map(Unaudited);
+        if !self.store.change(change).from_reserve().commit().await.map_err(Error::from)? {
             return Ok(false);
         }
         let now = self.clock.now();
         let change = move |tx: &mut Tx<'_>| finish(tx, now);
-        self.store.commit_from_reserve(change).await.map_err(Error::from)?;
+        self.store.change(change).from_reserve().commit().await.map_err(Error::from)?;
         Ok(true)
     }
 }
@@ -124,7 +125,7 @@ fn rewrap_one(
     }
     // What is left of a deleted environment is being removed.
     if let Some(place) = tx.get::<SecretPlaces>(&id)?
-        && tx.has::<Doomed>(&place.environment)?
+        && tx.has::<PendingDeletions>(&place.environment)?
     {
         return Ok(Rewrapped::NotNeeded);
     }

@@ -31,8 +31,8 @@ use crate::store::{
 use crate::vault::crypto::keyring::RootKeys;
 use crate::vault::crypto::keyring::{Fingerprint, Keyring};
 use crate::vault::crypto::service_keys::ServiceKeys;
-use crate::vault::effective_access::guarded_once;
 use crate::vault::error::Error;
+use crate::vault::guarded_change::guarded_once;
 use crate::vault::idempotency::{HasOutcome, Outcome};
 use crate::vault::keys::rewrap::Sweep;
 use crate::vault::keys::unlock::UnlockError;
@@ -234,12 +234,12 @@ impl Vault {
         let now = self.now();
         let draft = permit.draft(Action::KeyRotate, now);
         let begin = self.begin(now, draft, false);
-        let change = self.switching(guarded_once(permit, now, begin));
+        let change = guarded_once(permit, now, begin);
         let (store, sweep) = (Arc::clone(&self.store), self.sweep());
         // In a task of its own from the first write on: a client that goes away
         // must not stop it in between.
         let begun = tokio::spawn(async move {
-            let begun = store.commit(change).await.map_err(Error::from)?;
+            let begun = store.change(change).commit().await.map_err(Error::from)?;
             drop(tokio::spawn(sweep.run()));
             Ok::<_, Error>(begun)
         });
@@ -252,7 +252,7 @@ impl Vault {
         let id = key_id(id).ok_or(Error::NotFound(ResourceType::Key))?;
         let draft = permit.draft(Action::KeyRetire, self.now());
         let keychain = Arc::clone(&self.keyring);
-        self.commit_from_reserve(permit, move |tx| {
+        self.change(permit, move |tx| {
             let row = tx.get::<Keys>(&id)?.ok_or(Error::NotFound(ResourceType::Key))?;
             let keyring = keychain.now();
             if id == keyring.active() {
@@ -272,6 +272,8 @@ impl Vault {
             tx.once_accepted(move || keychain.change(keyring.without(id)));
             Ok(((), draft))
         })
+        .from_reserve()
+        .commit()
         .await
     }
 
@@ -284,8 +286,7 @@ impl Vault {
         if in_force.is_some_and(|root| root != keyring.root()) {
             let now = self.now();
             let draft = Draft::new(Action::KeyRotate, &Principal::host(), &Origin::host(), now);
-            let begun =
-                self.store.commit_from_reserve(self.switching(self.begin(now, draft, true)));
+            let begun = self.store.change(self.begin(now, draft, true)).from_reserve().commit();
             match begun.await.map_err(Error::from) {
                 Ok(_) => log::info!(
                     "the root key is new: everything is wrapped under {} from here on",
@@ -314,13 +315,13 @@ impl Vault {
         now: Timestamp,
         draft: Draft,
         again: bool,
-    ) -> impl FnOnce(&mut Tx<'_>) -> Result<(Begun, Draft), Error> + Send + use<> {
-        let (old, random) = (Arc::clone(&self.keyring), self.random);
+    ) -> impl FnOnce(&mut Tx<'_>) -> Result<(RotationBegun, Draft), Error> + Send + use<> {
+        let (keychain, random) = (Arc::clone(&self.keyring), self.random);
         move |tx| {
             if stored(tx)?.is_some_and(|row| row.finished_at.is_none()) && !again {
                 return Err(Error::RotationUnderWay);
             }
-            let old = old.now();
+            let old = keychain.now();
             let (key, new) = old.with_new(random, now)?;
             let services = tx.get::<ServiceKeysTable>(&())?;
             let services =
@@ -341,24 +342,9 @@ impl Vault {
             let details = json!({ "previous": old.active().0, "rootFingerprint": root });
             let draft = draft.on(new.active().0, None).details(&details);
             let begun = RotationBegun { key: new.active().0, started_at: now };
-            Ok((Begun { begun, keyring: new }, draft))
-        }
-    }
-
-    /// Puts the keys of a change in force, once nothing can refuse it any more: it
-    /// would leave them in force without their row, and what was wrapped under them
-    /// could never be opened again.
-    fn switching<F>(
-        &self,
-        change: F,
-    ) -> impl FnOnce(&mut Tx<'_>) -> Result<(RotationBegun, Draft), Error> + Send + use<F>
-    where
-        F: FnOnce(&mut Tx<'_>) -> Result<(Begun, Draft), Error> + Send,
-    {
-        let keychain = Arc::clone(&self.keyring);
-        move |tx| {
-            let (Begun { begun, keyring }, draft) = change(tx)?;
-            tx.once_accepted(move || keychain.change(keyring));
+            // Only once nothing can refuse the change any more: keys that are active without
+            // their row could never open again what was wrapped under them.
+            tx.once_accepted(move || keychain.change(new));
             Ok((begun, draft))
         }
     }
@@ -378,15 +364,9 @@ pub(in crate::vault) fn key_id(text: &str) -> Option<KeyId> {
     text.parse().ok().filter(|id: &u32| id.to_string() == text).map(KeyId)
 }
 
-/// What a rotation begins with, before its keys are in force.
-struct Begun {
-    begun: RotationBegun,
-    keyring: Keyring,
-}
-
-impl HasOutcome for Begun {
+impl HasOutcome for RotationBegun {
     fn outcome(&self) -> Outcome<'_> {
-        Outcome::Rotation(&self.begun)
+        Outcome::Rotation(self)
     }
 }
 

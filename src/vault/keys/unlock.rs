@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::audit::{self, AuditKey, Broken, Chain, Head, Mac, Start, Stored, Verification};
+use crate::audit::{self, AuditKey, Broken, Chain, Head, Mac, Start, StoredRow, Verification};
 use crate::domain::{DisplayName, EnvironmentName, Timestamp};
 use crate::store::{
     AuditHead, AuditRows, AuditStart, KeyId, KeyRow, Keys, Opened, ReadError,
@@ -223,7 +223,7 @@ pub(in crate::vault) fn stored_head(view: &impl View) -> Result<Option<Head>, Re
 pub(in crate::vault) fn stored_row(
     view: &impl View,
     seq: u64,
-) -> Result<Option<Stored>, ReadError> {
+) -> Result<Option<StoredRow>, ReadError> {
     match view.get::<AuditRows>(&seq) {
         Ok(found) => Ok(found.map(|row| (seq, Some((row.mac(), row.body))))),
         Err(ReadError::Damaged { .. }) => Ok(Some((seq, None))),

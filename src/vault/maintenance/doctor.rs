@@ -115,7 +115,7 @@ impl Parts {
 
     fn end(mut self, view: &impl View) -> Examined {
         if self.has_hole {
-            let tables = store::unreadable(view).into_iter();
+            let tables = store::unreadable_tables(view).into_iter();
             self.findings.extend(tables.map(|what| Finding::error(what, HOLE)));
         }
         Examined { findings: self.findings }

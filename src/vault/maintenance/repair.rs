@@ -8,7 +8,9 @@ use serde_json::json;
 
 use crate::audit::{Action, AuditKey, Draft};
 use crate::domain::{Origin, Principal, Timestamp};
-use crate::store::{self, CommitError, Compacted, Depth, ReadError, Repaired, Store, Tx, View};
+use crate::store::{
+    self, CommitError, Compacted, ReadError, RepairDepth, RepairReport, Store, Tx, View,
+};
 
 use crate::vault::Vault;
 use crate::vault::error::Error;
@@ -30,16 +32,16 @@ enum Nothing {
 
 /// Repairs what can be worked out from other rows, and removes what belongs to
 /// nobody. The caller has copied the data directory.
-pub fn repair(unlocked: &Unlocked, now: Timestamp) -> Result<Repaired, Error> {
-    repair_to(&unlocked.store, Depth::Leftovers, now, |_| Ok(true))
+pub fn repair(unlocked: &Unlocked, now: Timestamp) -> Result<RepairReport, Error> {
+    repair_to(&unlocked.store, RepairDepth::Leftovers, now, |_| Ok(true))
 }
 
 /// Likewise, without removing what belongs to nobody: what a start does. Whoever
 /// has changed rows behind the server's back is not to be helped by it, so where
 /// the audit log does not hold, nothing is repaired.
-pub fn repair_index(unlocked: &Unlocked, now: Timestamp) -> Result<Repaired, Error> {
+pub fn repair_index(unlocked: &Unlocked, now: Timestamp) -> Result<RepairReport, Error> {
     let key = unlocked.audit_key.clone();
-    repair_to(&unlocked.store, Depth::Index, now, move |tx| holds(tx, &key))
+    repair_to(&unlocked.store, RepairDepth::Index, now, move |tx| holds(tx, &key))
 }
 
 fn holds(view: &impl View, key: &AuditKey) -> Result<bool, ReadError> {
@@ -56,11 +58,11 @@ fn holds(view: &impl View, key: &AuditKey) -> Result<bool, ReadError> {
 /// `may` is asked only when there is something to repair: it may take long.
 fn repair_to(
     store: &Store,
-    depth: Depth,
+    depth: RepairDepth,
     now: Timestamp,
     may: impl Fn(&Tx<'_>) -> Result<bool, ReadError> + Clone + Send + 'static,
-) -> Result<Repaired, Error> {
-    let mut all = Repaired::default();
+) -> Result<RepairReport, Error> {
+    let mut all = RepairReport::default();
     loop {
         let may = may.clone();
         let change = move |tx: &mut Tx<'_>| {
@@ -71,7 +73,7 @@ fn repair_to(
             let draft = host(Action::ServerRepair, now).details(&json!(repaired.counts));
             Ok((repaired, draft))
         };
-        match store.commit_blocking(change) {
+        match store.change(change).commit_blocking() {
             Ok(repaired) => {
                 let is_full = repaired.is_full();
                 all.add(repaired);
@@ -94,7 +96,7 @@ pub fn record_compaction(
     now: Timestamp,
 ) -> Result<(), Error> {
     let draft = host(Action::ServerCompact, now).details(&described(compacted));
-    unlocked.store.commit_blocking(move |_| Ok::<_, Error>(((), draft))).map_err(Error::from)
+    unlocked.store.record::<Error>(draft).commit_blocking().map_err(Error::from)
 }
 
 fn host(action: Action, now: Timestamp) -> Draft {

@@ -68,7 +68,7 @@ impl Vault {
         for _ in 0..batches {
             let (key, now) = (self.audit_key.clone(), self.now());
             let change = move |tx: &mut Tx<'_>| drop_batch(tx, &key, keep_days, now);
-            match self.store.commit_from_reserve(change).await {
+            match self.store.change(change).from_reserve().commit().await {
                 Ok(()) => {}
                 Err(CommitError::Refused(Stop::Done)) => return Ok(false),
                 Err(CommitError::Refused(Stop::Broken(broken))) => return Err(broken.into()),

@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use serde_json::json;
 
-use crate::audit::{Action, Draft, ResourceType};
+use crate::audit::{Action, Draft, RefusalCode, ResourceType};
 use crate::domain::{
     EnvironmentId, KeyName, OnConflict, RevealMode, SecretId, SecretInfo, SecretKind, Timestamp,
     Version,
@@ -128,7 +128,7 @@ impl Vault {
         let (keyring, random, keep) =
             (self.keyring.clone(), self.random, self.limits.versions_kept);
         let Copying { keys, on_conflict, .. } = copying;
-        self.commit_once(permit, move |tx| {
+        self.change(permit, move |tx| {
             let transfer = Transfer {
                 source,
                 target,
@@ -143,6 +143,7 @@ impl Vault {
             };
             transfer.apply(tx, &keys, on_conflict)
         })
+        .commit_once()
         .await
     }
 
@@ -162,7 +163,9 @@ impl Vault {
                 Err(source_error(Error::NotFound(ResourceType::Environment)))
             }
             _ => {
-                let draft = permit.draft(Action::SecretCopy, self.now()).refused("FORBIDDEN_SCOPE");
+                let draft = permit
+                    .draft(Action::SecretCopy, self.now())
+                    .refused(RefusalCode::ForbiddenScope);
                 self.record_refused(self.labelled(draft, found)?).await?;
                 Err(source_error(Error::Scope))
             }

@@ -8,16 +8,17 @@ use serde_json::json;
 
 use crate::audit::{Action, ResourceType};
 use crate::domain::{
-    DisplayName, EnvironmentId, EnvironmentInfo, EnvironmentName, Settings, Timestamp,
+    DisplayName, EnvironmentId, EnvironmentInfo, EnvironmentName, EnvironmentSettings, Timestamp,
 };
 use crate::store::{
-    Counts, Doomed, EnvironmentNames, EnvironmentRow, Environments, ReadError, SecretPlace,
-    SecretPlaces, Secrets, Store, Table, Tx, VarPlace, VarPlaces, Vars, View,
+    Counts, EnvironmentNames, EnvironmentRow, Environments, PendingDeletions, ReadError,
+    SecretPlace, SecretPlaces, Secrets, Store, Table, Tx, Unaudited, VarPlace, VarPlaces, Vars,
+    View,
 };
 
 use crate::vault::crypto::random::Random;
-use crate::vault::effective_access::guarded;
 use crate::vault::error::Error;
+use crate::vault::guarded_change::guarded;
 use crate::vault::lookup::{counts, environment_row};
 use crate::vault::policy::{self, Administer, Permit, Read};
 use crate::vault::verbs::secrets::remove_secret;
@@ -57,7 +58,7 @@ pub(in crate::vault) fn put_new(
     let row = EnvironmentRow {
         name: new.name,
         display_name: new.display_name,
-        settings: Settings::default(),
+        settings: EnvironmentSettings::default(),
         created_at: now,
         updated_at: now,
     };
@@ -134,11 +135,12 @@ impl Vault {
         let now = self.now();
         let id = new_id(self.random, now)?;
         let draft = permit.draft(Action::EnvironmentCreate, now);
-        self.commit_once(permit, move |tx| {
+        self.change(permit, move |tx| {
             let row = put_new(tx, id, new, now)?;
             let draft = policy::label(draft, id, &row).on(id, Some(row.name.as_str()));
             Ok((info(tx, id, row)?, draft))
         })
+        .commit_once()
         .await
     }
 
@@ -147,7 +149,7 @@ impl Vault {
     ///
     /// One small batch takes the environment away, and with it everything in
     /// it, for everybody. Then its rows are removed bit by bit, because a batch
-    /// stops all reads while it is applied; a row in `Doomed` remembers that
+    /// stops all reads while it is applied; a row in `PendingDeletions` remembers that
     /// until it is done, over a restart if need be.
     pub async fn delete_environment(
         &self,
@@ -166,7 +168,7 @@ impl Vault {
             if !force && tx.keys::<Secrets>(&id.to_bytes()).next().is_some() {
                 return Err(Error::NotEmpty { secrets: counts.secrets });
             }
-            tx.put::<Doomed>(&id, &());
+            tx.put::<PendingDeletions>(&id, &());
             tx.remove::<Counts>(&id);
             let name = match &row {
                 Some(row) => Some(row.name.folded()),
@@ -190,7 +192,7 @@ impl Vault {
         let store = Arc::clone(&self.store);
         let change = guarded(permit, self.now(), change);
         let deleted = tokio::spawn(async move {
-            store.commit_from_reserve(change).await.map_err(Error::from)?;
+            store.change(change).from_reserve().commit().await.map_err(Error::from)?;
             Ok::<_, Error>(tokio::spawn(empty(store, id)))
         });
         let emptied = deleted.await.map_err(|_| Error::Panicked)??;
@@ -203,7 +205,7 @@ impl Vault {
     /// Goes on, in the background, with what deletions left when the server was
     /// stopped.
     pub fn finish_deletions(&self) -> Result<(), Error> {
-        for found in self.store.keys::<Doomed>(&[]) {
+        for found in self.store.keys::<PendingDeletions>(&[]) {
             match found {
                 Ok(id) => {
                     log::info!("removing what is left of the deleted environment {id}");
@@ -225,7 +227,13 @@ impl Vault {
 /// its next start goes on.
 async fn empty(store: Arc<Store>, id: EnvironmentId) {
     loop {
-        match store.finish(move |tx| sweep(tx, id)).await.map_err(Error::from) {
+        match store
+            .change(move |tx| sweep(tx, id).map(Unaudited))
+            .from_reserve()
+            .commit()
+            .await
+            .map_err(Error::from)
+        {
             Ok(true) => return,
             Ok(false) => {}
             Err(Error::Unavailable(Unavailable::Overloaded | Unavailable::DiskNearlyFull)) => {
@@ -249,7 +257,7 @@ fn sweep(tx: &mut Tx<'_>, id: EnvironmentId) -> Result<bool, Error> {
     let (vars, var_end) = some_keys::<Vars>(tx, &within);
     if secrets.is_empty() && vars.is_empty() {
         end.and(var_end)?;
-        tx.remove::<Doomed>(&id);
+        tx.remove::<PendingDeletions>(&id);
         return Ok(true);
     }
     for at in secrets {

@@ -11,7 +11,7 @@ use crate::audit::{Action, Draft};
 use crate::domain::{
     Description, EnvironmentId, KeyName, OnConflict, SecretId, Timestamp, VarId, Version,
 };
-use crate::formats::{BadInput, Source};
+use crate::formats::{BadInput, InputFormat};
 use crate::store::{Secrets, Tx, Vars, View};
 
 use crate::vault::Vault;
@@ -51,7 +51,7 @@ pub struct ImportedSecret {
 /// The keys and values of a `.env` file, in its order; every key stands in it once.
 /// What is refused names a line and nothing of a value.
 pub fn read_dotenv(text: &str) -> Result<Vec<(KeyName, Zeroizing<String>)>, BadInput> {
-    let entries = Source::Dotenv.read(text)?.into_list();
+    let entries = InputFormat::Dotenv.read(text)?.into_list();
     Ok(entries.into_iter().map(|entry| (entry.key, entry.value)).collect())
 }
 
@@ -136,7 +136,7 @@ impl Vault {
                 writing.secret(tx, id, item, &keyring, random)
             })
         };
-        self.commit_all_or_rehearse(permit, import.dry_run, change).await
+        self.change(permit, change).dry_run(import.dry_run).commit_once().await
     }
 
     /// Imports vars into the environment of the permit.
@@ -164,7 +164,7 @@ impl Vault {
         let change = move |tx: &mut Tx<'_>| {
             writing.run(tx, items, |writing, tx, (id, item)| writing.var(tx, id, item))
         };
-        self.commit_all_or_rehearse(permit, import.dry_run, change).await
+        self.change(permit, change).dry_run(import.dry_run).commit_once().await
     }
 }
 

@@ -2,13 +2,14 @@
 
 use serde_json::json;
 
-use crate::audit::{Action, Draft, ResourceType};
+use crate::audit::{Action, Draft, RefusalCode, ResourceType};
 use crate::domain::{
     Description, EnvironmentId, KeyName, RevealMode, SecretId, SecretInfo, SecretKind, Timestamp,
     Version,
 };
 use crate::store::{
-    EnvironmentRow, ReadError, SecretPlace, SecretPlaces, SecretRow, Secrets, Tx, Versions, View,
+    Decision, EnvironmentRow, ReadError, SecretPlace, SecretPlaces, SecretRow, Secrets, Tx,
+    Versions, View,
 };
 
 use crate::vault::Vault;
@@ -120,9 +121,10 @@ impl Vault {
         };
         let draft = permit.draft(Action::SecretCreate, now);
         let (keyring, random) = (self.keyring.clone(), self.random);
-        self.commit_once(permit, move |tx| {
+        self.change(permit, move |tx| {
             create.apply(tx, environment_id, draft, &keyring.now(), random)
         })
+        .commit_once()
         .await
     }
 
@@ -161,27 +163,33 @@ impl Vault {
         let keyring = self.keyring.clone();
         // The permit goes into the change, so the guard is written out here.
         let standing = permit.standing(now);
-        let ticket = self.store.commit(move |tx| {
-            if let Err(ended) = standing.check(tx) {
-                return Ok((Err(ended), draft.on(id, None).refused("UNAUTHORIZED")));
-            }
-            // The keys of this moment go along with the ticket: what it holds may
-            // have been wrapped again, and the old key retired, when it is opened.
-            let keyring = keyring.now();
-            let (draft, environment, row, place) = match about_secret(tx, id, draft.clone()) {
-                Ok(about) => about,
-                Err(damaged @ Error::Damaged(_)) => {
-                    return Ok((Err(damaged), draft.on(id, None).refused("SECRET_UNREADABLE")));
+        let ticket = self
+            .store
+            .change(move |tx| {
+                if let Err(ended) = standing.check(tx) {
+                    let row = draft.on(id, None).refused(RefusalCode::Unauthorized);
+                    return Ok(Decision::refused(ended, row));
                 }
-                Err(error) => return Err(error),
-            };
-            let decided = reveal_ticket(tx, &permit, &keyring, &environment, binding(&place, &row));
-            Ok(match decided {
-                Ok(ticket) => (Ok((ticket, keyring)), draft),
-                Err((refusal, code)) => (Err(refusal), draft.refused(code)),
+                // The keys of this moment go along with the ticket: what it holds may
+                // have been wrapped again, and the old key retired, when it is opened.
+                let keyring = keyring.now();
+                let (draft, environment, row, place) = match about_secret(tx, id, draft.clone()) {
+                    Ok(about) => about,
+                    Err(damaged @ Error::Damaged(_)) => {
+                        let row = draft.on(id, None).refused(RefusalCode::SecretUnreadable);
+                        return Ok(Decision::refused(damaged, row));
+                    }
+                    Err(error) => return Err(error),
+                };
+                let decided =
+                    reveal_ticket(tx, &permit, &keyring, &environment, binding(&place, &row));
+                Ok(match decided {
+                    Ok(ticket) => Decision::Applied((ticket, keyring), vec![draft]),
+                    Err((refusal, code)) => Decision::refused(refusal, draft.refused(code)),
+                })
             })
-        });
-        let (ticket, keyring) = ticket.await.map_err(Error::from)??;
+            .commit();
+        let (ticket, keyring) = ticket.await.map_err(Error::from)?;
         cipher::reveal(&keyring, ticket)
     }
 
@@ -210,7 +218,9 @@ impl Vault {
         };
         let draft = permit.draft(Action::SecretUpdate, update.now);
         let (keyring, random) = (self.keyring.clone(), self.random);
-        self.commit(permit, move |tx| update.apply(tx, id, draft, &keyring.now(), random)).await
+        self.change(permit, move |tx| update.apply(tx, id, draft, &keyring.now(), random))
+            .commit()
+            .await
     }
 
     /// Deletes a secret; its key is free at once, and no request can reach its
@@ -223,7 +233,7 @@ impl Vault {
     ) -> Result<(), Error> {
         let id = self.reach::<SecretKind, _>(permit, Action::SecretDelete, id).await?;
         let draft = permit.draft(Action::SecretDelete, self.now());
-        self.commit_from_reserve(permit, move |tx| {
+        self.change(permit, move |tx| {
             let version = match locate::<SecretKind>(tx, id) {
                 Ok((_, row)) => {
                     check_expected(expected.as_deref(), row.version)?;
@@ -244,6 +254,8 @@ impl Vault {
                 about(draft, &place, id, &environment).details(&json!({ "oldVersion": version }));
             Ok(((), draft))
         })
+        .from_reserve()
+        .commit()
         .await
     }
 }
@@ -292,13 +304,13 @@ fn reveal_ticket(
     keyring: &Keyring,
     environment: &EnvironmentRow,
     binding: Binding,
-) -> Result<Revealable, (Error, &'static str)> {
+) -> Result<Revealable, (Error, RefusalCode)> {
     let at = (binding.secret, binding.version);
     let grant = may_reveal(permit, &environment.settings, binding).map_err(|refusal| {
         let disabled = matches!(refusal, Error::RevealDisabled);
-        (refusal, if disabled { "REVEAL_DISABLED" } else { "SECRET_WRITE_ONLY" })
+        (refusal, if disabled { RefusalCode::RevealDisabled } else { RefusalCode::SecretWriteOnly })
     })?;
-    let unreadable = |error| (error, "SECRET_UNREADABLE");
+    let unreadable = |error| (error, RefusalCode::SecretUnreadable);
     // The secret's row names the version; one that is not there is damage.
     let missing = Error::Damaged(ResourceType::Secret);
     let sealed = sealed_value(tx, at).and_then(|sealed| sealed.ok_or(missing));

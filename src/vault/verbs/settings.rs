@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::audit::Action;
-use crate::domain::Settings;
+use crate::domain::EnvironmentSettings;
 use crate::store::Environments;
 
 use crate::vault::Vault;
@@ -14,15 +14,15 @@ use crate::vault::policy::{self, Administer, Permit};
 /// Changes to the settings. What is `None` stays as it is.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct SettingsPatch {
-    /// See [`Settings::allow_secret_reveal`].
+    /// See [`EnvironmentSettings::allow_secret_reveal`].
     pub allow_secret_reveal: Option<bool>,
-    /// See [`Settings::never_reveal_by_default`].
+    /// See [`EnvironmentSettings::never_reveal_by_default`].
     pub never_reveal_by_default: Option<bool>,
 }
 
 impl Vault {
     /// The settings of the permit's environment.
-    pub fn read_settings(&self, permit: &Permit<Administer>) -> Result<Settings, Error> {
+    pub fn read_settings(&self, permit: &Permit<Administer>) -> Result<EnvironmentSettings, Error> {
         Ok(environment_row(&*self.store, permit.environment()?.id())?.settings)
     }
 
@@ -31,8 +31,8 @@ impl Vault {
         &self,
         permit: &Permit<Administer>,
         patch: SettingsPatch,
-    ) -> Result<Settings, Error> {
-        self.change_settings(permit, Action::SettingsUpdate, move |old| Settings {
+    ) -> Result<EnvironmentSettings, Error> {
+        self.change_settings(permit, Action::SettingsUpdate, move |old| EnvironmentSettings {
             allow_secret_reveal: patch.allow_secret_reveal.unwrap_or(old.allow_secret_reveal),
             never_reveal_by_default: patch
                 .never_reveal_by_default
@@ -42,20 +42,24 @@ impl Vault {
     }
 
     /// Restores the defaults.
-    pub async fn reset_settings(&self, permit: &Permit<Administer>) -> Result<Settings, Error> {
-        self.change_settings(permit, Action::SettingsReset, |_| Settings::default()).await
+    pub async fn reset_settings(
+        &self,
+        permit: &Permit<Administer>,
+    ) -> Result<EnvironmentSettings, Error> {
+        self.change_settings(permit, Action::SettingsReset, |_| EnvironmentSettings::default())
+            .await
     }
 
     async fn change_settings(
         &self,
         permit: &Permit<Administer>,
         action: Action,
-        change: impl FnOnce(Settings) -> Settings + Send + 'static,
-    ) -> Result<Settings, Error> {
+        change: impl FnOnce(EnvironmentSettings) -> EnvironmentSettings + Send + 'static,
+    ) -> Result<EnvironmentSettings, Error> {
         let id = permit.environment()?.id();
         let now = self.now();
         let draft = permit.draft(action, now);
-        self.commit_once(permit, move |tx| {
+        self.change(permit, move |tx| {
             let mut row = environment_row(tx, id)?;
             let old = row.settings;
             row.settings = change(old);
@@ -68,6 +72,7 @@ impl Vault {
                 .details(&json!({ "old": old, "new": row.settings }));
             Ok((row.settings, draft))
         })
+        .commit_once()
         .await
     }
 }

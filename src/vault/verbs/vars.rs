@@ -234,7 +234,9 @@ impl Vault {
         let now = self.now();
         let id = VarId::new(now, self.random.bytes()?);
         let draft = permit.draft(Action::VarCreate, now);
-        self.commit_once(permit, move |tx| create(tx, (environment_id, id), new, now, draft)).await
+        self.change(permit, move |tx| create(tx, (environment_id, id), new, now, draft))
+            .commit_once()
+            .await
     }
 
     /// A page of the vars of the permit's environment, by key in byte order.
@@ -282,7 +284,7 @@ impl Vault {
         let id = self.reach::<VarKind, _>(permit, Action::VarUpdate, id).await?;
         let now = self.now();
         let draft = permit.draft(Action::VarUpdate, now);
-        self.commit(permit, move |tx| update(tx, id, patch, now, draft)).await
+        self.change(permit, move |tx| update(tx, id, patch, now, draft)).commit().await
     }
 
     /// Deletes a var.
@@ -294,7 +296,7 @@ impl Vault {
     ) -> Result<(), Error> {
         let id = self.reach::<VarKind, _>(permit, Action::VarDelete, id).await?;
         let draft = permit.draft(Action::VarDelete, self.now());
-        self.commit_from_reserve(permit, move |tx| {
+        self.change(permit, move |tx| {
             let version = match locate::<VarKind>(tx, id) {
                 Ok((_, row)) => {
                     check_expected(expected.as_deref(), row.version)?;
@@ -315,6 +317,8 @@ impl Vault {
                 about(draft, &place, id, &environment).details(&json!({ "oldVersion": version }));
             Ok(((), draft))
         })
+        .from_reserve()
+        .commit()
         .await
     }
 }

@@ -172,7 +172,7 @@ impl Vault {
         let by = permit.actor_name();
         let (keyring, random, keep) =
             (self.keyring.clone(), self.random, self.limits.versions_kept);
-        self.commit_once(permit, move |tx| {
+        self.change(permit, move |tx| {
             let (place, row) = locate::<SecretKind>(tx, id)?;
             let environment = environment_row(tx, place.environment)?;
             let old = sealed_value(tx, (id, number))?.ok_or(Error::NoSuchVersion)?;
@@ -189,6 +189,7 @@ impl Vault {
                 .details(&json!({ "activated": number, "newVersion": version }));
             Ok((info(&place, row), draft))
         })
+        .commit_once()
         .await
     }
 }

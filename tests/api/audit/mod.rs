@@ -1,0 +1,6 @@
+//! The audit log by the API.
+
+mod accounts;
+mod export;
+mod list;
+mod rows;

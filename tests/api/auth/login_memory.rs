@@ -1,0 +1,39 @@
+//! Two hundred logins at once: all of them get in, and their hashes are
+//! computed a few at a time, so that memory does not grow with their number.
+
+use serde_json::json;
+use support::Client;
+use support::api::parallel;
+use support::process::Launch;
+
+const LOGINS: usize = 200;
+/// Memory of one hash in this test, in KiB.
+const HASH_KIB: usize = 32 << 10;
+
+/// The most memory that a process ever had, in KiB; Linux tells.
+fn peak_kib(pid: u32) -> Option<usize> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    line.trim().strip_suffix("kB")?.trim().parse().ok()
+}
+
+#[test]
+fn two_hundred_logins_at_once_do_not_exhaust_memory() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Launch::on(&dir.path().join("data"))
+        .variable("COFFER_AUTH__ARGON2_MEMORY_KIB", HASH_KIB.to_string())
+        .variable("COFFER_AUTH__ARGON2_PASSES", "1")
+        .variable("COFFER_RATE_LIMIT__ANONYMOUS_PER_MINUTE", "0")
+        .start();
+    let body = json!({ "email": "ada@example.org", "password": "correct horse battery" });
+    let anonymous = Client::new(server.address, None);
+    anonymous.post("/api/auth/register", &body).expect(200);
+    let statuses = parallel(LOGINS, |_| anonymous.post("/api/auth/login", &body).status);
+    assert_eq!(statuses, [200; LOGINS]);
+    match peak_kib(server.running.pid()) {
+        // All at once they would need 6400 MiB.
+        Some(peak) => assert!(peak < 20 * HASH_KIB, "{} MiB", peak >> 10),
+        None => support::skip("nobody tells how much memory a process has"),
+    }
+    server.stop();
+}

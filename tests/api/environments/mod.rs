@@ -1,0 +1,4 @@
+//! Environments and their settings.
+
+mod crud;
+mod settings;

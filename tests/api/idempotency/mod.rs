@@ -1,0 +1,4 @@
+//! `Idempotency-Key`.
+
+mod accounts;
+mod resources;

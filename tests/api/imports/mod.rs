@@ -1,0 +1,4 @@
+//! Imports.
+
+mod dotenv;
+mod items;

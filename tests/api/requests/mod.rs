@@ -1,0 +1,10 @@
+//! What holds for every request and every answer.
+
+mod bad_http;
+mod bad_input;
+mod check_order;
+mod conventions;
+mod errors;
+mod form;
+mod malformed_json;
+mod rate_limits;

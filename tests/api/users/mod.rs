@@ -1,0 +1,5 @@
+//! Users.
+
+mod crud;
+mod passwords;
+mod revocation;

@@ -1,0 +1,4 @@
+//! Vars.
+
+mod crud;
+mod races;

@@ -1,0 +1,249 @@
+//! Damaged files: flipped bits, zeroed sectors, garbage and cuts, at many places
+//! of each file of the data directory, each under the real binary. It serves what
+//! is right, or refuses with a stable code, or ends with one clear line; it never
+//! panics, never hangs, and never shows a wrong value or an older one.
+//!
+//! What cannot be told is in `damaged_limits.rs`.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use serde_json::json;
+use support::api::reveal;
+use support::damage;
+use support::damage::{Damage, Kind, Sample, Seen, copy, launch, samples};
+use support::process::Launch;
+use support::rng::{Rng, Seed};
+
+/// Damages to sled's log of each sample, beside the systematic ones.
+const TO_THE_LOG: usize = 60;
+/// Damages to each smaller file of sled's, of each kind.
+const TO_THE_OTHERS: usize = 4;
+/// sled's segments; each begins with a header.
+const SEGMENT: usize = 512 << 10;
+
+/// Where to damage which file of sled's.
+fn damages(samples: &[Sample], dice: &mut Rng) -> Vec<Damage> {
+    let mut damages = Vec::new();
+    for (sample, of) in samples.iter().enumerate() {
+        for file in of.files() {
+            let length = of.length(&file);
+            let is_log = file.ends_with("db/db");
+            let mut places: Vec<_> = [0, 1, 4, length / 2, length - 1].to_vec();
+            if is_log {
+                places.extend((0..length).step_by(SEGMENT).flat_map(|at| [at, at + 20]));
+            }
+            let systematic = places.into_iter().filter(|at| *at < length);
+            damages.extend(systematic.enumerate().map(|(n, at)| {
+                let kind = Kind::ALL[n % Kind::ALL.len()];
+                Damage { sample, file: file.clone(), kind, at, seed: 0 }
+            }));
+            let many = if is_log { TO_THE_LOG } else { TO_THE_OTHERS * Kind::ALL.len() };
+            damages.extend((0..many).map(|n| {
+                let kind = Kind::ALL[n % Kind::ALL.len()];
+                let (at, seed) = (dice.below(length), dice.below(1 << 30) as u64);
+                Damage { sample, file: file.clone(), kind, at, seed }
+            }));
+        }
+    }
+    damages
+}
+
+#[test]
+fn damage_anywhere_is_survived_or_told() {
+    let seed = Seed::of_this_run();
+    let samples = samples();
+    let damages = damages(&samples, &mut Rng(seed.0));
+    assert!(damages.len() >= 300, "{}", damages.len());
+    let (next, seen) = (AtomicUsize::new(0), Mutex::new(BTreeMap::<Seen, usize>::new()));
+    std::thread::scope(|scope| {
+        for _ in 0..3 {
+            scope.spawn(|| {
+                while let Some(damage) = damages.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    // Whoever waits for the others says which it was.
+                    let what = std::panic::catch_unwind(|| damage.examine(&samples));
+                    let what = what.unwrap_or_else(|_| {
+                        next.store(usize::MAX / 2, Ordering::Relaxed);
+                        panic!("{damage:?}, seed {}", seed.0)
+                    });
+                    *seen.lock().unwrap().entry(what).or_default() += 1;
+                }
+            });
+        }
+    });
+    let seen = seen.into_inner().unwrap();
+    println!("{} damages: {seen:?}", damages.len());
+    // Else it was not damage.
+    for what in [Seen::Served, Seen::ServedInPart, Seen::Refused, Seen::RefusedAsOlder] {
+        assert!(seen.contains_key(&what), "never {what:?}: {seen:?}");
+    }
+}
+
+/// Each small file beside the database, and what must come of it.
+#[test]
+fn damage_to_the_files_beside_the_database_is_survived_or_told() {
+    let samples = samples();
+    let mut dice = Rng(7);
+    for name in ["root.key", "bootstrap-token", "in-use", "acknowledged", "lock"] {
+        for sample in 0..samples.len() {
+            let file = PathBuf::from(name);
+            let length = samples[sample].length(&file);
+            let mut kinds = vec![Kind::Missing];
+            if length > 0 {
+                kinds.extend(Kind::ALL);
+            }
+            for kind in kinds {
+                let at = if length == 0 { 0 } else { dice.below(length) };
+                let damage = Damage { sample, file: file.clone(), kind, at, seed: 1 };
+                let seen = damage.examine(&samples);
+                match name {
+                    // A bit of white space or of padding may not count.
+                    "root.key" if matches!(kind, Kind::Missing | Kind::Sector | Kind::Garbage) => {
+                        assert_eq!(seen, Seen::Refused, "{damage:?}");
+                    }
+                    "root.key" => {}
+                    _ => assert_eq!(seen, Seen::Served, "{damage:?}"),
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_missing_file_of_the_database_is_survived_or_told() {
+    let samples = samples();
+    for (sample, of) in samples.iter().enumerate() {
+        for file in of.files() {
+            let damage = Damage { sample, file: file.clone(), kind: Kind::Missing, at: 0, seed: 0 };
+            let seen = damage.examine(&samples);
+            if file.ends_with("db/db") {
+                assert!(
+                    matches!(seen, Seen::Refused | Seen::RefusedAsOlder),
+                    "{damage:?} {seen:?}"
+                );
+            } else {
+                // Of settings and snapshots there is nothing that is only there.
+                assert_eq!(seen, Seen::Served, "{damage:?}");
+            }
+        }
+    }
+}
+
+/// sled takes the first place that it cannot read for the end of its log, and it
+/// opened in the state before that without a word.
+#[test]
+fn a_damaged_log_that_loses_acknowledged_changes_is_not_opened_as_an_older_state() {
+    let samples = samples();
+    let killed = samples.iter().find(|sample| sample.name == "first").unwrap();
+    let dir = killed.copy();
+    let data_dir = support::data_dir(dir.path());
+    let log = data_dir.join("db/db");
+    let length = log.metadata().unwrap().len();
+    std::fs::File::options().write(true).open(&log).unwrap().set_len(length * 3 / 4).unwrap();
+    let kept = tempfile::tempdir().unwrap();
+    copy(&data_dir, &kept.path().join("data"));
+    for _ in 0..2 {
+        let ended = launch(&data_dir).fails();
+        assert_eq!(ended.code, Some(1), "{ended:#?}");
+        for words in
+            ["has lost changes that were acknowledged", "Restore a backup", "acknowledged."]
+        {
+            assert!(ended.stderr.contains(words), "{ended:#?}");
+        }
+    }
+    // As the message says: then the older state is served, and can be changed.
+    std::fs::remove_file(data_dir.join("acknowledged")).unwrap();
+    let server = launch(&data_dir).start();
+    let admin = server.admin();
+    let made = support::api::new_secret(&admin, "development", "AFTERWARDS", "a new value");
+    assert_eq!(reveal(&admin, made["id"].as_str().unwrap()), "a new value");
+    server.stop();
+    launch(&data_dir).start().stop();
+    // The doctor says it, too, and does not go on by itself.
+    let doctor = Launch::bare(kept.path()).arguments(["doctor", "--data-dir", "data"]).run("");
+    assert_eq!(doctor.code, Some(2), "{doctor:#?}");
+    assert!(doctor.stdout.contains("has lost changes that were acknowledged"), "{doctor:#?}");
+}
+
+/// sled asserts where it reads; the server said "the database failed; what was
+/// answered is safe", which is not so.
+#[test]
+fn a_panic_of_sled_as_it_opens_is_told_as_damage() {
+    let samples = samples();
+    let mut panics = 0;
+    // Where it does depends on where its pages came to lie.
+    for (part, of) in (1..64).flat_map(|part| samples.iter().map(move |of| (part, of))) {
+        let dir = of.copy();
+        let data_dir = support::data_dir(dir.path());
+        let log = std::fs::File::options().write(true).open(data_dir.join("db/db")).unwrap();
+        let length = of.length(Path::new("db/db"));
+        log.set_len((length - length * part / 64) as u64).unwrap();
+        let Err(ended) = launch(&data_dir).try_start() else { continue };
+        assert!(matches!(ended.code, Some(1 | 2)), "{ended:#?}");
+        damage::is_one_clear_line(&ended.stderr, &[]);
+        panics += ended.stderr.matches("sled panicked as it opened").count();
+        if panics > 0 {
+            break;
+        }
+    }
+    assert!(panics > 0, "it never panicked");
+}
+
+/// A page that cannot be read made sled fail in the middle of a batch: the server
+/// ended, half of the change stayed in the log, and under a supervisor the next
+/// such write ended it again.
+#[test]
+fn a_change_whose_place_is_damaged_is_refused_and_the_server_goes_on() {
+    let samples = samples();
+    let (sample, of) = samples.iter().enumerate().find(|(_, of)| of.name == "closed").unwrap();
+    let (mut refused, mut died) = (0, 0);
+    for at in (SEGMENT..of.length(&PathBuf::from("db/db"))).step_by(16 << 10) {
+        let damage =
+            Damage { sample, file: PathBuf::from("db/db"), kind: Kind::Garbage, at, seed: 0 };
+        let dir = damage.copy(&samples);
+        let data_dir = support::data_dir(dir.path());
+        let Ok(server) = launch(&data_dir).try_start() else { continue };
+        let client = support::Client::new(server.address, None);
+        let body = json!({ "value": "changed", "description": "changed" }).to_string();
+        let secrets = of.known.secrets.keys().map(|id| ("PATCH", format!("/api/secrets/{id}")));
+        let vars = of.known.vars.keys().map(|id| ("DELETE", format!("/api/vars/{id}")));
+        for (method, path) in secrets.chain(vars) {
+            let body = if method == "PATCH" { &*body } else { "" };
+            let text = support::process::request(&of.known.token, "id", method, &path, body);
+            let Ok(reply) = client.try_raw(method, text.as_bytes()) else {
+                break;
+            };
+            if reply.status != 200 {
+                let body = reply.json();
+                assert!(body["code"].is_string(), "{body}");
+                refused += usize::from(body["code"] == "INTERNAL");
+            }
+        }
+        server.running.signal(rustix::process::Signal::TERM);
+        let ended = server.running.wait();
+        if ended.code != Some(0) {
+            // sled may need a neighbour of the page to split or to join it: that
+            // shows only as it writes. Then the end is the one of a failed write.
+            damage::is_one_clear_line(&ended.stderr, &[]);
+            died += 1;
+        }
+    }
+    println!("{refused} changes were refused, {died} servers ended");
+    assert!(refused > died, "{refused} changes were refused, {died} servers ended");
+}
+
+/// A page that cannot be read is an error each time that sled is asked for the
+/// next row: the start walked to the end of the keys and never arrived.
+#[test]
+fn a_start_that_meets_a_page_that_cannot_be_read_comes_to_an_end() {
+    let samples = samples();
+    for (sample, of) in samples.iter().enumerate() {
+        let length = of.length(Path::new("db/db"));
+        for part in 0..8 {
+            let (at, file) = (length * part / 8 + 1, PathBuf::from("db/db"));
+            Damage { sample, file, kind: Kind::Cut, at, seed: 0 }.examine(&samples);
+        }
+    }
+}

@@ -1,0 +1,129 @@
+//! One leaf of the database's tree cannot be read: what does not need it goes on,
+//! and what was acknowledged stays.
+
+use std::fs;
+use std::path::PathBuf;
+
+use coffer::domain::{Clock, SystemClock, Timestamp};
+use coffer::store::{
+    Counts, EnvironmentNames, Environments, IdempotencyTimes, PendingDeletions, Secrets,
+    ValueChunks,
+};
+use serde_json::json;
+use support::process::{Launch, Server};
+use support::tampered_db::{Secret, Table, TamperedDb};
+
+/// So many rows fill some leaves of their own.
+const MANY: u32 = 3000;
+
+/// A stopped server's directory, with more in it than fits into one leaf.
+struct Patient {
+    bench: TamperedDb,
+    data_dir: PathBuf,
+}
+
+impl Patient {
+    fn over(bench: TamperedDb, plant: impl FnOnce(&TamperedDb, &Table)) -> Self {
+        bench.edit(|table| {
+            plant(&bench, table);
+            // So that none of it is in the part of the log that is looked through for
+            // holes, which refuses to open what is damaged there.
+            for n in 0..3000u32 {
+                let junk: Vec<u8> = (0..900u32).map(|at| (at * n + at / 7) as u8).collect();
+                table.put_raw::<ValueChunks>(&[&[0xff; 16][..], &n.to_be_bytes()].concat(), &junk);
+            }
+        });
+        // An opening writes a snapshot.
+        for _ in 0..2 {
+            bench.edit(|_| ());
+        }
+        let data_dir = bench.data_dir();
+        Self { bench, data_dir }
+    }
+
+    /// Breaks the checksum of whatever holds these bytes, wherever it was written.
+    fn break_leaf(&self, bytes: &[u8]) {
+        support::await_release(&self.data_dir);
+        let log = self.data_dir.join("db/db");
+        let mut content = fs::read(&log).unwrap();
+        let places: Vec<_> = content
+            .windows(bytes.len())
+            .enumerate()
+            .filter_map(|(at, found)| (found == bytes).then_some(at))
+            .collect();
+        assert!(!places.is_empty(), "they are in the log");
+        places.iter().for_each(|at| content[*at] ^= 1);
+        fs::write(&log, content).unwrap();
+    }
+
+    fn start(&self) -> Server {
+        support::await_release(&self.data_dir);
+        Launch::on(&self.data_dir).start()
+    }
+
+    fn secret(&self, key: &str) -> &Secret {
+        self.bench.secret(key)
+    }
+}
+
+/// Bytes that are the same each time and nowhere else.
+fn odd_bytes<const N: usize>(n: u32) -> [u8; N] {
+    let mut state = u64::from(n).wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    std::array::from_fn(|_| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        (state >> 56) as u8
+    })
+}
+
+/// The new key was in force and its row was refused: what was sealed under it and
+/// acknowledged could never be opened again.
+#[test]
+fn a_rotation_that_is_refused_leaves_no_key_in_force_that_has_no_row() {
+    // In the order of their times, some in the future: the next one comes behind the
+    // one in the middle.
+    let now = SystemClock.now().millis();
+    let patient = Patient::over(TamperedDb::new(), |_, table| {
+        for n in 0..MANY {
+            let at = now + (i64::from(n) - i64::from(MANY / 2)) * 55_000;
+            let key = (Timestamp::from_millis(at), odd_bytes(n));
+            table.put_bytes_new::<IdempotencyTimes>(&key, &[1]);
+        }
+    });
+    patient.break_leaf(&odd_bytes::<32>(MANY / 2));
+    let server = patient.start();
+    let admin = server.admin();
+    let rotate = admin.with("Idempotency-Key", "a rotation");
+    rotate.post("/api/admin/keys/rotate", &json!({})).expect_error(500, "INTERNAL");
+    let secret = patient.secret("FIRST");
+    let path = format!("/api/secrets/{}", secret.id);
+    admin.patch(&path, &json!({ "value": "acknowledged" })).expect(200);
+    server.stop();
+    let server = patient.start();
+    let value = support::api::reveal(&server.admin(), &secret.id.to_string());
+    assert_eq!(value, "acknowledged");
+    let keys = server.admin().get("/api/admin/keys").expect(200);
+    assert_eq!(keys["keys"].as_array().unwrap().len(), 1, "{keys}");
+    server.stop();
+}
+
+/// What could be read of it was removed, and the rest was taken for nothing: nobody
+/// could reach or remove it any more.
+#[test]
+fn a_deleted_environment_whose_rows_cannot_be_read_is_not_taken_for_empty() {
+    let mut row = Vec::new();
+    let patient = Patient::over(TamperedDb::with_many(400), |bench, table| {
+        row = table.bytes::<Secrets>(&bench.secret_key("MANY200"));
+        table.remove::<Environments>(&bench.environment);
+        table.remove::<EnvironmentNames>(&"home".to_owned());
+        table.remove::<Counts>(&bench.environment);
+        table.put_bytes_new::<PendingDeletions>(&bench.environment, &[1]);
+    });
+    patient.break_leaf(&row);
+    let server = patient.start();
+    let said = |line: &str| line.contains("cannot be emptied");
+    assert!(server.running.stderr.wait_for(said).is_some());
+    server.stop();
+    patient.bench.edit(|table| {
+        assert_eq!(table.keys::<PendingDeletions>(), [patient.bench.environment]);
+    });
+}

@@ -1,0 +1,5 @@
+//! Damaged files.
+
+mod files;
+mod leaves;
+mod limits;

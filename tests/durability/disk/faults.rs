@@ -1,0 +1,138 @@
+//! Faults that a disk which fails has found, each with its name.
+#![cfg(target_os = "linux")]
+
+use std::sync::mpsc::channel;
+
+use serde_json::json;
+use support::api;
+use support::disk::Survivors;
+use support::load::{CLIENTS, Worker};
+use support::machine::{gone, machine_or_skip};
+use support::paths::SECRETS;
+use support::process::{Ended, Server, request};
+use support::rng::{Rng, Seed};
+
+/// Clients that write together until the server is gone or says no; so much a
+/// write. How many writes were answered with success.
+fn write_until_it_fails(server: &Server, clients: usize, bytes: usize) -> usize {
+    let token = server.token();
+    let counts = api::parallel(clients, |client| {
+        for number in 0.. {
+            let key = format!("KEY_{client}_{number}");
+            let body = json!({ "key": key, "value": "~".repeat(bytes) }).to_string();
+            let text = request(&token, &key, "POST", SECRETS, &body);
+            let reply = server.admin().try_raw("POST", text.as_bytes());
+            if !reply.is_ok_and(|reply| reply.status == 200) {
+                return number;
+            }
+        }
+        unreachable!("a count that never ends")
+    });
+    counts.into_iter().sum()
+}
+
+/// That it ended by itself, as something that failed, with one clear line.
+#[track_caller]
+fn ended_well(ended: &Ended) {
+    assert_eq!((ended.code, ended.signal), (Some(1), None), "{ended:#?}");
+    assert!(!ended.stderr.contains("panic"), "{ended:#?}");
+    let said: Vec<_> = ended.stderr.lines().filter(|line| line.starts_with("coffer: ")).collect();
+    assert_eq!(said.len(), 1, "{ended:#?}");
+    assert!(said[0].contains("the database failed") && said[0].contains("Check the disk"));
+}
+
+/// How often writes are made to fail; the fault needs two threads in sled at once.
+const ROUNDS: u64 = 120;
+
+/// sled writes its buffers in threads of its own. A write that failed there was
+/// told to nobody when somebody else had still been filling the buffer: the writer
+/// waited for it, clients waited for the writer, and the process neither worked
+/// nor ended. (`src/store/watch.rs`)
+#[test]
+fn a_write_that_fails_in_a_thread_of_sled_does_not_keep_the_writer_waiting_for_ever() {
+    let seed = Seed::of_this_run();
+    let mut dice = Rng(seed.0);
+    let mut machine = machine_or_skip!();
+    machine.launch = machine.launch.variable("COFFER_LIMITS__VERSIONS_KEPT", "1000");
+    gone(machine.starts().expect("the disk is well"));
+    let before = machine.disk.fork();
+    for round in 0..ROUNDS {
+        machine.disk.become_like(&before);
+        let server = machine.starts().expect("the disk is well");
+        machine.disk.fill_after(dice.below(60) as u64);
+        // A mixed load; most of what is in it takes part in the fault.
+        let (token, (answered, _answers)) = (server.token(), channel());
+        std::thread::scope(|scope| {
+            for number in 0..CLIENTS {
+                let mut worker = Worker::new(number, seed.0 + round);
+                let (token, answered, disk) = (&token, answered.clone(), &machine.disk);
+                scope.spawn(move || {
+                    worker.work((server.address, token), &answered, &|| disk.has_failed());
+                });
+            }
+        });
+        // Has a deadline.
+        ended_well(&server.running.wait());
+    }
+}
+
+/// Closing it, sled syncs once more and panics when that fails: the process ended
+/// with 101 and a backtrace. (`keep_open` in `src/store/unsynced.rs`)
+#[test]
+fn closing_after_a_failed_sync_does_not_panic() {
+    for good in 0..4 {
+        let machine = machine_or_skip!();
+        let server = machine.starts().expect("the disk is well");
+        machine.disk.fail_syncs_after(good);
+        write_until_it_fails(&server, 2, 10);
+        ended_well(&server.running.wait());
+    }
+}
+
+/// The same at a stop that somebody asked for. (`settle` in `src/store/disk.rs`)
+#[test]
+fn a_sync_that_fails_at_the_stop_does_not_panic() {
+    let mut good = 0;
+    loop {
+        let machine = machine_or_skip!();
+        let server = machine.starts().expect("the disk is well");
+        machine.disk.fail_syncs_after(good);
+        server.running.signal(rustix::process::Signal::TERM);
+        let ended = server.running.wait();
+        if !machine.disk.has_failed() {
+            assert_eq!(ended.code, Some(0), "{ended:#?}");
+            break;
+        }
+        ended_well(&ended);
+        good += 1;
+    }
+    assert!(good >= 2, "a stop syncs more than {good} times");
+}
+
+/// What a failed sync was to save counts as clean: it reads well, and no later
+/// sync takes it to the disk. A server that was started on it acknowledged writes
+/// that a power cut took away with what they stood on. (`src/store/unsynced.rs`)
+#[test]
+fn what_is_acknowledged_after_a_failed_sync_survives_a_power_cut() {
+    let seed = Seed::of_this_run();
+    let mut dice = Rng(seed.0);
+    for good in 0..6 {
+        let machine = machine_or_skip!();
+        let server = machine.starts().expect("the disk is well");
+        let before = api::new_secret(&server.admin(), "development", "BEFORE", "before");
+        machine.disk.fail_syncs_after(good);
+        write_until_it_fails(&server, 2, 10);
+        server.running.wait();
+        // The disk is well again, and the machine was not started anew.
+        machine.disk.mend();
+        let server = machine.starts().expect("the disk is well");
+        let after = api::new_secret(&server.admin(), "development", "AFTER", "after");
+        gone(server);
+        machine.disk.restore(Survivors::Nothing, &mut dice);
+        let server = machine.starts().expect("there is power");
+        for (made, value) in [(&before, "before"), (&after, "after")] {
+            assert_eq!(api::reveal(&server.admin(), api::text(made, "id")), value, "{good}");
+        }
+        server.stop();
+    }
+}

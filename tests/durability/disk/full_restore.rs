@@ -1,0 +1,150 @@
+//! A restore on a disk that fills up: a clear end, no half of a database that a
+//! server would open, and the same command goes through when there is room.
+//! Needs root, to mount a small tmpfs.
+#![cfg(target_os = "linux")]
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use support::api::{new_secret, reveal, text};
+use support::process::{Ended, Launch};
+use support::small_disk::{MIB, SmallDisk};
+use support::{TestApp, skip};
+use tempfile::TempDir;
+
+/// Below this much no batch of rows is taken (`store::Options::min_free_bytes`).
+const FLOOR: u64 = 64 * MIB;
+/// Several batches of rows; see `store::load`.
+const SECRETS: usize = 240;
+
+/// A backup on a large disk, beside what it takes to restore it.
+struct Kept {
+    dir: TempDir,
+    /// Id and value of a secret in it.
+    secret: (String, String),
+}
+
+impl Kept {
+    fn make() -> Self {
+        let app = TestApp::start();
+        let admin = app.admin();
+        let value = |n: usize| format!("{n} {}", "v".repeat(60_000));
+        let make = |n| new_secret(&admin, "development", &format!("KEY_{n}"), &value(n));
+        let made: Vec<_> = (0..SECRETS).map(make).collect();
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("a.backup"), support::backups::take(&admin)).unwrap();
+        for name in ["root.key", "bootstrap-token"] {
+            std::fs::copy(app.data_dir().join(name), dir.path().join(name)).unwrap();
+        }
+        let last = SECRETS - 1;
+        Self { dir, secret: (text(&made[last], "id").to_owned(), value(last)) }
+    }
+
+    fn key(&self) -> PathBuf {
+        self.dir.path().join("root.key")
+    }
+
+    fn restore(&self, to: &Path) -> Ended {
+        let launch = Launch::bare(self.dir.path()).arguments(["backup", "restore", "a.backup"]);
+        let launch = launch.argument("--data-dir").argument(to);
+        launch.variable("COFFER_ROOT_KEY_FILE", self.key()).run("")
+    }
+
+    /// That a restore has ended as it should where there is no room.
+    #[track_caller]
+    fn is_refused(&self, ended: &Ended, to: &Path) {
+        assert!(ended.code.is_some_and(|code| code == 1 || code == 2), "{ended:#?}");
+        let told: Vec<_> =
+            ended.stderr.lines().filter(|line| line.starts_with("coffer: ")).collect();
+        assert_eq!(told.len(), 1, "{ended:#?}");
+        let words = ["free space", "No space left", "os error 28", "make room", "Make room"];
+        assert!(words.iter().any(|word| told[0].contains(word)), "{ended:#?}");
+        for word in ["panic", "backtrace"] {
+            assert!(!ended.stderr.contains(word), "{ended:#?}");
+        }
+        self.no_half_is_opened(to);
+    }
+
+    /// That no server takes what is there for a database.
+    #[track_caller]
+    fn no_half_is_opened(&self, to: &Path) {
+        assert!(!to.join("db").exists());
+        assert!(!to.join("in-use").exists());
+        if to.join("restoring").exists() {
+            let launch = Launch::on(to).variable("COFFER_ROOT_KEY_FILE", self.key());
+            let started = launch.fails();
+            assert!(started.stderr.contains("was cut off"), "{started:#?}");
+        }
+    }
+
+    /// That the same command goes through, and what it restores is whole.
+    #[track_caller]
+    fn is_restored(&self, to: &Path) {
+        let ended = self.restore(to);
+        assert_eq!(ended.code, Some(0), "{ended:#?}");
+        support::rows_fit(to);
+        support::await_release(to);
+        std::fs::copy(self.dir.path().join("bootstrap-token"), to.join("bootstrap-token")).unwrap();
+        let server = Launch::on(to).variable("COFFER_ROOT_KEY_FILE", self.key()).start();
+        assert_eq!(reveal(&server.admin(), &self.secret.0), self.secret.1);
+        server.stop();
+    }
+}
+
+macro_rules! small_or_skip {
+    ($bytes:expr) => {
+        match SmallDisk::mount($bytes) {
+            Ok(small) => small,
+            Err(reason) => return skip(reason),
+        }
+    };
+}
+
+#[test]
+fn a_restore_stops_at_the_floor_and_goes_through_when_there_is_room() {
+    let small = small_or_skip!(FLOOR + 160 * MIB);
+    let (kept, to) = (Kept::make(), small.at.join("data"));
+    // That it cannot fit is clear before it begins; some of it does; nothing does.
+    let length = kept.dir.path().join("a.backup").metadata().unwrap().len();
+    for left in [FLOOR + length - MIB, FLOOR + length + MIB, FLOOR - MIB, 0] {
+        small.leave(left);
+        kept.is_refused(&kept.restore(&to), &to);
+        small.make_room();
+    }
+    kept.is_restored(&to);
+}
+
+#[test]
+fn a_restore_whose_disk_is_filled_by_another_process_leaves_no_half() {
+    let small = small_or_skip!(FLOOR + 160 * MIB);
+    let (kept, mut refused) = (Kept::make(), 0);
+    for round in 0..4 {
+        let to = small.at.join(format!("data-{round}"));
+        let over = AtomicBool::new(false);
+        let ended = std::thread::scope(|scope| {
+            scope.spawn(|| {
+                // From the moment on at which there is something of it.
+                let log = to.join("restoring/db/db");
+                let begun = || log.metadata().is_ok_and(|log| log.len() > round << 20);
+                while !over.load(Ordering::SeqCst) && !begun() {
+                    std::thread::yield_now();
+                }
+                small.leave(0);
+            });
+            let ended = kept.restore(&to);
+            over.store(true, Ordering::SeqCst);
+            ended
+        });
+        small.make_room();
+        if ended.code == Some(0) {
+            // It was faster.
+            support::rows_fit(&to);
+        } else {
+            refused += 1;
+            kept.is_refused(&ended, &to);
+            kept.is_restored(&to);
+        }
+        std::fs::remove_dir_all(&to).unwrap();
+    }
+    assert!(refused > 0, "the disk was never filled in time");
+}

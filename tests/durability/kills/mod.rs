@@ -1,0 +1,6 @@
+//! SIGKILL.
+
+mod backup;
+mod keys;
+mod rotation;
+mod server;

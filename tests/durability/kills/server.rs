@@ -1,0 +1,60 @@
+//! Kills the real binary again and again under a mixed load, always on the same
+//! directory, and checks each time that what was answered is there, that what
+//! was not is there wholly or not at all, and that the audit log knows both.
+
+use std::sync::mpsc::channel;
+
+use support::load;
+use support::load::{CLIENTS, Worker, compare, logged};
+use support::process::{Launch, Server};
+use support::rng::{Rng, Seed};
+
+const ROUNDS: usize = 30;
+
+/// Lets the clients work until so many answers have come, and a little longer.
+fn load_and_kill(server: Server, workers: &mut [Worker], dice: &mut Rng) {
+    let token = server.token();
+    let address = server.address;
+    let (answered, answers) = channel();
+    let wanted = 5 + dice.below(120);
+    let spin = dice.below(200_000);
+    std::thread::scope(|scope| {
+        for worker in workers {
+            let (token, answered) = (&token, answered.clone());
+            scope.spawn(move || worker.work((address, token), &answered, &|| false));
+        }
+        drop(answered);
+        let came = answers.iter().take(wanted).count();
+        assert_eq!(came, wanted, "the clients gave up before the kill");
+        (0..spin).for_each(|_| std::hint::spin_loop());
+        server.kill();
+    });
+}
+
+#[test]
+fn whatever_was_answered_survives_a_kill() {
+    let seed = Seed::of_this_run();
+    let mut dice = Rng(seed.0);
+    let dir = tempfile::tempdir().unwrap();
+    let launch = Launch::on(&dir.path().join("data"))
+        .variable("COFFER_RATE_LIMIT__AUTHENTICATED_PER_MINUTE", "0");
+    let mut workers: Vec<_> = (0..CLIENTS).map(|number| Worker::new(number, seed.0)).collect();
+    let mut survived = 0;
+    for round in 0..ROUNDS {
+        load_and_kill(launch.start(), &mut workers, &mut dice);
+        let logged = logged(dir.path());
+        load::all_logged(&workers, &logged, &format!("round {round}"));
+        let server = launch.start();
+        for worker in &mut workers {
+            survived +=
+                usize::from(worker.cut_off.as_ref().is_some_and(|(id, _)| logged.contains_key(id)));
+            worker.settle(&logged, &server.admin());
+        }
+        compare(&server, &workers);
+        // The next round goes on with this database, not with a tidied one.
+        server.kill();
+    }
+    let acknowledged: usize = workers.iter().map(|worker| worker.acknowledged.len()).sum();
+    println!("{acknowledged} acknowledged; {survived} unanswered ones came through as well");
+    assert!(acknowledged >= ROUNDS * 5);
+}

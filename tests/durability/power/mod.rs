@@ -1,0 +1,4 @@
+//! Power cuts.
+
+mod commands;
+mod server;

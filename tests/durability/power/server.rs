@@ -1,0 +1,336 @@
+//! Cuts the power under the real binary, on a disk that then has nothing but
+//! what was synced, and perhaps parts of the rest, and perhaps half a write.
+//! After each cut the database opens, every acknowledged write is there,
+//! nothing half-done shows, the rows fit each other and the chain verifies.
+//! The same after syncs that fail and after writes that find no room.
+#![cfg(target_os = "linux")]
+
+use std::collections::BTreeSet;
+use std::sync::mpsc::{Receiver, channel};
+
+use rustix::process::Signal;
+use serde_json::json;
+use support::backups::{root_key, sound};
+use support::disk::{Disk, Survivors, print_of};
+use support::load;
+use support::load::{CLIENTS, Worker, compare, logged};
+use support::machine::{Machine, gone, machine_or_skip};
+use support::process::Server;
+use support::rng::{Rng, Seed};
+use support::rotations;
+
+/// How many times the power is cut under load; `COFFER_TEST_POWER_CUTS` asks for more.
+const CUTS: usize = 200;
+/// So many answers come before the starts that are cut off.
+const STORED: usize = 120;
+/// What must have been done again and again over all the cuts.
+const EVERY_KIND: [&str; 10] = [
+    "create",
+    "update",
+    "delete",
+    "reveal",
+    "make write-only",
+    "update what is write-only",
+    "be refused a value",
+    "put a var",
+    "make an environment",
+    "delete an environment",
+];
+/// A server that starts makes about as many changes to the disk.
+const START_STEPS: usize = 30;
+
+/// Lets the clients work, and meanwhile does something that ends it; it is told of
+/// each answer.
+fn load_until(
+    server: &Server,
+    workers: &mut [Worker],
+    excused: &(dyn Fn() -> bool + Sync),
+    end: impl FnOnce(&Receiver<()>),
+) {
+    let token = server.token();
+    let (answered, answers) = channel();
+    std::thread::scope(|scope| {
+        for worker in workers {
+            let (token, answered) = (&token, answered.clone());
+            scope.spawn(move || worker.work((server.address, token), &answered, excused));
+        }
+        drop(answered);
+        end(&answers);
+    });
+}
+
+/// Lets the clients work until the power has gone.
+fn load_until_cut(machine: &Machine, server: Server, workers: &mut [Worker]) {
+    load_until(&server, workers, &|| machine.disk.is_off(), |_| {
+        machine.disk.wait_for_cut();
+        server.running.signal(Signal::KILL);
+    });
+    server.running.wait();
+}
+
+/// Starts until it listens and has been left alone, and cuts the power on the
+/// way there now and then; how many times.
+fn recover(machine: &Machine, dice: &mut Rng) -> usize {
+    let mut cuts = 0;
+    while dice.below(3) == 0 {
+        machine.disk.cut_after(dice.below(START_STEPS) as u64);
+        if let Some(server) = machine.starts() {
+            machine.disk.spare();
+            gone(server);
+        }
+        cuts += usize::from(machine.disk.is_off());
+        machine.disk.restore(Survivors::any(dice), dice);
+    }
+    cuts
+}
+
+/// What the cuts came down on.
+#[derive(Debug, Default)]
+struct Tally {
+    under_load: usize,
+    while_recovering: usize,
+    while_rotating: usize,
+    while_sending_a_backup: usize,
+    backups_opened: usize,
+}
+
+#[test]
+fn whatever_was_answered_survives_a_power_cut() {
+    let seed = Seed::of_this_run();
+    let mut dice = Rng(seed.0);
+    let mut machine = machine_or_skip!();
+    machine.launch = machine.launch.variable("COFFER_LIMITS__VERSIONS_KEPT", "1000");
+    let wanted = std::env::var("COFFER_TEST_POWER_CUTS").ok().and_then(|cuts| cuts.parse().ok());
+    let wanted = wanted.unwrap_or(CUTS);
+    let mut workers: Vec<_> = (0..CLIENTS).map(|number| Worker::new(number, seed.0)).collect();
+    let mut tally = Tally::default();
+    let mut server = machine.starts().expect("there is power");
+    let root = root_key(&machine.data_dir());
+    // The last one, which does nothing.
+    workers.push(rotations::stock(&server));
+    while tally.under_load < wanted {
+        let steps = rotations::steps(&server.admin());
+        workers.iter_mut().for_each(|worker| worker.beside.clone_from(&steps));
+        let steps = if dice.below(4) == 0 { 400 } else { 60 };
+        machine.disk.cut_after(dice.below(steps) as u64);
+        load_until_cut(&machine, server, &mut workers[..CLIENTS]);
+        let survivors = Survivors::any(&mut dice);
+        machine.disk.restore(survivors, &mut dice);
+        tally.under_load += 1;
+        tally.while_rotating += usize::from(rotations::is_rotating(machine.copy().path()));
+        tally.while_recovering += recover(&machine, &mut dice);
+        let when = format!("cut {}, {survivors:?}", tally.under_load);
+        let logged = logged(machine.copy().path());
+        load::all_logged(&workers, &logged, &when);
+        server = machine.starts().expect("there is power");
+        for worker in &mut workers {
+            worker.settle(&logged, &server.admin());
+        }
+        compare(&server, &workers);
+        rotations::holds(&server.admin(), &mut workers);
+        // One of those that came whole in this round.
+        let files: Vec<_> = workers.iter_mut().filter_map(|one| one.besides.file.take()).collect();
+        for file in files.iter().take(1) {
+            sound(file, &root);
+            tally.backups_opened += 1;
+        }
+    }
+    rotations::ends(&server.admin());
+    compare(&server, &workers);
+    server.stop();
+    let ended =
+        machine.runs(&machine.command(["doctor", "--data-dir"]).argument(machine.data_dir()));
+    assert!(!ended.stdout.contains("error"), "{ended:#?}");
+    let sum = |of: fn(&Worker) -> usize| workers.iter().map(of).sum::<usize>();
+    tally.while_sending_a_backup = sum(|worker| worker.besides.halves);
+    let (acknowledged, files) = (sum(|one| one.acknowledged.len()), sum(|one| one.besides.files));
+    let refused = sum(|one| one.besides.refused);
+    println!("{acknowledged} acknowledged, {files} backups whole, {refused} refused; {tally:#?}");
+    let done = load::done(&workers);
+    println!("{done:#?}");
+    for kind in EVERY_KIND {
+        assert!(done.get(kind).is_some_and(|count| *count >= wanted / 10), "{kind}: {done:#?}");
+    }
+    assert!(acknowledged >= wanted && tally.while_recovering >= wanted / 10);
+    assert!(tally.while_rotating >= wanted / 20 && tally.backups_opened >= wanted / 20);
+    assert!(tally.while_sending_a_backup >= wanted / 20);
+}
+
+/// Every step of the first start, and of the second: the power goes before it.
+#[test]
+fn a_start_is_cut_off_at_each_of_its_steps() {
+    let seed = Seed::of_this_run();
+    let mut dice = Rng(seed.0);
+    for is_first in [true, false] {
+        let machine = machine_or_skip!();
+        let mut workers: Vec<_> = (0..CLIENTS).map(|number| Worker::new(number, seed.0)).collect();
+        if !is_first {
+            put_something(&machine, &mut workers);
+        }
+        let before = machine.disk.fork();
+        let (mut looks, mut seen) = (0, BTreeSet::new());
+        for steps in 0.. {
+            machine.disk.become_like(&before);
+            machine.disk.cut_after(steps);
+            let started = machine.starts();
+            let is_whole = started.is_some();
+            started.map(gone);
+            let when = format!("first: {is_first}, step {steps}");
+            // What there is before the first start has ended, only a start can tell.
+            for survivors in Survivors::LOTS.into_iter().filter(|_| !is_first) {
+                let copy = machine.disk.left(survivors, &mut dice);
+                looks += 1;
+                if seen.insert(print_of(copy.path())) {
+                    let when = format!("{when}, {survivors:?}");
+                    load::all_logged(&workers, &logged(copy.path()), &when);
+                }
+            }
+            let survivors = Survivors::any(&mut dice);
+            machine.disk.restore(survivors, &mut dice);
+            let server = machine.starts().expect("there is power");
+            compare(&server, &workers);
+            // Whoever has the directory has a credential that works.
+            let new = json!({ "key": "KEY", "value": "value" });
+            let made = server.admin().post("/api/environments/development/secrets", &new);
+            assert_eq!(made.status, 200, "{when}, {survivors:?}");
+            server.stop();
+            load::all_logged(&workers, &logged(machine.copy().path()), &when);
+            if is_whole {
+                assert!(steps > 5, "a start changes more than {steps} things");
+                println!("{steps} steps, {looks} looks, {} of them different", seen.len());
+                break;
+            }
+        }
+    }
+}
+
+/// Lets the clients put so much that there is something of everything, and kills the
+/// server.
+fn put_something(machine: &Machine, workers: &mut [Worker]) {
+    let server = machine.starts().expect("there is power");
+    load_until(&server, workers, &|| false, |answers| {
+        assert_eq!(answers.iter().take(STORED).count(), STORED);
+        server.running.signal(Signal::KILL);
+    });
+    server.running.wait();
+    // The machine goes on: what it was about to do is on its disk, too.
+    let logged = logged(machine.copy().path());
+    let server = machine.starts().expect("there is power");
+    workers.iter_mut().for_each(|worker| worker.settle(&logged, &server.admin()));
+    compare(&server, workers);
+    gone(server);
+    println!("{:#?}", load::done(workers));
+}
+
+/// What fails on a disk that still has power.
+#[derive(Debug, Clone, Copy)]
+enum Trouble {
+    /// Every sync from a moment on.
+    Syncs,
+    /// Every write, for want of room.
+    Room,
+    /// One write.
+    Write,
+}
+
+impl Trouble {
+    fn begins(self, disk: &Disk, after: u64) {
+        match self {
+            Self::Syncs => disk.fail_syncs_after(after),
+            Self::Room => disk.fill_after(after),
+            Self::Write => disk.fail_one_write_after(after),
+        }
+    }
+
+    /// Whether the server has met it, and must not answer with success any more. The
+    /// note of what was acknowledged is written behind a good sync, and to do
+    /// without it is no failure.
+    fn has_come(self, disk: &Disk) -> bool {
+        match self {
+            Self::Syncs | Self::Room => disk.has_failed(),
+            Self::Write => disk.has_failed_in(&["data", "db", "db"]),
+        }
+    }
+}
+
+/// So many answers, and a server that has met its trouble would have ended.
+const ANSWERS: usize = 300;
+
+/// Whatever is answered with success before that is there, nothing is after it; the
+/// process ends by itself and says so, or serves on; the next one is well.
+fn trouble(trouble: Trouble, rounds: usize) {
+    let seed = Seed::of_this_run();
+    let mut dice = Rng(seed.0);
+    let machine = machine_or_skip!();
+    let mut workers: Vec<_> = (0..CLIENTS).map(|number| Worker::new(number, seed.0)).collect();
+    let mut server = machine.starts().expect("the disk is well");
+    let (mut failed, mut served_on) = (0, 0);
+    for round in 0..rounds {
+        let steps = rotations::steps(&server.admin());
+        workers.iter_mut().for_each(|worker| worker.beside.clone_from(&steps));
+        trouble.begins(&machine.disk, dice.below(60) as u64);
+        let excused = || trouble.has_come(&machine.disk);
+        load_until(&server, &mut workers, &excused, |answers| {
+            if answers.iter().take(ANSWERS).count() == ANSWERS && !excused() {
+                server.running.signal(Signal::KILL);
+                assert!(machine.disk.has_failed(), "nothing has failed");
+            }
+        });
+        let ended = server.running.wait();
+        if ended.signal.is_some() {
+            served_on += 1;
+        } else {
+            failed += 1;
+            assert!(ended.code.is_some_and(|code| code != 0), "{ended:#?}");
+            let said = ended.stderr.lines().filter(|line| line.starts_with("coffer: "));
+            let said = said.collect::<Vec<_>>().join("\n");
+            assert!(said.starts_with("coffer: the database failed") && !said.contains('\n'));
+        }
+        // What was acknowledged is on the disk now, and not only in the system's memory.
+        let copy = machine.disk.left(Survivors::Nothing, &mut dice);
+        let when = format!("round {round}");
+        load::all_logged(&workers, &logged(copy.path()), &when);
+        // The next start meets the same, or a machine that was started anew, or neither.
+        match round % 3 {
+            0 => {
+                trouble.begins(&machine.disk, dice.below(6) as u64);
+                if let Some(server) = machine.starts() {
+                    gone(server);
+                }
+                machine.disk.mend();
+            }
+            1 => machine.disk.restore(Survivors::Nothing, &mut dice),
+            _ => machine.disk.mend(),
+        }
+        let logged = logged(machine.copy().path());
+        load::all_logged(&workers, &logged, &when);
+        server = machine.starts().expect("the disk is well");
+        for worker in &mut workers {
+            worker.settle(&logged, &server.admin());
+        }
+        compare(&server, &workers);
+        rotations::holds(&server.admin(), &mut workers);
+    }
+    rotations::ends(&server.admin());
+    server.stop();
+    println!("{failed} ended by themselves, {served_on} served on; {:#?}", load::done(&workers));
+    assert!(workers.iter().any(|worker| !worker.acknowledged.is_empty()));
+    assert!(failed > 0);
+}
+
+#[test]
+fn a_failed_sync_is_no_success_and_the_next_start_is_well() {
+    trouble(Trouble::Syncs, 15);
+}
+
+/// sled does not go on after it, although the next one would succeed.
+#[test]
+fn a_failed_write_is_no_success_and_the_next_start_is_well() {
+    trouble(Trouble::Write, 12);
+}
+
+/// sled cannot go on after a write that found no room.
+#[test]
+fn a_disk_that_fills_up_below_the_server_is_no_success_and_the_next_start_is_well() {
+    trouble(Trouble::Room, 15);
+}

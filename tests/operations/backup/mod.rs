@@ -1,0 +1,5 @@
+//! Backups and restores.
+
+mod create;
+mod damage;
+mod restore;

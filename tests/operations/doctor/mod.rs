@@ -1,0 +1,4 @@
+//! `coffer doctor`.
+
+mod repair;
+mod report;

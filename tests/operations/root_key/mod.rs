@@ -1,0 +1,5 @@
+//! The root key.
+
+mod change;
+mod passphrase;
+mod source;

@@ -1,0 +1,4 @@
+//! Planted values, searched for everywhere.
+
+mod accounts;
+mod secrets;

@@ -1,0 +1,114 @@
+//! What most tests do on the way to their point.
+
+use std::collections::BTreeSet;
+use std::sync::Barrier;
+
+use serde_json::{Value, json};
+
+use super::Client;
+
+/// Creates a secret and gives back its item.
+#[track_caller]
+pub fn new_secret(client: &Client, environment: &str, key: &str, value: &str) -> Value {
+    let path = format!("/api/environments/{environment}/secrets");
+    client.post(&path, &json!({ "key": key, "value": value })).expect(200)["secret"].clone()
+}
+
+/// Creates a var and gives back its item.
+#[track_caller]
+pub fn new_var(client: &Client, environment: &str, key: &str, value: &str) -> Value {
+    let path = format!("/api/environments/{environment}/vars");
+    client.post(&path, &json!({ "key": key, "value": value })).expect(200)["var"].clone()
+}
+
+/// Creates the secret `key` in `development` with the value `v`, and gives back its id.
+#[track_caller]
+pub fn make_secret(client: &Client, key: &str) -> String {
+    text(&new_secret(client, "development", key, "v"), "id").to_owned()
+}
+
+/// Creates the var `key` in `development` with the value `v`, and gives back its id.
+#[track_caller]
+pub fn make_var(client: &Client, key: &str) -> String {
+    text(&new_var(client, "development", key, "v"), "id").to_owned()
+}
+
+/// Creates an environment and gives back its item.
+#[track_caller]
+pub fn new_environment(client: &Client, name: &str) -> Value {
+    let reply = client.post("/api/environments", &json!({ "name": name }));
+    reply.expect(200)["environment"].clone()
+}
+
+/// The value of a secret.
+#[track_caller]
+pub fn reveal(client: &Client, id: &str) -> String {
+    let body = client.get(&format!("/api/secrets/{id}/value")).expect(200);
+    body["value"].as_str().unwrap().to_owned()
+}
+
+/// The keys of a list, in its order.
+#[track_caller]
+pub fn keys(list: &Value) -> Vec<String> {
+    let items = list.as_array().unwrap().iter();
+    items.map(|item| item["key"].as_str().unwrap().to_owned()).collect()
+}
+
+/// A member that is a text.
+#[track_caller]
+pub fn text<'a>(item: &'a Value, member: &str) -> &'a str {
+    item[member].as_str().unwrap_or_else(|| panic!("no text {member} in {item}"))
+}
+
+/// The names of all members of an object.
+#[track_caller]
+pub fn members(object: &Value) -> BTreeSet<&str> {
+    object.as_object().unwrap().keys().map(String::as_str).collect()
+}
+
+/// That a text is a moment in the contract's form.
+#[track_caller]
+pub fn is_time(text: &str) {
+    let digits = |b: u8| if b.is_ascii_digit() { b'0' } else { b };
+    let shape: Vec<u8> = text.bytes().map(digits).collect();
+    assert_eq!(shape, b"0000-00-00T00:00:00.000Z", "{text}");
+}
+
+/// Runs `act` in so many threads that start together.
+pub fn parallel<T: Send>(threads: usize, act: impl Fn(usize) -> T + Sync) -> Vec<T> {
+    let start = Barrier::new(threads);
+    std::thread::scope(|scope| {
+        let run = |number| {
+            let (start, act) = (&start, &act);
+            scope.spawn(move || {
+                start.wait();
+                act(number)
+            })
+        };
+        let handles: Vec<_> = (0..threads).map(run).collect();
+        handles.into_iter().map(|handle| handle.join().unwrap()).collect()
+    })
+}
+
+/// The wrapping keys, once no rotation is under way.
+#[track_caller]
+pub fn rotated(admin: &Client) -> Value {
+    let until = std::time::Instant::now() + std::time::Duration::from_secs(60);
+    loop {
+        let keys = admin.get("/api/admin/keys").expect(200);
+        if keys["rotation"].is_null() || !keys["rotation"]["finishedAt"].is_null() {
+            return keys;
+        }
+        assert!(std::time::Instant::now() < until, "it does not end: {keys}");
+        std::thread::yield_now();
+    }
+}
+
+/// Rotates to the end; the number of the key that was in force before.
+#[track_caller]
+pub fn rotate(admin: &Client) -> u64 {
+    let begun = admin.send("POST", "/api/admin/keys/rotate", None).expect(200);
+    let key = begun["rotation"]["key"].as_u64().unwrap();
+    rotated(admin);
+    key - 1
+}

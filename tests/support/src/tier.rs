@@ -1,0 +1,41 @@
+//! Which tests run, and at what length: `cargo test` runs each test in a short form,
+//! `COFFER_TESTS=full` runs every case and every loop at full length.
+
+use std::fmt::Display;
+use std::io::Write;
+
+/// Whether every test runs at full length.
+pub fn is_full() -> bool {
+    std::env::var_os("COFFER_TESTS").is_some_and(|tier| tier == "full")
+}
+
+/// How often a test repeats something: `full` times in the full run, `short` otherwise.
+pub fn rounds<T>(full: T, short: T) -> T {
+    if is_full() { full } else { short }
+}
+
+/// Returns whether this is the full run. In the default run it prints the name of the
+/// test, which then has to return: it cannot be short.
+#[must_use]
+pub fn full_only(name: &str) -> bool {
+    if !is_full() {
+        // Not eprintln!: that is captured, and the reader must see what did not run.
+        let _ = writeln!(std::io::stderr(), "not in the default run: {name} (COFFER_TESTS=full)");
+    }
+    is_full()
+}
+
+/// Prints why a test cannot run on this machine. In the full run that is a failure,
+/// unless `COFFER_TESTS_WITHOUT` names what is missing.
+pub fn skip(reason: impl Display) {
+    let reason = reason.to_string();
+    let without = std::env::var("COFFER_TESTS_WITHOUT").unwrap_or_default();
+    // `.ci/run` has looked: the kernel does not offer it, and no package can bring it.
+    if without.split(' ').any(|one| !one.is_empty() && reason.to_lowercase().contains(one)) {
+        let _ = writeln!(std::io::stderr(), "without{without}, not run: {reason}");
+        return;
+    }
+    assert!(!is_full(), "cannot run: {reason}");
+    // Not eprintln!: that is captured, and a skip must be seen.
+    let _ = writeln!(std::io::stderr(), "skipped: {reason}");
+}
