@@ -77,13 +77,13 @@ impl Access {
         let change = move |tx: &mut Tx<'_>| {
             may_register(tx, &by)?;
             if let Registrant::Principal(principal) = &by {
-                vault::check_standing(tx, principal, now)?;
+                vault::check_credential(tx, principal, now)?;
             }
             let row = put_first_admin(tx, id, (email, name), password, now)?;
             pending.put(tx, id)?;
             let mut draft = draft.on(id, Some(row.email.as_str()));
             if !matches!(by, Registrant::Principal(_)) {
-                draft.actor = Actor::user(vault::label(id, &row));
+                draft.actor = Actor::user(vault::user_label(id, &row));
             }
             Ok::<_, Error>((pending.into_new_session(id, &row), draft))
         };

@@ -160,7 +160,7 @@ impl Access {
         let (check, slot) = self.passwords.verify(password, stored, slot, wrong).await?;
         let now = self.clock.now();
         drop(slot);
-        let label = found.as_ref().map(|(id, row)| vault::label(*id, row));
+        let label = found.as_ref().map(|(id, row)| vault::user_label(*id, row));
         let draft = |actor| Draft::by(actor, Action::AuthLogin, &client.origin, now);
         let session = match (enabled, check) {
             (Some((id, row)), PasswordCheck::Right(renewed)) => {
@@ -207,7 +207,7 @@ impl Access {
             }
             pending.put(tx, user)?;
             let mut draft = draft.on(pending.id, Some(row.email.as_str()));
-            draft.actor = Actor::user(vault::label(user, &row));
+            draft.actor = Actor::user(vault::user_label(user, &row));
             Ok::<_, Error>((pending.into_new_session(user, &row), draft))
         };
         self.store.change(change).commit().await.map_err(Error::from)

@@ -45,7 +45,7 @@ use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
 use crate::audit::row::{Draft, Row};
-use crate::domain::{Timestamp, to_hex};
+use crate::domain::{Timestamp, encode_hex};
 
 /// The length of a MAC in bytes.
 const MAC_BYTES: usize = 32;
@@ -69,7 +69,7 @@ impl Mac {
 
     /// Returns the MAC as 64 hex digits.
     pub fn to_hex(self) -> String {
-        to_hex(&self.0)
+        encode_hex(&self.0)
     }
 
     pub(super) fn matches(&self, other: &Mac) -> bool {

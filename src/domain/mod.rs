@@ -26,7 +26,7 @@ pub use account::{OwnerId, ServiceAccountInfo, SessionInfo, TokenInfo, UserInfo}
 pub use conflict::OnConflict;
 pub use environment::{EnvironmentInfo, EnvironmentSettings};
 pub use finding::{Finding, Severity};
-pub use hex::to_hex;
+pub use hex::{decode_hex, encode_hex};
 pub use id::{
     EnvironmentId, Id, IdKind, SecretId, SecretKind, ServiceAccountId, SessionId, TokenId, UserId,
     VarId, VarKind,

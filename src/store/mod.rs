@@ -1,14 +1,13 @@
-//! The database: the only room that knows sled.
+//! The database, and the only module that uses sled.
 //!
-//! Owns: the data directory, the keyspace, the rows, the one writer.
-//! Must never: see a value of a secret (rows hold ciphertext), decide who may
-//! do what, or answer a write before it would survive a power cut.
-//! Called by: `vault` and `access`, with typed tables; `cli` opens it.
+//! Owns: the data directory, the keyspace, the rows, the single writer.
+//! Must never: see a secret in plaintext (rows hold ciphertext), decide who may do what, or
+//! acknowledge a write before it would survive a power cut.
+//! Called by: `vault` and `access`, through typed tables; `server` and `cli` open it.
 //!
-//! One sled tree holds everything, told apart by the first byte of the key
-//! (`keyspace`), because a batch on one tree is atomic and a transaction over
-//! several may run twice. `disk` knows what sled 0.34 does not do for us;
-//! `writer` is the only code that changes anything.
+//! All tables share one sled tree and are distinguished by the first byte of the key
+//! (`rows::keyspace`), because a batch on one tree is atomic, while a transaction across several
+//! trees may run twice. `sled` makes up for what sled 0.34 lacks; only `writer` changes anything.
 
 mod advice;
 mod check;

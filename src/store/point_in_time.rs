@@ -1,31 +1,32 @@
-//! The database as it was at one moment, while it goes on being written.
+//! A view of the database at one moment, readable while writes continue.
 //!
-//! sled 0.34 has no snapshots. So the writer, before it applies a group, hands
-//! over what the keys of that group hold (their *images*), and a reader that
-//! comes to such a key later takes the image instead of what it finds.
+//! sled 0.34 has no snapshots. So before the writer applies a group, it saves the rows that the
+//! group is about to change (their *before-images*), and a reader that reaches such a key later
+//! uses the image instead of the tree's row.
 //!
 //! ```text
-//! keys      ───────────cursor───────────┤────────── to come ──────────
-//! reader    handed out, done with       │ tree, with the images over it
-//! writer    changes are of no interest  │ changes leave an image, once
+//! keys      ────── before the cursor ─────┤────── after the cursor ──────
+//! reader    done with these               │ reads the tree, then the images over it
+//! writer    ignores changes here          │ saves an image before the first change
 //! ```
 //!
-//! What holds, with `F(k)` for the row under `k` at the moment of freezing:
+//! With `F(k)` for the row under `k` when the view was taken:
 //!
-//! 1. Freezing happens in the writer's thread, between two groups.
-//! 2. For every key `k` to come: the tree holds `F(k)`, or there is an image of
-//!    `k` and it is `F(k)`. A group is applied only after its images are taken,
-//!    and an image is taken only if there is none, so the first one stays.
-//! 3. Keys that are cursor have no image; the images hold nothing that the
-//!    reader will not need.
+//! 1. A view is taken in the writer's thread, between two groups.
+//! 2. For every key `k` after the cursor, either the tree holds `F(k)`, or there is an image of `k`
+//!    and it is `F(k)`. A group is applied only after its images are saved, and an image is saved
+//!    only if none exists, so the first one stays.
+//! 3. Keys before the cursor have no image: nothing is kept that the reader no longer needs.
 //!
-//! A step of the reader first reads a stretch of the tree, then takes that
-//! stretch's images and moves the border, under one lock. What it read may be
-//! older or newer than a group that is applied meanwhile; either way the group's
-//! images were there before the group was, so by (2) the step ends in `F`.
+//! A step of the reader first reads a range of the tree, then takes that range's images and
+//! advances the cursor, under one lock. What it read may be older or newer than a group that is
+//! being applied; either way the group's images were saved before the group was applied, so by (2)
+//! the step yields `F`.
 //!
-//! Must never: make the writer wait for a reader, or grow without bound. BeforeImages
-//! above the limit, or one that cannot be read, end the view; never the write.
+//! Owns: the view, its before-images, and the limit on them.
+//! Must never: make the writer wait for a reader, or grow without bound. If the images exceed the
+//! limit or cannot be read, the view fails, not the write.
+//! Called by: `writer`, which saves images; `vault`, which reads backups from it.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -35,22 +36,22 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use crate::store::rows::view::ReadError;
 use crate::store::rows::write_set::WriteSet;
 
-/// BeforeImages of at most so many bytes are kept for one view.
+/// The most bytes of before-images that are kept for one view.
 pub const MAX_IMAGE_BYTES: usize = 256 << 20;
-/// A step reads at most so many rows.
+/// The most rows that one step reads.
 const STEP_ROWS: usize = 512;
-/// A step ends with the row that takes it over so many bytes.
+/// A step ends with the row that exceeds this many bytes.
 const STEP_BYTES: usize = 512 << 10;
 
-/// A row as it is stored: key bytes and row bytes.
+/// An encoded key and its encoded row.
 pub type RawRow = (Vec<u8>, Vec<u8>);
 
-/// Why a view came to an end before its last row.
+/// Why a view ended before its last row.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum PointInTimeError {
-    /// More was written meanwhile than can be remembered.
+    /// More rows were changed while it was read than may be kept.
     #[error(
-        "more than {} MiB of rows were changed while the backup ran; take it when less is written, or onto a faster disk",
+        "more than {} MiB of rows were changed during the backup. Run it at a quieter time, or write it to a faster disk.",
         limit >> 20
     )]
     TooManyChanges {
@@ -62,7 +63,7 @@ pub enum PointInTimeError {
     Read(#[from] ReadError),
 }
 
-/// Up to where the reader has come.
+/// How far the reader has come.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum Cursor {
     Start,
@@ -96,23 +97,23 @@ struct SharedImages {
 
 impl SharedImages {
     fn lock(&self) -> MutexGuard<'_, BeforeImages> {
-        // Nothing in here panics half-way through a change.
+        // No code that holds this lock panics half-way through a change.
         self.images.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 fn size(key: &[u8], row: Option<&Vec<u8>>) -> usize {
-    // The tree's own nodes cost about as much as a short key.
+    // An entry of the map costs about as much as a short key.
     64 + key.len() + row.map_or(0, Vec::len)
 }
 
-/// The writer's side: the view that is being read, if there is one.
+/// The writer's side: takes views and saves images for the one being read, if any.
 #[derive(Debug, Default)]
 pub(super) struct SnapshotTaker(Weak<SharedImages>);
 
 impl SnapshotTaker {
-    /// Freezes what the tree holds now; `None` while another view is read.
-    /// Called where the tree is written, and between two writes.
+    /// Takes a view of what the tree holds now; `None` while another view is open. Must be called
+    /// in the writer's thread, between two groups.
     pub fn take(
         &mut self,
         tree: &sled::Tree,
@@ -127,8 +128,7 @@ impl SnapshotTaker {
         Some(view)
     }
 
-    /// Takes the images that `writes` is about to change. Called before they
-    /// are applied.
+    /// Saves the rows that `writes` is about to change. Must be called before they are applied.
     pub fn keep_before_images(&self, tree: &sled::Tree, writes: &WriteSet) {
         let Some(shared) = self.0.upgrade() else { return };
         let mut images = shared.lock();
@@ -161,12 +161,12 @@ impl BeforeImages {
         self.bytes = 0;
     }
 
-    /// Takes out the images up to `end` and moves the border there.
-    fn pass(&mut self, end: Cursor) -> BTreeMap<Vec<u8>, Option<Vec<u8>>> {
+    /// Removes and returns the images up to `end`, and moves the cursor there.
+    fn advance(&mut self, end: Cursor) -> BTreeMap<Vec<u8>, Option<Vec<u8>>> {
         let mut taken = std::mem::take(&mut self.rows);
         if let Cursor::After(last) = &end {
             let mut rest = taken.split_off(last);
-            // `split_off` leaves the border itself on the far side.
+            // `split_off` puts the row at the cursor into the second half.
             if let Some(row) = rest.remove(last) {
                 taken.insert(last.clone(), row);
             }
@@ -178,13 +178,13 @@ impl BeforeImages {
     }
 }
 
-/// The reader's side.
+/// The reader's side: iterates over all rows as they were when the view was taken.
 #[derive(Debug)]
 pub struct PointInTime {
     tree: sled::Tree,
     shared: Arc<SharedImages>,
     step_rows: usize,
-    /// sled stays open as long as its tree is held, and so does the lock.
+    /// Held as long as the tree, because sled stays open until its last handle is dropped.
     _lock: Arc<File>,
 }
 
@@ -196,19 +196,19 @@ impl PointInTime {
         Self { tree, shared, step_rows: STEP_ROWS, _lock: lock }
     }
 
-    /// The next rows in key order; none when there are no more.
+    /// Returns the next rows in key order; an empty list means the end.
     pub fn step(&mut self) -> Result<Vec<RawRow>, PointInTimeError> {
         loop {
             let cursor = self.shared.lock().cursor.clone();
             if cursor == Cursor::End {
                 return Ok(Vec::new());
             }
-            let (found, end) = self.stretch(&cursor)?;
+            let (found, end) = self.read_range(&cursor)?;
             let mut images = self.shared.lock();
             if let Some(error) = &images.failed {
                 return Err(error.clone());
             }
-            let taken = images.pass(end);
+            let taken = images.advance(end);
             drop(images);
             let mut rows: BTreeMap<_, _> = found.into_iter().collect();
             for (key, row) in taken {
@@ -217,15 +217,15 @@ impl PointInTime {
                     None => rows.remove(&key),
                 };
             }
-            // A stretch can be all new rows, which were not there.
+            // A range can consist of rows that were added after the view was taken.
             if !rows.is_empty() {
                 return Ok(rows.into_iter().collect());
             }
         }
     }
 
-    /// What the tree holds behind the border, and how far that goes.
-    fn stretch(&self, cursor: &Cursor) -> Result<(Vec<RawRow>, Cursor), PointInTimeError> {
+    /// Reads the tree's next rows after the cursor, and where they end.
+    fn read_range(&self, cursor: &Cursor) -> Result<(Vec<RawRow>, Cursor), PointInTimeError> {
         let start = match cursor {
             Cursor::After(last) => Bound::Excluded(last.clone()),
             _ => Bound::Unbounded,
@@ -256,12 +256,12 @@ mod tests {
     }
 
     fn apply(taker: &SnapshotTaker, tree: &sled::Tree, writes: &[(Vec<u8>, Option<Vec<u8>>)]) {
-        let mut overlay = WriteSet::default();
+        let mut set = WriteSet::default();
         for (key, row) in writes {
-            overlay.set(key.clone(), row.clone());
+            set.set(key.clone(), row.clone());
         }
-        taker.keep_before_images(tree, &overlay);
-        tree.apply_batch(overlay.into_batch()).unwrap();
+        taker.keep_before_images(tree, &set);
+        tree.apply_batch(set.into_batch()).unwrap();
     }
 
     type Write = (Vec<u8>, Option<Vec<u8>>);
@@ -274,8 +274,8 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(96))]
 
-        /// Whatever is written between its steps, a view shows what there was
-        /// when it was made, in order, and nothing else.
+        /// Whatever is written between its steps, a view yields exactly the rows that existed when
+        /// it was taken, in order.
         #[test]
         fn a_view_is_the_state_at_its_first_moment(
             before in prop::collection::vec(write(), 0..60),
@@ -310,7 +310,7 @@ mod tests {
                 seen.extend(rows);
             }
             prop_assert_eq!(seen, expected);
-            // Nothing is remembered that nobody will need.
+            // No image is kept that is no longer needed.
             prop_assert!(view.shared.lock().rows.is_empty());
             prop_assert_eq!(view.shared.lock().bytes, 0);
         }
@@ -327,9 +327,9 @@ mod tests {
         for n in 0..100u8 {
             apply(&taker, &db, &[(vec![n], None)]);
         }
-        assert!(view.shared.lock().rows.is_empty(), "the memory is given back");
+        assert!(view.shared.lock().rows.is_empty(), "the images are dropped");
         assert!(matches!(view.step(), Err(PointInTimeError::TooManyChanges { limit: 4096 })));
-        // The writes themselves went through.
+        // The writes themselves succeeded.
         assert!(db.is_empty());
     }
 

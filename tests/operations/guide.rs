@@ -359,11 +359,12 @@ fn damage_is_repaired_as_the_page_says() {
     });
     let title = "Disaster: records or rows are damaged";
     let said = operator.follow_part(title, ..2, &[(1, 2)]);
-    for words in ["is not found by its id", "→ Run `coffer doctor --repair`"] {
+    for words in ["cannot be found by its id", "→ Run `coffer doctor --repair`"] {
         assert!(said.contains(words), "{words}: {said}");
     }
     let said = operator.follow_part(title, 2..3, &[(2, 1)]);
-    for words in ["was missing, and is there again", "had mode 644, and has 600", "was copied to"] {
+    for words in ["was missing and has been restored", "had mode 644, and has 600", "was copied to"]
+    {
         assert!(said.contains(words), "{words}: {said}");
     }
     let said = operator.follow_part(title, 3..4, &[(3, 1)]);

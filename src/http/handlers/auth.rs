@@ -112,8 +112,9 @@ fn client<B>(call: &AnonymousCall<B>) -> LoginClient {
     LoginClient { origin: call.origin.clone(), user_agent: agent.map(str::to_owned) }
 }
 
-/// Renders the answer to a login. The web console gets the token only as a cookie, which its scripts
-/// cannot read. Other clients get it only in the body, because they would not protect a cookie.
+/// Renders the answer to a login. The web console gets the token only as a cookie, which its
+/// scripts cannot read. Other clients get it only in the body, because they would not protect a
+/// cookie.
 fn session_answer(request: &HttpRequest, session: &NewSession) -> Answer {
     let token = session.token.expose();
     if !credential::is_console(request.headers()) {

@@ -53,8 +53,8 @@ pub(in crate::http) struct DeliveryItem {
     /// Why the file was not written.
     #[schema(required = true)]
     problem: Option<String>,
-    /// How the file's command ended, if it was run: an exit code, `signal N`, `timed out`, or why it
-    /// was not started.
+    /// How the file's command ended, if it was run: an exit code, `signal N`, `timed out`, or why
+    /// it was not started.
     #[schema(required = true)]
     command_status: Option<String>,
 }
@@ -105,6 +105,6 @@ pub(in crate::http) async fn list(call: Call<Read, NoBody>) -> Result<Answer, Ap
     let environment = call.state.vault.read_environment(&call.permit)?;
     let declared = call.state.declared.now();
     let files = declared.files_of(&environment.name);
-    let item = |file: &FileDelivery| DeliveryItem::new(file, call.state.receipts.of(file));
+    let item = |file: &FileDelivery| DeliveryItem::new(file, call.state.delivery_statuses.of(file));
     Ok(Answer::json(&DeliveriesAnswer { deliveries: files.map(item).collect() }))
 }

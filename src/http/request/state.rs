@@ -10,7 +10,7 @@ use tokio::sync::Semaphore;
 use crate::access::{Access, RateLimits, Rates};
 use crate::delivery::{Declared, DeliveryStatuses};
 use crate::domain::{Network, Timestamp};
-use crate::vault::{Outcome, Vault};
+use crate::vault::{Vault, VerbResult};
 
 use crate::http::list_cache::ListCache;
 use crate::http::request::in_flight::InFlight;
@@ -34,7 +34,7 @@ pub struct HttpSettings {
 }
 
 /// Renders the answer to a change, to be kept for repeated requests.
-pub(in crate::http) type RenderOutcome = fn(&State, Outcome<'_>) -> Vec<u8>;
+pub(in crate::http) type RenderOutcome = fn(&State, VerbResult<'_>) -> Vec<u8>;
 
 /// Everything that a request may use.
 #[derive(Debug)]
@@ -52,8 +52,8 @@ pub struct State {
     /// The workloads and files that the configuration declares.
     pub declared: Arc<Declared>,
     /// The status of each delivered file.
-    pub receipts: DeliveryStatuses,
-    /// RateLimits the requests for bundles.
+    pub delivery_statuses: DeliveryStatuses,
+    /// Limits how many requests for bundles are in progress.
     pub(in crate::http) bundles: Semaphore,
     pub(in crate::http) started_at: Timestamp,
     pub(in crate::http) backups_scheduled: bool,
@@ -84,7 +84,7 @@ impl State {
             body_bytes,
             trusted_proxies,
             declared,
-            receipts: DeliveryStatuses::default(),
+            delivery_statuses: DeliveryStatuses::default(),
             bundles: Semaphore::new(MAX_BUNDLE_REQUESTS),
             started_at,
             backups_scheduled,

@@ -1,4 +1,4 @@
-//! The verbs on an environment's settings.
+//! The verbs on the settings of an environment.
 
 use serde_json::json;
 
@@ -6,12 +6,12 @@ use crate::audit::Action;
 use crate::domain::EnvironmentSettings;
 use crate::store::Environments;
 
-use crate::vault::Vault;
 use crate::vault::error::Error;
 use crate::vault::lookup::{environment_row, not_before};
 use crate::vault::policy::{self, Administer, Permit};
+use crate::vault::service::Vault;
 
-/// Changes to the settings. What is `None` stays as it is.
+/// Changes to settings; a `None` leaves the setting as it is.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct SettingsPatch {
     /// See [`EnvironmentSettings::allow_secret_reveal`].
@@ -21,12 +21,12 @@ pub struct SettingsPatch {
 }
 
 impl Vault {
-    /// The settings of the permit's environment.
+    /// Returns the settings of the permit's environment.
     pub fn read_settings(&self, permit: &Permit<Administer>) -> Result<EnvironmentSettings, Error> {
         Ok(environment_row(&*self.store, permit.environment()?.id())?.settings)
     }
 
-    /// Changes some settings.
+    /// Changes some of the settings.
     pub async fn update_settings(
         &self,
         permit: &Permit<Administer>,
@@ -41,7 +41,7 @@ impl Vault {
         .await
     }
 
-    /// Restores the defaults.
+    /// Restores the default settings.
     pub async fn reset_settings(
         &self,
         permit: &Permit<Administer>,
