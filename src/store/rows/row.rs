@@ -13,8 +13,8 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::audit::{Head, Mac, Start};
 use crate::domain::{
-    Description, DisplayName, EnvironmentId, EnvironmentName, KeyName, RevealMode, SecretId,
-    Settings, Timestamp, VarId, Version,
+    Description, DisplayName, EnvironmentId, EnvironmentName, EnvironmentSettings, KeyName,
+    RevealMode, SecretId, Timestamp, VarId, Version,
 };
 
 use crate::store::rows::keyspace::Table;
@@ -85,7 +85,7 @@ pub struct RotationRow {
 pub struct EnvironmentRow {
     pub name: EnvironmentName,
     pub display_name: DisplayName,
-    pub settings: Settings,
+    pub settings: EnvironmentSettings,
     pub created_at: Timestamp,
     pub updated_at: Timestamp,
 }

@@ -295,12 +295,12 @@ fn with_force_everything_in_an_environment_goes_and_nothing_else() {
     }
     assert_eq!(support::api::reveal(&admin, text(&kept, "id")), "kept");
 
-    let again = new_environment(&admin, "PendingDeletions");
+    let again = new_environment(&admin, "Doomed");
     assert_ne!(text(&again, "id"), old);
-    assert_eq!(count(&admin, "PendingDeletions"), (0, 0));
+    assert_eq!(count(&admin, "Doomed"), (0, 0));
     assert_eq!(new_secret(&admin, "doomed", "SHARED", "x")["version"], 1);
     assert_eq!(new_var(&admin, "doomed", "SHARED", "x")["version"], 1);
-    assert_eq!(count(&admin, "PendingDeletions"), (1, 1));
+    assert_eq!(count(&admin, "Doomed"), (1, 1));
     rows_fit(&data_dir(app.stop().path()));
 }
 
