@@ -21,7 +21,7 @@ pub(super) struct Revisions {
 
 impl Revisions {
     pub fn of(&self, environment: EnvironmentId) -> u64 {
-        let map = self.of.read().expect("nothing panics while holding this lock");
+        let map = self.of.read().expect("no holder of this lock can panic");
         map.get(&environment).copied().unwrap_or(0)
     }
 
@@ -35,7 +35,7 @@ impl Revisions {
         if environments.peek().is_none() {
             return;
         }
-        let mut map = self.of.write().expect("nothing panics while holding this lock");
+        let mut map = self.of.write().expect("no holder of this lock can panic");
         for environment in environments {
             *map.entry(environment).or_insert(0) += 1;
         }

@@ -173,7 +173,7 @@ fn a_copy_that_is_alone_is_neither_overlooked_nor_removed() {
     support::await_release(other.path());
     copy(&other.path().join("db"), &db);
     for _ in 0..2 {
-        Launch::on(&data_dir).fails().says(["is empty, but there was one"]);
+        Launch::on(&data_dir).fails().says(["is empty, but it was not before"]);
         assert_eq!(log_of(&new), whole);
     }
     fs::remove_dir_all(&db).unwrap();
@@ -187,7 +187,7 @@ fn where_the_log_is_gone_no_empty_one_is_made() {
     let data_dir = bench.data_dir();
     support::await_release(&data_dir);
     fs::remove_dir_all(data_dir.join("db")).unwrap();
-    Launch::on(&data_dir).fails().says(["is empty, but there was one"]);
+    Launch::on(&data_dir).fails().says(["is empty, but it was not before"]);
     assert_eq!(databases(&data_dir), [""; 0]);
 }
 

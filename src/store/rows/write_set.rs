@@ -23,7 +23,7 @@ impl WriteSet {
         self.writes.insert(key, row);
     }
 
-    /// Returns the pending write to a key: `None` if there is none, `Some(None)` for a removal.
+    /// Returns the pending write to a key: `Some(None)` for a removal, `None` without a write.
     pub fn get(&self, key: &[u8]) -> Option<Option<&Vec<u8>>> {
         self.writes.get(key).map(Option::as_ref)
     }

@@ -94,7 +94,7 @@ fn half_is_no_database(data_dir: &Path, key: &Path, cut: &kill_points::Cut<'_>) 
         return;
     }
     let started = Launch::on(data_dir).variable("COFFER_ROOT_KEY_FILE", key).fails();
-    assert!(started.stderr.contains("was cut off"), "{cut}: {started:#?}");
+    assert!(started.stderr.contains("was interrupted"), "{cut}: {started:#?}");
 }
 
 #[test]

@@ -513,14 +513,14 @@ fn modes_and_what_lies_about_are_repaired() {
     found.says("warn", ["db.trial is a trial copy"]);
     found.says("warn", ["db.damaged.1 is damaged snapshots"]);
     // That one has opened the database, which removes it.
-    found.says("warn", ["snap.00AB.generating is a snapshot that was not finished"]);
+    found.says("warn", ["snap.00AB.generating is an unfinished snapshot"]);
     std::fs::write(dir.join("db/snap.00AB.generating"), "half").unwrap();
     doctor::owner_only(&dir.join("db/snap.00AB.generating"));
     let repair = patient.repair();
     repair.healthy().says("repaired", ["had mode 644, and has 600"]);
     repair.says("repaired", ["db.trial was removed"]);
     repair.says("repaired", ["db.damaged.1 was removed"]);
-    repair.says("repaired", ["snap.00AB.generating was removed: a snapshot that was not finished"]);
+    repair.says("repaired", ["snap.00AB.generating was removed: an unfinished snapshot"]);
     for name in ["db.trial", "db.damaged.1", "db/snap.00AB.generating"] {
         assert!(!dir.join(name).exists(), "{name}");
         assert!(patient.copies()[0].join(name).exists(), "{name}");

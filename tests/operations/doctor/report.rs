@@ -290,8 +290,8 @@ fn unfinished_snapshots_and_compactions_are_named_and_opening_settles_them() {
     std::fs::create_dir(patient.data_dir.join("db.new")).unwrap();
     doctor::owner_only(&patient.data_dir);
     let found = patient.doctor();
-    found.is(1).says("warn", ["generating is a snapshot that was not finished"]);
-    found.says("warn", ["db.new is a compaction that was not finished"]);
+    found.is(1).says("warn", ["generating is an unfinished snapshot"]);
+    found.says("warn", ["db.new is an unfinished compaction"]);
     patient.doctor().healthy();
 }
 
