@@ -306,8 +306,8 @@ fn a_deleted_environment_keeps_no_key() {
 
 /// A rotation over a database that somebody has edited who has no key.
 fn rotate_edited(edit: impl FnOnce(&Bench, &bench::Table)) -> (Bench, TestApp, Value) {
-    expect_log("stays under its old key");
-    expect_log("stay under their old key");
+    expect_log("cannot rewrap the data key of");
+    expect_log("stay under their old wrapping key");
     expect_log("SECRET_UNREADABLE");
     expect_log("was cleared in the database");
     let bench = Bench::new();
@@ -419,7 +419,7 @@ fn a_version_number_that_was_turned_back_hides_no_version_from_a_rotation() {
 
 #[test]
 fn a_damaged_record_of_a_rotation_stops_nobody() {
-    expect_log("the last rotation is not known");
+    expect_log("cannot read the last rotation");
     let bench = Bench::new();
     let app = bench.restart();
     acts::rotate(&app.admin());
