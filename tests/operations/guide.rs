@@ -368,7 +368,7 @@ fn damage_is_repaired_as_the_page_says() {
         assert!(said.contains(words), "{words}: {said}");
     }
     let said = operator.follow_part(title, 3..4, &[(3, 1)]);
-    assert!(said.contains("the rows fit each other") && !said.contains("error "), "{said}");
+    assert!(said.contains("indexes are consistent") && !said.contains("error "), "{said}");
     operator.follow_part(title, 4.., &[]);
     assert!(operator.dir.path().join("data.before-repair.1/db/db").exists());
     let query = "/api/audit-logs?action=server.repair";

@@ -263,7 +263,7 @@ fn what_is_the_only_copy_stays() {
 /// The doctor says that a new value is a remedy, so it is one.
 #[test]
 fn a_damaged_var_is_well_again_with_a_new_value() {
-    expect_log("INTERNAL: a stored row is damaged");
+    expect_log("INTERNAL: a stored var is damaged");
     let bench = TamperedDb::new();
     let patient = Checkup::new(&bench.data_dir());
     let mut id = None;
@@ -367,8 +367,8 @@ fn the_audit_log_is_never_repaired() {
     patient
         .doctor()
         .is(2)
-        .one("error", ["the audit log does not hold", "row 3", "Nothing repairs"]);
-    patient.repair().is(2).one("error", ["the audit log does not hold", "row 3"]);
+        .one("error", ["the audit log does not verify", "row 3", "It cannot be repaired"]);
+    patient.repair().is(2).one("error", ["the audit log does not verify", "row 3"]);
     bench.edit(|table| assert_eq!(edited(table), flip(table.bytes::<AuditRows>(&3), 40, 1)));
 }
 
@@ -458,8 +458,8 @@ fn the_room_for_the_copy_is_looked_for_where_it_is_made() {
 /// Whoever has changed rows behind the server's back would have been helped by it.
 #[test]
 fn where_the_audit_log_does_not_hold_a_start_repairs_nothing() {
-    expect_log("the index rows are not repaired, because the audit log does not hold");
-    expect_log("the audit log does not hold");
+    expect_log("not repairing the index, because the audit log does not verify");
+    expect_log("the audit log does not verify");
     let bench = TamperedDb::new();
     bench.edit(|table| {
         table.remove::<SecretPlaces>(&bench.secret("FIRST").id);
@@ -596,7 +596,10 @@ fn where_there_is_no_room_nothing_is_begun() {
     let run = |words: &[&str]| on_a_disk_of(60, &patient, words);
     let Some((found, _)) = run(&["doctor"]) else { return };
     let found = Diagnosis::of(found);
-    found.is(2).one("error", ["of the disk are free; below 64 MiB no write", "Make room"]);
+    found.is(2).one(
+        "error",
+        ["free on the disk; below 64 MiB, writes are refused", "Free some disk space"],
+    );
     let Some((repair, data_dir)) = run(&["doctor", "--repair"]) else { return };
     repair.refuses(2, ["needs", "make room"]);
     let left = format!("{0}\n{0}/db\n", data_dir.display());
@@ -614,7 +617,10 @@ fn where_the_room_gets_short_it_is_a_warning() {
     let patient = Checkup::new(&bench.data_dir());
     let Some((found, _)) = on_a_disk_of(200, &patient, &["doctor"]) else { return };
     let found = Diagnosis::of(found);
-    found.is(1).one("warn", ["of the disk are free; below 64 MiB no write", "Make room"]);
+    found.is(1).one(
+        "warn",
+        ["free on the disk; below 64 MiB, writes are refused", "Free some disk space"],
+    );
     let Some((found, _)) = on_a_disk_of(300, &patient, &["doctor"]) else { return };
     Diagnosis::of(found).healthy();
 }
@@ -652,7 +658,7 @@ fn a_log_that_is_mostly_garbage_is_a_warning_until_it_is_compacted() {
         }
     });
     let found = patient.doctor();
-    found.is(1).one("warn", ["the database's log has", "of rows", "Run `coffer compact`"]);
+    found.is(1).one("warn", ["the database takes", "of data", "Run `coffer compact`"]);
     let compact = patient.launch(["compact"]).run("");
     assert_eq!(compact.code, Some(0), "{compact:#?}");
     patient.doctor().healthy();
