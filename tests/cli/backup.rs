@@ -429,7 +429,8 @@ fn two_servers_share_a_directory_and_a_running_copy_is_told() {
     assert_eq!(restored.code, Some(0), "{restored:#?}");
     std::fs::copy(dir.path().join("data/root.key"), dir.path().join("copy/root.key")).unwrap();
     let copy = scheduled(dir.path(), "copy").start();
-    let said = copy.running.stderr.wait_for(|line| line.contains("scheduled backup failed")).unwrap();
+    let said =
+        copy.running.stderr.wait_for(|line| line.contains("scheduled backup failed")).unwrap();
     assert!(said.contains("a copy of this database"), "{said}");
     assert_eq!(backups(dir.path()).len(), 2);
     for server in [first, second, copy] {

@@ -276,7 +276,11 @@ fn a_person_types_the_value_twice_unseen_and_is_shown_tables() {
     assert_eq!(screen(&["list", "--json"]).lines().count(), 1);
     for (words, question, done) in [
         (["secret", "latch", "A"], "Make A in development write-only?", "never"),
-        (["secret", "rm", "A"], "Permanently delete A and all its versions from development?", "deleted A"),
+        (
+            ["secret", "rm", "A"],
+            "Permanently delete A and all its versions from development?",
+            "deleted A",
+        ),
     ] {
         let mut terminal = launch(&cli, words).in_terminal();
         terminal.shows(question);
@@ -359,11 +363,7 @@ fn a_request_is_sent_again_when_the_server_says_when_and_once_is_once() {
     let cli = Cli::on(scripted.address);
     let ended = launch(&cli, ["secret", "set", "A", "--stdin"]).run("value");
     assert_eq!(ended.code, Some(0), "{ended:#?}");
-    assert_eq!(
-        ended.stderr.matches("server is busy, trying again in").count(),
-        3,
-        "{ended:#?}"
-    );
+    assert_eq!(ended.stderr.matches("server is busy, trying again in").count(), 3, "{ended:#?}");
     assert_eq!(scripted.lines(), [list, list, post, post, post]);
     // The key is the same, so that the server knows the request again.
     let heard = scripted.heard();

@@ -187,7 +187,9 @@ fn a_person_types_the_password_twice_and_unseen() {
     let (scripted, cli) = api();
     let type_both = |words: [&str; 3], first: &str, second: &str| {
         let mut terminal = cli.in_terminal(words);
-        for (prompt, typed) in [("New password (at least 12 characters): ", first), ("Confirm password: ", second)] {
+        for (prompt, typed) in
+            [("New password (at least 12 characters): ", first), ("Confirm password: ", second)]
+        {
             terminal.shows(prompt);
             terminal.hides();
             terminal.types(&format!("{typed}\n"));

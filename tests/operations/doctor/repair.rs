@@ -404,7 +404,8 @@ fn the_copy_can_be_put_elsewhere_and_not_into_itself() {
         let launch = patient.launch(["doctor", "--repair"]).argument("--copy-to").argument(into);
         launch.run("")
     };
-    repair(&patient.data_dir.join("db")).refuses(2, ["inside the directory to copy", "Nothing was repaired"]);
+    repair(&patient.data_dir.join("db"))
+        .refuses(2, ["inside the directory to copy", "Nothing was repaired"]);
     repair(&patient.outside().join("nowhere")).refuses(2, ["nowhere", "--copy-to"]);
     let into = tempfile::tempdir().unwrap();
     Diagnosis::of(repair(into.path())).healthy().says("repaired", ["is there again"]);

@@ -147,7 +147,9 @@ fn a_stopped_server_is_examined_although_an_address_is_set() {
     let launch = patient.launch(["doctor"]).variable("COFFER_TOKEN", "cof_x");
     let found = Diagnosis::of(launch.clone().variable("COFFER_URL", "http://127.0.0.1:1").run(""));
     found.is(1).one("warn", ["COFFER_URL is set", "not checked"]);
-    found.says("ok", ["every record opens"]).says("ok", ["files are accessible to their owner only"]);
+    found
+        .says("ok", ["every record opens"])
+        .says("ok", ["files are accessible to their owner only"]);
     // Set to nothing, it names no server.
     let found = Diagnosis::of(launch.clone().variable("COFFER_URL", "").run(""));
     found.healthy().says("ok", ["every record opens"]);
@@ -254,7 +256,8 @@ fn a_database_that_does_not_open_after_a_compaction_names_the_one_before() {
     write_foreign_settings(dir);
     let found = patient.doctor();
     found.is(2).says("error", ["before a compaction", "mv ", "db.broken && mv ", "db.old"]);
-    found.says("warn", ["db.old is the database as it was before a compaction", "No action needed"]);
+    found
+        .says("warn", ["db.old is the database as it was before a compaction", "No action needed"]);
     std::fs::rename(dir.join("db"), dir.join("db.broken")).unwrap();
     std::fs::rename(dir.join("db.old"), dir.join("db")).unwrap();
     patient.doctor().healthy();
@@ -312,7 +315,10 @@ fn another_root_key_or_none_is_an_error_and_everything_else_is_still_said() {
     let patient = Checkup::new(&bench.data_dir());
     let wrong = patient.launch(["doctor"]).variable("COFFER_ROOT_KEY", "BwcH".repeat(10) + "Bwc=");
     let found = Diagnosis::of(wrong.run(""));
-    found.is(2).one("error", ["sealed under root key"]).says("ok", ["files are accessible to their owner only"]);
+    found
+        .is(2)
+        .one("error", ["sealed under root key"])
+        .says("ok", ["files are accessible to their owner only"]);
     std::fs::remove_file(&patient.key).unwrap();
     patient.doctor().is(2).one("error", ["root.key", "Provide the root key"]);
 }
@@ -347,7 +353,9 @@ fn a_running_server_is_asked_for_what_needs_the_open_database() {
     let launch = cli.launch(["doctor", "--data-dir"]).argument(data_dir(dir.path()));
     let found = Diagnosis::of(launch.run(""));
     found.is(1).says("ok", ["1 secret, 1 version and 1 var: every record opens"]);
-    found.says("ok", ["files are accessible to their owner only"]).says("ok", ["the audit log holds"]);
+    found
+        .says("ok", ["files are accessible to their owner only"])
+        .says("ok", ["the audit log holds"]);
     found.ended.keeps_quiet_about("the value of KEY");
     found.ended.keeps_quiet_about(&server.token());
     // From elsewhere its files are out of reach, and that is said.
