@@ -76,8 +76,8 @@ fn the_command_takes_the_place_of_the_process() {
 #[test]
 fn a_command_that_cannot_be_run_is_told_as_a_shell_tells_it() {
     let local = Local::new();
-    local.run(&["--", "/nowhere/command"]).run("").refuses(127, ["/nowhere/command cannot be run"]);
-    local.run(&["--", "/"]).run("").refuses(126, ["/ cannot be run"]);
+    local.run(&["--", "/nowhere/command"]).run("").refuses(127, ["/nowhere/command cannot run"]);
+    local.run(&["--", "/"]).run("").refuses(126, ["/ cannot run"]);
     local.run(&[]).run("").refuses(2, ["required", "CMD"]);
 }
 
@@ -176,9 +176,9 @@ fn what_is_sealed_for_another_workload_is_not_used() {
     for (document, why) in [
         (
             r#"{"environment":"development","workload":"other","values":{"A":"v"}}"#,
-            "something else",
+            "the wrong bundle",
         ),
-        (r#"{"environment":"production","workload":"api","values":{"A":"v"}}"#, "something else"),
+        (r#"{"environment":"production","workload":"api","values":{"A":"v"}}"#, "the wrong bundle"),
         (
             r#"{"environment":"development","workload":"api","values":{"a=b":"v"}}"#,
             "does not contain a bundle",
@@ -255,7 +255,7 @@ fn with_watch_signals_and_exit_codes_pass_through() {
     assert_eq!(local.run(&["--watch", "--", "sh", "-c", "exit 3"]).run("").code, Some(3));
     let killed = local.run(&["--watch", "--", "sh", "-c", "kill -KILL $$"]).run("");
     assert_eq!(killed.code, Some(128 + 9));
-    local.run(&["--watch", "--", "/nowhere"]).run("").refuses(127, ["cannot be run"]);
+    local.run(&["--watch", "--", "/nowhere"]).run("").refuses(127, ["cannot run"]);
 }
 
 #[test]

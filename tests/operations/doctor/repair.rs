@@ -194,7 +194,7 @@ fn each_damage_is_found_repaired_and_gone_and_nothing_else_has_changed() {
         assert_ne!(dump(&patient.data_dir), whole, "{name}");
         patient.doctor().is(2).says("error", [found, "--repair"]);
         let repair = patient.repair();
-        repair.healthy().says("repaired", [repaired]).says("ok", ["was copied to"]);
+        repair.healthy().says("repaired", [repaired]).says("ok", ["copied the data directory to"]);
         assert_eq!(dump(&patient.data_dir), whole, "{name}");
         patient.doctor().healthy();
     }
@@ -404,7 +404,8 @@ fn the_copy_can_be_put_elsewhere_and_not_into_itself() {
         let launch = patient.launch(["doctor", "--repair"]).argument("--copy-to").argument(into);
         launch.run("")
     };
-    repair(&patient.data_dir.join("db")).refuses(2, ["to be copied", "Nothing was repaired"]);
+    repair(&patient.data_dir.join("db"))
+        .refuses(2, ["inside the directory to copy", "Nothing was repaired"]);
     repair(&patient.outside().join("nowhere")).refuses(2, ["nowhere", "--copy-to"]);
     let into = tempfile::tempdir().unwrap();
     Diagnosis::of(repair(into.path())).healthy().says("repaired", ["has been restored"]);
@@ -452,7 +453,7 @@ fn the_room_for_the_copy_is_looked_for_where_it_is_made() {
     if ended.stderr.contains("unshare:") || ended.stderr.contains("mount:") {
         return skip(format!("no file system can be mounted here: {}", ended.stderr.trim()));
     }
-    ended.refuses(2, ["needs", "are free", "make room", "--copy-to"]);
+    ended.refuses(2, ["not enough disk space", "needs", "are free", "--copy-to"]);
 }
 
 /// Whoever has changed rows behind the server's back would have been helped by it.
@@ -601,7 +602,7 @@ fn where_there_is_no_room_nothing_is_begun() {
         ["free on the disk; below 64 MiB, writes are refused", "Free some disk space"],
     );
     let Some((repair, data_dir)) = run(&["doctor", "--repair"]) else { return };
-    repair.refuses(2, ["needs", "make room"]);
+    repair.refuses(2, ["needs", "not enough disk space"]);
     let left = format!("{0}\n{0}/db\n", data_dir.display());
     assert!(repair.stderr.ends_with(&left), "{repair:#?}");
     let Some((compact, data_dir)) = run(&["compact"]) else { return };
@@ -677,8 +678,8 @@ fn another_users_database_is_not_opened() {
     patient.doctor().is(1).says("ok", ["every record opens"]);
     chown(&patient.data_dir.join("db/db"), Some(12_345), None).unwrap();
     let found = patient.doctor();
-    found.is(2).says("error", ["belongs to user 12345", "Run this as the user"]);
-    found.says("warn", ["belong to another user than the data directory"]);
+    found.is(2).says("error", ["belongs to user 12345", "Run this command as the server's user"]);
+    found.says("warn", ["do not belong to the owner of the data directory"]);
     let repair = patient.launch(["doctor", "--repair"]).run("");
     repair.refuses(2, ["belongs to user 12345"]);
     assert_eq!(patient.copies().len(), 0);
@@ -692,7 +693,7 @@ fn another_users_database_is_not_opened() {
     ] {
         let launch = words.iter().fold(Launch::bare(patient.outside()), Launch::argument);
         let launch = launch.argument("--data-dir").argument(&patient.data_dir);
-        launch.run("").refuses(2, ["belongs to user 12345", "as the user that the server runs as"]);
+        launch.run("").refuses(2, ["belongs to user 12345", "as the server's user"]);
         assert_eq!(names(&patient.data_dir), before, "{words:?}");
     }
 }
