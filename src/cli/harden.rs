@@ -1,17 +1,16 @@
-//! What the process gives up before it touches a secret.
+//! Process hardening, before the process handles a secret.
 
-/// What a process had before [`harden`]: a command that takes its place gets it back.
+/// The process limits before [`harden`], for a command that replaces this process.
 #[derive(Debug)]
-pub(super) struct Before {
+pub(super) struct OriginalLimits {
     #[cfg(unix)]
     umask: rustix::fs::Mode,
     #[cfg(unix)]
     core: rustix::process::Rlimit,
 }
 
-impl Before {
-    /// Gives back what was taken. Whether it can be read by others is set anew
-    /// with each program.
+impl OriginalLimits {
+    /// Restores the limits. The dumpable flag needs no restoring: execve resets it.
     pub fn restore(&self) {
         #[cfg(unix)]
         {
@@ -21,28 +20,28 @@ impl Before {
     }
 }
 
-/// Files are for their owner only; no memory lands in a core dump; other
-/// processes of the same user cannot read ours (Linux).
-pub(super) fn harden() -> Before {
+/// Makes new files accessible to their owner only, disables core dumps, and on Linux keeps other
+/// processes of the same user from reading this process's memory.
+pub(super) fn harden() -> OriginalLimits {
     #[cfg(unix)]
     {
         use rustix::process::{Resource, Rlimit, getrlimit, setrlimit, umask};
 
-        let before = Before {
+        let original = OriginalLimits {
             umask: umask(rustix::fs::Mode::from_raw_mode(0o077)),
             core: getrlimit(Resource::Core),
         };
-        let none = Rlimit { current: Some(0), maximum: before.core.maximum };
-        // A refusal leaves the limit as it was; the server works either way.
+        let none = Rlimit { current: Some(0), maximum: original.core.maximum };
+        // If this fails the limit stays as it was, and everything else still works.
         let _ = setrlimit(Resource::Core, none);
-        not_dumpable();
-        before
+        disable_dumps();
+        original
     }
     #[cfg(not(unix))]
-    Before {}
+    OriginalLimits {}
 }
 
-fn not_dumpable() {
+fn disable_dumps() {
     #[cfg(target_os = "linux")]
     {
         use rustix::process::{DumpableBehavior, set_dumpable_behavior};

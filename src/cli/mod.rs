@@ -1,16 +1,15 @@
-//! The command line: raw arguments, then a resolved configuration, then work.
+//! The command line: parses the arguments, resolves the configuration, runs one command.
 //!
-//! Owns: what a person reads in a terminal; exit codes; signals.
-//! Must never: print a secret, except a token that has just been made, to
-//! whoever made it, and a value to whoever asked to see it; take a password, a
-//! token or a secret's value from the arguments.
-//! Called by: `main`. One file a command.
+//! Owns: what a person reads in a terminal, and exit codes.
+//! Must never: print a secret, except a new token to its creator and a value to the person who
+//! asked for it; take a password, a token or a secret's value from the arguments.
+//! Called by: `main`.
 //!
-//! `serve` is the server. The other commands are clients of a running one by
-//! its API (`api`), or work on the data directory of a stopped one (`offline`).
+//! `serve` is the server. The other commands are clients of a running server (`api`), or work on
+//! the data directory of a stopped one (`offline`).
 //!
-//! Exit codes: 0 done; 1 failed, refused, not found, or the audit log is broken;
-//! 2 the arguments or the configuration are wrong. Those of `doctor` are its own.
+//! Exit codes: 0 success; 1 failure, including a broken audit log; 2 wrong arguments or
+//! configuration. `doctor` has its own.
 
 mod api;
 mod arguments;
@@ -19,17 +18,21 @@ mod harden;
 mod offline;
 mod terminal;
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::error::ErrorKind;
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use crate::config::{self, Config, Variables};
+use crate::server;
 
+use harden::OriginalLimits;
 use terminal::error::Failure;
+use terminal::{logging, prompt};
 
-/// A secrets server: write-only secrets over HTTP, sealed and durable.
+/// A self-hosted secrets server with write-only secrets.
 #[derive(Debug, Parser)]
 #[command(
     name = "coffer",
@@ -48,112 +51,119 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Run the server (what coffer does without a command)
+    /// Run the server (the default command)
     Serve(ServeArguments),
-    /// Run a command with a workload's values as its environment variables
+    /// Run a program with a workload's values as environment variables
     Run(commands::run::RunArguments),
-    /// Begin a session at a server, and keep it for the commands to come
+    /// Log in to a server
     Login(commands::login::LoginArguments),
-    /// End the session
+    /// Log out of a server
     Logout(commands::login::LogoutArguments),
-    /// Who the commands act as, where, and whose token that is
+    /// Show the current user and server
     Whoami(commands::login::WhoamiArguments),
-    /// Secrets: set, generate, list, reveal, versions, activate, latch, rm
+    /// Manage secrets
     #[command(subcommand)]
     Secret(commands::secret::SecretCommand),
-    /// Vars, which are no secrets: set, get, list, rm
+    /// Manage variables (non-secret values)
     #[command(subcommand)]
     Var(commands::var::VarCommand),
-    /// Copy secrets into another environment, inside the server
+    /// Copy secrets to another environment
     Copy(commands::copy::CopyArguments),
-    /// Environments: create, list, delete
+    /// Manage environments
     #[command(subcommand)]
     Env(commands::env::EnvCommand),
-    /// Write an environment's secrets and vars in another program's format
+    /// Export secrets and variables in a file format
     Export(commands::export::ExportArguments),
-    /// Read secrets or vars from a file, all of them or none
+    /// Import secrets or variables from a file
     Import(commands::import::ImportArguments),
-    /// Users: create, list, passwd, disable, enable
+    /// Manage users
     #[command(subcommand)]
     User(commands::user::UserCommand),
-    /// Service accounts, for machines: create, list, delete
+    /// Manage service accounts
     #[command(subcommand)]
     ServiceAccount(commands::service_account::ServiceAccountCommand),
-    /// API tokens: create, list, revoke
+    /// Manage API tokens
     #[command(subcommand)]
     Token(commands::token::TokenCommand),
-    /// The audit log: verify, export
+    /// Verify and export the audit log
     #[command(subcommand)]
     Audit(commands::audit::AuditCommand),
-    /// Keys: generate, protect, status, rotate, retire
+    /// Manage root keys and wrapping keys
     #[command(subcommand)]
     Key(commands::key::KeyCommand),
-    /// Backups: create, verify, restore
+    /// Create, verify and restore backups
     #[command(subcommand)]
     Backup(commands::backup::BackupCommand),
-    /// Look for everything that may be wrong with a server, and say what to do
+    /// Check the server and suggest fixes
     Doctor(commands::doctor::DoctorArguments),
-    /// Write a stopped server's database anew, without what is no longer live
+    /// Compact the database (server stopped)
     Compact(commands::compact::CompactArguments),
-    /// A way back in, on the host of a stopped server
+    /// Recover admin access (server stopped)
     #[command(subcommand)]
     Recover(commands::recover::RecoverCommand),
-    /// What a shell completes these commands with
+    /// Generate shell completions
     Completions(commands::completions::CompletionsArguments),
-    /// The manual
+    /// Generate man pages
     Man(commands::man::ManArguments),
 }
 
-/// What `coffer --help` says below everything else.
+/// The text at the end of `coffer --help`.
 const HELP_ABOUT_SERVERS: &str = "\
-The commands besides serve, compact, recover, key generate, key protect, backup
-verify, backup restore, completions and man ask a running server: --url or
-COFFER_URL, else that of the last login, else the one of this host's configuration.
-Their token is COFFER_TOKEN, else the login's, else the first token in the data
-directory of this host's server.
+Most commands talk to a running server: the one given by --url or COFFER_URL, else
+the last login, else the server on this host. They authenticate with COFFER_TOKEN,
+else the login, else the bootstrap token in the data directory of this host.
 
-Exit codes: 0 done; 1 failed; 2 wrong arguments or configuration. Those of doctor:
-0 all is well; 1 there are warnings; 2 something is broken.";
+These commands need no running server: serve, compact, recover, key generate,
+key protect, backup verify, backup restore, completions, man.
+
+Exit codes: 0 success; 1 failure; 2 wrong arguments or configuration.
+For doctor: 0 healthy; 1 warnings; 2 errors.";
 
 #[derive(Debug, Args)]
 struct ServeArguments {
     /// Configuration file [default: ./config.toml, if it exists]
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Where everything is stored [default: ./data]
+    /// Data directory [default: ./data]
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
-    /// Where to listen; port 0 takes a free one [default: 127.0.0.1:8420]
+    /// Listen address; port 0 picks a free port [default: 127.0.0.1:8420]
     #[arg(long, value_name = "ADDR:PORT", value_parser = listen_address)]
-    listen: Option<std::net::SocketAddr>,
+    listen: Option<SocketAddr>,
 }
 
 /// Runs the program.
 pub fn main() -> ExitCode {
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
-        // clap would show the words that it does not know, and one may be a value.
-        Err(message)
-            if message.kind() == ErrorKind::UnknownArgument
-                && commands::secret::is_put(std::env::args_os()) =>
+        // clap would print the unknown argument, which may be a value.
+        Err(error)
+            if error.kind() == ErrorKind::UnknownArgument
+                && commands::secret::takes_value(std::env::args_os()) =>
         {
-            return commands::secret::not_understood().report();
+            return commands::secret::unknown_argument().report();
         }
-        Err(message) => {
-            // Help and version are answers, not errors; clap knows which is which.
-            let _ = message.print();
-            return ExitCode::from(u8::try_from(message.exit_code()).unwrap_or(1));
+        Err(error) => {
+            // Help and version end up here too; clap knows their stream and exit code.
+            let _ = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(1));
         }
     };
-    // Passwords and tokens pass through the client's memory, too.
-    let before = harden::harden();
-    let outcome = match arguments.command {
+    // For clients as well: passwords and tokens are in their memory.
+    let limits = harden::harden();
+    match run(arguments, &limits) {
+        Ok(code) => code,
+        Err(failure) => failure.report(),
+    }
+}
+
+fn run(arguments: Arguments, limits: &OriginalLimits) -> Result<ExitCode, Failure> {
+    match arguments.command {
         None => serve(arguments.serve),
         Some(Command::Serve(arguments)) => serve(arguments),
-        Some(Command::Run(command)) => match command.run(&before) {
-            Ok(code) => return code,
-            Err(failure) => Err(failure),
-        },
+        // These two have exit codes of their own.
+        Some(Command::Run(command)) => return command.run(limits),
+        Some(Command::Doctor(command)) => return command.run(),
         Some(Command::Login(command)) => command.run(),
         Some(Command::Logout(command)) => command.run(),
         Some(Command::Whoami(command)) => command.run(),
@@ -169,20 +179,12 @@ pub fn main() -> ExitCode {
         Some(Command::Audit(command)) => command.run(),
         Some(Command::Key(command)) => command.run(),
         Some(Command::Backup(command)) => command.run(),
-        // Its exit code says how bad it is, and is no failure of its own.
-        Some(Command::Doctor(command)) => match command.run() {
-            Ok(code) => return code,
-            Err(failure) => Err(failure),
-        },
         Some(Command::Compact(command)) => command.run(),
         Some(Command::Recover(command)) => command.run(),
-        Some(Command::Completions(command)) => command.run(),
-        Some(Command::Man(command)) => command.run(),
-    };
-    match outcome {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => failure.report(),
-    }
+        Some(Command::Completions(command)) => command.run(Arguments::command()),
+        Some(Command::Man(command)) => command.run(Arguments::command()),
+    }?;
+    Ok(ExitCode::SUCCESS)
 }
 
 fn serve(arguments: ServeArguments) -> Result<(), Failure> {
@@ -196,13 +198,12 @@ fn serve(arguments: ServeArguments) -> Result<(), Failure> {
         }
     };
     let config = load()?;
-    terminal::logging::start(config.log_level);
-    let ask = crate::cli::terminal::prompt::passphrase;
-    crate::server::serve::run(config, variables, Box::new(load), ask).map_err(|error| {
-        match error.exit_code() {
-            2 => Failure::wrong(error),
-            _ => Failure::failed(error),
-        }
+    logging::start(config.log_level);
+    server::run(config, variables, Box::new(load), prompt::passphrase).map_err(|error| match error
+        .exit_code()
+    {
+        2 => Failure::wrong(error),
+        _ => Failure::failed(error),
     })
 }
 
@@ -217,6 +218,6 @@ impl ServeArguments {
     }
 }
 
-fn listen_address(text: &str) -> Result<std::net::SocketAddr, &'static str> {
+fn listen_address(text: &str) -> Result<SocketAddr, &'static str> {
     text.parse().map_err(|_| "must be an address and port such as 127.0.0.1:8420")
 }

@@ -1,7 +1,7 @@
-//! Doors for the fuzz targets, in builds for them only: what stands in a
-//! request before anybody is known to have sent it.
+//! Entry points for the fuzz targets: what is read from a request before its sender is known.
 //!
 //! Must never: be part of any other build.
+//! Called by: the targets in `fuzz/`.
 
 use std::net::IpAddr;
 
@@ -11,30 +11,29 @@ use actix_web::http::header::{
 
 use crate::domain::Network;
 
-use crate::http::State;
 use crate::http::handlers::{
     environments, secrets, service_accounts, settings, tokens, users, vars,
 };
-use crate::http::request::call::RequestBody;
-use crate::http::request::json::Members;
+use crate::http::request::json::BodyMembers;
+use crate::http::request::parse::RequestBody;
 use crate::http::request::query::Query;
+use crate::http::request::state::State;
 use crate::http::request::{client_address, credential};
 
-/// Reads a body as each route would that takes one. Whatever is taken must be
-/// JSON in the eyes of another reader, too, and a problem's text must hold none
-/// of the body.
+/// Parses a body as each route does. What is accepted must be JSON to another parser too, and an
+/// error must not quote the body.
 pub fn body(state: &State, body: &[u8]) {
-    match Members::parse(body) {
+    match BodyMembers::parse(body) {
         Ok(_) => {
             let other = serde_json::from_slice::<serde_json::Value>(body);
-            assert!(other.is_ok_and(|value| value.is_object()), "taken, and no object");
+            assert!(other.is_ok_and(|value| value.is_object()), "accepted, but not an object");
         }
-        Err(error) => keeps_quiet(&error, body),
+        Err(error) => assert_no_quote(&error, body),
     }
     macro_rules! each {
         ($($of:ty),* $(,)?) => {$(
             if let Err(error) = <$of as RequestBody>::parse(body, state) {
-                keeps_quiet(&error, body);
+                assert_no_quote(&error, body);
             }
         )*};
     }
@@ -54,16 +53,16 @@ pub fn body(state: &State, body: &[u8]) {
     );
 }
 
-/// What the targets plant in values.
+/// The text that the targets put into values.
 pub const CANARY: &str = "canary-7d1f";
 
-fn keeps_quiet(error: &crate::http::response::error::ApiError, body: &[u8]) {
-    let told = format!("{error:?}");
+fn assert_no_quote(error: &crate::http::response::error::ApiError, body: &[u8]) {
+    let text = format!("{error:?}");
     let planted = body.windows(CANARY.len()).any(|part| part == CANARY.as_bytes());
-    assert!(!(planted && told.contains(CANARY)), "a problem quotes the body: {told}");
+    assert!(!(planted && text.contains(CANARY)), "an error quotes the body: {text}");
 }
 
-/// Reads a query string as the lists do.
+/// Parses a query string as lists do.
 pub fn query(text: &str) {
     let Ok(query) = Query::parse(text) else { return };
     if let Ok(page) = query.page() {
@@ -72,7 +71,7 @@ pub fn query(text: &str) {
     let _ = query.boolean("force");
 }
 
-/// Reads what says who sends a request. A stranger is not believed.
+/// Parses the headers that say who sent a request. An untrusted peer must not be believed.
 pub fn headers(peer: IpAddr, forwarded: [&[u8]; 2], shown: [&[u8]; 2], trusted: &[Network]) {
     let mut headers = HeaderMap::new();
     let named: [(HeaderName, &[u8]); 4] = [

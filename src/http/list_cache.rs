@@ -1,59 +1,68 @@
 //! Rendered lists of secrets, kept while nothing in their environment changes.
 //!
-//! Owns: bytes of answers that hold no values; lists of vars are not kept.
-//! Must never: serve what was rendered before a change that was answered. The
-//! revision is taken before the rows are read, so a list that raced a change
-//! is kept under the old revision and found by nobody.
+//! Owns: the bytes of answers that contain no values. Lists of vars contain values and are not
+//! kept.
+//! Must never: return a list that was rendered before a change that was answered. Callers read the
+//! revision before they read the rows, so a list that raced a change is kept under the old
+//! revision, where nobody finds it.
+//! Called by: `handlers::secrets`.
 
 use std::collections::HashMap;
-use std::sync::Mutex;
+use std::sync::{Mutex, MutexGuard};
+
+use actix_web::web::Bytes;
 
 use crate::domain::EnvironmentId;
 use crate::vault::Page;
 
-use crate::http::response::answer::Answer;
+/// The total size of the kept lists, in bytes.
+const MAX_BYTES: usize = 4 << 20;
 
-/// All kept answers together, in bytes.
-const MOST_BYTES: usize = 4 << 20;
-
-/// The environment's, and that of what is declared: answers name who uses a row.
+/// The revision of the environment, and that of the configuration: lists show which workloads use
+/// a secret.
 pub(super) type Revision = (u64, u64);
 
+/// A bounded cache of rendered lists.
 #[derive(Debug, Default)]
-pub(super) struct ListCache(Mutex<Kept>);
+pub(super) struct ListCache(Mutex<CachedLists>);
 
 #[derive(Debug, Default)]
-struct Kept {
-    lists: HashMap<(EnvironmentId, Page), (Revision, Answer)>,
+struct CachedLists {
+    lists: HashMap<(EnvironmentId, Page), (Revision, Bytes)>,
     bytes: usize,
 }
 
 impl ListCache {
-    pub fn get(&self, key: &(EnvironmentId, Page), revision: Revision) -> Option<Answer> {
-        let kept = self.0.lock().expect("no holder of this lock can panic");
-        kept.lists.get(key).filter(|(at, _)| *at == revision).map(|(_, answer)| answer.clone())
+    /// Returns the list if it was kept under this revision.
+    pub fn get(&self, key: &(EnvironmentId, Page), revision: Revision) -> Option<Bytes> {
+        let cached = self.lock();
+        cached.lists.get(key).filter(|(at, _)| *at == revision).map(|(_, body)| body.clone())
     }
 
-    pub fn put(&self, key: (EnvironmentId, Page), revision: Revision, answer: &Answer) {
-        let size = size(&key.1, answer);
-        // One that would fill the place by itself is not worth the others.
-        if size > MOST_BYTES / 4 {
+    /// Keeps a list, unless it would take up too much of the cache. A full cache is emptied.
+    pub fn put(&self, key: (EnvironmentId, Page), revision: Revision, body: &Bytes) {
+        let size = size(&key.1, body);
+        if size > MAX_BYTES / 4 {
             return;
         }
-        let mut kept = self.0.lock().expect("no holder of this lock can panic");
-        if kept.bytes + size > MOST_BYTES {
-            *kept = Kept::default();
+        let mut cached = self.lock();
+        if cached.bytes + size > MAX_BYTES {
+            *cached = CachedLists::default();
         }
-        kept.bytes += size;
-        let old = kept.lists.get(&key).map(|(_, old)| self::size(&key.1, old));
-        kept.lists.insert(key, (revision, answer.clone()));
+        cached.bytes += size;
+        let old = cached.lists.get(&key).map(|(_, old)| self::size(&key.1, old));
+        cached.lists.insert(key, (revision, body.clone()));
         if let Some(old) = old {
-            kept.bytes -= old;
+            cached.bytes -= old;
         }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, CachedLists> {
+        self.0.lock().expect("no holder of this lock can panic")
     }
 }
 
-/// What a kept list takes up, its key and some bookkeeping included.
-fn size(page: &Page, answer: &Answer) -> usize {
-    256 + answer.body.len() + page.prefix.len() + page.after.as_ref().map_or(0, String::len)
+/// Estimates the memory of a kept list, including its key and some bookkeeping.
+fn size(page: &Page, body: &Bytes) -> usize {
+    256 + body.len() + page.prefix.len() + page.after.as_ref().map_or(0, String::len)
 }

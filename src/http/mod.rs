@@ -1,11 +1,20 @@
-//! HTTP: one route table, one pipeline, one error map.
+//! HTTP: the route table, the path of a request to its handler, and the wire contract.
 //!
-//! Owns: the wire contract. `routes` lists every route with what it needs;
-//! `call` takes each request through the same steps in the same order; `error`
-//! is the only place that knows which status an error has.
-//! Must never: decide who may do what (it asks the vault for a permit), see the
-//! store or a key, or put a piece of a request into an error message.
-//! Called by: `cli`, with everything it needs.
+//! Owns: everything that a client sees. This file assembles the app from its parts.
+//! Must never: decide who may do what (it asks the vault for a permit), touch the store or a key,
+//! or put any part of a request into an error message.
+//! Called by: `server`, which builds the `State` and serves the app.
+//!
+//! The folders, each of which imports only those before it (`traffic` and `list_cache`, which
+//! import none of them, come first):
+//!
+//! ```text
+//! response   bodies and the mapping from errors to statuses
+//! request    from bytes to a checked call
+//! handlers   one function per route
+//! routes     the table: path, method, permission, handler
+//! openapi    the table as a document
+//! ```
 
 #[cfg(fuzzing)]
 #[doc(hidden)]
@@ -19,122 +28,58 @@ mod routes;
 mod traffic;
 
 pub use handlers::audit_logs::audit_line;
-pub use routes::endpoint::{Access as RouteAccess, RouteInfo, TargetKind, routes};
+pub use request::state::{HttpSettings, State};
+pub use request::target::TargetKind;
+pub use routes::endpoint::{RouteAccess, RouteInfo};
 
 use std::net::TcpListener;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use actix_web::dev::{Server, ServiceFactory, ServiceRequest, ServiceResponse};
 use actix_web::{App, HttpServer, web};
-use tokio::sync::{Semaphore, watch};
 
-use crate::access::{Access, Limits, Rates};
-use crate::delivery::{Declared, Receipts};
-use crate::domain::{Network, Timestamp};
+use crate::access::Access;
+use crate::delivery::Declared;
 use crate::vault::Vault;
 
-/// What the configuration says about requests.
-#[derive(Debug, Clone)]
-pub struct Settings {
-    /// How many a minute.
-    pub rates: Rates,
-    /// Longest body, in bytes.
-    pub body_bytes: usize,
-    /// Peers that are believed about who their client is.
-    pub trusted_proxies: Vec<Network>,
-    /// Whether the server makes backups by itself.
-    pub backups_scheduled: bool,
-}
+use handlers::public::ApiDescription;
 
-/// Everything a request may use.
-#[derive(Debug)]
-pub struct State {
-    /// The verbs.
-    pub vault: Vault,
-    /// Who is asking.
-    pub access: Access,
-    /// How many requests a minute.
-    pub limits: Limits,
-    /// Longest request body, in bytes.
-    pub body_bytes: usize,
-    /// Peers that are believed about who their client is.
-    pub trusted_proxies: Vec<Network>,
-    /// Who gets values.
-    pub declared: Arc<Declared>,
-    /// What became of the files that values are written into.
-    pub receipts: Receipts,
-    /// Requests for bundles that may be under way, those that wait for a change
-    /// included.
-    bundles: Semaphore,
-    stopping: Stopping,
-    started_at: Timestamp,
-    backups_scheduled: bool,
-    traffic: traffic::Traffic,
-    lists: list_cache::ListCache,
-    under_way: request::idempotency::UnderWay,
-}
-
-impl State {
-    /// Puts the parts together.
-    pub fn new(vault: Vault, access: Access, declared: Arc<Declared>, settings: Settings) -> Self {
-        let Settings { rates, body_bytes, trusted_proxies, backups_scheduled } = settings;
-        let started_at = vault.now();
-        let limits = Limits::new(rates);
-        let lists = list_cache::ListCache::default();
-        let under_way = request::idempotency::UnderWay::default();
-        let stopping = Stopping::default();
-        Self {
-            vault,
-            access,
-            limits,
-            body_bytes,
-            trusted_proxies,
-            declared,
-            receipts: Receipts::default(),
-            bundles: Semaphore::new(MOST_BUNDLES),
-            stopping,
-            started_at,
-            backups_scheduled,
-            traffic: traffic::Traffic::default(),
-            lists,
-            under_way,
-        }
-    }
-
-    /// From now on, no request waits for anything but its own work.
-    pub fn stop_waiting(&self) {
-        self.stopping.0.send_replace(true);
-    }
-
-    fn stopping(&self) -> Waiting {
-        Waiting(self.stopping.0.subscribe())
-    }
-}
-
-/// Whether the server is about to stop.
-#[derive(Debug, Default)]
-struct Stopping(watch::Sender<bool>);
-
-struct Waiting(watch::Receiver<bool>);
-
-impl Waiting {
-    /// Resolves when the server is about to stop.
-    async fn begun(&mut self) {
-        // An error means that there is no server any more.
-        let _ = self.0.wait_for(|stopping| *stopping).await;
-    }
-}
-
-/// So many requests for bundles may be under way.
-const MOST_BUNDLES: usize = 500;
-/// A request line and headers that take longer than this to arrive are not
-/// waited for.
+/// How long a request line and its headers may take to arrive.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
-/// What is under way at a shutdown gets this long to finish, in seconds.
+/// How long requests in progress may take to finish at a shutdown, in seconds.
 const SHUTDOWN_SECONDS: u64 = 30;
 
-/// The app: the same one for production and for tests.
+impl State {
+    /// Builds the state of a server.
+    pub fn new(
+        vault: Vault,
+        access: Access,
+        declared: Arc<Declared>,
+        settings: HttpSettings,
+    ) -> Self {
+        Self::with_render(vault, access, declared, settings, handlers::replay::render)
+    }
+}
+
+/// Lists every route of the API. Each GET also answers HEAD, which is not listed.
+pub fn routes() -> Vec<RouteInfo> {
+    routes::endpoints().into_iter().map(|endpoint| endpoint.info).collect()
+}
+
+/// Returns the OpenAPI document, which is rendered once.
+fn document() -> &'static [u8] {
+    static DOCUMENT: OnceLock<Vec<u8>> = OnceLock::new();
+    DOCUMENT.get_or_init(|| openapi::document::render(&routes::endpoints()))
+}
+
+/// Returns the OpenAPI document as a page for people, which is rendered once.
+fn docs_page() -> &'static str {
+    static PAGE: OnceLock<String> = OnceLock::new();
+    PAGE.get_or_init(|| openapi::docs::render(document()))
+}
+
+/// Builds the app, which is the same in production and in tests.
 pub fn app(
     state: web::Data<State>,
 ) -> App<
@@ -148,13 +93,16 @@ pub fn app(
 > {
     App::new()
         .app_data(state)
-        .configure(routes::endpoint::configure)
+        .app_data(ApiDescription { document, page: docs_page })
+        .configure(|config| routes::endpoint::configure(config, routes::endpoints()))
         .configure(handlers::console::configure)
-        .default_service(web::to(handlers::public::not_found))
+        .default_service(web::to(|request, payload| {
+            request::anonymous::not_found(request, payload, handlers::console::not_found_page)
+        }))
         .wrap(actix_web::middleware::from_fn(request::envelope::wrap))
 }
 
-/// Serves the app on a listener until it is stopped.
+/// Starts serving the app on a listener.
 pub fn serve(listener: TcpListener, state: Arc<State>) -> std::io::Result<Server> {
     let state = web::Data::from(state);
     let server = HttpServer::new(move || app(state.clone()))

@@ -1,25 +1,22 @@
-//! How many requests there were in each of the last sixty minutes, and how long
-//! they took.
+//! Counters for the requests of each of the last sixty minutes, and how long they took.
 //!
-//! Owns: the counters. They are in memory: a restart forgets them.
-//! Must never: know who asked, or for what; a path with what a client put into it
-//! must not outlive its request. Cost a request more than a lock that is held for
-//! three additions.
-//! Called by: `envelope`, once for each request; `status`, to show them.
+//! Owns: the counters. They are in memory only and lost at a restart.
+//! Must never: record who made a request or its path, because a client may put anything into a
+//! path; cost a request more than a lock that is held for three additions.
+//! Called by: `request::envelope` for each request, `handlers::status` to show them.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::domain::Timestamp;
 
-/// So many minutes are kept, the current one included.
+/// How many minutes are kept, including the current one.
 const MINUTES: usize = 60;
 const MINUTE_MILLIS: i64 = 60_000;
 
-/// Durations are counted in buckets, each half as wide again as the one before.
+/// How many buckets durations are counted in. Each is 1.5 times as wide as the one before.
 const BUCKETS: usize = 36;
-/// What a bucket holds at most, in microseconds. What takes longer than the last
-/// one is counted there.
+/// The upper bound of each bucket, in microseconds. The last bucket also counts anything longer.
 const BOUNDS_MICROS: [u64; BUCKETS] = bounds();
 
 const fn bounds() -> [u64; BUCKETS] {
@@ -33,10 +30,11 @@ const fn bounds() -> [u64; BUCKETS] {
     bounds
 }
 
-/// How a request ended.
+/// The kind of status that a request was answered with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Class {
-    Done,
+pub(super) enum StatusClass {
+    /// Below 400.
+    Success,
     /// 4xx.
     ClientError,
     /// 5xx.
@@ -59,16 +57,16 @@ impl Minute {
         Self { number, total: 0, client_errors: 0, server_errors: 0, took: [0; BUCKETS] }
     }
 
-    /// When it began.
+    /// Returns when the minute began.
     pub fn start(&self) -> Timestamp {
         Timestamp::from_millis(self.number.saturating_mul(MINUTE_MILLIS))
     }
 
-    /// A time that so many of a hundred requests did not take longer than, in
-    /// milliseconds: the upper bound of the bucket that it falls into.
-    pub fn percentile_millis(&self, hundredth: u64) -> Option<f64> {
+    /// Returns a percentile of the durations in milliseconds, as the upper bound of the bucket that
+    /// it falls into.
+    pub fn percentile_millis(&self, percent: u64) -> Option<f64> {
         let counted: u64 = self.took.iter().map(|count| u64::from(*count)).sum();
-        let rank = (counted * hundredth).div_ceil(100).max(1);
+        let rank = (counted * percent).div_ceil(100).max(1);
         let mut seen = 0;
         for (count, bound) in self.took.iter().zip(BOUNDS_MICROS) {
             seen += u64::from(*count);
@@ -79,12 +77,12 @@ impl Minute {
         None
     }
 
-    fn count(&mut self, class: Class, took: Option<Duration>) {
+    fn count(&mut self, class: StatusClass, took: Option<Duration>) {
         self.total += 1;
         match class {
-            Class::Done => {}
-            Class::ClientError => self.client_errors += 1,
-            Class::ServerError => self.server_errors += 1,
+            StatusClass::Success => {}
+            StatusClass::ClientError => self.client_errors += 1,
+            StatusClass::ServerError => self.server_errors += 1,
         }
         if let Some(took) = took {
             let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
@@ -94,8 +92,8 @@ impl Minute {
     }
 }
 
-/// The last sixty minutes. A minute's place is its number modulo sixty, and what
-/// is found there may be of another hour.
+/// The last sixty minutes. A minute's slot is its number modulo sixty, so a slot may contain a
+/// minute of another hour.
 #[derive(Debug)]
 pub(super) struct Traffic {
     slots: [Mutex<Minute>; MINUTES],
@@ -108,20 +106,18 @@ impl Default for Traffic {
 }
 
 impl Traffic {
-    /// Counts a request that has been answered. `took`: nothing, if that says
-    /// nothing about the server.
-    pub fn count(&self, now: Timestamp, class: Class, took: Option<Duration>) {
+    /// Counts an answered request. `took` is `None` if its duration says nothing about the server.
+    pub fn count(&self, now: Timestamp, class: StatusClass, took: Option<Duration>) {
         let number = number_of(now);
         let mut slot = self.slot(number);
-        // Of an hour ago; or of an hour to come, by a clock that was put back.
+        // From an hour ago, or from the future if the clock was set back.
         if slot.number != number {
             *slot = Minute::new(number);
         }
         slot.count(class, took);
     }
 
-    /// Sixty minutes, oldest first; the last one is the current one, which is not
-    /// over yet.
+    /// Returns sixty minutes, oldest first. The last one is the current minute, which is not over.
     pub fn minutes(&self, now: Timestamp) -> Vec<Minute> {
         let last = number_of(now);
         let first = last.saturating_sub(MINUTES as i64 - 1);
@@ -134,7 +130,7 @@ impl Traffic {
 
     fn slot(&self, number: i64) -> MutexGuard<'_, Minute> {
         let at = number.rem_euclid(MINUTES as i64) as usize;
-        // Whoever panicked with it has left a count that is one too low at most.
+        // After a panic with the lock held, a count is at most one too low.
         self.slots[at].lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -162,11 +158,11 @@ mod tests {
     }
 
     fn percentiles(minute: &Minute) -> [Option<f64>; 3] {
-        [50, 95, 99].map(|hundredth| minute.percentile_millis(hundredth))
+        [50, 95, 99].map(|percent| minute.percentile_millis(percent))
     }
 
     #[test]
-    fn bounds_rise_by_half_from_50_microseconds_to_a_minute() {
+    fn bounds_grow_by_half_from_50_microseconds_to_a_minute() {
         assert_eq!(BOUNDS_MICROS[..5], [50, 75, 112, 168, 252]);
         assert_eq!(BOUNDS_MICROS[BUCKETS - 1], 60_000_000);
         for pair in BOUNDS_MICROS.windows(2) {
@@ -179,26 +175,31 @@ mod tests {
     fn a_percentile_is_the_upper_bound_of_its_bucket() {
         let mut minute = Minute::new(0);
         assert_eq!(percentiles(&minute), [None; 3]);
-        minute.count(Class::Done, None);
+        minute.count(StatusClass::Success, None);
         assert_eq!(percentiles(&minute), [None; 3]);
-        minute.count(Class::Done, micros(60));
+        minute.count(StatusClass::Success, micros(60));
         assert_eq!(percentiles(&minute), [Some(0.075); 3]);
         let mut minute = Minute::new(0);
         for (count, took) in [(50, 0), (45, 112), (4, 113), (1, u64::MAX)] {
             for _ in 0..count {
-                minute.count(Class::Done, micros(took));
+                minute.count(StatusClass::Success, micros(took));
             }
         }
         assert_eq!(percentiles(&minute), [Some(0.05), Some(0.112), Some(0.168)]);
         assert_eq!(minute.percentile_millis(100), Some(60_000.0));
-        minute.count(Class::Done, micros(75));
+        minute.count(StatusClass::Success, micros(75));
         assert_eq!(minute.percentile_millis(50), Some(0.075));
     }
 
     #[test]
     fn requests_are_counted_in_their_class() {
         let traffic = Traffic::default();
-        for class in [Class::Done, Class::ClientError, Class::ClientError, Class::ServerError] {
+        for class in [
+            StatusClass::Success,
+            StatusClass::ClientError,
+            StatusClass::ClientError,
+            StatusClass::ServerError,
+        ] {
             traffic.count(at(START), class, micros(1));
         }
         let minutes = traffic.minutes(at(START));
@@ -212,7 +213,7 @@ mod tests {
         let traffic = Traffic::default();
         for minute in 0..70 {
             for _ in 0..minute {
-                traffic.count(at(START + minute), Class::Done, micros(1));
+                traffic.count(at(START + minute), StatusClass::Success, micros(1));
             }
         }
         let now = at(START + 69);
@@ -222,12 +223,12 @@ mod tests {
     }
 
     #[test]
-    fn what_a_place_held_an_hour_ago_is_not_shown_and_not_added_to() {
+    fn a_slot_from_an_hour_ago_is_not_shown_and_not_added_to() {
         let traffic = Traffic::default();
-        traffic.count(at(START), Class::ServerError, micros(1_000_000));
+        traffic.count(at(START), StatusClass::ServerError, micros(1_000_000));
         let hour_later = at(START + 60);
         assert_eq!(totals(&traffic, hour_later), [0; 60]);
-        traffic.count(hour_later, Class::Done, micros(1));
+        traffic.count(hour_later, StatusClass::Success, micros(1));
         let minutes = traffic.minutes(hour_later);
         let now = minutes.last().unwrap();
         assert_eq!((now.total, now.server_errors), (1, 0));
@@ -235,24 +236,24 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_goes_back_shows_nothing_of_the_future_and_goes_on_counting() {
+    fn a_clock_set_back_shows_nothing_of_the_future_and_keeps_counting() {
         let traffic = Traffic::default();
-        traffic.count(at(START), Class::Done, micros(1));
+        traffic.count(at(START), StatusClass::Success, micros(1));
         for back in [1, 5, 59, 60, 600, START, START + 61] {
             let now = at(START - back);
             assert_eq!(totals(&traffic, now).last(), Some(&0), "{back}");
-            traffic.count(now, Class::Done, micros(1));
+            traffic.count(now, StatusClass::Success, micros(1));
             let shown = totals(&traffic, now);
             assert_eq!((shown.len(), shown.last()), (60, Some(&1)), "{back}");
         }
     }
 
     #[test]
-    fn a_clock_at_the_end_of_time_breaks_nothing() {
+    fn a_clock_at_either_end_of_time_breaks_nothing() {
         let traffic = Traffic::default();
         for end in [i64::MIN, i64::MAX] {
             let now = Timestamp::from_millis(end);
-            traffic.count(now, Class::Done, micros(1));
+            traffic.count(now, StatusClass::Success, micros(1));
             assert_eq!(totals(&traffic, now).last(), Some(&1));
         }
     }

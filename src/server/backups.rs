@@ -1,18 +1,20 @@
-//! Backups that the server makes by itself, as `[backup]` says.
+//! Scheduled backups, as `[backup]` configures them.
 //!
 //! ```text
-//! <directory>/coffer-ID-YYYYMMDDTHHMMSSZ.backup            whole, 0600
-//! <directory>/coffer-ID-YYYYMMDDTHHMMSSZ.backup.PID-N.part   not whole
-//! <directory>/coffer-ID.lock                                held while a server runs
+//! <directory>/coffer-ID-YYYYMMDDTHHMMSSZ.backup              complete, 0600
+//! <directory>/coffer-ID-YYYYMMDDTHHMMSSZ.backup.PID-N.part   incomplete
+//! <directory>/coffer-ID.lock                                 locked while a server runs
 //! ```
 //!
-//! ID is the database's, so that several may share a directory. When the first
-//! one after a start is due follows from the names, so a restart neither makes one
-//! too many nor forgets one. From then on it follows from when this process made
-//! the last one: names come from a clock, and clocks are set.
-//! Must never: remove a backup before a newer one is whole, or because of one
-//! whose name says that it is yet to come; remove anything that does not bear
-//! such a name, or another database's; take the room that the database needs.
+//! ID is the database's, so that several databases can share a directory. The names of existing
+//! backups decide when the first one after a start is due, so a restart neither repeats nor skips
+//! one. After that the time of this process's last backup decides, because names come from a
+//! clock, which may be set.
+//!
+//! Must never: delete a backup before a newer one is complete, or because of one dated in the
+//! future; delete files with other names, or of another database; use disk space that the database
+//! needs.
+//! Called by: `serve`.
 
 use std::convert::Infallible;
 use std::fs::{File, TryLockError};
@@ -29,61 +31,61 @@ use crate::store::{PrivateFile, make_directory};
 use crate::vault::backup::{BackupError, BadRecipient, Recipient};
 use crate::vault::{self, DatabaseId};
 
-/// What `[backup]` asks for.
+/// The `[backup]` settings.
 #[derive(Debug, Clone)]
 pub struct Schedule {
-    /// Where they go.
+    /// The directory of the backups.
     pub directory: PathBuf,
-    /// How often.
+    /// The time between two backups.
     pub every: Duration,
-    /// How many are kept.
+    /// How many backups are kept.
     pub keep: usize,
-    /// Whom they are sealed to.
+    /// The keys that the backups are sealed to; if empty, to the root key.
     pub recipients: Vec<Recipient>,
 }
 
-/// Why no backup was made.
+/// Why a scheduled backup failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ScheduledError {
-    /// The directory or a file in it.
+    /// The directory or a file in it could not be used.
     #[error("{}: {cause}. Check the directory and its permissions.", path.display())]
     Io {
-        /// Which.
+        /// The directory or file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         cause: io::Error,
     },
-    /// There is too little room.
+    /// The disk is too full.
     #[error(
-        "{}: {cause}. Make room, keep fewer, or name a directory on another disk.", path.display()
+        "{}: {cause}. Free up disk space, keep fewer backups, or use a directory on another disk.", path.display()
     )]
     Full {
         /// The file.
         path: PathBuf,
-        /// What the system said, or what is left.
+        /// The system's error, or how much space is free.
         cause: io::Error,
     },
-    /// Another server makes backups of the same database here.
+    /// A server with a copy of this database uses the same directory.
     #[error(
-        "another server makes backups of a copy of this database in {}. Name another directory under [backup].", path.display()
+        "another server already backs up a copy of this database to {}. Set another directory under [backup].", path.display()
     )]
     Shared {
         /// The directory.
         path: PathBuf,
     },
-    /// The database could not be read, or no audit row written.
+    /// The database could not be read, or the audit event could not be written.
     #[error("{0}")]
     Vault(#[from] vault::Error),
-    /// It was begun and not finished.
+    /// Writing the backup failed.
     #[error("{0}")]
     Backup(#[from] BackupError),
-    /// The thread that wrote it is gone.
-    #[error("the thread that wrote it ended")]
+    /// The thread that writes the backup panicked.
+    #[error("the backup thread ended unexpectedly")]
     Thread,
 }
 
 impl Schedule {
-    /// `None` when no directory is named.
+    /// Reads the settings; `None` if no directory is set.
     pub fn of(config: &Config) -> Result<Option<Self>, BadRecipient> {
         let backup = &config.backup;
         let recipients = backup
@@ -103,11 +105,16 @@ impl Schedule {
         self.directory.join(name_of(id, at))
     }
 
-    /// How long until the next one is due. `last` is the one that this process
-    /// has made; the names count before there is one.
-    fn due_in(&self, id: DatabaseId, last: Option<Made>, now: Moment) -> io::Result<Duration> {
+    /// How long until the next backup is due. `last` is this process's last one; without it the
+    /// names of the existing ones decide.
+    fn due_in(
+        &self,
+        id: DatabaseId,
+        last: Option<LastBackup>,
+        now: ClockReading,
+    ) -> io::Result<Duration> {
         let Some(last) = last else {
-            let newest = names(&self.directory, id, now.at)?.pop();
+            let newest = list(&self.directory, id, now.at)?.pop();
             let Some((at, _)) = newest else { return Ok(Duration::ZERO) };
             let age = now.at.millis().saturating_sub(at.millis());
             let age = u64::try_from(age).map_or(Duration::ZERO, Duration::from_millis);
@@ -115,42 +122,43 @@ impl Schedule {
         };
         let passed = now.instant.saturating_duration_since(last.0.instant);
         let left = self.every.saturating_sub(passed);
-        // A machine that slept has passed time that only its clock knows of. That
-        // clock may also be wrong, so it does not count twice within a look.
+        // After the machine was suspended, only the clock knows how much time has passed. Because
+        // the clock may be wrong, it makes a backup due at most once per check interval.
         let age = now.at.millis().saturating_sub(last.0.at.millis());
         let age = u64::try_from(age).map_or(Duration::ZERO, Duration::from_millis);
-        let by_clock = self.every.saturating_sub(age).max(LOOK_EVERY.saturating_sub(passed));
+        let by_clock = self.every.saturating_sub(age).max(CHECK_INTERVAL.saturating_sub(passed));
         Ok(left.min(by_clock))
     }
 }
 
-/// A time by the clock, which people set, and by the machine, which nobody does.
+/// The time by the clock, which may be set, and by the monotonic timer, which may not.
 #[derive(Debug, Clone, Copy)]
-struct Moment {
+struct ClockReading {
     at: Timestamp,
     instant: Instant,
 }
 
-impl Moment {
+impl ClockReading {
     fn now(state: &State) -> Self {
         Self { at: state.vault.now(), instant: Instant::now() }
     }
 }
 
-/// When this process has made its last backup.
+/// When this process started its last backup.
 #[derive(Debug, Clone, Copy)]
-struct Made(Moment);
+struct LastBackup(ClockReading);
 
 const PREFIX: &str = "coffer-";
 const SUFFIX: &str = ".backup";
 
-/// `coffer-5f1c0a9e-20260131T235959Z.backup`
+/// The name of a backup, such as `coffer-5f1c0a9e-20260131T235959Z.backup`.
 fn name_of(id: DatabaseId, at: Timestamp) -> String {
     let text = at.to_string();
     let seconds = text.split('.').next().unwrap_or_default();
     format!("{PREFIX}{id}-{}Z{SUFFIX}", seconds.replace(['-', ':'], ""))
 }
 
+/// The time in the name of this database's backup; `None` for other names.
 fn time_of(id: DatabaseId, name: &str) -> Option<Timestamp> {
     let text = name.strip_prefix(&format!("{PREFIX}{id}-"))?.strip_suffix(SUFFIX)?;
     if text.len() != 16 || !text.is_ascii() {
@@ -169,14 +177,10 @@ fn time_of(id: DatabaseId, name: &str) -> Option<Timestamp> {
     Timestamp::parse(&text).filter(|at| name_of(id, *at) == name)
 }
 
-/// A database's backups in a directory, with their times, the oldest first; none
-/// if it is not there. One whose time is yet to come was made by a clock that was
-/// wrong, and says nothing about how old it is: it does not count.
-fn names(
-    directory: &Path,
-    id: DatabaseId,
-    now: Timestamp,
-) -> io::Result<Vec<(Timestamp, PathBuf)>> {
+/// Lists a database's backups in a directory with their times, oldest first; none if the directory
+/// does not exist. Skips those dated in the future: a wrong clock made their names, so their age
+/// is unknown.
+fn list(directory: &Path, id: DatabaseId, now: Timestamp) -> io::Result<Vec<(Timestamp, PathBuf)>> {
     let entries = match std::fs::read_dir(directory) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         entries => entries?,
@@ -187,7 +191,7 @@ fn names(
         let Some(at) = time_of(id, &entry.file_name().to_string_lossy()) else { continue };
         if at > now {
             log::warn!(
-                "{} is dated in the future and does not count as a backup; move it away",
+                "{} is dated in the future and is ignored; move it to another directory",
                 entry.path().display()
             );
         } else {
@@ -198,20 +202,21 @@ fn names(
     Ok(names)
 }
 
-/// Makes one now: the file, durable, then the note about it, then the oldest
-/// ones go. That it could not be made is in the audit log, too.
+/// Makes a backup now: writes the file durably, notes it, then deletes the oldest ones. Records a
+/// failure in the audit log.
 pub async fn back_up(state: &Arc<State>, schedule: &Schedule) -> Result<PathBuf, ScheduledError> {
     let path = schedule.path(state.vault.database(), state.vault.now());
     match write(state, schedule, &path).await {
         Ok((when, bytes)) => {
-            settle(state, schedule, &path, when, bytes);
+            note(state, &path, when, bytes);
+            delete_old(state, schedule, &path, when);
             Ok(path)
         }
         Err(error) => {
             let shown = path.display().to_string();
             let recorded = state.vault.record_no_backup(&shown, &error.to_string()).await;
             if let Err(problem) = recorded {
-                log::error!("that there is no {shown} is not in the audit log: {problem}");
+                log::error!("cannot record the failed backup {shown} in the audit log: {problem}");
             }
             Err(error)
         }
@@ -228,7 +233,7 @@ fn at(path: &Path) -> impl FnOnce(io::Error) -> ScheduledError + use<> {
     }
 }
 
-/// Writes the file; when it was frozen, and how long it is.
+/// Writes the file. Returns the time of its content and its length in bytes.
 async fn write(
     state: &Arc<State>,
     schedule: &Schedule,
@@ -236,12 +241,12 @@ async fn write(
 ) -> Result<(Timestamp, u64), ScheduledError> {
     let directory = &schedule.directory;
     make_directory(directory).map_err(at(directory))?;
-    remove_halves(directory, state.vault.database()).map_err(at(directory))?;
-    let (vault, file) = (Arc::clone(state), path.to_owned());
+    remove_parts(directory, state.vault.database()).map_err(at(directory))?;
+    let (shared, file) = (Arc::clone(state), path.to_owned());
     let room = tokio::task::spawn_blocking(move || {
-        let live_bytes = vault.vault.live_bytes()?;
-        let room = vault.vault.room(&file);
-        room.has(&file, live_bytes).map_err(at(&file))?;
+        let live_bytes = shared.vault.live_bytes()?;
+        let room = shared.vault.room(&file);
+        room.check(&file, live_bytes).map_err(at(&file))?;
         Ok::<_, ScheduledError>(room)
     });
     let room = room.await.map_err(|_| ScheduledError::Thread)??;
@@ -252,26 +257,30 @@ async fn write(
     let (stopped, recipients) = (Arc::clone(&stop.0), schedule.recipients.clone());
     let file = path.to_owned();
     let written = tokio::task::spawn_blocking(move || {
-        let half = PrivateFile::create(&file).map_err(at(&file))?.leaving(room);
-        let mut out = BufWriter::with_capacity(128 << 10, Stoppable { half, stopped });
+        let part = PrivateFile::create(&file).map_err(at(&file))?.within(room);
+        let mut out = BufWriter::with_capacity(128 << 10, StoppableWriter { part, stopped });
         backup.write_to(&mut out, &recipients).map_err(|error| match error {
             BackupError::Io(cause) => at(&file)(cause),
             error => error.into(),
         })?;
         let out = out.into_inner().map_err(|error| at(&file)(error.into_error()))?;
-        out.half.finish_new().map_err(at(&file))
+        out.part.finish_new().map_err(at(&file))
     });
     Ok((when, written.await.map_err(|_| ScheduledError::Thread)??))
 }
 
-/// What comes behind a backup. It is there whatever becomes of this.
-fn settle(state: &State, schedule: &Schedule, path: &Path, when: Timestamp, bytes: u64) {
+/// Notes the backup for `coffer doctor`. A failure is only logged: the backup is complete.
+fn note(state: &State, path: &Path, when: Timestamp, bytes: u64) {
     if let Err(error) = state.vault.note_last_backup(when, path, bytes) {
-        log::error!("{} was made, and is not noted as the last backup: {error}", path.display());
+        log::error!("cannot note {} as the last backup: {error}", path.display());
     }
-    // By now, or by when it was made if the clock was set back meanwhile.
+}
+
+/// Deletes all but the newest backups, and never the one at `path`. A failure is only logged.
+fn delete_old(state: &State, schedule: &Schedule, path: &Path, when: Timestamp) {
+    // If the clock was set back since the backup, its own time counts as the current one.
     let now = state.vault.now().max(when);
-    let removed = names(&schedule.directory, state.vault.database(), now).and_then(|mut kept| {
+    let removed = list(&schedule.directory, state.vault.database(), now).and_then(|mut kept| {
         kept.truncate(kept.len().saturating_sub(schedule.keep));
         kept.iter().filter(|(_, old)| old != path).try_for_each(|(_, old)| {
             std::fs::remove_file(old).map_err(|error| {
@@ -280,16 +289,17 @@ fn settle(state: &State, schedule: &Schedule, path: &Path, when: Timestamp, byte
         })
     });
     if let Err(error) = removed {
-        log::error!("older backups than the last {} stay: {error}", schedule.keep);
+        log::error!("cannot delete backups older than the last {}: {error}", schedule.keep);
     }
 }
 
-/// What a server that was killed has left. Only one writes for a database.
-fn remove_halves(directory: &Path, id: DatabaseId) -> io::Result<()> {
+/// Removes incomplete backups of this database that a killed server has left. The lock makes sure
+/// that no other server is writing one.
+fn remove_parts(directory: &Path, id: DatabaseId) -> io::Result<()> {
     for entry in std::fs::read_dir(directory)? {
         let entry = entry?;
         let name = entry.file_name().to_string_lossy().into_owned();
-        let whole = name.strip_suffix(PrivateFile::HALF).and_then(|half| half.rsplit_once('.'));
+        let whole = name.strip_suffix(PrivateFile::PARTIAL).and_then(|part| part.rsplit_once('.'));
         if whole.is_some_and(|(whole, _)| time_of(id, whole).is_some()) {
             std::fs::remove_file(entry.path())?;
         }
@@ -297,7 +307,7 @@ fn remove_halves(directory: &Path, id: DatabaseId) -> io::Result<()> {
     Ok(())
 }
 
-/// Ends a backup that is under way when the server stops.
+/// Cancels a running backup when the server stops.
 struct StopOnDrop(Arc<AtomicBool>);
 
 impl Drop for StopOnDrop {
@@ -306,29 +316,31 @@ impl Drop for StopOnDrop {
     }
 }
 
-struct Stoppable {
-    half: PrivateFile,
+/// A writer that fails once it is stopped.
+struct StoppableWriter {
+    part: PrivateFile,
     stopped: Arc<AtomicBool>,
 }
 
-impl Write for Stoppable {
+impl Write for StoppableWriter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         if self.stopped.load(Ordering::Relaxed) {
             return Err(io::Error::other("the server is stopping"));
         }
-        self.half.write(bytes)
+        self.part.write(bytes)
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.half.flush()
+        self.part.flush()
     }
 }
 
-/// Looks so often whether one is due: clocks are set, and machines sleep.
-const LOOK_EVERY: Duration = Duration::from_secs(15 * 60);
+/// The longest wait before checking again whether a backup is due: the clock may be set, and the
+/// machine may be suspended.
+const CHECK_INTERVAL: Duration = Duration::from_secs(15 * 60);
 
-/// That no other server makes backups of this database here: a copy of it that
-/// runs elsewhere would take them for its own.
+/// Locks the directory against other servers for this database; `None` if one has the lock. A
+/// server with a copy of the database would otherwise delete this one's backups as its own.
 fn lock(directory: &Path, id: DatabaseId) -> io::Result<Option<File>> {
     make_directory(directory)?;
     let mut options = File::options();
@@ -347,29 +359,29 @@ fn lock(directory: &Path, id: DatabaseId) -> io::Result<Option<File>> {
     }
 }
 
-/// Makes backups for as long as somebody waits for it.
-pub(crate) async fn keep_backing_up(state: &Arc<State>, schedule: Option<&Schedule>) -> Infallible {
+/// Makes backups on schedule, until it is dropped.
+pub(super) async fn keep_backing_up(state: &Arc<State>, schedule: Option<&Schedule>) -> Infallible {
     let Some(schedule) = schedule else { return std::future::pending().await };
     let id = state.vault.database();
     let (mut held, mut last) = (None, None);
     loop {
         let wait = match step(state, schedule, id, (&mut held, &mut last)).await {
-            Ok(wait) => wait.min(LOOK_EVERY),
+            Ok(wait) => wait.min(CHECK_INTERVAL),
             Err(error) => {
-                log::error!("no backup was made: {error}");
-                LOOK_EVERY.min(schedule.every)
+                log::error!("scheduled backup failed: {error}");
+                CHECK_INTERVAL.min(schedule.every)
             }
         };
         tokio::time::sleep(wait).await;
     }
 }
 
-/// Makes one if it is due; how long until the next one is.
+/// Makes a backup if one is due. Returns how long until the next one is due.
 async fn step(
     state: &Arc<State>,
     schedule: &Schedule,
     id: DatabaseId,
-    (held, last): (&mut Option<File>, &mut Option<Made>),
+    (held, last): (&mut Option<File>, &mut Option<LastBackup>),
 ) -> Result<Duration, ScheduledError> {
     let directory = &schedule.directory;
     if held.is_none() {
@@ -378,15 +390,15 @@ async fn step(
     if held.is_none() {
         return Err(ScheduledError::Shared { path: directory.clone() });
     }
-    let begun = Moment::now(state);
-    let wait = schedule.due_in(id, *last, begun).map_err(at(directory))?;
+    let started = ClockReading::now(state);
+    let wait = schedule.due_in(id, *last, started).map_err(at(directory))?;
     if !wait.is_zero() {
         return Ok(wait);
     }
     let path = back_up(state, schedule).await?;
-    log::info!("backup: {}", path.display());
-    *last = Some(Made(begun));
-    schedule.due_in(id, *last, Moment::now(state)).map_err(at(directory))
+    log::info!("created backup {}", path.display());
+    *last = Some(LastBackup(started));
+    schedule.due_in(id, *last, ClockReading::now(state)).map_err(at(directory))
 }
 
 #[cfg(test)]
@@ -407,7 +419,7 @@ mod tests {
     }
 
     #[test]
-    fn names_say_when_and_only_such_names_do() {
+    fn only_names_of_this_databases_backups_have_a_time() {
         let at = time("2026-01-31T23:59:58Z");
         assert_eq!(name_of(ID, at), "coffer-5f1c0a9e-20260131T235958Z.backup");
         assert_eq!(time_of(ID, &name_of(ID, at)), Some(at));
@@ -425,46 +437,46 @@ mod tests {
         }
     }
 
-    /// It made a backup every few milliseconds, and removed all good ones.
+    /// Such a name must neither make backups due all the time nor push out the good ones.
     #[test]
-    fn a_backup_dated_in_the_future_makes_none_due_again() {
+    fn a_backup_dated_in_the_future_is_ignored() {
         let dir = tempfile::tempdir().unwrap();
         let (schedule, instant) = (schedule(dir.path()), Instant::now());
         let made = |at| std::fs::write(dir.path().join(name_of(ID, time(at))), "").unwrap();
-        let now = Moment { at: time("2026-01-31T12:00:00Z"), instant };
+        let now = ClockReading { at: time("2026-01-31T12:00:00Z"), instant };
         let due = |last| schedule.due_in(ID, last, now).unwrap();
         assert_eq!(due(None), Duration::ZERO);
         made("2099-01-01T00:00:00Z");
-        assert_eq!(due(None), Duration::ZERO, "it says nothing about how old it is");
+        assert_eq!(due(None), Duration::ZERO, "its age is unknown");
         made("2026-01-31T11:45:00Z");
         assert_eq!(due(None), HOUR * 3 / 4);
-        assert_eq!(due(Some(Made(now))), HOUR);
-        let counted = names(dir.path(), ID, now.at).unwrap();
+        assert_eq!(due(Some(LastBackup(now))), HOUR);
+        let counted = list(dir.path(), ID, now.at).unwrap();
         assert_eq!(counted.len(), 1, "{counted:?}");
     }
 
-    /// However the clock is set, a process makes one in `every`, and one only.
+    /// However the clock is set, a process makes exactly one backup per interval.
     #[test]
-    fn a_clock_that_is_set_makes_no_backup_due_twice() {
+    fn setting_the_clock_makes_no_backup_due_twice() {
         let dir = tempfile::tempdir().unwrap();
         let (schedule, instant) = (schedule(dir.path()), Instant::now());
-        let last = Some(Made(Moment { at: time("2026-01-31T12:00:00Z"), instant }));
+        let last = Some(LastBackup(ClockReading { at: time("2026-01-31T12:00:00Z"), instant }));
         let due = |at, passed| {
-            let now = Moment { at: time(at), instant: instant + passed };
+            let now = ClockReading { at: time(at), instant: instant + passed };
             schedule.due_in(ID, last, now).unwrap()
         };
         let minute = Duration::from_secs(60);
         assert_eq!(due("2026-01-31T12:30:00Z", minute * 30), minute * 30);
-        // Set back, it is due when the time has passed.
+        // Set back: due when the interval has passed.
         assert_eq!(due("2020-01-01T00:00:00Z", minute), minute * 59);
         assert_eq!(due("2020-01-01T00:00:00Z", HOUR), Duration::ZERO);
-        // Set forward, or after a sleep: once in a look at most.
+        // Set forward, or after a suspension: at most once per check interval.
         assert_eq!(due("2026-02-07T12:00:00Z", minute), minute * 14);
         assert_eq!(due("2026-02-07T12:00:00Z", minute * 15), Duration::ZERO);
     }
 
     #[test]
-    fn a_copy_of_the_database_is_locked_out_and_another_database_is_not() {
+    fn the_lock_excludes_copies_of_the_database_but_not_other_databases() {
         let dir = tempfile::tempdir().unwrap();
         let held = lock(dir.path(), ID).unwrap();
         assert!(held.is_some());

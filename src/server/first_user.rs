@@ -1,7 +1,8 @@
-//! The first user, as the operator may give it to the first start:
-//! `COFFER_ADMIN_EMAIL` with `COFFER_ADMIN_PASSWORD` or
-//! `COFFER_ADMIN_PASSWORD_FILE`. A database that is there already is not
-//! touched by them: a restart must not bring back a user who was deleted.
+//! The first user, which the operator may give to the first start in `COFFER_ADMIN_EMAIL` and
+//! `COFFER_ADMIN_PASSWORD` or `COFFER_ADMIN_PASSWORD_FILE`.
+//!
+//! Must never: change an existing database; a restart must not bring back a deleted user.
+//! Called by: `serve`.
 
 use std::path::{Path, PathBuf};
 
@@ -15,10 +16,10 @@ const EMAIL: &str = "COFFER_ADMIN_EMAIL";
 const PASSWORD: &str = "COFFER_ADMIN_PASSWORD";
 const PASSWORD_FILE: &str = "COFFER_ADMIN_PASSWORD_FILE";
 
-/// Why what the operator gave is not a user.
+/// Why the variables do not give a valid user.
 #[derive(Debug, thiserror::Error)]
 pub enum FirstUserError {
-    /// The address or the password breaks its rule.
+    /// The email address or the password is not valid.
     #[error("{name} {rule}")]
     Rule {
         /// The variable.
@@ -26,24 +27,24 @@ pub enum FirstUserError {
         /// The rule.
         rule: Violation,
     },
-    /// One is there without the other.
-    #[error("{EMAIL} and {PASSWORD} (or {PASSWORD_FILE}) go together; give both or neither")]
+    /// One of the two is missing.
+    #[error("{EMAIL} and {PASSWORD} (or {PASSWORD_FILE}) belong together: set both or neither")]
     Half,
     /// The password is given twice.
-    #[error("{PASSWORD} and {PASSWORD_FILE} are both set; give one of them")]
+    #[error("{PASSWORD} and {PASSWORD_FILE} are both set: set only one of them")]
     Twice,
     /// The password's file cannot be read.
     #[error("{PASSWORD_FILE}: {path}: {cause}. Check the path and its permissions.")]
     File {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         cause: std::io::Error,
     },
 }
 
-/// The user, if the variables give one.
-pub(crate) fn given(variables: &Variables) -> Result<Option<FirstUser>, FirstUserError> {
+/// Reads the user from the variables; `None` if they give none.
+pub(super) fn given(variables: &Variables) -> Result<Option<FirstUser>, FirstUserError> {
     let password = match (variables.get(PASSWORD), variables.get(PASSWORD_FILE)) {
         (None, None) => None,
         (Some(text), None) => Some((PASSWORD, Zeroizing::new(text.to_owned()))),
@@ -61,8 +62,8 @@ pub(crate) fn given(variables: &Variables) -> Result<Option<FirstUser>, FirstUse
     Ok(Some(FirstUser { email, password }))
 }
 
-/// The file's first line: most editors end it with a newline that is no part
-/// of the password.
+/// Reads the first line of the file: most editors end it with a line break, which is not part of
+/// the password.
 fn read(path: &Path) -> Result<Zeroizing<String>, FirstUserError> {
     let text = std::fs::read_to_string(path).map(Zeroizing::new);
     let text = text.map_err(|cause| FirstUserError::File { path: path.to_owned(), cause })?;

@@ -3,14 +3,14 @@
 //! ```text
 //! root key            COFFER_ROOT_KEY_PASSPHRASE_FILE, the systemd credential
 //!                     coffer-root-key-passphrase, the terminal
-//! previous root key   likewise, COFFER_PREVIOUS_ROOT_KEY_PASSPHRASE_FILE and
-//!                     coffer-previous-root-key-passphrase
+//! previous root key   COFFER_PREVIOUS_ROOT_KEY_PASSPHRASE_FILE, the systemd credential
+//!                     coffer-previous-root-key-passphrase, the terminal
 //! ```
 //!
-//! The first of these that is there is the one that is used. A line break at the
-//! end of a file is not part of the passphrase.
-//! Must never: take a passphrase from the arguments or from a variable's value,
-//! which other processes may read; show one.
+//! The first that exists is used. A line break at the end of a file is not part of the passphrase.
+//! Must never: take a passphrase from the arguments or from a variable's value, which other
+//! processes may read; show a passphrase.
+//! Called by: `root_key`, and the commands that protect a root key.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -20,109 +20,109 @@ use zeroize::Zeroizing;
 use crate::config::Variables;
 use crate::vault::{BadSealedKey, Passphrase, RootKey, SealedRootKey};
 
-/// The names under which a passphrase is given.
-pub(crate) struct Names {
+/// The names of the sources of a passphrase.
+pub(crate) struct PassphraseNames {
     file_variable: &'static str,
     credential: &'static str,
 }
 
-pub(crate) const CURRENT: Names = Names {
+/// The sources for the root key.
+pub(crate) const CURRENT: PassphraseNames = PassphraseNames {
     file_variable: "COFFER_ROOT_KEY_PASSPHRASE_FILE",
     credential: "coffer-root-key-passphrase",
 };
 
-pub(crate) const PREVIOUS: Names = Names {
+/// The sources for the previous root key.
+pub(super) const PREVIOUS: PassphraseNames = PassphraseNames {
     file_variable: "COFFER_PREVIOUS_ROOT_KEY_PASSPHRASE_FILE",
     credential: "coffer-previous-root-key-passphrase",
 };
 
-/// Prompts a person for a passphrase; `None` when there is no terminal to prompt on. The
-/// command hands it in, so that a server that is started by a service manager or a test
-/// never waits for a keyboard.
+/// Prompts for a passphrase; returns `None` if there is no terminal to prompt on. The command
+/// passes it in, so that a server started by a service manager or a test never waits for a
+/// keyboard.
 pub type AskPassphrase = fn(&str) -> Option<io::Result<Zeroizing<String>>>;
 
-/// How often a person may try.
-const TRIES: usize = 3;
+/// How many times a passphrase can be typed.
+const MAX_TRIES: usize = 3;
 
-/// Why a protected root key stays closed.
+/// Why a protected root key could not be unlocked.
 #[derive(Debug, thiserror::Error)]
 pub enum PassphraseError {
-    /// There is no passphrase and nobody to ask.
+    /// No passphrase is given, and there is no terminal to prompt on.
     #[error(
-        "it is protected by a passphrase, and there is no terminal to ask on. Give the passphrase by {variable} or the systemd credential {credential}."
+        "protected with a passphrase, and there is no terminal to prompt on. Provide the passphrase with {variable} or the systemd credential {credential}."
     )]
     None {
-        /// The variable that names its file.
+        /// The variable for its file.
         variable: &'static str,
         /// The credential.
         credential: &'static str,
     },
     /// The passphrase's file could not be read.
-    #[error(
-        "the passphrase is in {path}, which cannot be read: {cause}. Check the path and its permissions."
-    )]
+    #[error("cannot read the passphrase from {path}: {cause}. Check the path and its permissions.")]
     Io {
         /// The file.
         path: PathBuf,
         /// What the system said.
         cause: io::Error,
     },
-    /// Nobody could be asked after all.
-    #[error("the passphrase cannot be asked for: {0}. Give it by a file.")]
+    /// The prompt failed.
+    #[error("cannot prompt for the passphrase: {0}. Provide it in a file.")]
     Terminal(io::Error),
-    /// It does not open.
-    #[error("{bad}. The passphrase came from {place}.")]
+    /// The passphrase does not unlock the key.
+    #[error("{bad}. The passphrase came from {source_name}.")]
     Closed {
         /// Why.
         bad: BadSealedKey,
         /// Where the passphrase came from.
-        place: String,
+        source_name: String,
     },
-    /// Not a protected root key at all.
-    #[error("{0}. Put the file back from a backup.")]
+    /// The text is not a valid protected root key.
+    #[error("{0}. Restore the file from a backup.")]
     Form(BadSealedKey),
 }
 
-/// Opens a protected root key, which is in `place`.
-pub(crate) fn open(
+/// Unlocks a protected root key. `origin` is where the text came from, for the prompt.
+pub(super) fn open(
     text: &str,
-    place: &str,
-    names: &Names,
+    origin: &str,
+    names: &PassphraseNames,
     variables: &Variables,
     ask: AskPassphrase,
 ) -> Result<RootKey, PassphraseError> {
     let sealed = SealedRootKey::parse(text).map_err(PassphraseError::Form)?;
-    let closed = |place: String| move |bad| PassphraseError::Closed { bad, place };
+    let closed = |source_name: String| move |bad| PassphraseError::Closed { bad, source_name };
     if let Some(path) = file(names, variables) {
         let passphrase = Passphrase::given(read(&path)?);
         return sealed.open(&passphrase).map_err(closed(path.display().to_string()));
     }
     let mut tries = 1;
     loop {
-        let Some(typed) = ask(&format!("Passphrase of {place}: ")) else {
+        let Some(typed) = ask(&format!("Passphrase for {origin}: ")) else {
             let (variable, credential) = (names.file_variable, names.credential);
             return Err(PassphraseError::None { variable, credential });
         };
         let passphrase = Passphrase::given(typed.map_err(PassphraseError::Terminal)?);
         match sealed.open(&passphrase) {
-            Err(BadSealedKey::Unopened) if tries < TRIES => tries += 1,
+            Err(BadSealedKey::Unopened) if tries < MAX_TRIES => tries += 1,
             opened => return opened.map_err(closed("the terminal".to_owned())),
         }
     }
 }
 
-/// The file that the passphrase is in, if one is named.
-pub(crate) fn file(names: &Names, variables: &Variables) -> Option<PathBuf> {
+/// The file that contains the passphrase, if a variable or a credential provides one.
+pub(crate) fn file(names: &PassphraseNames, variables: &Variables) -> Option<PathBuf> {
     if let Some(path) = variables.get(names.file_variable) {
         return Some(path.into());
     }
     let directory = variables.given("CREDENTIALS_DIRECTORY")?;
     let path = Path::new(directory).join(names.credential);
-    // A link to nowhere was meant to be there.
+    // A dangling link counts: it was meant to provide a passphrase.
     path.symlink_metadata().is_ok().then_some(path)
 }
 
-/// The passphrase in a file.
+/// Reads the passphrase from a file.
 pub(crate) fn read(path: &Path) -> Result<Zeroizing<String>, PassphraseError> {
     let text = std::fs::read_to_string(path).map(Zeroizing::new);
     let text = text.map_err(|cause| PassphraseError::Io { path: path.to_owned(), cause })?;

@@ -76,7 +76,7 @@ fn a_token_of_a_service_account_works_until_it_is_revoked() {
     // Above its owner's role: the API's own words come through.
     let above = ["token", "create", "x", "--role", "admin", "--env", "staging"];
     let above = cli.launch(above).arguments(["--service-account", "deploy"]).run("");
-    above.refuses(1, ["role must not be above the owner's, operator"]);
+    above.refuses(1, ["role must not be above the owner's role, operator"]);
     cli.run(["service-account", "delete", "deploy"]).json();
     let left = cli.run(["service-account", "list"]).json();
     assert_eq!(left, json!({ "serviceAccounts": [] }));
@@ -124,7 +124,7 @@ fn a_scoped_admin_gets_the_servers_refusals() {
             .run("")
     };
     for words in [["user", "list"], ["token", "list"], ["audit", "verify"], ["audit", "export"]] {
-        run(words).refuses(1, ["The credential does not cover this."]);
+        run(words).refuses(1, ["The credential's scope does not cover this."]);
     }
     run(["env", "list"]).json();
     server.stop();

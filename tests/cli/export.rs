@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::PathBuf;
 
-use coffer::formats::{Format, Source};
+use coffer::formats::{Format, InputFormat};
 use serde_json::json;
 use support::api::{new_secret, new_var, text};
 use support::cli::Cli;
@@ -36,7 +36,7 @@ fn path(dir: &TempDir, name: &str) -> (PathBuf, String) {
     (path, text)
 }
 
-fn read(text: &str, source: Source) -> Vec<(String, String)> {
+fn read(text: &str, source: InputFormat) -> Vec<(String, String)> {
     let entries = source.read(text).unwrap_or_else(|bad| panic!("{bad}: {text}")).into_list();
     entries.into_iter().map(|one| (one.key.to_string(), one.value.to_string())).collect()
 }
@@ -51,7 +51,7 @@ fn a_pipe_gets_the_text_and_sealed_keys_are_named() {
         let k8s = format == Format::K8sSecret;
         assert!(k8s || out.contains(CANARY) && out.contains("debug"), "{ended:#?}");
         assert!(!out.contains("hidden") && !out.contains(&format!("{CANARY} sealed")), "{out}");
-        let notice = "SEALED is sealed (neverReveal): its value cannot be exported";
+        let notice = "SEALED is write-only (neverReveal): its value cannot be exported";
         if format == Format::Json {
             assert_eq!(ended.stderr, format!("coffer: {notice}\n"));
         } else {
@@ -59,10 +59,10 @@ fn a_pipe_gets_the_text_and_sealed_keys_are_named() {
             assert_eq!(ended.stderr, "");
         }
         let source = match format {
-            Format::Json => Source::Json,
-            Format::Yaml => Source::Yaml,
-            Format::K8sSecret => Source::K8sSecret,
-            Format::Dotenv => Source::Dotenv,
+            Format::Json => InputFormat::Json,
+            Format::Yaml => InputFormat::Yaml,
+            Format::K8sSecret => InputFormat::K8sSecret,
+            Format::Dotenv => InputFormat::Dotenv,
             _ => continue,
         };
         let pair = |key: &str, value: &str| (key.to_owned(), value.to_owned());
@@ -88,7 +88,7 @@ fn only_what_was_asked_for_is_revealed() {
     assert!(both.stdout.contains("# SEALED is sealed"), "{both:#?}");
     run(&["--only", "NOWHERE,LOG_LEVEL,LOG"])
         .refuses(1, ["coffer: development has no NOWHERE, LOG\n", "--only"]);
-    run(&["--only", "lower"]).refuses(2, ["upper-case"]);
+    run(&["--only", "lower"]).refuses(2, ["uppercase"]);
     run(&["--no-vars", "--only", "LOG_LEVEL"]).refuses(1, ["has no LOG_LEVEL"]);
     let reveals = server.admin().get("/api/audit-logs?action=secret.reveal").expect(200);
     assert_eq!(reveals["total"], 0);
@@ -114,7 +114,7 @@ fn a_file_is_its_owners_and_is_not_written_over_unasked() {
 
     fs::write(&file, "mine").unwrap();
     fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
-    cli.run(export).refuses(1, ["out.env exists already\n", "--force"]);
+    cli.run(export).refuses(1, ["out.env already exists\n", "--force"]);
     assert_eq!(fs::read_to_string(&file).unwrap(), "mine");
     let forced = cli.launch(export).argument("--force").run("");
     assert_eq!(forced.code, Some(0), "{forced:#?}");
@@ -126,7 +126,7 @@ fn a_file_is_its_owners_and_is_not_written_over_unasked() {
     let (link, name) = path(&dir, "link");
     std::os::unix::fs::symlink(&target, &link).unwrap();
     let export = ["export", "--env", "development", "--format", "json", "--output", &name];
-    cli.run(export).refuses(1, ["exists already"]);
+    cli.run(export).refuses(1, ["already exists"]);
     fs::write(&target, "elsewhere").unwrap();
     assert_eq!(cli.launch(export).argument("--force").run("").code, Some(0));
     assert_eq!(fs::read_to_string(&target).unwrap(), "elsewhere");
@@ -143,7 +143,10 @@ fn what_does_not_fit_is_named_and_nothing_is_written() {
     let export = ["export", "--env", "development", "--format", "docker-env"];
     let to_file = cli.launch(export).argument("--output").argument(&name).run("");
     for ended in [to_file, cli.run(export)] {
-        ended.refuses(1, ["coffer: docker-env cannot hold this: PEM holds a line break", "--only"]);
+        ended.refuses(
+            1,
+            ["coffer: docker-env cannot hold this: PEM contains a line break", "--only"],
+        );
         ended.keeps_quiet_about(CANARY);
     }
     assert!(!file.exists());
@@ -161,10 +164,10 @@ fn who_may_not_reveal_exports_nothing() {
     let made = server.admin().post("/api/admin/tokens", &body).expect(200);
     let export = ["export", "--env", "development", "--format", "json", "--output", &name];
     let operator = cli.launch(export).variable("COFFER_TOKEN", text(&made, "token"));
-    operator.run("").refuses(1, ["This needs the role admin."]);
+    operator.run("").refuses(1, ["This requires the role admin."]);
     let settings = "/api/environments/development/settings/configuration";
     server.admin().patch(settings, &json!({ "allowSecretReveal": false })).expect(200);
-    cli.run(export).refuses(1, ["Reveal is switched off", "allowSecretReveal"]);
+    cli.run(export).refuses(1, ["Revealing secrets is disabled", "allowSecretReveal"]);
     cli.run(["export", "--env", "nowhere", "--format", "json"])
         .refuses(1, ["Environment not found"]);
     assert!(!file.exists());

@@ -91,7 +91,7 @@ fn stdin_is_a_file_too() {
     let world = World::new();
     let launch = world.cli.launch(["import", "-", "--env", "development"]);
     assert_eq!(outcomes(&launch.run("A=1\n").json()), ["A created"]);
-    launch.run("A=2\nrubbish").refuses(1, ["coffer: stdin: line 2: is no KEY=value\n"]);
+    launch.run("A=2\nrubbish").refuses(1, ["coffer: stdin: line 2: expected KEY=value\n"]);
     world.server.stop();
 }
 
@@ -150,7 +150,7 @@ fn keys_without_a_value_are_left_out_only_if_that_is_said() {
             &file,
             &["--skip-empty", "--format", if nothing == "{}" { "json" } else { "dotenv" }],
         );
-        ended.refuses(1, ["nothing in it to import"]);
+        ended.refuses(1, ["nothing to import"]);
     }
     world.server.stop();
 }
@@ -161,16 +161,16 @@ fn keys_without_a_value_are_left_out_only_if_that_is_said() {
 fn no_value_is_said() {
     let world = World::new();
     let bad = [
-        ("dotenv", format!("A=1\n{CANARY}"), "f: line 2: is no KEY=value"),
+        ("dotenv", format!("A=1\n{CANARY}"), "f: line 2: expected KEY=value"),
         ("dotenv", format!("{CANARY}=1"), "f: line 1: the key must be"),
-        ("dotenv", format!("A='{CANARY}"), "f: line 1: a single quote"),
-        ("dotenv", format!("A=${{{CANARY}}}"), "f: line 1: ${ begins"),
-        ("json", format!(r#"{{"A":["{CANARY}"]}}"#), "f: A: must be a text"),
-        ("json", format!(r#"{{"A":{CANARY}}}"#), "f: line 1: is no JSON"),
-        ("yaml", format!("A: [{CANARY}]"), "f: line 1: must be a text"),
-        ("yaml", format!("A: \"{CANARY}"), "is no YAML"),
-        ("vault", format!(r#"{{"{CANARY}":1}}"#), "f: must have the member data"),
-        ("infisical", format!(r#"["{CANARY}"]"#), "f: member 1: must have key and value"),
+        ("dotenv", format!("A='{CANARY}"), "f: line 1: unclosed single quote"),
+        ("dotenv", format!("A=${{{CANARY}}}"), "f: line 1: references such as ${NAME}"),
+        ("json", format!(r#"{{"A":["{CANARY}"]}}"#), "f: A: must be a string"),
+        ("json", format!(r#"{{"A":{CANARY}}}"#), "f: line 1: invalid JSON"),
+        ("yaml", format!("A: [{CANARY}]"), "f: line 1: must be a string"),
+        ("yaml", format!("A: \"{CANARY}"), "invalid YAML"),
+        ("vault", format!(r#"{{"{CANARY}":1}}"#), "f: must have the member \"data\""),
+        ("infisical", format!(r#"["{CANARY}"]"#), "f: member 1: must have a key and a value"),
     ];
     for (format, content, said) in bad {
         let file = world.file("f", &content);
@@ -180,7 +180,7 @@ fn no_value_is_said() {
     }
     let unknown = world.file("f", &format!("{CANARY} {CANARY}"));
     let ended = world.import(&unknown, &[]);
-    ended.refuses(1, ["the format cannot be told", "--format"]);
+    ended.refuses(1, ["unknown format", "--format"]);
     ended.keeps_quiet_about(CANARY);
     assert_eq!(world.secrets(), [""; 0]);
 
@@ -206,7 +206,7 @@ fn what_cannot_be_read_or_sent_is_said() {
     world.import("/nonexistent/file", &[]).refuses(1, ["cannot read /nonexistent/file"]);
     let file = world.dir.path().join("bytes");
     fs::write(&file, b"A=\xff").unwrap();
-    world.import(file.to_str().unwrap(), &[]).refuses(1, ["is not UTF-8"]);
+    world.import(file.to_str().unwrap(), &[]).refuses(1, ["is not valid UTF-8"]);
     let long = world.file("long", &format!("A={}", "x".repeat(5 << 20)));
     world.import(&long, &[]).refuses(1, ["longer than 4 MiB"]);
     let large = world.file("large", &format!("A={}\nB=x\n", "x".repeat(70_000)));
@@ -216,7 +216,7 @@ fn what_cannot_be_read_or_sent_is_said() {
     let made = world.server.admin().post("/api/admin/tokens", &body).expect(200);
     let launch = world.cli.launch(["import", &file, "--env", "development"]);
     let viewer = launch.variable("COFFER_TOKEN", text(&made, "token"));
-    viewer.run("").refuses(1, ["This needs the role operator."]);
+    viewer.run("").refuses(1, ["This requires the role operator."]);
     world.cli.run(["import", &file, "--env", "nowhere"]).refuses(1, ["Environment not found"]);
     world.import(&file, &["--format", "shell"]).refuses(2, ["must be dotenv, json"]);
     assert_eq!(world.secrets(), [""; 0]);

@@ -34,7 +34,7 @@ fn it_gives_back_what_only_an_admin_can_do() {
     std::fs::remove_file(data_dir(dir.path()).join("bootstrap-token")).unwrap();
     let ended = recover(&dir).run("");
     let token = token(&ended);
-    for word in ["tok_", "admin token for everything", "recovery", "shown this once"] {
+    for word in ["tok_", "admin token", "all environments", "recovery", "will not be shown again"] {
         assert!(ended.stderr.contains(word), "{ended:#?}");
     }
     let server = Launch::on(&data_dir(dir.path())).start();

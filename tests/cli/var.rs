@@ -60,9 +60,7 @@ fn a_var_is_given_one_value_from_one_place() {
         json!({ "vars": [] }),
     )]);
     let cli = Cli::on(scripted.address);
-    launch(&cli, ["var", "set", "A"])
-        .run("x")
-        .refuses(2, ["no value is given", "--stdin or --file"]);
+    launch(&cli, ["var", "set", "A"]).run("x").refuses(2, ["no value given", "--stdin or --file"]);
     launch(&cli, ["var", "set", "A", "v", "--stdin"]).run("x").refuses(2, ["cannot be used with"]);
     launch(&cli, ["var", "set", "a", "v"]).run("").refuses(2, ["a key must be 1 to 256"]);
     launch(&cli, ["var", "set", "A", "v", "w"]).run("").refuses(2, ["unexpected argument"]);
@@ -115,11 +113,11 @@ fn secrets_are_copied_inside_the_server() {
     ended.keeps_quiet_about("the value of A");
     assert_eq!(api::reveal(&admin, copied[0]["secret"]["id"].as_str().unwrap()), "the value of A");
     copy(&["A"])
-        .refuses(1, ["coffer: A is taken in the target\n", "--on-conflict skip or replace"]);
+        .refuses(1, ["coffer: A already exists in the target\n", "--on-conflict skip or replace"]);
     assert_eq!(copy(&["A", "--on-conflict", "skip"]).json()["copied"][0]["outcome"], "skipped");
     assert_eq!(copy(&["A", "--on-conflict", "replace"]).json()["copied"][0]["outcome"], "replaced");
     let gone = copy(&["GONE", "A", "LOST"]);
-    gone.refuses(1, ["GONE names no secret of the source", "  LOST: LOST names no secret"]);
+    gone.refuses(1, ["GONE does not exist in the source", "  LOST: LOST does not exist"]);
     copy(&[]).refuses(2, ["<KEY>"]);
     copy(&["a"]).refuses(2, ["a key must be"]);
     copy(&["A", "--on-conflict", "merge"]).refuses(2, ["fail, skip, replace"]);

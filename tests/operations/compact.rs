@@ -173,7 +173,7 @@ fn a_copy_that_is_alone_is_neither_overlooked_nor_removed() {
     support::await_release(other.path());
     copy(&other.path().join("db"), &db);
     for _ in 0..2 {
-        Launch::on(&data_dir).fails().says(["is empty, but there was one"]);
+        Launch::on(&data_dir).fails().says(["is empty, but it was not before"]);
         assert_eq!(log_of(&new), whole);
     }
     fs::remove_dir_all(&db).unwrap();
@@ -187,7 +187,7 @@ fn where_the_log_is_gone_no_empty_one_is_made() {
     let data_dir = bench.data_dir();
     support::await_release(&data_dir);
     fs::remove_dir_all(data_dir.join("db")).unwrap();
-    Launch::on(&data_dir).fails().says(["is empty, but there was one"]);
+    Launch::on(&data_dir).fails().says(["is empty, but it was not before"]);
     assert_eq!(databases(&data_dir), [""; 0]);
 }
 
@@ -202,7 +202,7 @@ fn a_database_behind_a_link_is_not_compacted() {
     copy(&data_dir.join("db"), &db);
     fs::remove_dir_all(data_dir.join("db")).unwrap();
     std::os::unix::fs::symlink(&db, data_dir.join("db")).unwrap();
-    compact(&data_dir).run("").refuses(1, ["db is a link", "The database is as it was"]);
+    compact(&data_dir).run("").refuses(1, ["db is a link", "The database is unchanged"]);
     assert!(data_dir.join("db").is_symlink());
     assert_eq!(databases(&data_dir), ["db"]);
     Launch::on(&data_dir).start().stop();
@@ -222,7 +222,7 @@ fn a_directory_that_cannot_be_renamed_is_not_compacted_and_still_opens() {
     if ended.stderr.contains("unshare:") || ended.stderr.contains("mount:") {
         return skip(format!("nothing can be mounted here: {}", ended.stderr.trim()));
     }
-    ended.refuses(1, ["The database is as it was"]);
+    ended.refuses(1, ["The database is unchanged"]);
     assert_eq!(databases(&data_dir), ["db"]);
     Launch::on(&data_dir).start().stop();
 }
@@ -274,11 +274,11 @@ fn a_wasteful_log_is_compacted_at_the_start() {
     for n in 0..ROWS {
         let kept = n % 40 == 0;
         let value = vec![n as u8; if kept { 8 } else { 3800 }];
-        table.put_raw::<coffer::store::Receipts>(&n.to_be_bytes(), &value);
+        table.put_raw::<coffer::store::IdempotencyRecords>(&n.to_be_bytes(), &value);
     }
     table.flush();
     for n in (0..ROWS).filter(|n| n % 40 != 0) {
-        table.remove_raw::<coffer::store::Receipts>(&n.to_be_bytes());
+        table.remove_raw::<coffer::store::IdempotencyRecords>(&n.to_be_bytes());
     }
     let length = |data_dir: &PathBuf| fs::metadata(data_dir.join("db/db")).unwrap().len();
     table.close();

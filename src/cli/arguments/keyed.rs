@@ -1,70 +1,72 @@
-//! What secrets and vars have in common: rows of an environment that people call
-//! by their keys, while the API takes their ids.
+//! What secrets and vars have in common: people refer to them by key, the API by id.
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use crate::cli::api::{Client, path_id};
+use crate::cli::api::{ApiClient, path_id};
 use crate::cli::terminal::error::Failure;
+use crate::cli::terminal::sanitize::clean;
 use crate::domain::KeyName;
 
-/// Rows that have keys.
+/// An item of an environment that has a key.
 pub(in crate::cli) trait Keyed: DeserializeOwned {
-    /// What one is called.
+    /// The singular, as commands and messages use it.
     const NAME: &'static str;
-    /// What the API calls them: in paths, and in lists.
+    /// The plural, as paths and lists of the API use it.
     const PLURAL: &'static str;
-    /// An answer with a list of them.
-    type Many: DeserializeOwned;
+    /// The response that lists such items.
+    type List: DeserializeOwned;
 
-    fn rows(many: Self::Many) -> Vec<Self>;
+    fn items(list: Self::List) -> Vec<Self>;
     fn key(&self) -> &str;
     fn id(&self) -> &str;
 }
 
-/// The path of an environment's rows.
+/// The path of an environment's items.
 pub(in crate::cli) fn list_path<T: Keyed>(environment: &str) -> String {
     format!("/api/environments/{environment}/{}", T::PLURAL)
 }
 
-/// The path of a row.
-pub(in crate::cli) fn row_path<T: Keyed>(row: &T) -> Result<String, Failure> {
-    Ok(format!("/api/{}/{}", T::PLURAL, path_id(row.id().to_owned())?))
+/// The path of an item.
+pub(in crate::cli) fn item_path<T: Keyed>(item: &T) -> Result<String, Failure> {
+    Ok(format!("/api/{}/{}", T::PLURAL, path_id(item.id().to_owned())?))
 }
 
-/// The row with this key, if there is one.
+/// Finds the item with this key; `None` if there is none.
 pub(in crate::cli) fn look_up<T: Keyed>(
-    client: &Client,
+    client: &ApiClient,
     environment: &str,
     key: &KeyName,
 ) -> Result<Option<T>, Failure> {
-    // Of all keys that begin with this one it is the first, in byte order.
+    // In byte order, the key itself comes first among those that start with it.
     let path = format!("{}?prefix={key}&limit=1", list_path::<T>(environment));
-    let rows = T::rows(client.get(&path)?.read::<T::Many>()?);
-    Ok(rows.into_iter().find(|row| row.key() == key.as_str()))
+    let response = client.get(&path).map_err(|error| error.naming_environment(environment))?;
+    let items = T::items(response.read::<T::List>()?);
+    Ok(items.into_iter().find(|item| item.key() == key.as_str()))
 }
 
-/// The row with this key.
+/// Finds the item with this key, and fails if there is none.
 pub(in crate::cli) fn find<T: Keyed>(
-    client: &Client,
+    client: &ApiClient,
     environment: &str,
     key: &KeyName,
 ) -> Result<T, Failure> {
     look_up(client, environment, key)?.ok_or_else(|| {
-        let (name, environment) = (T::NAME, crate::cli::terminal::output::clean(environment));
-        Failure::failed(format!("there is no {name} {key} in {environment}"))
-            .hint(format!("`coffer {name} list --env {environment}` shows those there are."))
+        let (name, environment) = (T::NAME, clean(environment));
+        Failure::failed(format!("no {name} named {key} in {environment}"))
+            .hint(format!("List them: coffer {name} list --env {environment}"))
     })
 }
 
-/// A key as an argument. What is none is not repeated: it may be a value.
+/// Parses a key argument. The error does not repeat it, because it may be a value.
 pub(in crate::cli) fn key(text: &str) -> Result<KeyName, Failure> {
     KeyName::parse(text)
         .map_err(|rule| Failure::wrong(format!("a key {rule}")).hint("For example DATABASE_URL."))
 }
 
+/// A secret as the API lists it.
 #[derive(Deserialize)]
-pub(in crate::cli) struct Secret {
+pub(in crate::cli) struct ListedSecret {
     pub id: String,
     pub key: String,
     pub description: Option<String>,
@@ -76,12 +78,13 @@ pub(in crate::cli) struct Secret {
 }
 
 #[derive(Deserialize)]
-pub(in crate::cli) struct Secrets {
-    pub secrets: Vec<Secret>,
+pub(in crate::cli) struct SecretList {
+    pub secrets: Vec<ListedSecret>,
 }
 
+/// A var as the API lists it.
 #[derive(Deserialize)]
-pub(in crate::cli) struct Var {
+pub(in crate::cli) struct ListedVar {
     pub id: String,
     pub key: String,
     pub value: String,
@@ -91,19 +94,19 @@ pub(in crate::cli) struct Var {
 }
 
 #[derive(Deserialize)]
-pub(in crate::cli) struct Vars {
-    pub vars: Vec<Var>,
+pub(in crate::cli) struct VarList {
+    pub vars: Vec<ListedVar>,
 }
 
 macro_rules! keyed {
-    ($type:ident $name:literal $plural:ident $many:ident) => {
+    ($type:ident $name:literal $plural:ident $list:ident) => {
         impl Keyed for $type {
             const NAME: &'static str = $name;
             const PLURAL: &'static str = stringify!($plural);
-            type Many = $many;
+            type List = $list;
 
-            fn rows(many: $many) -> Vec<Self> {
-                many.$plural
+            fn items(list: $list) -> Vec<Self> {
+                list.$plural
             }
 
             fn key(&self) -> &str {
@@ -117,5 +120,5 @@ macro_rules! keyed {
     };
 }
 
-keyed!(Secret "secret" secrets Secrets);
-keyed!(Var "var" vars Vars);
+keyed!(ListedSecret "secret" secrets SecretList);
+keyed!(ListedVar "var" vars VarList);

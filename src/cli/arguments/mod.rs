@@ -1,6 +1,6 @@
 //! Arguments that several commands share.
 //!
-//! Owns: how an environment, a scope, a value and a key are named on the command line.
+//! Owns: how an environment, a scope, a key and a value are given on the command line.
 //! Must never: take a secret's value from the arguments.
 //! Called by: `commands`.
 

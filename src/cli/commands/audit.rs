@@ -1,32 +1,34 @@
-//! `coffer audit`: the chain of the audit log, and its rows for keeping.
+//! `coffer audit`: verifies and exports the audit log.
 
-use std::io::{BufWriter, Write};
+use std::io::{BufWriter, ErrorKind, Write};
 
 use clap::{Args, Subcommand};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::cli::api::{Answer, Client, ClientArguments, PlaceArguments, not_coffer};
-use crate::cli::offline::Stopped;
+use crate::cli::api::{
+    ApiClient, ApiResponse, ClientArguments, ClientError, ServerArguments, unexpected_response,
+};
+use crate::cli::offline::StoppedServer;
 use crate::cli::terminal::error::Failure;
 use crate::cli::terminal::logging;
-use crate::cli::terminal::output::{Form, one_line, print, print_json, written};
+use crate::cli::terminal::output::{OutputFormat, check_written, one_line, print, print_json};
 use crate::config::{Config, Variables};
 use crate::http;
 use crate::vault;
 
 #[derive(Debug, Subcommand)]
 pub(in crate::cli) enum AuditCommand {
-    /// Check that no row was changed, dropped or moved; exit code 1 if one was
-    Verify(VerifyArguments),
-    /// Print every row, oldest first
-    Export(ExportArguments),
+    /// Verify that no event was changed, removed or reordered; exits with 1 if one was
+    Verify(AuditVerifyArguments),
+    /// Print all events, oldest first
+    Export(AuditExportArguments),
 }
 
 #[derive(Debug, Args)]
-pub(in crate::cli) struct VerifyArguments {
-    /// Read a stopped server's data directory instead of asking a server; also
-    /// when --data-dir is given and neither --url nor COFFER_URL
+pub(in crate::cli) struct AuditVerifyArguments {
+    /// Read the data directory of a stopped server (the default with --data-dir, unless --url or
+    /// COFFER_URL is given)
     #[arg(long, conflicts_with = "url")]
     offline: bool,
     #[command(flatten)]
@@ -34,16 +36,16 @@ pub(in crate::cli) struct VerifyArguments {
 }
 
 #[derive(Debug, Args)]
-pub(in crate::cli) struct ExportArguments {
-    /// How: one JSON object a line
+pub(in crate::cli) struct AuditExportArguments {
+    /// Output format: one JSON object per line
     #[arg(long, value_parser = ["jsonl"], default_value = "jsonl")]
     format: String,
-    /// Read a stopped server's data directory instead of asking a server; also
-    /// when --data-dir is given and neither --url nor COFFER_URL
+    /// Read the data directory of a stopped server (the default with --data-dir, unless --url or
+    /// COFFER_URL is given)
     #[arg(long, conflicts_with = "url")]
     offline: bool,
     #[command(flatten)]
-    place: PlaceArguments,
+    server: ServerArguments,
 }
 
 impl AuditCommand {
@@ -51,24 +53,24 @@ impl AuditCommand {
         match self {
             Self::Verify(arguments) => verify(arguments),
             Self::Export(arguments) => {
-                let (config, variables) = arguments.place.load()?;
-                if is_offline(arguments.offline, &arguments.place, &variables) {
+                let (config, variables) = arguments.server.load()?;
+                if arguments.server.is_offline(arguments.offline, &variables) {
                     return export_stopped(&config, &variables);
                 }
-                let client = arguments.place.client(&config, &variables)?;
-                export(|after| page_of_server(&client, after))
+                let client = arguments.server.client(&config, &variables)?;
+                export(|after| fetch_page(&client, after))
             }
         }
     }
 }
 
-/// What the API says about the chain, and what is said offline.
+/// The result of a verification, as the API and offline commands print it.
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Verification {
+struct AuditVerification {
     intact: bool,
     rows: u64,
-    /// The first row that is kept; older ones were dropped.
+    /// The first event that is kept; retention has deleted older ones.
     first_seq: u64,
     dropped_at: Option<String>,
     broken_seq: Option<u64>,
@@ -76,77 +78,77 @@ struct Verification {
 }
 
 #[derive(Serialize, Deserialize)]
-struct Verified {
-    verification: Verification,
+struct AuditVerificationResponse {
+    verification: AuditVerification,
 }
 
-fn verify(arguments: VerifyArguments) -> Result<(), Failure> {
-    let VerifyArguments { offline, client: ClientArguments { place, json } } = arguments;
-    let form = Form::choose(json);
-    let (config, variables) = place.load()?;
-    let (verified, answer) = if is_offline(offline, &place, &variables) {
+fn verify(arguments: AuditVerifyArguments) -> Result<(), Failure> {
+    let AuditVerifyArguments { offline, client: ClientArguments { server, json } } = arguments;
+    let format = OutputFormat::choose(json);
+    let (config, variables) = server.load()?;
+    let (verified, response) = if server.is_offline(offline, &variables) {
         (verify_stopped(&config, &variables)?, None)
     } else {
-        let answer = place.client(&config, &variables)?.get("/api/audit-logs/verification")?;
-        (answer.read()?, Some(answer))
+        let client = server.client(&config, &variables)?;
+        let response = client.get("/api/audit-logs/verification")?;
+        (response.read()?, Some(response))
     };
-    let Verification { intact, rows, first_seq, .. } = verified.verification;
-    match (form, &answer) {
-        (Form::Json, Some(answer)) => print_json(answer)?,
-        (Form::Json, None) => {
-            print(&serde_json::to_string(&verified).expect("numbers and texts are always JSON"))?;
+    let AuditVerification { intact, rows, first_seq, .. } = verified.verification;
+    match (format, &response) {
+        (OutputFormat::Json, Some(response)) => print_json(response.text())?,
+        (OutputFormat::Json, None) => {
+            let text = serde_json::to_string(&verified);
+            print(&text.expect("numbers and strings always serialize"))?;
         }
-        (Form::Table, _) if intact && first_seq > 1 => {
+        (OutputFormat::Table, _) if intact && first_seq > 1 => {
             print(&format!(
-                "intact: {rows} rows from row {first_seq} on; older ones were dropped"
+                "verified: {rows} events since event {first_seq}, none changed or missing; older ones were deleted by retention"
             ))?;
         }
-        (Form::Table, _) if intact => print(&format!("intact: {rows} rows"))?,
-        (Form::Table, _) => {}
+        (OutputFormat::Table, _) if intact => {
+            print(&format!("verified: {rows} events, none changed or missing"))?;
+        }
+        (OutputFormat::Table, _) => {}
     }
     if intact {
         return Ok(());
     }
-    let Verification { broken_seq, problem, .. } = verified.verification;
-    let place = broken_seq.map_or("it".to_owned(), |seq| format!("row {seq}"));
-    let problem = problem.unwrap_or_else(|| "does not hold".to_owned());
-    Err(Failure::failed(format!("the audit log is broken at {place}: {problem}")).hint(format!(
-        "The {rows} rows before it hold. Compare the rest with an export or a backup."
+    let AuditVerification { broken_seq, problem, .. } = verified.verification;
+    let at = broken_seq.map_or(String::new(), |seq| format!(" at event {seq}"));
+    let problem = problem.unwrap_or_else(|| "verification failed".to_owned());
+    Err(Failure::failed(format!("the audit log is broken{at}: {problem}")).hint(format!(
+        "The {rows} events before it are verified. Compare the rest with an export or a backup."
     )))
 }
 
-/// Whether a command that can do either works on the data directory.
-pub(in crate::cli) fn is_offline(
-    told: bool,
-    place: &PlaceArguments,
-    variables: &Variables,
-) -> bool {
-    let asked = place.url.is_some() || variables.given("COFFER_URL").is_some();
-    told || (place.data_dir.is_some() && !asked)
-}
+/// The hint that completes "Stop the server first".
+const OR_ASK_IT: &str = ", or ask it with --url or COFFER_URL";
 
-/// The rows of a stopped server's log; reading them needs no key.
+/// Prints the events of a stopped server. This needs no root key.
 fn export_stopped(config: &Config, variables: &Variables) -> Result<(), Failure> {
     logging::start(config.log_level);
-    let stopped = Stopped::open(config, variables, ", or ask it, by --url or COFFER_URL")?;
+    let stopped = StoppedServer::open(config, variables, OR_ASK_IT)?;
     let mut out = BufWriter::new(std::io::stdout().lock());
     for row in vault::export_audit(&stopped.opened, 0) {
         let line = http::audit_line(row.map_err(Failure::failed)?);
         match writeln!(out, "{line}") {
-            Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => return Ok(()),
-            result => written(result)?,
+            Err(error) if error.kind() == ErrorKind::BrokenPipe => return Ok(()),
+            result => check_written(result)?,
         }
     }
-    written(out.flush())?;
+    check_written(out.flush())?;
     stopped.close()
 }
 
-fn verify_stopped(config: &Config, variables: &Variables) -> Result<Verified, Failure> {
+fn verify_stopped(
+    config: &Config,
+    variables: &Variables,
+) -> Result<AuditVerificationResponse, Failure> {
     logging::start(config.log_level);
-    let stopped = Stopped::open(config, variables, ", or ask it, by --url or COFFER_URL")?;
-    let found = vault::verify_audit(&stopped.opened, stopped.given.roots())
-        .map_err(|error| Stopped::failure(stopped.source(), &error))?;
-    let verification = Verification {
+    let stopped = StoppedServer::open(config, variables, OR_ASK_IT)?;
+    let found = vault::verify_audit(&stopped.opened, stopped.root_keys.roots())
+        .map_err(|error| StoppedServer::not_unlocked(stopped.source(), &error))?;
+    let verification = AuditVerification {
         intact: found.broken.is_none(),
         rows: found.rows,
         first_seq: found.first_seq,
@@ -155,49 +157,48 @@ fn verify_stopped(config: &Config, variables: &Variables) -> Result<Verified, Fa
         problem: found.broken.map(|broken| broken.what.to_owned()),
     };
     stopped.close()?;
-    Ok(Verified { verification })
+    Ok(AuditVerificationResponse { verification })
 }
 
-/// Rows in a page.
-const PAGE_ROWS: usize = 1000;
+const EVENTS_PER_PAGE: usize = 1000;
 
 #[derive(Deserialize)]
-struct Page<'a> {
+struct AuditExportPage<'a> {
     #[serde(borrow)]
     logs: Vec<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
-struct Numbered {
+struct EventNumber {
     seq: u64,
 }
 
-fn page_of_server(client: &Client, after: u64) -> Result<Answer, Failure> {
-    client.get(&format!("/api/audit-logs/export?afterSeq={after}&limit={PAGE_ROWS}"))
+fn fetch_page(client: &ApiClient, after: u64) -> Result<ApiResponse, ClientError> {
+    client.get(&format!("/api/audit-logs/export?afterSeq={after}&limit={EVENTS_PER_PAGE}"))
 }
 
-/// Prints the rows of page after page, until one is empty. `page` gives those
-/// behind a sequence number, as the API's JSON.
-fn export(mut page: impl FnMut(u64) -> Result<Answer, Failure>) -> Result<(), Failure> {
+/// Prints the events of page after page, until one is empty. `page` fetches the events after a
+/// sequence number.
+fn export(page: impl Fn(u64) -> Result<ApiResponse, ClientError>) -> Result<(), Failure> {
     let mut out = BufWriter::new(std::io::stdout().lock());
     let mut after = 0;
     loop {
-        let answer = page(after)?;
-        let rows = answer.read::<Page>()?.logs;
-        if rows.is_empty() {
-            return written(out.flush());
+        let response = page(after)?;
+        let events = response.read::<AuditExportPage>()?.logs;
+        if events.is_empty() {
+            return check_written(out.flush());
         }
-        for row in rows {
-            let Numbered { seq } = serde_json::from_str(row.get())
-                .map_err(|_| not_coffer("a row has no sequence number"))?;
-            // Else a server that ignores afterSeq would be asked for ever.
+        for event in events {
+            let EventNumber { seq } = serde_json::from_str(event.get())
+                .map_err(|_| unexpected_response("an event has no sequence number"))?;
+            // Otherwise a server that ignores afterSeq would be asked forever.
             if seq <= after {
-                return Err(not_coffer("the rows are not in order"));
+                return Err(unexpected_response("the events are not in order").into());
             }
             after = seq;
-            match writeln!(out, "{}", one_line(row.get())) {
-                Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => return Ok(()),
-                result => written(result)?,
+            match writeln!(out, "{}", one_line(event.get())) {
+                Err(error) if error.kind() == ErrorKind::BrokenPipe => return Ok(()),
+                result => check_written(result)?,
             }
         }
     }

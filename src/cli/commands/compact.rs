@@ -1,69 +1,58 @@
-//! `coffer compact`: writes the log of a stopped server's database anew, with
-//! what is live. See `store::compact` for how that survives a power cut.
-
-use std::path::PathBuf;
+//! `coffer compact`: rewrites the database log of a stopped server with its live rows only.
+//!
+//! `store` makes this safe against a power cut at any moment.
 
 use clap::Args;
 use serde_json::json;
 
-use crate::cli::offline::{CHECK_THE_DISK, Stopped};
+use crate::cli::offline::{CHECK_THE_DISK, DataDirArguments, StoppedServer};
 use crate::cli::terminal::error::Failure;
-use crate::cli::terminal::logging;
-use crate::cli::terminal::output::{Form, print};
-use crate::config::{self, Variables};
+use crate::cli::terminal::output::{OutputFormat, print};
 use crate::domain::{Clock, SystemClock};
 use crate::store::Compacted;
 use crate::vault;
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct CompactArguments {
-    /// Configuration file [default: ./config.toml, if it exists]
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
-    /// The stopped server's data directory [default: ./data]
-    #[arg(long, value_name = "DIR")]
-    data_dir: Option<PathBuf>,
-    /// Print JSON, as when stdout is no terminal
+    #[command(flatten)]
+    data_dir: DataDirArguments,
+    /// Print JSON (the default when stdout is not a terminal)
     #[arg(long)]
     json: bool,
 }
 
 impl CompactArguments {
     pub fn run(self) -> Result<(), Failure> {
-        let variables = Variables::of_process()?;
-        let mut config = config::load(self.config.as_deref(), &variables)?;
-        if let Some(data_dir) = self.data_dir {
-            config.server.data_dir = data_dir;
-        }
-        logging::start(config.log_level);
-        let stopped = Stopped::open(&config, &variables, "")?;
+        let (config, variables) = self.data_dir.load()?;
+        let stopped = StoppedServer::open(&config, &variables, "")?;
         let source = stopped.source().clone();
-        let locked = |error| Stopped::failure(&source, &error);
-        // Before anything is done: it is to be in the audit log.
-        vault::verify_audit(&stopped.opened, stopped.given.roots()).map_err(locked)?;
+        let not_unlocked = |error| StoppedServer::not_unlocked(&source, &error);
+        // Checked first, because the compaction has to be recorded in the audit log.
+        vault::verify_audit(&stopped.opened, stopped.root_keys.roots()).map_err(not_unlocked)?;
         let (opened, outcome) = stopped.opened.compact().map_err(Failure::failed)?;
         let compacted = outcome.map_err(|error| {
             Failure::failed(error)
-                .hint("The database is as it was. Make room, or see what the file system says.")
+                .hint("The database is unchanged. Free up disk space, or check the file system.")
         })?;
         let now = SystemClock.now();
-        let unlocked = vault::unlock(opened, stopped.given.roots(), now).map_err(locked)?;
+        let unlocked =
+            vault::unlock(opened, stopped.root_keys.roots(), now).map_err(not_unlocked)?;
         let recorded = vault::record_compaction(&unlocked, compacted, now);
-        unlocked.store.stay_open();
+        unlocked.store.leak_until_exit();
         let closed = unlocked.store.close();
         recorded.map_err(Failure::failed)?;
         closed.map_err(|error| Failure::failed(error).hint(CHECK_THE_DISK))?;
         let Compacted { rows, live_bytes, before_bytes, after_bytes } = compacted;
-        print(&match Form::choose(self.json) {
-            Form::Json => json!({
+        print(&match OutputFormat::choose(self.json) {
+            OutputFormat::Json => json!({
                 "rows": rows,
                 "liveBytes": live_bytes,
                 "beforeBytes": before_bytes,
                 "afterBytes": after_bytes,
             })
             .to_string(),
-            Form::Table => format!(
-                "compacted: {rows} rows; the log had {} KiB and has {} KiB",
+            OutputFormat::Table => format!(
+                "compacted {rows} rows: {} KiB before, {} KiB after",
                 before_bytes.div_ceil(1024),
                 after_bytes.div_ceil(1024)
             ),

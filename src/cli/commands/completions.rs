@@ -1,26 +1,26 @@
-//! `coffer completions`: what a shell completes the commands with, made from the
-//! same declarations as the commands themselves.
+//! `coffer completions`: shell completions, generated from the declarations of the commands.
 
-use clap::{Args, CommandFactory};
+use std::io::Write;
+
+use clap::Args;
 use clap_complete::Shell;
 
 use crate::cli::terminal::error::Failure;
-use crate::cli::terminal::output::written;
+use crate::cli::terminal::output::check_written;
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct CompletionsArguments {
-    /// The shell; its manual says where the text goes
+    /// Shell; its manual says where completions are installed
     #[arg(value_name = "SHELL", value_parser = ["bash", "zsh", "fish"])]
     shell: String,
 }
 
 impl CompletionsArguments {
-    pub fn run(self) -> Result<(), Failure> {
+    pub fn run(self, mut command: clap::Command) -> Result<(), Failure> {
         let shell: Shell = self.shell.parse().map_err(Failure::wrong)?;
-        let mut command = crate::cli::Arguments::command();
-        // Into memory first: its writer would panic on a pipe that was closed.
+        // Into memory first, because the generator panics on a closed pipe.
         let mut text = Vec::new();
         clap_complete::generate(shell, &mut command, "coffer", &mut text);
-        written(std::io::Write::write_all(&mut std::io::stdout(), &text))
+        check_written(std::io::stdout().write_all(&text))
     }
 }

@@ -1,28 +1,28 @@
-//! `coffer copy`: secrets from one environment into another, inside the server.
-//! No value comes this way.
+//! `coffer copy`: copies secrets to another environment, inside the server. The values never pass
+//! through the client.
 
 use clap::Args;
 use serde::{Deserialize, Serialize};
 
 use crate::cli::api::ClientArguments;
 use crate::cli::arguments::environment::name_or_id;
-use crate::cli::arguments::keyed::{Secret, key};
+use crate::cli::arguments::keyed::{ListedSecret, key};
 use crate::cli::terminal::error::Failure;
 use crate::cli::terminal::output::table;
 use crate::domain::OnConflict;
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct CopyArguments {
-    /// The environment that they are in, by its name or id
+    /// Source environment (name or id)
     #[arg(long, value_name = "ENV", value_parser = name_or_id)]
     from: String,
-    /// The environment that they are copied into, by its name or id
+    /// Target environment (name or id)
     #[arg(long, value_name = "ENV", value_parser = name_or_id)]
     to: String,
-    /// The keys of the secrets; all of them are copied, or none
+    /// Keys of the secrets; either all of them are copied or none
     #[arg(value_name = "KEY", required = true)]
     keys: Vec<String>,
-    /// What to do about keys that are taken
+    /// What to do about keys that already exist in the target
     #[arg(
         long,
         value_name = "WHAT",
@@ -36,21 +36,21 @@ pub(in crate::cli) struct CopyArguments {
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Body<'a> {
+struct CopyRequest<'a> {
     from: &'a str,
     keys: &'a [String],
     on_conflict: &'a str,
 }
 
 #[derive(Deserialize)]
-struct Answered {
-    copied: Vec<Copied>,
+struct CopyResponse {
+    copied: Vec<CopiedSecret>,
 }
 
 #[derive(Deserialize)]
-struct Copied {
+struct CopiedSecret {
     outcome: String,
-    secret: Secret,
+    secret: ListedSecret,
 }
 
 impl CopyArguments {
@@ -59,29 +59,29 @@ impl CopyArguments {
         for one in &keys {
             key(one)?;
         }
-        let (client, form) = client.connect()?;
-        let body = Body { from: &from, keys: &keys, on_conflict: &on_conflict };
-        let answer = client
+        let (client, format) = client.connect()?;
+        let body = CopyRequest { from: &from, keys: &keys, on_conflict: &on_conflict };
+        let response = client
             .post(&format!("/api/environments/{to}/secrets/copy"), &body)
-            .map_err(|failure| failure.reworded(|line| for_people(line, &keys)))?;
-        form.show(&answer, || Ok(rows(answer.read()?)))
+            .map_err(|error| error.reworded(|line| name_arguments(line, &keys)))?;
+        format.show(response.text(), || Ok(rows(response.read()?)))
     }
 }
 
-/// What the API says about members of the body, in the words of the command line.
-fn for_people(line: &str, keys: &[String]) -> String {
+/// Replaces the names of request fields with those of the arguments.
+fn name_arguments(line: &str, keys: &[String]) -> String {
     let line = line.replace("onConflict: ", "--on-conflict ");
-    // From behind: `keys.1` is the beginning of `keys.10`.
+    // In reverse, because `keys.1` is also the start of `keys.10`.
     let numbered = keys.iter().enumerate().rev();
     numbered.fold(line, |line, (at, key)| line.replace(&format!("keys.{at}"), key))
 }
 
-fn rows(answer: Answered) -> String {
-    let row = |Copied { outcome, secret }: Copied| {
+fn rows(response: CopyResponse) -> String {
+    let row = |CopiedSecret { outcome, secret }: CopiedSecret| {
         let mode = if secret.never_reveal { "never" } else { "by admins" };
         [secret.key, outcome, secret.version.to_string(), mode.to_owned()]
     };
-    table(["KEY", "OUTCOME", "VERSION", "REVEAL"], answer.copied.into_iter().map(row))
+    table(["KEY", "OUTCOME", "VERSION", "REVEAL"], response.copied.into_iter().map(row))
 }
 
 #[cfg(test)]
@@ -89,9 +89,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn keys_are_called_by_their_names() {
+    fn request_fields_become_arguments() {
         let keys: Vec<_> = (0..11).map(|number| format!("K{number}")).collect();
-        let line = for_people("keys.10 is taken, keys.1 not; say onConflict: skip", &keys);
-        assert_eq!(line, "K10 is taken, K1 not; say --on-conflict skip");
+        let line = name_arguments("keys.10 exists, keys.1 does not; use onConflict: skip", &keys);
+        assert_eq!(line, "K10 exists, K1 does not; use --on-conflict skip");
     }
 }

@@ -1,7 +1,7 @@
 //! `coffer key`: root keys in files, and the wrapping keys of a running server.
 //!
-//! Must never: write over a file that holds a key, unless it writes the same key;
-//! print a root key that it was not asked to print.
+//! Must never: overwrite a file that contains a key, except with the same key; print a root key
+//! that it was not asked to print.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -10,10 +10,11 @@ use clap::{Args, Subcommand};
 use serde::Deserialize;
 use zeroize::Zeroizing;
 
-use crate::cli::api::{Answer, Client, ClientArguments};
-use crate::cli::terminal::error::{Failure, Passing};
-use crate::cli::terminal::output::{Form, clean, moment, print, table};
+use crate::cli::api::{ApiClient, ApiResponse, ClientArguments, ClientErrorKind};
+use crate::cli::terminal::error::Failure;
+use crate::cli::terminal::output::{OutputFormat, format_time, print, table};
 use crate::cli::terminal::prompt;
+use crate::cli::terminal::sanitize::clean;
 use crate::config::Variables;
 use crate::server::{passphrase, root_key};
 use crate::store::{write_new_private, write_private};
@@ -21,23 +22,23 @@ use crate::vault::{Passphrase, Random, RootKey, SealedRootKey};
 
 #[derive(Debug, Subcommand)]
 pub(in crate::cli) enum KeyCommand {
-    /// Make a root key and print it, or write it to a new file
-    Generate(GenerateArguments),
-    /// Protect a root key file by a passphrase, or by another one
-    Protect(ProtectArguments),
-    /// The wrapping keys, and how far the last rotation is
+    /// Generate a root key and print it, or write it to a new file
+    Generate(KeyGenerateArguments),
+    /// Protect a root key file with a passphrase, or change the passphrase
+    Protect(KeyProtectArguments),
+    /// Show the wrapping keys and the progress of the last rotation
     Status {
-        /// Return only when no rotation is under way
+        /// Wait until no rotation is running
         #[arg(long)]
         wait: bool,
         #[command(flatten)]
         client: ClientArguments,
     },
-    /// Make a new wrapping key and wrap everything under it
-    Rotate(RotateArguments),
-    /// Destroy a wrapping key that nothing needs any more
+    /// Create a new wrapping key and rewrap all data keys under it
+    Rotate(KeyRotateArguments),
+    /// Destroy a wrapping key that is no longer used
     Retire {
-        /// Its number in `coffer key status`
+        /// Key id, from `coffer key status`
         #[arg(value_name = "ID")]
         key: u32,
         #[command(flatten)]
@@ -46,31 +47,31 @@ pub(in crate::cli) enum KeyCommand {
 }
 
 #[derive(Debug, Args)]
-pub(in crate::cli) struct GenerateArguments {
-    /// Write it here, for its owner only; the file must not exist yet
+pub(in crate::cli) struct KeyGenerateArguments {
+    /// Write the key to this new file, readable by its owner only
     #[arg(long, value_name = "FILE")]
     file: Option<PathBuf>,
-    /// Protect it by a passphrase: the one in the file that
-    /// COFFER_ROOT_KEY_PASSPHRASE_FILE names, else it is asked for
+    /// Protect the key with a passphrase, from the file in COFFER_ROOT_KEY_PASSPHRASE_FILE or
+    /// else prompted for
     #[arg(long)]
     passphrase: bool,
 }
 
 #[derive(Debug, Args)]
-pub(in crate::cli) struct ProtectArguments {
-    /// The root key file; the key in it stays the same
+pub(in crate::cli) struct KeyProtectArguments {
+    /// Root key file; the key itself does not change
     file: PathBuf,
-    /// The new passphrase is in this file [default: it is asked for]
+    /// Read the new passphrase from this file [default: prompt for it]
     #[arg(long, value_name = "FILE")]
     new_passphrase_file: Option<PathBuf>,
-    /// Take the passphrase off
+    /// Remove the passphrase
     #[arg(long, conflicts_with = "new_passphrase_file")]
     remove: bool,
 }
 
 #[derive(Debug, Args)]
-pub(in crate::cli) struct RotateArguments {
-    /// Return only when everything is wrapped under the new key
+pub(in crate::cli) struct KeyRotateArguments {
+    /// Wait until everything is rewrapped under the new key
     #[arg(long)]
     wait: bool,
     #[command(flatten)]
@@ -78,18 +79,16 @@ pub(in crate::cli) struct RotateArguments {
 }
 
 const PATH: &str = "/api/admin/keys";
-/// How long --wait waits before it asks again: nothing tells a client.
-const ASK_AGAIN: Duration = Duration::from_millis(200);
-/// And so long after it has asked for a while: each answer costs the server a
-/// look at every version.
-const ASK_AGAIN_LATER: Duration = Duration::from_secs(5);
-/// A rotation that has not moved, or a server that has not answered, for so long
-/// is not waited for.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// The first pause of --wait between two requests; the API has no event to wait for.
+const FIRST_PAUSE: Duration = Duration::from_millis(200);
+/// The longest pause, reached by doubling: for each response the server counts all versions.
+const MAX_PAUSE: Duration = Duration::from_secs(5);
+/// --wait gives up after this long without progress or without a response.
+const STALL_TIMEOUT: Duration = Duration::from_secs(60);
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Key {
+struct WrappingKeyStatus {
     id: u32,
     state: String,
     root_fingerprint: String,
@@ -99,7 +98,7 @@ struct Key {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Rotation {
+struct RotationStatus {
     key: u32,
     finished_at: Option<String>,
     rewrapped: u64,
@@ -107,18 +106,18 @@ struct Rotation {
 }
 
 #[derive(Deserialize)]
-struct Begun {
-    rotation: BegunRotation,
+struct RotateResponse {
+    rotation: StartedRotation,
 }
 
 #[derive(Deserialize)]
-struct BegunRotation {
+struct StartedRotation {
     key: u32,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct RootKeys {
+struct RootKeyStatus {
     fingerprint: String,
     previous_fingerprint: Option<String>,
     previous_needed: bool,
@@ -126,18 +125,18 @@ struct RootKeys {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Unopened {
+struct UndecryptableVersion {
     secret_id: String,
     version: u32,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Status {
-    keys: Vec<Key>,
-    rotation: Option<Rotation>,
-    root_key: RootKeys,
-    unopened: Vec<Unopened>,
+struct KeyStatusResponse {
+    keys: Vec<WrappingKeyStatus>,
+    rotation: Option<RotationStatus>,
+    root_key: RootKeyStatus,
+    unopened: Vec<UndecryptableVersion>,
 }
 
 impl KeyCommand {
@@ -146,20 +145,20 @@ impl KeyCommand {
             Self::Generate(arguments) => generate(&arguments),
             Self::Protect(arguments) => protect(&arguments),
             Self::Status { wait, client } => {
-                let (client, form) = client.connect()?;
-                show(&client, form, wait)
+                let (client, format) = client.connect()?;
+                show(&client, format, wait)
             }
             Self::Rotate(arguments) => rotate(arguments),
             Self::Retire { key, client } => {
-                let (client, form) = client.connect()?;
-                let answer = client.delete(&format!("{PATH}/{key}"))?;
-                form.show(&answer, || Ok(format!("retired key {key}; nobody can use it again")))
+                let (client, format) = client.connect()?;
+                let response = client.delete(&format!("{PATH}/{key}"))?;
+                format.show(response.text(), || Ok(format!("destroyed key {key}")))
             }
         }
     }
 }
 
-fn generate(arguments: &GenerateArguments) -> Result<(), Failure> {
+fn generate(arguments: &KeyGenerateArguments) -> Result<(), Failure> {
     let variables = Variables::of_process()?;
     let key = RootKey::generate(Random).map_err(Failure::failed)?;
     let text = if arguments.passphrase {
@@ -174,17 +173,18 @@ fn generate(arguments: &GenerateArguments) -> Result<(), Failure> {
     let Some(path) = &arguments.file else { return print(&text) };
     write_new_private(path, &text).map_err(|error| match error.kind() {
         std::io::ErrorKind::AlreadyExists => {
-            Failure::failed(format!("{} is there already; nothing was written", path.display()))
-                .hint("A key that something is sealed under must not be lost; choose another name.")
+            Failure::failed(format!("{} already exists, nothing was written", path.display())).hint(
+                "Choose another name: overwriting a key makes what is sealed under it unreadable.",
+            )
         }
         _ => cannot_write(path, &error),
     })?;
-    print(&format!("root key {} is in {}", key.fingerprint(), path.display()))
+    print(&format!("wrote root key {} to {}", key.fingerprint(), path.display()))
 }
 
-/// The file itself, where a link leads to it: what replaces a link would leave
-/// the key behind it as it was.
-fn file_itself(path: &Path) -> Result<PathBuf, Failure> {
+/// Resolves symbolic links and checks that the file can be replaced: replacing a link would leave
+/// the key that it points to unprotected.
+fn replaceable_file(path: &Path) -> Result<PathBuf, Failure> {
     let real = path.canonicalize().map_err(|error| {
         Failure::wrong(format!("{}: {error}", path.display()))
             .hint("Check the path and its permissions.")
@@ -195,38 +195,39 @@ fn file_itself(path: &Path) -> Result<PathBuf, Failure> {
 
         let metadata = real.metadata().map_err(|error| cannot_write(path, &error))?;
         if metadata.nlink() > 1 {
-            return Err(Failure::failed(format!("{} has another name, too", real.display())).hint(
-                "The key would stay under that name as it is. Remove the other one (a hard link) first.",
-            ));
+            return Err(Failure::failed(format!("{} has more than one hard link", real.display()))
+                .hint("The other links would keep the old file. Remove them first."));
         }
-        let ours = rustix::process::geteuid().as_raw();
-        if metadata.uid() != ours {
+        let user = rustix::process::geteuid().as_raw();
+        if metadata.uid() != user {
             return Err(Failure::failed(format!(
-                "{} belongs to user {}, and this is user {ours}",
+                "{} belongs to user {}, but this process runs as user {user}",
                 real.display(),
                 metadata.uid()
             ))
             .hint(
-                "Run this as the user that the server runs as: it could not read the new file.",
+                "Run this command as the server's user, which could not read the new file otherwise.",
             ));
         }
     }
     Ok(real)
 }
 
-fn protect(arguments: &ProtectArguments) -> Result<(), Failure> {
+fn protect(arguments: &KeyProtectArguments) -> Result<(), Failure> {
     let variables = Variables::of_process()?;
-    let path = &file_itself(&arguments.file)?;
+    let path = &replaceable_file(&arguments.file)?;
     let (key, was_protected) =
         root_key::in_file(path, &variables, prompt::passphrase).map_err(Failure::wrong)?;
     let text = if arguments.remove {
         if !was_protected {
-            return Err(Failure::failed(format!("{} has no passphrase", path.display())));
+            return Err(Failure::failed(format!(
+                "{} is not protected with a passphrase",
+                path.display()
+            )));
         }
         key.to_text()
     } else {
-        // A protected key was opened with the passphrase that is given; the new
-        // one has to come from elsewhere.
+        // For a protected key the variable gives the old passphrase, not the new one.
         let named = passphrase::file(&passphrase::CURRENT, &variables);
         let given = match arguments.new_passphrase_file.clone().or(named.filter(|_| !was_protected))
         {
@@ -236,9 +237,9 @@ fn protect(arguments: &ProtectArguments) -> Result<(), Failure> {
         Zeroizing::new(sealed(&key, given)?)
     };
     write_private(path, &text).map_err(|error| cannot_write(path, &error))?;
-    let state =
-        if arguments.remove { "has no passphrase any more" } else { "has a new passphrase" };
-    print(&format!("root key {} in {} {state}", key.fingerprint(), path.display()))
+    let done =
+        if arguments.remove { "removed the passphrase from" } else { "changed the passphrase of" };
+    print(&format!("{done} root key {} in {}", key.fingerprint(), path.display()))
 }
 
 fn sealed(key: &RootKey, given: Zeroizing<String>) -> Result<String, Failure> {
@@ -252,103 +253,101 @@ fn cannot_write(path: &Path, error: &std::io::Error) -> Failure {
         .hint("Check the directory and its permissions.")
 }
 
-fn rotate(arguments: RotateArguments) -> Result<(), Failure> {
-    let (client, form) = arguments.client.connect()?;
-    let answer = client.send_empty(&format!("{PATH}/rotate"))?;
+fn rotate(arguments: KeyRotateArguments) -> Result<(), Failure> {
+    let (client, format) = arguments.client.connect()?;
+    let response = client.post_empty(&format!("{PATH}/rotate"))?;
     if arguments.wait {
-        return show(&client, form, true);
+        return show(&client, format, true);
     }
-    form.show(&answer, || {
-        let BegunRotation { key } = answer.read::<Begun>()?.rotation;
-        Ok(format!(
-            "key {key} is in force, and everything is being wrapped under it: coffer key status"
-        ))
+    format.show(response.text(), || {
+        let StartedRotation { key } = response.read::<RotateResponse>()?.rotation;
+        Ok(format!("key {key} is active; rewrapping has started, see: coffer key status"))
     })
 }
 
-/// Shows the keys; with `wait` once no rotation is under way.
-fn show(client: &Client, form: Form, wait: bool) -> Result<(), Failure> {
-    let answer = if wait { wait_for_end(client, form)? } else { client.get(PATH)? };
-    form.show(&answer, || Ok(shown(answer.read()?)))
+/// Prints the keys, with `wait` only after the rotation has finished.
+fn show(client: &ApiClient, format: OutputFormat, wait: bool) -> Result<(), Failure> {
+    let response = if wait { wait_for_end(client, format)? } else { client.get(PATH)? };
+    format.show(response.text(), || Ok(summary(response.read()?)))
 }
 
-/// Asks until no rotation is under way, on a terminal saying how far it is. What
-/// passes by itself does not end the wait: whoever waits for hours does not want
-/// to begin again because of a restart. But neither does it wait for ever for a
-/// rotation that stands still.
-fn wait_for_end(client: &Client, form: Form) -> Result<Answer, Failure> {
-    let (mut pause, mut seen, mut moved) = (ASK_AGAIN, None, Instant::now());
+/// Asks until no rotation is running, and shows the progress on a terminal. A busy or restarting
+/// server does not end the wait, which may take hours; a rotation without progress does.
+fn wait_for_end(client: &ApiClient, format: OutputFormat) -> Result<ApiResponse, Failure> {
+    let (mut pause, mut seen, mut moved) = (FIRST_PAUSE, None, Instant::now());
     loop {
         match client.get(PATH) {
-            Ok(answer) => {
-                let status: Status = answer.read()?;
-                let under_way = status.rotation.filter(|rotation| rotation.finished_at.is_none());
-                let Some(Rotation { key, rewrapped, left, .. }) = under_way else {
-                    return Ok(answer);
+            Ok(response) => {
+                let status: KeyStatusResponse = response.read()?;
+                let running = status.rotation.filter(|rotation| rotation.finished_at.is_none());
+                let Some(RotationStatus { key, rewrapped, left, .. }) = running else {
+                    return Ok(response);
                 };
                 let now = Some((key, rewrapped, left));
                 if now != seen {
                     (seen, moved) = (now, Instant::now());
-                    if form == Form::Table {
+                    if format == OutputFormat::Table {
                         print(&format!("{rewrapped} done, {left} left"))?;
                     }
                 }
-                if moved.elapsed() >= PATIENCE {
+                if moved.elapsed() >= STALL_TIMEOUT {
                     return Err(Failure::failed(format!(
-                        "the rotation stands still: {rewrapped} done, {left} left"
+                        "the rotation makes no progress: {rewrapped} done, {left} left"
                     ))
-                    .hint("The server's log says why. It goes on by itself when the disk has room again, else at the next start of the server."));
+                    .hint("See the server's log for the reason. The rotation continues when disk space is available again, otherwise at the next start of the server."));
                 }
             }
-            Err(failure) => {
-                let passes = match failure.may_pass() {
-                    Passing::No => false,
-                    Passing::Busy => true,
-                    // The first answer shows that the address is right.
-                    Passing::Unreached => seen.is_some(),
+            Err(error) => {
+                let may_pass = match error.kind() {
+                    ClientErrorKind::Busy => true,
+                    // Once there was a response, the address is known to be right.
+                    ClientErrorKind::Unreachable => seen.is_some(),
+                    ClientErrorKind::Unauthorized | ClientErrorKind::Other => false,
                 };
-                if !passes || moved.elapsed() >= PATIENCE {
-                    return Err(failure);
+                if !may_pass || moved.elapsed() >= STALL_TIMEOUT {
+                    return Err(error.into());
                 }
             }
         }
         std::thread::sleep(pause);
-        // Each answer counts all keys.
-        pause = (pause * 2).min(ASK_AGAIN_LATER);
+        pause = (pause * 2).min(MAX_PAUSE);
     }
 }
 
-fn shown(status: Status) -> String {
-    let Status { keys, rotation, root_key, unopened } = status;
+fn summary(status: KeyStatusResponse) -> String {
+    let KeyStatusResponse { keys, rotation, root_key, unopened } = status;
     let retiring: Vec<_> = keys.iter().filter(|key| key.state == "retiring").collect();
     let free: Vec<_> =
         retiring.iter().filter(|key| key.wrapped == 0).map(|key| key.id.to_string()).collect();
-    let under_way = rotation.as_ref().is_some_and(|rotation| rotation.finished_at.is_none());
+    let is_running = rotation.as_ref().is_some_and(|rotation| rotation.finished_at.is_none());
     let mut lines = Vec::new();
     match &rotation {
-        Some(Rotation { key, rewrapped, left, .. }) if under_way => {
-            lines.push(format!("Wrapping under key {key}: {rewrapped} done, {left} left."));
+        Some(RotationStatus { key, rewrapped, left, .. }) if is_running => {
+            lines.push(format!("Rewrapping under key {key}: {rewrapped} done, {left} left."));
         }
         _ if !free.is_empty() => {
             let ids = free.join(", ");
-            lines.push(format!("Nothing needs key {ids} any more: coffer key retire {}", free[0]));
+            lines.push(format!(
+                "No longer used: key {ids}. To destroy it: coffer key retire {}",
+                free[0]
+            ));
         }
         _ => {}
     }
-    for Unopened { secret_id, version } in &unopened {
-        lines.push(format!("Version {version} of {} does not open.", clean(secret_id)));
+    for UndecryptableVersion { secret_id, version } in &unopened {
+        lines.push(format!("Version {version} of {} cannot be decrypted.", clean(secret_id)));
     }
-    lines.push(format!("The root key is {}.", clean(&root_key.fingerprint)));
+    lines.push(format!("Root key: {}", clean(&root_key.fingerprint)));
     if let Some(previous) = root_key.previous_fingerprint {
         let state = if root_key.previous_needed {
-            "is still needed: retire its wrapping keys first"
+            "still needed until its wrapping keys are retired"
         } else {
-            "is no longer needed"
+            "no longer needed"
         };
-        lines.push(format!("The previous root key, {}, {state}.", clean(&previous)));
+        lines.push(format!("Previous root key: {} ({state})", clean(&previous)));
     }
-    let row = |key: Key| {
-        let created = moment(&key.created_at);
+    let row = |key: WrappingKeyStatus| {
+        let created = format_time(&key.created_at);
         [key.id.to_string(), key.state, key.wrapped.to_string(), key.root_fingerprint, created]
     };
     let rows = table(["ID", "STATE", "WRAPPED", "ROOT KEY", "CREATED"], keys.into_iter().map(row));

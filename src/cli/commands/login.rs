@@ -1,26 +1,27 @@
-//! `coffer login`, `coffer logout`, `coffer whoami`: a person's session, kept in
-//! the login file (`api::Logins`).
+//! `coffer login`, `coffer logout`, `coffer whoami`: a person's session, kept in the login file.
 //!
-//! Must never: print a session's token; leave a session behind that nobody has.
+//! Must never: print a session's token; leave a session open on the server that no login file has.
 
 use std::io::Write;
 
 use clap::Args;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
+use zeroize::Zeroizing;
 
-use crate::cli::api::{ClientArguments, Login, Logins, login_place};
-use crate::cli::arguments::scope::{Names, ScopeShown};
+use crate::cli::api::{ClientArguments, ClientErrorKind, Login, LoginFile};
+use crate::cli::arguments::scope::{EnvironmentNames, ResponseScope};
 use crate::cli::terminal::error::Failure;
-use crate::cli::terminal::output::{Form, NOTHING, clean, or_nothing, print};
+use crate::cli::terminal::output::{NO_VALUE, OutputFormat, optional, print};
 use crate::cli::terminal::prompt;
+use crate::cli::terminal::sanitize::clean;
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct LoginArguments {
-    /// The address of the user [default: it is asked for]
+    /// Email address [default: prompt for it]
     #[arg(long)]
     email: Option<String>,
-    /// Read the password from stdin: its first line
+    /// Read the password from the first line of stdin
     #[arg(long)]
     password_stdin: bool,
     #[command(flatten)]
@@ -29,7 +30,7 @@ pub(in crate::cli) struct LoginArguments {
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct LogoutArguments {
-    /// Only forget the session here, when its server cannot be reached any more
+    /// Only remove the login from this machine, for a server that can no longer be reached
     #[arg(long)]
     forget: bool,
     #[command(flatten)]
@@ -43,70 +44,69 @@ pub(in crate::cli) struct WhoamiArguments {
 }
 
 #[derive(Serialize)]
-struct Credentials<'a> {
+struct LoginRequest<'a> {
     email: &'a str,
     password: &'a str,
 }
 
-/// The answer to a login.
 #[derive(Deserialize)]
-struct Begun<'a> {
+struct LoginResponse<'a> {
     token: &'a str,
     user: serde_json::Value,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Me {
-    user: Person,
-    /// What the credential can do now, at most.
+struct CurrentUserResponse {
+    user: CurrentUser,
+    /// The effective role of the credential.
     role: String,
 }
 
 #[derive(Deserialize)]
-struct Person {
+struct CurrentUser {
     id: String,
     email: Option<String>,
     name: Option<String>,
-    scope: ScopeShown,
+    scope: ResponseScope,
 }
 
 impl LoginArguments {
     pub fn run(self) -> Result<(), Failure> {
-        let Self { email, password_stdin, client: ClientArguments { place, json } } = self;
-        let form = Form::choose(json);
-        let (config, variables) = place.load()?;
-        // First what can be wrong, then the person's effort.
-        let mut logins = logins()?;
-        let client = place.stranger(&config, &variables, &logins)?;
+        let Self { email, password_stdin, client: ClientArguments { server, json } } = self;
+        let format = OutputFormat::choose(json);
+        let (config, variables) = server.load()?;
+        // Before the prompts, so that nobody types a password in vain.
+        let mut logins = LoginFile::load_own()?;
+        let client = server.client_without_token(&config, &variables, &logins)?;
         let url = client.server().to_owned();
         let email = match email {
             Some(email) => email,
-            None => ask_email(logins.of(&url).map(|login| login.email.as_str()))?,
+            None => ask_email(logins.get(&url).map(|login| login.email.as_str()))?,
         };
         let password = prompt::password(password_stdin)?;
-        let answer =
-            client.post("/api/auth/login", &Credentials { email: &email, password: &password })?;
-        let Begun { token, user } = answer.read()?;
+        let response =
+            client.post("/api/auth/login", &LoginRequest { email: &email, password: &password })?;
+        let LoginResponse { token, user } = response.read()?;
         let session = client.with_session(token)?;
         let login = Login { url: url.clone(), email: email.clone(), token: token.to_owned() };
         match logins.put(login) {
-            // It has been replaced by this one, and nobody else has it.
-            Ok(Some(old)) => drop(client.with_session(&old.token)?.send_empty(LOGOUT)),
+            // Only the replaced login had the old session.
+            Ok(Some(old)) => drop(client.with_session(&old.token)?.post_empty(LOGOUT)),
             Ok(None) => {}
             Err(failure) => {
-                drop(session.send_empty(LOGOUT));
+                drop(session.post_empty(LOGOUT));
                 return Err(failure);
             }
         }
-        match form {
-            Form::Json => print(&json!({ "url": url, "user": user }).to_string())?,
-            Form::Table => print(&format!("logged in to {url} as {}", clean(&email)))?,
+        match format {
+            OutputFormat::Json => print(&json!({ "url": url, "user": user }).to_string())?,
+            OutputFormat::Table => print(&format!("logged in to {url} as {}", clean(&email)))?,
         }
         if variables.get("COFFER_TOKEN").is_some() {
             let _ = writeln!(
                 std::io::stderr(),
-                "coffer: warning: COFFER_TOKEN is set; commands use that and not this login"
+                "coffer: warning: COFFER_TOKEN is set and takes precedence over this login"
             );
         }
         Ok(())
@@ -115,16 +115,17 @@ impl LoginArguments {
 
 const LOGOUT: &str = "/api/auth/logout";
 
+/// Prompts for the email address; an empty line repeats the last one.
 fn ask_email(last: Option<&str>) -> Result<String, Failure> {
     if !prompt::is_possible() {
-        return Err(Failure::wrong("nobody can be asked for an address: stdin is no terminal")
-            .hint("Give it with --email."));
+        return Err(Failure::wrong("cannot prompt for an email address: stdin is not a terminal")
+            .hint("Pass it with --email."));
     }
-    let prompt = last.map_or("E-mail: ".to_owned(), |last| format!("E-mail [{last}]: "));
+    let prompt = last.map_or("Email: ".to_owned(), |last| format!("Email [{last}]: "));
     match (prompt::line(&prompt)?, last) {
         (typed, Some(last)) if typed.is_empty() => Ok(last.to_owned()),
         (typed, None) if typed.is_empty() => {
-            Err(Failure::failed("no address was given; nothing was changed"))
+            Err(Failure::failed("no email address given, nothing was changed"))
         }
         (typed, _) => Ok(typed),
     }
@@ -132,53 +133,52 @@ fn ask_email(last: Option<&str>) -> Result<String, Failure> {
 
 impl LogoutArguments {
     pub fn run(self) -> Result<(), Failure> {
-        let Self { forget, client: ClientArguments { place, json } } = self;
-        let form = Form::choose(json);
-        let (config, variables) = place.load()?;
-        let mut logins = logins()?;
-        let Some(login) = place.login(&variables, &logins)? else {
-            return Err(Failure::failed("nobody is logged in there")
-                .hint("`coffer whoami` shows whose token is used instead."));
+        let Self { forget, client: ClientArguments { server, json } } = self;
+        let format = OutputFormat::choose(json);
+        let (config, variables) = server.load()?;
+        let mut logins = LoginFile::load_own()?;
+        let Some(login) = server.login(&variables, &logins)? else {
+            return Err(Failure::failed("not logged in")
+                .hint("To see which token is used instead: coffer whoami"));
         };
-        let (url, token) = (login.url.clone(), zeroize::Zeroizing::new(login.token.clone()));
+        let (url, token) = (login.url.clone(), Zeroizing::new(login.token.clone()));
         let mut ended = false;
         if !forget {
-            let client = place.at(&url).stranger(&config, &variables, &logins)?;
-            match client.with_session(&token)?.send_empty(LOGOUT) {
+            let client = server.at(&url).client_without_token(&config, &variables, &logins)?;
+            match client.with_session(&token)?.post_empty(LOGOUT) {
                 Ok(_) => ended = true,
-                Err(failure) if failure.is_about_the_credential() => {}
-                Err(failure) => {
-                    return Err(failure.hint(
-                        "You are still logged in. `coffer logout --forget` forgets the session here; \
-                         it then ends by itself.",
+                Err(error) if error.kind() == ClientErrorKind::Unauthorized => {}
+                Err(error) => {
+                    return Err(Failure::from(error).hint(
+                        "You are still logged in. `coffer logout --forget` removes the login from this machine only; the session then ends when it expires.",
                     ));
                 }
             }
         }
         logins.remove(&url)?;
-        let how = match (ended, forget) {
-            (true, _) => "logged out of",
-            (false, true) => "forgot the session at",
-            (false, false) => "the session had ended already at",
+        let text = match (ended, forget) {
+            (true, _) => format!("logged out of {url}"),
+            (false, true) => format!("removed the login for {url}"),
+            (false, false) => format!("removed the login for {url}; its session had expired"),
         };
-        match form {
-            Form::Json => print(&json!({ "url": url, "ended": !forget }).to_string()),
-            Form::Table => print(&format!("{how} {url}")),
+        match format {
+            OutputFormat::Json => print(&json!({ "url": url, "ended": !forget }).to_string()),
+            OutputFormat::Table => print(&text),
         }
     }
 }
 
 impl WhoamiArguments {
     pub fn run(self) -> Result<(), Failure> {
-        let (client, form) = self.client.connect()?;
-        let answer = client.get("/api/auth/me")?;
-        form.show(&answer, || {
-            let Me { user, role } = answer.read()?;
-            let names = Names::of(&client, [&user.scope].into_iter())?;
-            let who = user.email.or(user.name).unwrap_or_else(|| NOTHING.to_owned());
+        let (client, format) = self.client.connect()?;
+        let response = client.get("/api/auth/me")?;
+        format.show(response.text(), || {
+            let CurrentUserResponse { user, role } = response.read()?;
+            let names = EnvironmentNames::of(&client, [&user.scope].into_iter())?;
+            let who = user.email.or(user.name).unwrap_or_else(|| NO_VALUE.to_owned());
             let lines = [
                 ("user", who),
-                ("id", or_nothing(Some(user.id))),
+                ("id", optional(Some(user.id))),
                 ("role", role),
                 ("environments", names.cell(&user.scope)),
                 ("server", client.server().to_owned()),
@@ -188,11 +188,4 @@ impl WhoamiArguments {
             Ok(lines.map(line).join("\n"))
         })
     }
-}
-
-fn logins() -> Result<Logins, Failure> {
-    Logins::load(login_place())?.ok_or_else(|| {
-        Failure::wrong("there is no place for a login: neither HOME nor XDG_CONFIG_HOME is set")
-            .hint("Set one of them, or give a token by COFFER_TOKEN.")
-    })
 }

@@ -1,38 +1,35 @@
-//! `coffer man`: the manual, made from the same declarations as the commands
-//! themselves.
+//! `coffer man`: man pages, generated from the declarations of the commands.
 
 use std::io::Write;
 use std::path::PathBuf;
 
-use clap::{Args, CommandFactory};
+use clap::Args;
 use clap_mangen::Man;
 
 use crate::cli::terminal::error::Failure;
-use crate::cli::terminal::output::{print, written};
+use crate::cli::terminal::output::{check_written, print};
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct ManArguments {
-    /// Write a page for every command into this directory, which must be there
-    /// [default: print coffer(1)]
+    /// Write one page per command to this existing directory [default: print coffer(1)]
     #[arg(value_name = "DIR")]
     directory: Option<PathBuf>,
 }
 
 impl ManArguments {
-    pub fn run(self) -> Result<(), Failure> {
-        let command = crate::cli::Arguments::command();
+    pub fn run(self, command: clap::Command) -> Result<(), Failure> {
         let Some(directory) = self.directory else {
             let mut page = Vec::new();
             Man::new(command).render(&mut page).map_err(Failure::failed)?;
-            return written(std::io::stdout().write_all(&page));
+            return check_written(std::io::stdout().write_all(&page));
         };
-        let cannot = |error| {
+        let cannot_write = |error| {
             Failure::failed(format!("cannot write to {}: {error}", directory.display()))
-                .hint("Make the directory first: for one user, ~/.local/share/man/man1.")
+                .hint("Create the directory first, for example ~/.local/share/man/man1.")
         };
-        let before = std::fs::read_dir(&directory).map_err(cannot)?;
-        drop(before);
-        clap_mangen::generate_to(command, &directory).map_err(cannot)?;
-        print(&format!("wrote the pages to {}", directory.display()))
+        let listing = std::fs::read_dir(&directory).map_err(cannot_write)?;
+        drop(listing);
+        clap_mangen::generate_to(command, &directory).map_err(cannot_write)?;
+        print(&format!("wrote the man pages to {}", directory.display()))
     }
 }

@@ -3,41 +3,43 @@
 use clap::{Args, Subcommand};
 use serde::{Deserialize, Serialize};
 
-use crate::cli::api::{Answer, Client, ClientArguments};
-use crate::cli::arguments::scope::{Names, ROLES, Scope, ScopeArguments, ScopeShown};
+use crate::cli::api::{ApiClient, ApiResponse, ClientArguments, ClientError, path_id};
+use crate::cli::arguments::scope::{
+    EnvironmentNames, ROLES, RequestScope, ResponseScope, ScopeArguments,
+};
 use crate::cli::terminal::error::Failure;
-use crate::cli::terminal::output::{Form, moment, or_nothing, table};
+use crate::cli::terminal::output::{OutputFormat, format_time, optional, table};
 use crate::cli::terminal::prompt::new_password;
 
 #[derive(Debug, Subcommand)]
 pub(in crate::cli) enum UserCommand {
-    /// Create a user; asks for the password
-    Create(CreateArguments),
-    /// List the users
+    /// Create a user; prompts for the password
+    Create(UserCreateArguments),
+    /// List users
     List {
         #[command(flatten)]
         client: ClientArguments,
     },
-    /// Give a user a new password; ends all its sessions and tokens
+    /// Set a user's password and end all their sessions and tokens
     Passwd {
-        /// The user's e-mail address
+        /// Email address of the user
         email: String,
-        /// Read the new password from stdin: its first line
+        /// Read the new password from the first line of stdin
         #[arg(long)]
         password_stdin: bool,
         #[command(flatten)]
         client: ClientArguments,
     },
-    /// Lock a user out; ends all its sessions and tokens
+    /// Disable a user and end all their sessions and tokens
     Disable {
-        /// The user's e-mail address
+        /// Email address of the user
         email: String,
         #[command(flatten)]
         client: ClientArguments,
     },
-    /// Let a disabled user in again
+    /// Enable a disabled user
     Enable {
-        /// The user's e-mail address
+        /// Email address of the user
         email: String,
         #[command(flatten)]
         client: ClientArguments,
@@ -45,18 +47,18 @@ pub(in crate::cli) enum UserCommand {
 }
 
 #[derive(Debug, Args)]
-pub(in crate::cli) struct CreateArguments {
-    /// The address that the user logs in with
+pub(in crate::cli) struct UserCreateArguments {
+    /// Email address, used to log in
     email: String,
-    /// What the user is called on screen
+    /// Display name
     #[arg(long, value_name = "TEXT")]
     name: Option<String>,
-    /// What the user may do
+    /// Role
     #[arg(long, value_parser = ROLES, default_value = "viewer")]
     role: String,
     #[command(flatten)]
     scope: ScopeArguments,
-    /// Read the password from stdin: its first line
+    /// Read the password from the first line of stdin
     #[arg(long)]
     password_stdin: bool,
     #[command(flatten)]
@@ -64,48 +66,48 @@ pub(in crate::cli) struct CreateArguments {
 }
 
 #[derive(Serialize)]
-struct New<'a> {
+struct UserCreateRequest<'a> {
     email: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     name: Option<&'a str>,
     password: &'a str,
     role: &'a str,
     #[serde(flatten)]
-    scope: Scope,
+    scope: RequestScope,
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct NewPassword<'a> {
+struct PasswordChangeRequest<'a> {
     new_password: &'a str,
 }
 
 #[derive(Serialize)]
-struct Patch {
+struct UserPatchRequest {
     disabled: bool,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct User {
+struct ListedUser {
     id: String,
     email: String,
     name: Option<String>,
     role: String,
     #[serde(flatten)]
-    scope: ScopeShown,
+    scope: ResponseScope,
     disabled: bool,
     last_active_at: Option<String>,
 }
 
 #[derive(Deserialize)]
-struct One {
-    user: User,
+struct UserResponse {
+    user: ListedUser,
 }
 
 #[derive(Deserialize)]
-struct Many {
-    users: Vec<User>,
+struct UserList {
+    users: Vec<ListedUser>,
 }
 
 impl UserCommand {
@@ -113,18 +115,19 @@ impl UserCommand {
         match self {
             Self::Create(arguments) => create(arguments),
             Self::List { client } => {
-                let (client, form) = client.connect()?;
-                let answer = users(&client)?;
-                form.show(&answer, || rows(&client, answer.read::<Many>()?.users))
+                let (client, format) = client.connect()?;
+                let response = users(&client)?;
+                format.show(response.text(), || rows(&client, response.read::<UserList>()?.users))
             }
             Self::Passwd { email, password_stdin, client } => {
-                let (client, form) = client.connect()?;
+                let (client, format) = client.connect()?;
                 let id = user_id(&client, &email)?;
                 let password = new_password(password_stdin)?;
                 let path = format!("/api/users/{id}/change-password");
-                let answer = client.post(&path, &NewPassword { new_password: &password })?;
-                form.show(&answer, || {
-                    Ok(format!("{email} has a new password; its sessions and tokens have ended"))
+                let response =
+                    client.post(&path, &PasswordChangeRequest { new_password: &password })?;
+                format.show(response.text(), || {
+                    Ok(format!("changed the password of {email}; all sessions and tokens ended"))
                 })
             }
             Self::Disable { email, client } => set_disabled(&email, client, true),
@@ -133,56 +136,61 @@ impl UserCommand {
     }
 }
 
-fn create(arguments: CreateArguments) -> Result<(), Failure> {
-    let CreateArguments { email, name, role, scope, password_stdin, client } = arguments;
-    let (client, form) = client.connect()?;
-    // First what can be wrong, then the person's effort.
+fn create(arguments: UserCreateArguments) -> Result<(), Failure> {
+    let UserCreateArguments { email, name, role, scope, password_stdin, client } = arguments;
+    let (client, format) = client.connect()?;
+    // Before the prompt, so that nobody types a password in vain.
     let scope = scope.resolve(&client)?;
     let password = new_password(password_stdin)?;
-    let new = New { email: &email, name: name.as_deref(), password: &password, role: &role, scope };
-    show_one(&client, form, &client.post("/api/users", &new)?)
+    let name = name.as_deref();
+    let body = UserCreateRequest { email: &email, name, password: &password, role: &role, scope };
+    show_one(&client, format, &client.post("/api/users", &body)?)
 }
 
 fn set_disabled(email: &str, client: ClientArguments, disabled: bool) -> Result<(), Failure> {
-    let (client, form) = client.connect()?;
+    let (client, format) = client.connect()?;
     let id = user_id(&client, email)?;
-    let answer = client.patch(&format!("/api/users/{id}"), &Patch { disabled })?;
-    show_one(&client, form, &answer)
+    let response = client.patch(&format!("/api/users/{id}"), &UserPatchRequest { disabled })?;
+    show_one(&client, format, &response)
 }
 
-fn show_one(client: &Client, form: Form, answer: &Answer) -> Result<(), Failure> {
-    form.show(answer, || rows(client, vec![answer.read::<One>()?.user]))
+fn show_one(
+    client: &ApiClient,
+    format: OutputFormat,
+    response: &ApiResponse,
+) -> Result<(), Failure> {
+    format.show(response.text(), || rows(client, vec![response.read::<UserResponse>()?.user]))
 }
 
-fn users(client: &Client) -> Result<Answer, Failure> {
+fn users(client: &ApiClient) -> Result<ApiResponse, ClientError> {
     client.get("/api/users")
 }
 
-/// The id of the user with this address; case does not count.
-pub(in crate::cli) fn user_id(client: &Client, email: &str) -> Result<String, Failure> {
-    let known = users(client)?.read::<Many>()?.users;
+/// Looks up the id of the user with this email address, ignoring case.
+pub(in crate::cli) fn user_id(client: &ApiClient, email: &str) -> Result<String, Failure> {
+    let known = users(client)?.read::<UserList>()?.users;
     let folded = email.to_lowercase();
     let found = known.into_iter().find(|user| user.email.to_lowercase() == folded);
     let found = found.ok_or_else(|| {
-        Failure::failed(format!("there is no user {email:?}"))
-            .hint("`coffer user list` shows those there are.")
+        Failure::failed(format!("no user with email {email:?}"))
+            .hint("List users: coffer user list")
     })?;
-    crate::cli::api::path_id(found.id)
+    Ok(path_id(found.id)?)
 }
 
-fn rows(client: &Client, users: Vec<User>) -> Result<String, Failure> {
-    let names = Names::of(client, users.iter().map(|user| &user.scope))?;
-    let row = |user: User| {
+fn rows(client: &ApiClient, users: Vec<ListedUser>) -> Result<String, Failure> {
+    let names = EnvironmentNames::of(client, users.iter().map(|user| &user.scope))?;
+    let row = |user: ListedUser| {
         let state = if user.disabled { "disabled" } else { "enabled" };
-        let seen = user.last_active_at.map(|at| moment(&at));
+        let last_active = user.last_active_at.map(|at| format_time(&at));
         let environments = names.cell(&user.scope);
         [
             user.email,
-            or_nothing(user.name),
+            optional(user.name),
             user.role,
             environments,
             state.to_owned(),
-            or_nothing(seen),
+            optional(last_active),
         ]
     };
     let headings = ["EMAIL", "NAME", "ROLE", "ENVIRONMENTS", "STATE", "LAST ACTIVE"];

@@ -1,37 +1,37 @@
-//! `coffer var`: configuration of an environment that is not secret.
+//! `coffer var`: variables, the values of an environment that are not secret.
 
 use clap::{Args, Subcommand};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use crate::cli::arguments::environment::EnvironmentArguments;
-use crate::cli::arguments::keyed::{Var, Vars, find, key, list_path, look_up, row_path};
+use crate::cli::arguments::keyed::{ListedVar, VarList, find, item_path, key, list_path, look_up};
 use crate::cli::arguments::value::{ValueArguments, print_value};
 use crate::cli::terminal::error::Failure;
-use crate::cli::terminal::output::{moment, or_nothing, print_json, table};
+use crate::cli::terminal::output::{format_time, optional, print_json, table};
 use crate::cli::terminal::prompt::confirm;
 
 #[derive(Debug, Subcommand)]
 pub(in crate::cli) enum VarCommand {
-    /// Give a var a value, and create it if need be
-    Set(SetArguments),
-    /// Show a var's value, and nothing else
+    /// Set a variable, creating it if it does not exist
+    Set(VarSetArguments),
+    /// Print the value of a variable
     Get {
-        /// Its key
+        /// Variable key
         key: String,
         #[command(flatten)]
         environment: EnvironmentArguments,
     },
-    /// List the vars
+    /// List variables
     List {
         #[command(flatten)]
         environment: EnvironmentArguments,
     },
-    /// Delete a var
+    /// Delete a variable
     Rm {
-        /// Its key
+        /// Variable key
         key: String,
-        /// Do not ask
+        /// Skip confirmation
         #[arg(long)]
         yes: bool,
         #[command(flatten)]
@@ -40,23 +40,24 @@ pub(in crate::cli) enum VarCommand {
 }
 
 #[derive(Debug, Args)]
-pub(in crate::cli) struct SetArguments {
-    /// Its key
+pub(in crate::cli) struct VarSetArguments {
+    /// Variable key
     key: String,
-    /// Its value, which is no secret; or --stdin, or --file
+    /// Value (not for secrets); alternatives: --stdin, --file
     #[arg(value_name = "VALUE", conflicts_with_all = ["stdin", "file"])]
     given: Option<String>,
     #[command(flatten)]
     value: ValueArguments,
-    /// What it is for
+    /// Description
     #[arg(long, value_name = "TEXT")]
     description: Option<String>,
     #[command(flatten)]
     environment: EnvironmentArguments,
 }
 
+/// The body of a creation, with a key, or of a change, without one.
 #[derive(Serialize)]
-struct Body<'a> {
+struct VarRequest<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     key: Option<&'a str>,
     value: &'a str,
@@ -65,8 +66,8 @@ struct Body<'a> {
 }
 
 #[derive(Deserialize)]
-struct One {
-    var: Var,
+struct VarResponse {
+    var: ListedVar,
 }
 
 impl VarCommand {
@@ -77,58 +78,60 @@ impl VarCommand {
                 let key = key(&name)?;
                 let json = environment.wants_json();
                 let (client, _, environment) = environment.connect()?;
-                let var = find::<Var>(&client, &environment, &key)?;
+                let var = find::<ListedVar>(&client, &environment, &key)?;
                 if json {
-                    // The row itself; the list around it was this command's own affair.
-                    return print_json(&client.get(&row_path(&var)?)?);
+                    // The response for this one variable, not the list that it was found in.
+                    return print_json(client.get(&item_path(&var)?)?.text());
                 }
                 print_value(&var.value)
             }
             Self::List { environment } => {
-                let (client, form, environment) = environment.connect()?;
-                let answer = client.get(&list_path::<Var>(&environment))?;
-                form.show(&answer, || Ok(rows(answer.read::<Vars>()?.vars)))
+                let (client, format, environment) = environment.connect()?;
+                let response = client
+                    .get(&list_path::<ListedVar>(&environment))
+                    .map_err(|error| error.naming_environment(&environment))?;
+                format.show(response.text(), || Ok(rows(response.read::<VarList>()?.vars)))
             }
             Self::Rm { key: name, yes, environment } => {
                 let key = key(&name)?;
-                let (client, form, environment) = environment.connect()?;
-                let var = find::<Var>(&client, &environment, &key)?;
-                confirm(&format!("Delete the var {key} of {environment}?"), yes)?;
-                let answer = client.delete(&row_path(&var)?)?;
-                form.show(&answer, || Ok(format!("deleted {key}")))
+                let (client, format, environment) = environment.connect()?;
+                let var = find::<ListedVar>(&client, &environment, &key)?;
+                confirm(&format!("Permanently delete {key} from {environment}?"), yes)?;
+                let response = client.delete(&item_path(&var)?)?;
+                format.show(response.text(), || Ok(format!("deleted {key}")))
             }
         }
     }
 }
 
-fn set(arguments: SetArguments) -> Result<(), Failure> {
-    let SetArguments { key: name, given, value, description, environment } = arguments;
+fn set(arguments: VarSetArguments) -> Result<(), Failure> {
+    let VarSetArguments { key: name, given, value, description, environment } = arguments;
     let key = key(&name)?;
-    let (client, form, environment) = environment.connect()?;
-    let present = look_up::<Var>(&client, &environment, &key)?;
+    let (client, format, environment) = environment.connect()?;
+    let present = look_up::<ListedVar>(&client, &environment, &key)?;
     let value = match given {
         Some(given) => Zeroizing::new(given),
-        None if value.is_given() => value.read("value")?,
+        None if value.is_given() => value.read()?,
         None => {
-            return Err(Failure::wrong("no value is given")
-                .hint("Say it behind the key, or give it with --stdin or --file FILE."));
+            return Err(Failure::wrong("no value given")
+                .hint("Pass it after the key, or with --stdin or --file FILE."));
         }
     };
-    let body = Body { key: None, value: &value, description: description.as_deref() };
-    let answer = match &present {
-        Some(var) => client.patch(&row_path(var)?, &body)?,
+    let body = VarRequest { key: None, value: &value, description: description.as_deref() };
+    let response = match &present {
+        Some(var) => client.patch(&item_path(var)?, &body)?,
         None => {
-            let body = Body { key: Some(key.as_str()), ..body };
-            client.post(&list_path::<Var>(&environment), &body)?
+            let body = VarRequest { key: Some(key.as_str()), ..body };
+            client.post(&list_path::<ListedVar>(&environment), &body)?
         }
     };
-    form.show(&answer, || Ok(rows([answer.read::<One>()?.var])))
+    format.show(response.text(), || Ok(rows([response.read::<VarResponse>()?.var])))
 }
 
-fn rows(vars: impl IntoIterator<Item = Var>) -> String {
-    let row = |one: Var| {
+fn rows(vars: impl IntoIterator<Item = ListedVar>) -> String {
+    let row = |one: ListedVar| {
         let value = one.value.replace('\n', "\\n");
-        [one.key, value, moment(&one.updated_at), or_nothing(one.description)]
+        [one.key, value, format_time(&one.updated_at), optional(one.description)]
     };
     table(["KEY", "VALUE", "UPDATED", "DESCRIPTION"], vars.into_iter().map(row))
 }

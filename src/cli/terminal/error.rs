@@ -1,36 +1,24 @@
-//! Why a command did not do what it was asked.
+//! Why a command failed: what it prints on stderr, and the exit code.
 //!
-//! Owns: what goes to stderr then, and the exit code.
-//! Must never: hold a secret; let text from elsewhere steer the terminal.
+//! Must never: hold a secret; pass control characters on to the terminal.
 
 use std::fmt::Display;
 use std::io::Write;
 use std::process::ExitCode;
 
-use crate::cli::terminal::output::clean;
+use crate::cli::terminal::sanitize::clean;
+use crate::cli::terminal::style;
+use crate::config::ConfigError;
 
-/// What failed, on the first line; what to do about it, on those below.
+/// What failed, on the first line, and what to do about it, on the lines below.
 #[derive(Debug)]
 pub(in crate::cli) struct Failure {
     code: u8,
     lines: Vec<String>,
-    about_credential: bool,
-    passing: Passing,
-}
-
-/// Whether what failed may pass by itself.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::cli) enum Passing {
-    /// It stays as it is until somebody does something.
-    No,
-    /// The server is there and busy.
-    Busy,
-    /// The server was not reached, or is gone.
-    Unreached,
 }
 
 impl Failure {
-    /// It could not be done: exit code 1.
+    /// The command could not be carried out: exit code 1.
     pub fn failed(message: impl Display) -> Self {
         Self::with_code(1, message)
     }
@@ -40,58 +28,33 @@ impl Failure {
         Self::with_code(2, message)
     }
 
-    /// Likewise, with an exit code of its own.
     pub fn with_code(code: u8, message: impl Display) -> Self {
-        let lines = vec![message.to_string()];
-        Self { code, lines, about_credential: false, passing: Passing::No }
+        Self { code, lines: vec![message.to_string()] }
     }
 
-    /// One more line.
+    /// Adds a line that says what to do.
     pub fn hint(mut self, hint: impl Display) -> Self {
         self.lines.push(hint.to_string());
         self
     }
 
-    /// The same in other words.
-    pub fn reworded(mut self, reword: impl Fn(&str) -> String) -> Self {
-        self.lines.iter_mut().for_each(|line| *line = reword(line));
-        self
+    /// What failed, without the hints.
+    pub fn message(&self) -> &str {
+        self.lines.first().expect("a failure has a message")
     }
 
-    /// Notes that the server did not take the credential.
-    pub fn about_the_credential(self) -> Self {
-        Self { about_credential: true, ..self }
+    /// All hints, on one line.
+    pub fn remedy(&self) -> String {
+        self.lines[1..].join(" ")
     }
 
-    /// Whether it did not.
-    pub fn is_about_the_credential(&self) -> bool {
-        self.about_credential
-    }
-
-    /// It may pass by itself.
-    pub fn passing(mut self, passing: Passing) -> Self {
-        self.passing = passing;
-        self
-    }
-
-    /// Whether it may pass by itself.
-    pub fn may_pass(&self) -> Passing {
-        self.passing
-    }
-
-    /// Tells the person and the parent process.
+    /// Prints the failure on stderr and returns the exit code.
     pub fn report(&self) -> ExitCode {
         let lines: Vec<_> = self.lines.iter().map(|line| clean(line)).collect();
+        let name = style::alarm("coffer:");
         // Nothing is left to do when stderr is closed.
-        let name = crate::cli::terminal::style::alarm("coffer:");
         let _ = writeln!(std::io::stderr(), "{name} {}", lines.join("\n"));
         ExitCode::from(self.code)
-    }
-
-    /// What failed, and what to do about it.
-    pub fn parts(&self) -> (String, String) {
-        let (what, remedy) = self.lines.split_first().expect("a failure begins with a line");
-        (what.clone(), remedy.join(" "))
     }
 
     #[cfg(test)]
@@ -100,8 +63,8 @@ impl Failure {
     }
 }
 
-impl From<crate::config::ConfigError> for Failure {
-    fn from(error: crate::config::ConfigError) -> Self {
+impl From<ConfigError> for Failure {
+    fn from(error: ConfigError) -> Self {
         Self::wrong(error)
     }
 }

@@ -1,12 +1,12 @@
-//! Logging: to stderr, ours at the configured level, libraries' warnings only.
+//! Logging to stderr: coffer at the configured level, libraries from WARN up.
 //!
-//! Must never: write a line of sled's below WARN, whatever is asked for: it prints
-//! the rows that it writes.
+//! Must never: print lines of sled below WARN, whatever the configuration says, because they
+//! contain the rows that sled writes.
 
 use env_logger::Logger;
 use log::{Level, LevelFilter, Log, Metadata, Record};
 
-/// Starts it. `RUST_LOG`, when set, decides alone, but for what nobody may see.
+/// Installs the logger. `RUST_LOG` overrides the level, except for lines of sled that hold rows.
 pub(in crate::cli) fn start(level: LevelFilter) {
     let mut builder = env_logger::Builder::new();
     match std::env::var("RUST_LOG") {
@@ -14,33 +14,33 @@ pub(in crate::cli) fn start(level: LevelFilter) {
         Err(_) => builder
             .filter_level(level.min(LevelFilter::Warn))
             .filter_module("coffer", level)
-            // It writes an ERROR for every malformed request of anybody.
+            // It logs an ERROR for every malformed request, which anyone can send.
             .filter_module("actix_http", LevelFilter::Off),
     };
     let logger = builder.format_target(false).build();
-    let most = logger.filter();
-    // A second start in one process (tests) keeps the first logger.
-    if log::set_boxed_logger(Box::new(Discreet(logger))).is_ok() {
-        log::set_max_level(most);
+    let max_level = logger.filter();
+    // Fails if a logger is installed already, as in tests; then that one stays.
+    if log::set_boxed_logger(Box::new(RowFilter(logger))).is_ok() {
+        log::set_max_level(max_level);
     }
     std::panic::set_hook(Box::new(|panic| {
-        // Where, not what: a panic's message can hold anything.
-        let place = panic.location().map(ToString::to_string).unwrap_or_default();
-        log::error!("panic at {place}");
+        // Only the location: the message may contain anything, including a value.
+        let location = panic.location().map(ToString::to_string).unwrap_or_default();
+        log::error!("panic at {location}");
     }));
 }
 
-/// A logger without the lines that hold rows.
-struct Discreet(Logger);
+/// A logger that drops the lines that hold rows.
+struct RowFilter(Logger);
 
-impl Discreet {
+impl RowFilter {
     fn may_show(metadata: &Metadata<'_>) -> bool {
         let is_sled = metadata.target().split("::").next() == Some("sled");
         !is_sled || metadata.level() <= Level::Warn
     }
 }
 
-impl Log for Discreet {
+impl Log for RowFilter {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
         Self::may_show(metadata) && self.0.enabled(metadata)
     }

@@ -1,60 +1,59 @@
-//! How an answer is shown: a table to a person, the API's JSON to a program.
+//! Printing results: a table for a person, the API's JSON for a program.
 //!
-//! Must never: pass a control character on to a terminal. Names come from other
-//! people, and one of them could hold an escape sequence that rewrites the
-//! screen or types into the shell.
+//! Must never: pass control characters on to a terminal. Names come from other people and may
+//! contain an escape sequence that rewrites the screen or types into the shell.
 
 use std::io::{IsTerminal, Write};
 
 use unicode_width::UnicodeWidthStr;
 use zeroize::Zeroizing;
 
-use crate::cli::api::Answer;
 use crate::cli::terminal::error::Failure;
+use crate::cli::terminal::sanitize::{clean, is_unsafe};
 use crate::cli::terminal::style::heading;
 
-/// Whom a command's answer is for.
+/// The format of a command's output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::cli) enum Form {
-    /// A person at a terminal.
+pub(in crate::cli) enum OutputFormat {
+    /// Columns and sentences, for a person at a terminal.
     Table,
-    /// A program, or a person who asked for it.
+    /// JSON on one line, for a program.
     Json,
 }
 
-impl Form {
-    /// A table on a terminal, unless JSON was asked for.
+impl OutputFormat {
+    /// Chooses a table on a terminal, unless JSON is requested.
     pub fn choose(json: bool) -> Self {
         if json || !std::io::stdout().is_terminal() { Self::Json } else { Self::Table }
     }
 
-    /// Shows an answer: as it came, or as `text`, which is only made if needed.
+    /// Prints a response: its JSON, or the text that `text` makes of it.
     pub fn show(
         self,
-        answer: &Answer,
+        json: &str,
         text: impl FnOnce() -> Result<String, Failure>,
     ) -> Result<(), Failure> {
         match self {
-            Self::Json => print_json(answer),
+            Self::Json => print_json(json),
             Self::Table => print(&text()?),
         }
     }
 }
 
-/// Prints the API's answer on one line.
-pub(in crate::cli) fn print_json(answer: &Answer) -> Result<(), Failure> {
-    print(&Zeroizing::new(one_line(answer.text())))
+/// Prints a JSON text on one line. The copy is erased, because the text may hold a value.
+pub(in crate::cli) fn print_json(json: &str) -> Result<(), Failure> {
+    print(&Zeroizing::new(one_line(json)))
 }
 
-/// Prints lines. Whoever closes the pipe early has seen enough.
+/// Prints a text and a line break. A reader that closes the pipe early is not an error.
 pub(in crate::cli) fn print(text: &str) -> Result<(), Failure> {
     let mut out = std::io::stdout().lock();
-    written(out.write_all(text.as_bytes()).and_then(|()| out.write_all(b"\n")))?;
-    written(out.flush())
+    check_written(out.write_all(text.as_bytes()).and_then(|()| out.write_all(b"\n")))?;
+    check_written(out.flush())
 }
 
-/// What a write to stdout has come to.
-pub(in crate::cli) fn written(result: std::io::Result<()>) -> Result<(), Failure> {
+/// Turns the result of a write to stdout into that of a command; a closed pipe is a success.
+pub(in crate::cli) fn check_written(result: std::io::Result<()>) -> Result<(), Failure> {
     match result {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
             Err(Failure::failed(format!("cannot write to stdout: {error}")))
@@ -63,8 +62,8 @@ pub(in crate::cli) fn written(result: std::io::Result<()>) -> Result<(), Failure
     }
 }
 
-/// JSON on one line without raw control characters. Line breaks can only stand
-/// between its tokens, the other ones only inside its texts.
+/// Puts JSON on one line without raw control characters. In valid JSON, line breaks and tabs occur
+/// only between tokens, and other control characters only inside strings.
 pub(in crate::cli) fn one_line(json: &str) -> String {
     let mut line = String::with_capacity(json.len());
     for c in json.trim().chars() {
@@ -77,33 +76,23 @@ pub(in crate::cli) fn one_line(json: &str) -> String {
     line
 }
 
-/// The text without what steers a terminal or turns its reading order round.
-pub(in crate::cli) fn clean(text: &str) -> String {
-    text.chars().filter(|c| !is_unsafe(*c)).collect()
+/// The cell of a missing value.
+pub(in crate::cli) const NO_VALUE: &str = "-";
+
+/// The cell of an optional text.
+pub(in crate::cli) fn optional(text: Option<String>) -> String {
+    text.filter(|text| !text.is_empty()).unwrap_or_else(|| NO_VALUE.to_owned())
 }
 
-/// Whether a character steers a terminal or turns its reading order round.
-pub(in crate::cli) fn is_unsafe(c: char) -> bool {
-    c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-}
-
-/// What is shown for nothing.
-pub(in crate::cli) const NOTHING: &str = "-";
-
-/// A cell for a text that need not be there.
-pub(in crate::cli) fn or_nothing(text: Option<String>) -> String {
-    text.filter(|text| !text.is_empty()).unwrap_or_else(|| NOTHING.to_owned())
-}
-
-/// A time as people read it: to the second, in UTC.
-pub(in crate::cli) fn moment(text: &str) -> String {
+/// Formats an RFC 3339 time for people: to the second, in UTC.
+pub(in crate::cli) fn format_time(text: &str) -> String {
     match text.split_once('.') {
         Some((seconds, _)) => seconds.replacen('T', " ", 1) + "Z",
         None => text.to_owned(),
     }
 }
 
-/// Rows below headings, aligned by the width they have on screen.
+/// Formats rows below headings, in columns aligned by their width on screen.
 pub(in crate::cli) fn table<const N: usize>(
     headings: [&str; N],
     rows: impl IntoIterator<Item = [String; N]>,
@@ -144,19 +133,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn columns_are_aligned_by_what_the_screen_shows() {
+    fn columns_are_aligned_by_their_width_on_screen() {
         let rows = [["日本".to_owned(), "1".to_owned()], ["e\u{301}".to_owned(), "2".to_owned()]];
         assert_eq!(aligned(["NAME", "N"], rows), "NAME  N\n日本  1\ne\u{301}     2");
     }
 
     #[test]
-    fn nothing_in_a_cell_steers_the_terminal() {
+    fn cells_do_not_control_the_terminal() {
         let rows = [["\u{1b}]0;x\u{7}a\u{9b}2Jb\r\n\u{202e}c".to_owned()]];
         assert_eq!(aligned(["A"], rows), "A\n]0;xa2Jbc");
     }
 
     #[test]
-    fn json_stays_the_same_json_on_one_line() {
+    fn json_on_one_line_has_the_same_meaning() {
         assert_eq!(
             one_line("{\n \"a\": \"\u{9b}\u{7f}é\"\r\n}\n"),
             r#"{  "a": "\u009b\u007fé"  }"#
@@ -165,7 +154,7 @@ mod tests {
 
     #[test]
     fn times_are_cut_to_the_second() {
-        assert_eq!(moment("2026-01-31T01:02:03.456Z"), "2026-01-31 01:02:03Z");
-        assert_eq!(moment("odd"), "odd");
+        assert_eq!(format_time("2026-01-31T01:02:03.456Z"), "2026-01-31 01:02:03Z");
+        assert_eq!(format_time("odd"), "odd");
     }
 }

@@ -1,18 +1,21 @@
-//! `/api/auth/…`: logging in and out, the first user, who the caller is.
+//! `/api/auth/…`: logging in and out, creating the first user, and who the caller is.
 
 use actix_web::http::header::USER_AGENT;
 use actix_web::{HttpRequest, HttpResponse};
-use utoipa::openapi::{RefOr, Schema};
-use utoipa::{PartialSchema, ToSchema};
+use utoipa::ToSchema;
 
-use crate::access::{Client, NewPassword, NewSession, Password, Registrant, Registration};
+use crate::access::{LoginClient, NewPassword, NewSession, Password, Registrant, Registration};
 use crate::domain::{Email, PersonName};
 use crate::vault::Read;
 
-use crate::http::State;
-use crate::http::request::call::{Call, NoBody, RequestBody, Visit, authenticated, state};
+use crate::http::request::anonymous::AnonymousCall;
+use crate::http::request::call::Call;
+use crate::http::request::caller::authenticated;
+use crate::http::request::context::state;
 use crate::http::request::credential;
-use crate::http::request::json::{Members, Rule, named, nullable, text, typed};
+use crate::http::request::json::{BodyMembers, Rule, named, nullable, text, typed};
+use crate::http::request::parse::{NoBody, RequestBody};
+use crate::http::request::state::State;
 use crate::http::response::account_items::{
     LoginAnswer, MeAnswer, RegistrationAnswer, RegistrationItem,
 };
@@ -20,18 +23,18 @@ use crate::http::response::answer::Answer;
 use crate::http::response::error::ApiError;
 use crate::http::response::items::Done;
 
-/// Who wants to log in.
+/// An email address and a password to log in with.
 #[derive(ToSchema)]
 #[schema(as = Login)]
 #[allow(missing_debug_implementations)]
 pub(in crate::http) struct LoginBody {
-    /// Case does not count.
+    /// Not case-sensitive.
     email: String,
     #[schema(value_type = String, format = Password)]
     password: Password,
 }
 
-/// The first user.
+/// The first user to create.
 #[derive(ToSchema)]
 #[schema(as = Register)]
 #[allow(missing_debug_implementations)]
@@ -44,7 +47,7 @@ pub(in crate::http) struct RegisterBody {
     name: PersonName,
 }
 
-/// A password that keeps the rule.
+/// Parses a new password.
 pub(in crate::http) fn new_password(
     raw: &serde_json::value::RawValue,
 ) -> Result<NewPassword, Rule> {
@@ -53,12 +56,8 @@ pub(in crate::http) fn new_password(
 }
 
 impl RequestBody for LoginBody {
-    fn schema() -> Option<(String, RefOr<Schema>)> {
-        Some((Self::name().into(), <Self as PartialSchema>::schema()))
-    }
-
     fn parse(body: &[u8], _: &State) -> Result<Self, ApiError> {
-        let mut members = Members::parse(body)?;
+        let mut members = BodyMembers::parse(body)?;
         let email = members.required("email", |raw| Ok(text(raw)?.into_owned()));
         let password = members.required("password", |raw| typed(raw, "must be a string"));
         let body = email.zip(password).map(|(email, password)| Self { email, password });
@@ -67,12 +66,8 @@ impl RequestBody for LoginBody {
 }
 
 impl RequestBody for RegisterBody {
-    fn schema() -> Option<(String, RefOr<Schema>)> {
-        Some((Self::name().into(), <Self as PartialSchema>::schema()))
-    }
-
     fn parse(body: &[u8], _: &State) -> Result<Self, ApiError> {
-        let mut members = Members::parse(body)?;
+        let mut members = BodyMembers::parse(body)?;
         let email = members.required("email", named(Email::parse));
         let password = members.required("password", new_password);
         let name = members.optional("name", nullable(PersonName::parse)).unwrap_or_default();
@@ -81,46 +76,48 @@ impl RequestBody for RegisterBody {
     }
 }
 
-pub(in crate::http) async fn login(visit: Visit<LoginBody>) -> Result<Answer, ApiError> {
-    let client = client(&visit);
-    let Visit { state, body, request, .. } = visit;
+pub(in crate::http) async fn login(call: AnonymousCall<LoginBody>) -> Result<Answer, ApiError> {
+    let client = client(&call);
+    let AnonymousCall { state, body, request, .. } = call;
     let session = state.access.login(&body.email, body.password, &client).await?;
-    Ok(begun(&request, &session))
+    Ok(session_answer(&request, &session))
 }
 
-/// So that a page knows whether to greet its first visitor or to ask who is there.
-/// It tells nothing that `register` does not tell anybody who tries.
+/// Tells the web console whether to offer the setup page or the login page. Anyone who tries
+/// `register` learns as much.
 pub(in crate::http) async fn registration(request: HttpRequest) -> HttpResponse {
     let open = state(&request).access.registration_is_open();
     Answer::json(&RegistrationAnswer { registration: RegistrationItem { open } }).into_response()
 }
 
-pub(in crate::http) async fn register(visit: Visit<RegisterBody>) -> Result<Answer, ApiError> {
-    let client = client(&visit);
-    let Visit { state, body, request, .. } = visit;
+pub(in crate::http) async fn register(
+    call: AnonymousCall<RegisterBody>,
+) -> Result<Answer, ApiError> {
+    let client = client(&call);
+    let AnonymousCall { state, body, request, .. } = call;
     let by = match authenticated(&request)? {
         Some(principal) => Registrant::Principal(Box::new(principal)),
-        None if credential::is_tried(&request) => Registrant::Stranger,
+        None if credential::is_present(&request) => Registrant::Stranger,
         None if credential::is_local(&request) => Registrant::Local,
         None => Registrant::Stranger,
     };
     let RegisterBody { email, password, name } = body;
     let new = Registration { email, password, name };
     let session = state.access.register(by, new, &client).await?;
-    Ok(begun(&request, &session))
+    Ok(session_answer(&request, &session))
 }
 
-fn client<B>(visit: &Visit<B>) -> Client {
-    let agent = visit.request.headers().get(USER_AGENT).and_then(|value| value.to_str().ok());
-    Client { origin: visit.origin.clone(), user_agent: agent.map(str::to_owned) }
+fn client<B>(call: &AnonymousCall<B>) -> LoginClient {
+    let agent = call.request.headers().get(USER_AGENT).and_then(|value| value.to_str().ok());
+    LoginClient { origin: call.origin.clone(), user_agent: agent.map(str::to_owned) }
 }
 
-/// The answer to a login. A page of ours gets the token as a cookie, which its
-/// scripts cannot read, and not in the answer, which they can. Nobody else gets a
-/// cookie, because nobody else would guard it.
-fn begun(request: &actix_web::HttpRequest, session: &NewSession) -> Answer {
+/// Renders the answer to a login. The web console gets the token only as a cookie, which its
+/// scripts cannot read. Other clients get it only in the body, because they would not protect a
+/// cookie.
+fn session_answer(request: &HttpRequest, session: &NewSession) -> Answer {
     let token = session.token.expose();
-    if !credential::is_page(request.headers()) {
+    if !credential::is_console(request.headers()) {
         return Answer::json(&LoginAnswer::new(session, Some(token)));
     }
     let cookie = Some(credential::set_cookie(request, token, session.seconds));

@@ -1,8 +1,9 @@
-//! `/api/admin/backup`.
+//! `/api/admin/backup`: downloading a backup.
 
 use crate::vault::Administer;
 
-use crate::http::request::call::{Call, NoBody};
+use crate::http::request::call::Call;
+use crate::http::request::parse::NoBody;
 use crate::http::response::answer::Answer;
 use crate::http::response::download::Download;
 use crate::http::response::error::ApiError;
@@ -10,10 +11,10 @@ use crate::http::response::error::ApiError;
 pub(in crate::http) async fn create(call: Call<Administer, NoBody>) -> Result<Answer, ApiError> {
     let Call { state, permit, .. } = call;
     let counting = actix_web::web::Data::clone(&state);
-    // For a bar that shows how far it is. Before the database is frozen: that costs
-    // others something as long as it lasts.
+    // The estimate is for a progress bar. It is made before the backup starts, because writes are
+    // slower while a backup is in progress.
     let counted = actix_web::web::block(move || {
-        let expected = counting.vault.about_backup_bytes(&permit);
+        let expected = counting.vault.estimated_backup_bytes(&permit);
         (permit, expected)
     });
     let (permit, expected) = counted.await?;
@@ -24,7 +25,9 @@ pub(in crate::http) async fn create(call: Call<Administer, NoBody>) -> Result<An
     let next = move || pieces.next_piece().map_err(|error| error.to_string());
     let ended = move |bytes| {
         if let Err(error) = state.vault.note_last_download(at, bytes) {
-            log::error!("the last download is not noted in the data directory: {error}");
+            log::error!(
+                "the time of the backup download was not recorded in the data directory: {error}"
+            );
         }
     };
     Ok(Answer::download(Download::start(next, ended).expecting(expected)))

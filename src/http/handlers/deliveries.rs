@@ -1,6 +1,6 @@
-//! `/api/environments/{environment}/deliveries`: files on the host, and receipts.
+//! `/api/environments/{environment}/deliveries`: files that the server writes on its host.
 //!
-//! Must never: show anything of what is in a file, or of what a command printed.
+//! Must never: show any content of a file, or any output of a command.
 
 use std::collections::BTreeMap;
 
@@ -8,75 +8,76 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa::openapi::ObjectBuilder;
 
-use crate::delivery::{Ended, FileDelivery, FormName, Outcome, Receipt};
+use crate::delivery::{CommandExit, DeliveryOutcome, DeliveryStatus, FileDelivery, FormName};
 use crate::domain::{KeyPattern, Timestamp, Version};
 use crate::vault::Read;
 
-use crate::http::openapi::document::words;
-use crate::http::request::call::{Call, NoBody};
+use crate::http::request::call::Call;
+use crate::http::request::parse::NoBody;
 use crate::http::response::answer::Answer;
 use crate::http::response::error::ApiError;
+use crate::http::response::schema::words;
 
 fn outcome_words() -> ObjectBuilder {
     words(["written", "unchanged", "missing", "failed", "pending"])
-        .description(Some("What came of it when it was last looked after."))
+        .description(Some("The result of the last check."))
 }
 
-/// A file that `config.toml` on the host declares.
+/// A file that `config.toml` on the server declares.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = Delivery)]
 pub(in crate::http) struct DeliveryItem {
     #[schema(example = "/run/app/env")]
     path: String,
-    /// The format that it is written in; `null` with a template.
+    /// The format of the file; `null` if it has a template.
     #[schema(required = true)]
     format: Option<&'static str>,
-    /// The path of its template; `null` with a format.
+    /// The path of its template; `null` if it has a format.
     #[schema(required = true)]
     template: Option<String>,
-    /// The keys that it may hold; `*` stands for any characters.
+    /// The keys that it may contain; `*` matches any characters.
     keys: Vec<String>,
     #[schema(example = "0600")]
     mode: String,
     #[schema(schema_with = outcome_words)]
     outcome: &'static str,
-    /// When it was last looked after.
+    /// When it was last checked.
     #[schema(value_type = Option<String>, format = DateTime, required = true)]
     at: Option<Timestamp>,
-    /// The versions that are in it, by key.
+    /// The version of each secret and var in the file, by key.
     #[schema(value_type = BTreeMap<String, u32>)]
     versions: BTreeMap<String, Version>,
-    /// Keys that it needs and that have no value.
+    /// Keys that the file requires but that have no value.
     missing_keys: Vec<String>,
-    /// Why it was not written.
+    /// Why the file was not written.
     #[schema(required = true)]
     problem: Option<String>,
-    /// How its command ended, if one was run then: an exit code, `signal N`,
-    /// `timed out` or why it was not started.
+    /// How the file's command ended, if it was run: an exit code, `signal N`, `timed out`, or why
+    /// it was not started.
     #[schema(required = true)]
     command_status: Option<String>,
 }
 
-/// The files of an environment.
+/// The files of an environment, in the order of the configuration.
 #[derive(Debug, Serialize, ToSchema)]
 pub(in crate::http) struct DeliveriesAnswer {
-    /// As they are declared.
+    /// In the order of the configuration.
     deliveries: Vec<DeliveryItem>,
 }
 
 impl DeliveryItem {
-    fn new(file: &FileDelivery, receipt: Option<Receipt>) -> Self {
+    fn new(file: &FileDelivery, receipt: Option<DeliveryStatus>) -> Self {
         let (format, template) = match &file.form {
             FormName::Format(name) => (Some(*name), None),
             FormName::Template(path) => (None, Some(path.clone())),
         };
         let (outcome, missing_keys, problem) = match receipt.as_ref().map(|one| &one.outcome) {
             None => ("pending", Vec::new(), None),
-            Some(Outcome::Written) => ("written", Vec::new(), None),
-            Some(Outcome::Unchanged) => ("unchanged", Vec::new(), None),
-            Some(Outcome::Missing(keys)) => ("missing", keys.clone(), None),
-            Some(Outcome::Failed(problem)) => ("failed", Vec::new(), Some(problem.clone())),
+            Some(DeliveryOutcome::Written) => ("written", Vec::new(), None),
+            Some(DeliveryOutcome::Unchanged) => ("unchanged", Vec::new(), None),
+            Some(DeliveryOutcome::Missing(keys)) => ("missing", keys.clone(), None),
+            Some(DeliveryOutcome::Failed(problem)) => ("failed", Vec::new(), Some(problem.clone())),
         };
         let keys = file.enrolment.keys().iter().map(KeyPattern::as_str).map(str::to_owned);
         Self {
@@ -91,10 +92,10 @@ impl DeliveryItem {
             missing_keys,
             problem,
             command_status: receipt.and_then(|one| one.command).map(|ended| match ended {
-                Ended::Code(code) => code.to_string(),
-                Ended::Signal(signal) => format!("signal {signal}"),
-                Ended::TimedOut => "timed out".to_owned(),
-                Ended::NotStarted(why) => format!("not started: {why}"),
+                CommandExit::Code(code) => code.to_string(),
+                CommandExit::Signal(signal) => format!("signal {signal}"),
+                CommandExit::TimedOut => "timed out".to_owned(),
+                CommandExit::NotStarted(why) => format!("not started: {why}"),
             }),
         }
     }
@@ -104,6 +105,6 @@ pub(in crate::http) async fn list(call: Call<Read, NoBody>) -> Result<Answer, Ap
     let environment = call.state.vault.read_environment(&call.permit)?;
     let declared = call.state.declared.now();
     let files = declared.files_of(&environment.name);
-    let item = |file: &FileDelivery| DeliveryItem::new(file, call.state.receipts.of(file));
+    let item = |file: &FileDelivery| DeliveryItem::new(file, call.state.delivery_statuses.of(file));
     Ok(Answer::json(&DeliveriesAnswer { deliveries: files.map(item).collect() }))
 }

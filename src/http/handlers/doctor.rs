@@ -1,4 +1,4 @@
-//! `/api/admin/doctor`: what the server finds when it examines its database.
+//! `/api/admin/doctor`: checking the database of the running server.
 
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -6,11 +6,12 @@ use utoipa::ToSchema;
 use crate::domain::Finding;
 use crate::vault::Administer;
 
-use crate::http::request::call::{Call, NoBody};
+use crate::http::request::call::Call;
+use crate::http::request::parse::NoBody;
 use crate::http::response::answer::Answer;
 use crate::http::response::error::ApiError;
 
-/// One thing that was found.
+/// One finding.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Finding)]
 pub(in crate::http) struct FindingItem {
@@ -24,7 +25,7 @@ pub(in crate::http) struct FindingItem {
     remedy: Option<String>,
 }
 
-/// What was found, one thing after the other.
+/// Everything that was found.
 #[derive(Debug, Serialize, ToSchema)]
 pub(in crate::http) struct DoctorAnswer {
     findings: Vec<FindingItem>,

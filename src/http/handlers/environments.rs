@@ -1,43 +1,48 @@
 //! `/api/environments` and `/api/environments/{environment}`.
 
-use utoipa::openapi::{RefOr, Schema};
-use utoipa::{PartialSchema, ToSchema};
+use utoipa::ToSchema;
 
 use crate::domain::{DisplayName, EnvironmentName};
 use crate::vault::{Administer, NewEnvironment, Read};
 
-use crate::http::State;
-use crate::http::request::call::{Call, NoBody, RequestBody};
-use crate::http::request::json::{Members, named, nullable};
+use crate::http::request::call::Call;
+use crate::http::request::json::{BodyMembers, named, nullable};
+use crate::http::request::parameter::Parameter;
+use crate::http::request::parse::{NoBody, RequestBody};
+use crate::http::request::state::State;
 use crate::http::response::answer::Answer;
 use crate::http::response::error::ApiError;
 use crate::http::response::items::{Done, EnvironmentAnswer, EnvironmentsAnswer};
+use crate::http::response::schema;
 
 /// An environment to create.
 #[derive(Debug, ToSchema)]
 #[schema(as = NewEnvironment)]
 pub(in crate::http) struct CreateEnvironment {
-    /// Unique without regard to case, and not shaped like an environment id.
+    /// Unique, not case-sensitive, and not in the form of an environment id.
     #[schema(value_type = String, pattern = "^[A-Za-z0-9][A-Za-z0-9._-]{0,49}$")]
     name: EnvironmentName,
-    /// What it is called on screen.
+    /// The name that people see.
     #[schema(value_type = Option<String>, max_length = 100, rename = "displayName")]
     display_name: DisplayName,
 }
 
 impl RequestBody for CreateEnvironment {
-    fn schema() -> Option<(String, RefOr<Schema>)> {
-        Some((Self::name().into(), <Self as PartialSchema>::schema()))
-    }
-
     fn parse(body: &[u8], _: &State) -> Result<Self, ApiError> {
-        let mut members = Members::parse(body)?;
+        let mut members = BodyMembers::parse(body)?;
         let name = members.required("name", named(EnvironmentName::parse));
         let display_name = members.optional("displayName", nullable(DisplayName::parse));
         let body = name.map(|name| Self { name, display_name: display_name.unwrap_or_default() });
         members.finish(body)
     }
 }
+
+/// The parameter of the deletion.
+pub(in crate::http) const FORCE: Parameter = Parameter::query(
+    "force",
+    schema::boolean,
+    "Delete the environment even if it holds secrets, and delete those too.",
+);
 
 pub(in crate::http) async fn list(call: Call<Read, NoBody>) -> Result<Answer, ApiError> {
     let Call { state, permit, .. } = call;
@@ -61,7 +66,7 @@ pub(in crate::http) async fn read(call: Call<Read, NoBody>) -> Result<Answer, Ap
 }
 
 pub(in crate::http) async fn delete(call: Call<Administer, NoBody>) -> Result<Answer, ApiError> {
-    let force = call.query.boolean("force")?;
+    let force = call.query.boolean(FORCE.name)?;
     call.state.vault.delete_environment(&call.permit, force).await?;
     Ok(Answer::json(&Done { success: true }))
 }

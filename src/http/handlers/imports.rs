@@ -1,8 +1,11 @@
 //! `/api/environments/{environment}/secrets/import` and `…/vars/import`.
 
+use std::collections::HashSet;
+
 use serde::Serialize;
-use utoipa::openapi::{ObjectBuilder, RefOr, Schema};
-use utoipa::{PartialSchema, ToSchema};
+use serde_json::{Value, json};
+use utoipa::ToSchema;
+use utoipa::openapi::ObjectBuilder;
 use zeroize::Zeroizing;
 
 use crate::domain::{Description, KeyName, OnConflict, Version};
@@ -11,247 +14,275 @@ use crate::vault::{
     read_dotenv,
 };
 
-use crate::http::State;
+use crate::http::handlers::on_conflict::{self, on_conflict, on_conflict_schema};
 use crate::http::handlers::{secrets, vars};
-use crate::http::openapi::document::words;
-use crate::http::request::call::{Call, RequestBody};
-use crate::http::request::json::{Members, Rule, boolean, named, nullable, text};
+use crate::http::request::call::Call;
+use crate::http::request::json::{BodyMembers, Rule, boolean, named, nullable, text};
+use crate::http::request::parse::RequestBody;
+use crate::http::request::state::State;
 use crate::http::response::answer::Answer;
-use crate::http::response::error::{ApiError, Code, Problem};
+use crate::http::response::code::Code;
+use crate::http::response::error::{ApiError, Problem};
+use crate::http::response::schema::words;
 
-/// Most items of one import. Every one of them is a row of the audit log, in a
-/// batch that others wait for.
-const MOST_ITEMS: usize = 1000;
+/// The largest number of items in one import. Each one adds a row to the audit log, in a batch that
+/// other writes wait for.
+const MAX_ITEMS: usize = 1000;
 
-fn conflict_words() -> ObjectBuilder {
-    words(OnConflict::ALL.map(OnConflict::as_str)).description(Some(
-        "What becomes of items whose key is there: with `fail`, which it is if not given, \
-         nothing at all is imported; `skip` leaves what is there; `replace` gives it a new version.",
-    ))
-}
+/// The keys and values of a `.env` file, in its order.
+type DotenvEntries = Vec<(KeyName, Zeroizing<String>)>;
 
-/// A secret of an import.
+/// A secret to import.
 #[derive(ToSchema)]
 #[schema(as = ImportedSecret)]
-#[allow(dead_code, missing_debug_implementations)]
-pub(in crate::http) struct SecretItem {
+#[allow(missing_debug_implementations)]
+pub(in crate::http) struct SecretToImport {
     #[schema(value_type = String, pattern = "^[A-Z][A-Z0-9_]*$", max_length = 256)]
     key: KeyName,
-    /// 1 byte to 64 KiB of UTF-8, kept byte for byte.
+    /// 1 byte to 64 KiB of UTF-8, stored byte for byte.
     #[schema(value_type = String, min_length = 1)]
     value: Plaintext,
-    /// Without it, one that is there keeps its description.
+    /// If it is not given, an existing secret keeps its description.
     #[schema(value_type = Option<String>, max_length = 1000)]
     description: Option<Description>,
-    /// As when one secret is created or changed.
+    /// As when a single secret is created or changed.
     #[schema(rename = "neverReveal", nullable = false)]
     never_reveal: Option<bool>,
 }
 
-/// Secrets to import, as a list or as the text of a `.env` file. No key stands in
-/// it twice.
+/// Secrets to import, as a list or as the text of a `.env` file, without duplicate keys.
 #[derive(ToSchema)]
 #[schema(as = SecretImport)]
-#[allow(dead_code, missing_debug_implementations)]
+#[allow(missing_debug_implementations)]
 pub(in crate::http) struct ImportSecrets {
-    #[schema(value_type = Vec<SecretItem>, min_items = 1, max_items = 1000, required = false)]
-    secrets: Vec<SecretItem>,
-    /// Instead of the list: a `.env` file, read as `coffer import` does.
-    #[schema(nullable = false, min_length = 1, example = "SMTP_USER=mailer\nSMTP_PASSWORD='…'")]
-    dotenv: Option<String>,
-    /// What it is for all that stands in `dotenv`; an item of the list says so itself.
+    #[schema(min_items = 1, max_items = 1000, required = false)]
+    secrets: Vec<SecretToImport>,
+    /// Instead of the list: the text of a `.env` file, read as `coffer import` does.
+    #[schema(value_type = Option<String>, nullable = false, min_length = 1, example = "SMTP_USER=mailer\nSMTP_PASSWORD='…'")]
+    dotenv: Option<DotenvEntries>,
+    /// Applies to all secrets in `dotenv`. In a list, each item has its own.
     #[schema(rename = "neverReveal", nullable = false)]
     never_reveal: Option<bool>,
-    #[schema(rename = "onConflict", required = false, schema_with = conflict_words)]
+    #[schema(rename = "onConflict", required = false, schema_with = on_conflict_schema)]
     on_conflict: OnConflict,
-    /// Only tell what would happen.
+    /// Report what would happen, and change nothing.
     #[schema(rename = "dryRun", required = false)]
     dry_run: bool,
 }
 
-/// A var of an import.
+/// A var to import.
 #[derive(Debug, ToSchema)]
 #[schema(as = ImportedVar)]
-#[allow(dead_code)]
-pub(in crate::http) struct VarItem {
+pub(in crate::http) struct VarToImport {
     #[schema(value_type = String, pattern = "^[A-Z][A-Z0-9_]*$", max_length = 256)]
     key: KeyName,
-    /// 1 byte to 64 KiB of UTF-8, kept byte for byte.
+    /// 1 byte to 64 KiB of UTF-8, stored byte for byte.
     #[schema(min_length = 1)]
     value: String,
-    /// Without it, one that is there keeps its description.
+    /// If it is not given, an existing var keeps its description.
     #[schema(value_type = Option<String>, max_length = 1000)]
     description: Option<Description>,
 }
 
-/// Vars to import, as a list or as the text of a `.env` file. No key stands in it
-/// twice.
-#[derive(Debug, ToSchema)]
+/// Vars to import, as a list or as the text of a `.env` file, without duplicate keys.
+#[derive(ToSchema)]
 #[schema(as = VarImport)]
-#[allow(dead_code)]
+#[allow(missing_debug_implementations)]
 pub(in crate::http) struct ImportVars {
-    #[schema(value_type = Vec<VarItem>, min_items = 1, max_items = 1000, required = false)]
-    vars: Vec<VarItem>,
-    /// Instead of the list: a `.env` file, read as `coffer import` does.
-    #[schema(nullable = false, min_length = 1, example = "LOG_LEVEL=info")]
-    dotenv: Option<String>,
-    #[schema(rename = "onConflict", required = false, schema_with = conflict_words)]
+    #[schema(min_items = 1, max_items = 1000, required = false)]
+    vars: Vec<VarToImport>,
+    /// Instead of the list: the text of a `.env` file, read as `coffer import` does.
+    #[schema(value_type = Option<String>, nullable = false, min_length = 1, example = "LOG_LEVEL=info")]
+    dotenv: Option<DotenvEntries>,
+    #[schema(rename = "onConflict", required = false, schema_with = on_conflict_schema)]
     on_conflict: OnConflict,
-    /// Only tell what would happen.
+    /// Report what would happen, and change nothing.
     #[schema(rename = "dryRun", required = false)]
     dry_run: bool,
 }
 
-/// The schemas of what stands in the lists.
-pub(in crate::http) fn item_schemas() -> [(String, RefOr<Schema>); 2] {
-    [(SecretItem::name().into(), SecretItem::schema()), (VarItem::name().into(), VarItem::schema())]
+/// What both kinds of import have in common.
+struct ImportMembers<T> {
+    items: Vec<T>,
+    dotenv: Option<DotenvEntries>,
+    on_conflict: OnConflict,
+    dry_run: bool,
 }
 
-/// A parsed import, described by `D`.
-#[allow(missing_debug_implementations)]
-pub(in crate::http) struct Body<D, T> {
-    import: Import<T>,
-    /// The keys of a text, in its order; `None` for a list.
-    keys: Option<Vec<KeyName>>,
-    described: std::marker::PhantomData<fn() -> D>,
-}
-
-fn on_conflict(members: &mut Members<'_>) -> OnConflict {
-    let word = members.optional("onConflict", |raw| {
-        OnConflict::from_word(&text(raw)?).ok_or(Rule::Borrowed("must be fail, skip or replace"))
-    });
-    word.unwrap_or(OnConflict::Fail)
-}
-
-/// What both kinds of body have in common: the items, from a list or from a text,
-/// and two switches.
-fn parse<D, T>(
-    mut members: Members<'_>,
-    (list, limit): (&'static str, usize),
-    mut item: impl FnMut(&mut Members<'_>, KeyName) -> Option<T>,
-    entry: impl FnMut(KeyName, Zeroizing<String>) -> T,
-) -> Result<Body<D, T>, ApiError> {
-    // Beside one that is known, an unknown one would be passed over: a whole file.
-    for name in ["dryRun", "onConflict", "dotenv", list] {
-        members.refuse_misspelt(name)?;
+impl<T> ImportMembers<T> {
+    /// Parses the items, from the list or from `dotenv`, and the two options.
+    fn parse(
+        members: &mut BodyMembers<'_>,
+        list: &'static str,
+        limit: usize,
+        mut item: impl FnMut(&mut BodyMembers<'_>, KeyName) -> Option<T>,
+    ) -> Result<Self, ApiError> {
+        // Next to a correct member, a misspelled one would be ignored, and with it a whole file.
+        for name in ["dryRun", on_conflict::MEMBER, "dotenv", list] {
+            members.refuse_misspelled(name)?;
+        }
+        let (items, dotenv) = if members.has("dotenv") {
+            (Vec::new(), Some(dotenv_entries(members, list, limit)))
+        } else {
+            let mut seen = HashSet::new();
+            let items = members.objects(list, MAX_ITEMS, |inner| {
+                let key = inner.required("key", named(KeyName::parse));
+                if key.as_ref().is_some_and(|key| !seen.insert(key.clone())) {
+                    inner.problem("key", "is a duplicate");
+                }
+                // Without a key the item is refused, but its other problems are reported too.
+                let placeholder = KeyName::parse("X").expect("one letter is a key");
+                item(inner, key.unwrap_or(placeholder))
+            });
+            (items, None)
+        };
+        let on_conflict = on_conflict(members);
+        let dry_run = members.optional("dryRun", boolean).unwrap_or(false);
+        Ok(Self { items, dotenv, on_conflict, dry_run })
     }
-    let (items, keys) = if members.has("dotenv") {
-        from_dotenv(&mut members, list, limit, entry)
-    } else {
-        let mut seen = std::collections::HashSet::new();
-        let items = members.objects(list, MOST_ITEMS, |inner| {
-            let key = inner.required("key", named(KeyName::parse));
-            if key.as_ref().is_some_and(|key| !seen.insert(key.clone())) {
-                inner.problem("key", "stands in the list twice");
-            }
-            // Without a key it is refused, but what else is wrong is to be told.
-            let nobody = KeyName::parse("X").expect("one letter is a key");
-            item(inner, key.unwrap_or(nobody))
-        });
-        (items, None)
-    };
-    let on_conflict = on_conflict(&mut members);
-    let dry_run = members.optional("dryRun", boolean).unwrap_or(false);
-    let import = Import { items, on_conflict, dry_run };
-    members.finish(Some(Body { import, keys, described: std::marker::PhantomData }))
 }
 
-/// The items of a `.env` file, and their keys. What is wrong names a line or a key
-/// of it.
-fn from_dotenv<T>(
-    members: &mut Members<'_>,
-    list: &str,
-    limit: usize,
-    mut entry: impl FnMut(KeyName, Zeroizing<String>) -> T,
-) -> (Vec<T>, Option<Vec<KeyName>>) {
+/// Parses the entries of a `.env` file. A problem names a line or a key of it.
+fn dotenv_entries(members: &mut BodyMembers<'_>, list: &str, limit: usize) -> DotenvEntries {
     if members.has(list) {
-        members.problem("dotenv", format!("cannot stand beside {list}"));
-        return (Vec::new(), None);
+        members.problem("dotenv", format!("cannot be combined with {list}"));
+        return Vec::new();
     }
     let read = |raw: &_| {
         let text = Zeroizing::new(text(raw)?.into_owned());
         let entries = read_dotenv(&text)
             .map_err(|problem| Rule::Owned(format!("cannot be read: {problem}")))?;
-        let (count, most) = (entries.len(), MOST_ITEMS);
-        if !(1..=most).contains(&count) {
-            return Err(Rule::Owned(format!("must hold 1 to {most} keys, and holds {count}")));
+        let (count, max) = (entries.len(), MAX_ITEMS);
+        if !(1..=max).contains(&count) {
+            return Err(Rule::Owned(format!("must have 1 to {max} keys, but has {count}")));
         }
         match entries.iter().find(|(_, value)| !(1..=limit).contains(&value.len())) {
             None => Ok(entries),
             Some((key, _)) => Err(Rule::Owned(format!(
-                "cannot be taken: the value of {key} must be 1 to {limit} bytes of UTF-8"
+                "cannot be imported: the value of {key} must be 1 to {limit} bytes of UTF-8"
             ))),
         }
     };
-    let entries = members.optional("dotenv", read).unwrap_or_default();
-    let keys = entries.iter().map(|(key, _)| key.clone()).collect();
-    (entries.into_iter().map(|(key, value)| entry(key, value)).collect(), Some(keys))
+    members.optional("dotenv", read).unwrap_or_default()
 }
 
-impl RequestBody for Body<ImportSecrets, ImportedSecret> {
-    fn schema() -> Option<(String, RefOr<Schema>)> {
-        Some((ImportSecrets::name().into(), <ImportSecrets as PartialSchema>::schema()))
+fn keys_of(dotenv: Option<&DotenvEntries>) -> Option<Vec<KeyName>> {
+    dotenv.map(|entries| entries.iter().map(|(key, _)| key.clone()).collect())
+}
+
+/// Adds that exactly one of the list and `dotenv` is required, and what excludes `neverReveal`.
+fn constrain_import(schema: &mut Value, list: &str, without_never_reveal: &str) {
+    schema["oneOf"] = json!([{ "required": [list] }, { "required": ["dotenv"] }]);
+    schema["not"] = json!({ "required": [without_never_reveal, "neverReveal"] });
+}
+
+impl RequestBody for ImportSecrets {
+    fn constrain(schema: &mut Value) {
+        // It applies to a whole file; in a list each item has its own.
+        constrain_import(schema, "secrets", "secrets");
     }
 
     fn parse(body: &[u8], state: &State) -> Result<Self, ApiError> {
         let limit = state.vault.limits().value_bytes;
-        let mut members = Members::parse(body)?;
-        members.refuse_misspelt("neverReveal")?;
+        let mut members = BodyMembers::parse(body)?;
+        members.refuse_misspelled("neverReveal")?;
         if members.has("neverReveal") && !members.has("dotenv") {
-            // Otherwise a list would be stored revealable that was not to be.
-            members.problem("neverReveal", "goes with dotenv; in a list, each item says it");
+            // Ignoring it would store a list of write-only secrets as revealable ones.
+            members.problem("neverReveal", "is only for dotenv; in a list, set it on each item");
         }
-        let for_all = members.optional("neverReveal", boolean);
-        let item = |members: &mut Members<'_>, key| {
-            if members.refuse_misspelt("neverReveal").is_err() {
-                members.problem("neverReveal", "is spelled neverReveal");
+        let never_reveal = members.optional("neverReveal", boolean);
+        let item = |members: &mut BodyMembers<'_>, key| {
+            if members.refuse_misspelled("neverReveal").is_err() {
+                members.problem("neverReveal", "must be spelled neverReveal");
             }
             let value = members.required("value", |raw| secrets::plaintext(raw, limit));
             let description = members.optional("description", nullable(Description::parse));
             let never_reveal = members.optional("neverReveal", boolean);
-            value.map(|value| ImportedSecret { key, value, description, never_reveal })
+            value.map(|value| SecretToImport { key, value, description, never_reveal })
         };
-        parse(members, ("secrets", limit), item, |key, value| ImportedSecret {
-            key,
-            value: value.into(),
-            description: None,
-            never_reveal: for_all,
-        })
+        let parsed = ImportMembers::parse(&mut members, "secrets", limit, item)?;
+        let ImportMembers { items, dotenv, on_conflict, dry_run } = parsed;
+        members.finish(Some(Self { secrets: items, dotenv, never_reveal, on_conflict, dry_run }))
     }
 }
 
-impl RequestBody for Body<ImportVars, (NewVar, bool)> {
-    fn schema() -> Option<(String, RefOr<Schema>)> {
-        Some((ImportVars::name().into(), <ImportVars as PartialSchema>::schema()))
+impl RequestBody for ImportVars {
+    fn constrain(schema: &mut Value) {
+        // A file of secrets must not be imported as vars; in a list, each item shows its kind.
+        constrain_import(schema, "vars", "dotenv");
     }
 
     fn parse(body: &[u8], state: &State) -> Result<Self, ApiError> {
         let limit = state.vault.limits().value_bytes;
-        let mut members = Members::parse(body)?;
+        let mut members = BodyMembers::parse(body)?;
         if members.has("dotenv") {
-            members.refuse_misspelt("neverReveal")?;
+            members.refuse_misspelled("neverReveal")?;
             if members.has("neverReveal") {
-                // The same file, sent to the wrong list: everybody could read it.
-                members.problem("neverReveal", "is for secrets; a var can always be read");
+                // A file of secrets that was sent to the wrong route would become readable.
+                members.problem("neverReveal", "is only for secrets; vars can always be read");
             }
         }
-        let item = |members: &mut Members<'_>, key| {
+        let item = |members: &mut BodyMembers<'_>, key| {
             let value = members.required("value", |raw| vars::value(raw, limit));
             let description = members.optional("description", nullable(Description::parse));
-            let described = description.is_some();
-            let description = description.unwrap_or_default();
-            value.map(|value| (NewVar { key, value, description }, described))
+            value.map(|value| VarToImport { key, value, description })
         };
-        parse(members, ("vars", limit), item, |key, mut value| {
+        let parsed = ImportMembers::parse(&mut members, "vars", limit, item)?;
+        let ImportMembers { items, dotenv, on_conflict, dry_run } = parsed;
+        members.finish(Some(Self { vars: items, dotenv, on_conflict, dry_run }))
+    }
+}
+
+impl From<SecretToImport> for ImportedSecret {
+    fn from(item: SecretToImport) -> Self {
+        let SecretToImport { key, value, description, never_reveal } = item;
+        Self { key, value, description, never_reveal }
+    }
+}
+
+impl From<ImportSecrets> for Import<ImportedSecret> {
+    fn from(body: ImportSecrets) -> Self {
+        let ImportSecrets { secrets, dotenv, never_reveal, on_conflict, dry_run } = body;
+        let of_entry = |(key, value): (KeyName, Zeroizing<String>)| ImportedSecret {
+            key,
+            value: value.into(),
+            description: None,
+            never_reveal,
+        };
+        let items = match dotenv {
+            Some(entries) => entries.into_iter().map(of_entry).collect(),
+            None => secrets.into_iter().map(Into::into).collect(),
+        };
+        Self { items, on_conflict, dry_run }
+    }
+}
+
+/// A var to import, and whether it comes with a description.
+type VarImport = (NewVar, bool);
+
+impl From<ImportVars> for Import<VarImport> {
+    fn from(body: ImportVars) -> Self {
+        let ImportVars { vars, dotenv, on_conflict, dry_run } = body;
+        let of_entry = |(key, mut value): (KeyName, Zeroizing<String>)| {
             let value = std::mem::take(&mut *value);
             (NewVar { key, value, description: Description::default() }, false)
-        })
+        };
+        let of_item = |VarToImport { key, value, description }: VarToImport| {
+            let has_description = description.is_some();
+            let description = description.unwrap_or_default();
+            (NewVar { key, value, description }, has_description)
+        };
+        let items = match dotenv {
+            Some(entries) => entries.into_iter().map(of_entry).collect(),
+            None => vars.into_iter().map(of_item).collect(),
+        };
+        Self { items, on_conflict, dry_run }
     }
 }
 
 fn outcome_words() -> ObjectBuilder {
     words(ImportOutcome::ALL.map(ImportOutcome::as_str)).description(Some(
-        "`conflict` only in a dry run: without it, nothing would have been imported.",
+        "`conflict` occurs only in a dry run. Without it, nothing would have been imported.",
     ))
 }
 
@@ -259,36 +290,36 @@ fn outcome_words() -> ObjectBuilder {
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = ImportReport)]
-pub(in crate::http) struct ImportItem {
-    /// Nothing was written.
+pub(in crate::http) struct ImportReportItem {
+    /// Whether nothing was written.
     dry_run: bool,
     created: usize,
     replaced: usize,
     skipped: usize,
     conflicts: usize,
-    /// The items, in their order.
+    /// One result per item, in the order of the import.
     results: Vec<ImportResult>,
 }
 
-/// What became of one item.
+/// The result for one item.
 #[derive(Debug, Serialize, ToSchema)]
 pub(in crate::http) struct ImportResult {
     #[schema(value_type = String, example = "DATABASE_URL")]
     key: KeyName,
     #[schema(schema_with = outcome_words)]
     outcome: &'static str,
-    /// The version that is in force, or would be.
+    /// The current version after the import.
     #[schema(value_type = u32, minimum = 1)]
     version: Version,
 }
 
-/// What became of an import.
+/// The result of an import.
 #[derive(Debug, Serialize, ToSchema)]
 pub(in crate::http) struct ImportAnswer {
-    pub import: ImportItem,
+    pub import: ImportReportItem,
 }
 
-impl From<&ImportReport> for ImportItem {
+impl From<&ImportReport> for ImportReportItem {
     fn from(report: &ImportReport) -> Self {
         let count = |outcome| report.items.iter().filter(|item| item.outcome == outcome).count();
         let result = |item: &Imported| ImportResult {
@@ -307,17 +338,14 @@ impl From<&ImportReport> for ImportItem {
     }
 }
 
-type SecretsBody = Body<ImportSecrets, ImportedSecret>;
-type VarsBody = Body<ImportVars, (NewVar, bool)>;
-
-/// What is refused of an item. The vault names its place in a list; in a text it has
-/// none, but a key.
-fn refused(keys: Option<&[KeyName]>, error: Error) -> ApiError {
-    let Some(keys) = keys else { return error.into() };
+/// Makes an error refer to what the caller sent. The vault names an item by its index in a list; an
+/// item of a `.env` file has no index, so it is named by its key.
+fn import_error(dotenv_keys: Option<&[KeyName]>, error: Error) -> ApiError {
+    let Some(keys) = dotenv_keys else { return error.into() };
     match error {
         Error::OfItem { index, error, .. } => {
             let error = ApiError::from(*error);
-            // That one stands beside the text, everything else in it.
+            // neverReveal is a member next to dotenv; everything else is inside it.
             let field = error.field.filter(|field| field == "neverReveal");
             let field = Some(field.unwrap_or_else(|| "dotenv".to_owned()));
             let message = format!("{}: {}", keys[index], error.message);
@@ -326,7 +354,7 @@ fn refused(keys: Option<&[KeyName]>, error: Error) -> ApiError {
         Error::Conflicts { ref indices, .. } => {
             let problem = |index: &usize| Problem {
                 field: "dotenv".to_owned(),
-                message: format!("dotenv holds {}, which exists already", keys[*index]),
+                message: format!("dotenv has {}, which already exists", keys[*index]),
             };
             let problems = indices.iter().map(problem).collect();
             let hint = ApiError::from(error).hint;
@@ -336,16 +364,18 @@ fn refused(keys: Option<&[KeyName]>, error: Error) -> ApiError {
     }
 }
 
-pub(in crate::http) async fn secrets(call: Call<Write, SecretsBody>) -> Result<Answer, ApiError> {
-    let Call { state, permit, body: Body { import, keys, .. }, .. } = call;
-    let report = state.vault.import_secrets(&permit, import).await;
-    let report = report.map_err(|error| refused(keys.as_deref(), error))?;
+pub(in crate::http) async fn secrets(call: Call<Write, ImportSecrets>) -> Result<Answer, ApiError> {
+    let Call { state, permit, body, .. } = call;
+    let keys = keys_of(body.dotenv.as_ref());
+    let report = state.vault.import_secrets(&permit, body.into()).await;
+    let report = report.map_err(|error| import_error(keys.as_deref(), error))?;
     Ok(Answer::json(&ImportAnswer { import: (&report).into() }))
 }
 
-pub(in crate::http) async fn vars(call: Call<Write, VarsBody>) -> Result<Answer, ApiError> {
-    let Call { state, permit, body: Body { import, keys, .. }, .. } = call;
-    let report = state.vault.import_vars(&permit, import).await;
-    let report = report.map_err(|error| refused(keys.as_deref(), error))?;
+pub(in crate::http) async fn vars(call: Call<Write, ImportVars>) -> Result<Answer, ApiError> {
+    let Call { state, permit, body, .. } = call;
+    let keys = keys_of(body.dotenv.as_ref());
+    let report = state.vault.import_vars(&permit, body.into()).await;
+    let report = report.map_err(|error| import_error(keys.as_deref(), error))?;
     Ok(Answer::json(&ImportAnswer { import: (&report).into() }))
 }

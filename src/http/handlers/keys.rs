@@ -1,6 +1,6 @@
-//! `/api/admin/keys/…`.
+//! `/api/admin/keys/…`: the wrapping keys and their rotation.
 //!
-//! Must never: show more of a key than its number and its root key's fingerprint.
+//! Must never: show more of a key than its number and the fingerprint of its root key.
 
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -8,18 +8,19 @@ use utoipa::ToSchema;
 use crate::domain::{SecretId, Timestamp, Version};
 use crate::vault::{Administer, KeyInfo, KeyStatus, RotationBegun, RotationInfo};
 
-use crate::http::request::call::{Call, NoBody};
+use crate::http::request::call::Call;
+use crate::http::request::parse::NoBody;
 use crate::http::response::answer::Answer;
 use crate::http::response::error::ApiError;
 use crate::http::response::items::Done;
 
-/// Whether new keys are wrapped under a wrapping key.
+/// Whether new data keys are wrapped under a wrapping key.
 #[derive(Debug, Clone, Copy, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub(in crate::http) enum KeyState {
-    /// They are.
+    /// New data keys are wrapped under it.
     Active,
-    /// They are not; what is still wrapped under it keeps it.
+    /// It is only kept for the keys that are still wrapped under it.
     Retiring,
 }
 
@@ -30,13 +31,13 @@ pub(in crate::http) enum KeyState {
 pub(in crate::http) struct KeyItem {
     id: u32,
     state: KeyState,
-    /// Tells which root key it is made from.
+    /// Identifies the root key that it is derived from.
     #[schema(example = "5f1c0a9e77b2d304")]
     root_fingerprint: String,
     #[schema(value_type = String, format = DateTime)]
     created_at: Timestamp,
-    /// How many keys are wrapped under it: one for each version of each secret,
-    /// and two of the server.
+    /// How many keys are wrapped under it: one for each version of each secret, and two of the
+    /// server.
     wrapped: u64,
 }
 
@@ -52,21 +53,21 @@ impl From<KeyInfo> for KeyItem {
     }
 }
 
-/// How far a rotation is.
+/// The progress of a rotation.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = Rotation)]
 pub(in crate::http) struct RotationItem {
-    /// The wrapping key that it made.
+    /// The wrapping key that it created.
     key: u32,
     #[schema(value_type = String, format = DateTime)]
     started_at: Timestamp,
-    /// `null` while it is under way.
+    /// `null` while it is in progress.
     #[schema(value_type = Option<String>, format = DateTime, required = true)]
     finished_at: Option<Timestamp>,
-    /// How many keys were wrapped again so far.
+    /// How many keys have been rewrapped so far.
     rewrapped: u64,
-    /// How many keys are wrapped under another key now.
+    /// How many keys are still wrapped under another key.
     left: u64,
 }
 
@@ -82,20 +83,20 @@ impl From<RotationInfo> for RotationItem {
     }
 }
 
-/// The root keys that the server was given.
+/// The root keys that the server was started with.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = RootKey)]
 pub(in crate::http) struct RootKeyItem {
     fingerprint: String,
-    /// Of the one that was given beside it.
+    /// The fingerprint of the previous root key, if one was given.
     #[schema(required = true)]
     previous_fingerprint: Option<String>,
-    /// Whether something is still wrapped under a wrapping key made from that one.
+    /// Whether anything is still wrapped under a wrapping key derived from the previous root key.
     previous_needed: bool,
 }
 
-/// A version whose data key does not open.
+/// A version whose data key cannot be decrypted.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(in crate::http) struct UnopenedVersion {
@@ -105,18 +106,18 @@ pub(in crate::http) struct UnopenedVersion {
     version: Version,
 }
 
-/// The wrapping keys.
+/// The wrapping keys and the last rotation.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(in crate::http) struct KeysAnswer {
-    /// The lowest number first.
+    /// In ascending order of their numbers.
     keys: Vec<KeyItem>,
-    /// The last one; `null` when there never was one.
+    /// The last rotation; `null` if there never was one.
     #[schema(required = true)]
     rotation: Option<RotationItem>,
     root_key: RootKeyItem,
-    /// Up to 20 versions that the last rotation had to leave, because their data
-    /// keys do not open. They keep their wrapping key from being retired.
+    /// Up to 20 versions that the last rotation skipped because their data keys cannot be
+    /// decrypted. Their wrapping key cannot be retired.
     unopened: Vec<UnopenedVersion>,
 }
 
@@ -138,24 +139,24 @@ impl From<KeyStatus> for KeysAnswer {
     }
 }
 
-/// What came of the request.
+/// The rotation that was started.
 #[derive(Debug, Serialize, ToSchema)]
 pub(in crate::http) struct RotationAnswer {
-    pub rotation: BegunItem,
+    pub rotation: StartedRotationItem,
 }
 
-/// A rotation that has begun; `GET /api/admin/keys` shows how far it is.
+/// A rotation that was started. `GET /api/admin/keys` shows its progress.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = RotationBegun)]
-pub(in crate::http) struct BegunItem {
-    /// The wrapping key that it made, which is in force.
+pub(in crate::http) struct StartedRotationItem {
+    /// The wrapping key that it made, which is active now.
     key: u32,
     #[schema(value_type = String, format = DateTime)]
     started_at: Timestamp,
 }
 
-impl From<RotationBegun> for BegunItem {
+impl From<RotationBegun> for StartedRotationItem {
     fn from(RotationBegun { key, started_at }: RotationBegun) -> Self {
         Self { key, started_at }
     }

@@ -1,26 +1,28 @@
 //! `/api/environments/{environment}/secrets` and `/api/secrets/{id}`.
 
 use serde_json::value::RawValue;
-use utoipa::openapi::{ObjectBuilder, RefOr, Schema};
-use utoipa::{PartialSchema, ToSchema};
+use serde_json::{Value, json};
+use utoipa::ToSchema;
+use utoipa::openapi::ObjectBuilder;
 
 use crate::domain::{Description, KeyName, Version};
 use crate::vault::{
     Alphabet, Generate, NewSecret, NewValue, Plaintext, Read, Reveal, SecretPatch, Write,
 };
 
-use crate::http::State;
-use crate::http::openapi::document::words;
-use crate::http::request::call::{Call, NoBody, RequestBody};
-use crate::http::request::json::{Members, Rule, boolean, named, nullable, text, typed};
+use crate::http::request::call::Call;
+use crate::http::request::json::{BodyMembers, Rule, boolean, named, nullable, text, typed};
+use crate::http::request::parse::{NoBody, RequestBody};
+use crate::http::request::state::State;
 use crate::http::response::answer::Answer;
 use crate::http::response::error::ApiError;
 use crate::http::response::items::{
     Done, SecretAnswer, SecretsAnswer, ValueAnswer, VersionsAnswer,
 };
+use crate::http::response::schema::words;
 
-/// What PATCH cannot set. The names below `version` are what storage might be
-/// called; a client that sends one believes something that is not so.
+/// Members that PATCH cannot set. Those after `version` are names that stored members might have; a
+/// client that sends one is mistaken about what it can change.
 const READ_ONLY: [&str; 20] = [
     "id",
     "key",
@@ -46,57 +48,54 @@ const READ_ONLY: [&str; 20] = [
 
 fn alphabet_words() -> ObjectBuilder {
     words(Alphabet::ALL.map(Alphabet::as_str))
-        .description(Some("The characters it is made of; `alphanumeric` if it is not given."))
+        .description(Some("The characters to use. Default: `alphanumeric`."))
 }
 
-/// How a value is made in the server. It is in no answer.
+/// How the server generates a value. The value is not in the answer.
 #[derive(Debug, ToSchema)]
 #[schema(as = Generate)]
 pub(in crate::http) struct GenerateBody {
-    /// How many characters; 32 if it is not given.
+    /// The number of characters. Default: 32.
     #[schema(required = false, minimum = 1, maximum = 4096)]
     length: u16,
-    #[schema(
-        required = false,
-        schema_with = alphabet_words
-    )]
+    #[schema(required = false, schema_with = alphabet_words)]
     alphabet: Alphabet,
 }
 
-/// A secret to create. One of `value` and `generate` is required, not both.
+/// A secret to create. Exactly one of `value` and `generate` is required.
 #[derive(ToSchema)]
 #[schema(as = NewSecret)]
 pub(in crate::http) struct CreateSecret {
     #[schema(value_type = String, pattern = "^[A-Z][A-Z0-9_]*$", max_length = 256)]
     key: KeyName,
-    /// 1 byte to 64 KiB of UTF-8, kept byte for byte.
+    /// 1 byte to 64 KiB of UTF-8, stored byte for byte.
     #[schema(value_type = Option<String>, nullable = false, min_length = 1)]
     value: Option<Plaintext>,
     #[schema(nullable = false)]
     generate: Option<GenerateBody>,
     #[schema(value_type = Option<String>, max_length = 1000)]
     description: Description,
-    /// Write-only, for good. Without it the environment's settings decide.
+    /// Permanently write-only. The default is set in the environment's settings.
     #[schema(rename = "neverReveal", nullable = false)]
     never_reveal: Option<bool>,
 }
 
-/// Changes to a secret. `value` and `generate` do not go together. Read-only
-/// members (`id`, `key`, `environmentId`, `createdAt`, `updatedAt`, `version` and
-/// any name of a stored member) are refused with 422, whatever they say.
+/// Changes to a secret. `value` and `generate` cannot be combined. Read-only members (`id`, `key`,
+/// `environmentId`, `createdAt`, `updatedAt`, `version` and any name of a stored member) are
+/// refused with 422, whatever their value is.
 #[derive(ToSchema)]
 #[schema(as = SecretPatch)]
 pub(in crate::http) struct PatchSecret {
-    /// Makes a new version, whether it differs or not.
+    /// Adds a new version, even if the value is the same.
     #[schema(value_type = Option<String>, nullable = false, min_length = 1)]
     value: Option<Plaintext>,
     #[schema(nullable = false)]
     generate: Option<GenerateBody>,
-    /// `null` or the empty text clears it.
+    /// `null` or an empty string clears it.
     #[schema(value_type = Option<String>, max_length = 1000)]
     description: Option<Description>,
-    /// `true` makes all versions write-only, for good. `false` is refused with 422
-    /// if the secret is write-only.
+    /// `true` makes all versions permanently write-only. `false` is refused with 422 if the secret
+    /// is write-only.
     #[schema(rename = "neverReveal", nullable = false)]
     never_reveal: Option<bool>,
 }
@@ -104,22 +103,22 @@ pub(in crate::http) struct PatchSecret {
 impl GenerateBody {
     const DEFAULT_LENGTH: u16 = 32;
 
-    /// Notes its problems as those of members of `generate`.
-    fn parse(members: &mut Members<'_>, limit: usize) -> Option<Self> {
+    /// Parses the member `generate`, and notes its problems with that prefix.
+    fn parse(members: &mut BodyMembers<'_>, limit: usize) -> Option<Self> {
         let object = "must be an object with length and alphabet";
         let raw = members.optional("generate", Ok)?;
-        let Ok(mut inner) = Members::parse(raw.get().as_bytes()) else {
+        let Ok(mut inner) = BodyMembers::parse(raw.get().as_bytes()) else {
             members.problem("generate", object);
             return None;
         };
-        let most = limit.min(Generate::MAX_LENGTH.into());
+        let max = limit.min(Generate::MAX_LENGTH.into());
         let length = inner.optional("length", |raw| {
-            // 32.0 is a whole number too (JSON Schema, section 6.1.1).
+            // JSON Schema (section 6.1.1) counts 32.0 as a whole number.
             let length = typed::<f64>(raw, "").ok().filter(|length| length.fract() == 0.0);
             length
                 .map(|length| length as u16)
-                .filter(|length| (1..=most).contains(&usize::from(*length)))
-                .ok_or_else(|| Rule::Owned(format!("must be a whole number from 1 to {most}")))
+                .filter(|length| (1..=max).contains(&usize::from(*length)))
+                .ok_or_else(|| Rule::Owned(format!("must be a whole number from 1 to {max}")))
         });
         let alphabet = inner.optional("alphabet", |raw| {
             Alphabet::from_word(&text(raw)?)
@@ -133,7 +132,7 @@ impl GenerateBody {
     }
 }
 
-/// A value within its limit.
+/// Parses a value and checks its length.
 pub(in crate::http) fn plaintext(raw: &RawValue, limit: usize) -> Result<Plaintext, Rule> {
     let plaintext = typed::<Plaintext>(raw, "must be a string")?;
     if plaintext.fits(limit) {
@@ -143,13 +142,13 @@ pub(in crate::http) fn plaintext(raw: &RawValue, limit: usize) -> Result<Plainte
     }
 }
 
-/// `value` and `generate`, of which there may be one.
+/// Parses `value` and `generate`, of which at most one may be present.
 fn value_members(
-    members: &mut Members<'_>,
+    members: &mut BodyMembers<'_>,
     limit: usize,
 ) -> (Option<Plaintext>, Option<GenerateBody>) {
     if members.has("value") && members.has("generate") {
-        members.problem("generate", "cannot stand beside value");
+        members.problem("generate", "cannot be combined with value");
         return (None, None);
     }
     let value = members.optional("value", |raw| plaintext(raw, limit));
@@ -157,23 +156,23 @@ fn value_members(
 }
 
 fn new_value(value: Option<Plaintext>, generate: Option<GenerateBody>) -> Option<NewValue> {
-    let made =
+    let generated =
         |GenerateBody { length, alphabet }| NewValue::Generated(Generate { length, alphabet });
-    value.map(NewValue::Given).or(generate.map(made))
+    value.map(NewValue::Given).or(generate.map(generated))
 }
 
 impl RequestBody for CreateSecret {
-    fn schema() -> Option<(String, RefOr<Schema>)> {
-        Some((Self::name().into(), <Self as PartialSchema>::schema()))
+    fn constrain(schema: &mut Value) {
+        schema["oneOf"] = json!([{ "required": ["value"] }, { "required": ["generate"] }]);
     }
 
     fn parse(body: &[u8], state: &State) -> Result<Self, ApiError> {
-        let mut members = Members::parse(body)?;
-        members.refuse_misspelt("neverReveal")?;
+        let mut members = BodyMembers::parse(body)?;
+        members.refuse_misspelled("neverReveal")?;
         let key = members.required("key", named(KeyName::parse));
         let (value, generate) = value_members(&mut members, state.vault.limits().value_bytes);
         if !members.has("value") && !members.has("generate") {
-            members.problem("value", "is required, unless generate is given");
+            members.problem("value", "or generate is required");
         }
         let description = members.optional("description", nullable(Description::parse));
         let never_reveal = members.optional("neverReveal", boolean);
@@ -189,14 +188,14 @@ impl RequestBody for CreateSecret {
 }
 
 impl RequestBody for PatchSecret {
-    fn schema() -> Option<(String, RefOr<Schema>)> {
-        Some((Self::name().into(), <Self as PartialSchema>::schema()))
+    fn constrain(schema: &mut Value) {
+        schema["not"] = json!({ "required": ["value", "generate"] });
     }
 
     fn parse(body: &[u8], state: &State) -> Result<Self, ApiError> {
-        let mut members = Members::parse(body)?;
+        let mut members = BodyMembers::parse(body)?;
         members.refuse_read_only(&READ_ONLY)?;
-        members.refuse_misspelt("neverReveal")?;
+        members.refuse_misspelled("neverReveal")?;
         let (value, generate) = value_members(&mut members, state.vault.limits().value_bytes);
         let body = Self {
             value,
@@ -213,14 +212,14 @@ pub(in crate::http) async fn list(call: Call<Read, NoBody>) -> Result<Answer, Ap
     let Call { state, permit, .. } = call;
     let key = (permit.environment()?.id(), page);
     let revision = (state.vault.revision(key.0), state.declared.revision());
-    if let Some(kept) = state.lists.get(&key, revision) {
-        return Ok(kept);
+    if let Some(body) = state.lists.get(&key, revision) {
+        return Ok(Answer::rendered(body));
     }
     let answer = actix_web::web::block(move || {
         let listed = state.vault.list_secrets(&permit, &key.1)?;
         let secrets = listed.into_iter().map(|info| state.secret_item(info)).collect();
         let answer = Answer::json(&SecretsAnswer { secrets });
-        state.lists.put(key, revision, &answer);
+        state.lists.put(key, revision, &answer.body);
         Ok::<_, ApiError>(answer)
     });
     answer.await?
@@ -228,7 +227,7 @@ pub(in crate::http) async fn list(call: Call<Read, NoBody>) -> Result<Answer, Ap
 
 pub(in crate::http) async fn create(call: Call<Write, CreateSecret>) -> Result<Answer, ApiError> {
     let CreateSecret { key, value, generate, description, never_reveal } = call.body;
-    // The body was refused unless it had one of the two.
+    // The body is refused unless it has one of the two.
     let value = new_value(value, generate)
         .ok_or_else(|| ApiError::invalid("value is required").field("value"))?;
     let new = NewSecret { key, value, description, never_reveal };
@@ -273,7 +272,7 @@ pub(in crate::http) async fn versions(call: Call<Read, NoBody>) -> Result<Answer
 
 pub(in crate::http) async fn activate(call: Call<Write, NoBody>) -> Result<Answer, ApiError> {
     let text = call.segment("version");
-    // One spelling: "01" and "+1" name nothing.
+    // A number has one spelling: "01" and "+1" name no version.
     let number = text.parse().ok().filter(|number: &u32| number.to_string() == text);
     let number = number.and_then(Version::new);
     let secret = call

@@ -1,16 +1,18 @@
-//! `/api/admin/service-accounts/…`.
+//! `/api/admin/service-accounts/…`: service accounts, which are machines that own tokens.
 
-use utoipa::openapi::{RefOr, Schema};
-use utoipa::{PartialSchema, ToSchema};
+use serde_json::Value;
+use utoipa::ToSchema;
 
 use crate::access::{NewScope, NewServiceAccount, ServiceAccountPatch};
 use crate::domain::{Description, Role, ServiceAccountName};
 use crate::vault::Administer;
 
-use crate::http::State;
-use crate::http::request::call::{Call, NoBody, RequestBody};
-use crate::http::request::json::{Members, boolean, named, nullable};
-use crate::http::request::scope::{required_scope, role, scope};
+use crate::http::handlers::account_members::{AccountMembers, Revoked};
+use crate::http::request::call::Call;
+use crate::http::request::json::{BodyMembers, named, nullable};
+use crate::http::request::parse::{NoBody, RequestBody};
+use crate::http::request::scope::{describe_required_scope, required_scope, role};
+use crate::http::request::state::State;
 use crate::http::response::account_items::{RoleWord, ServiceAccountAnswer, ServiceAccountsAnswer};
 use crate::http::response::answer::Answer;
 use crate::http::response::error::ApiError;
@@ -18,56 +20,41 @@ use crate::http::response::items::Done;
 
 const READ_ONLY: [&str; 4] = ["id", "name", "createdAt", "updatedAt"];
 
-/// A service account to create. One of `allEnvironments` and `environmentIds`
-/// is needed.
+/// A service account to create. One of `allEnvironments` and `environmentIds` is required.
 #[derive(Debug, ToSchema)]
 #[schema(as = NewServiceAccount)]
-#[allow(dead_code)]
 pub(in crate::http) struct CreateServiceAccount {
     #[schema(value_type = String, pattern = "^[a-z0-9][a-z0-9_-]{0,63}$")]
     name: ServiceAccountName,
     #[schema(value_type = Option<String>, max_length = 1000)]
     description: Description,
-    /// `viewer`, if it is not given.
+    /// Default: `viewer`.
     #[schema(value_type = Option<RoleWord>, nullable = false)]
     role: Role,
-    /// Every environment, those of the future included.
-    #[schema(value_type = Option<bool>, nullable = false, rename = "allEnvironments")]
-    all_environments: (),
-    /// Otherwise these.
-    #[schema(value_type = Option<Vec<String>>, max_items = 100, rename = "environmentIds")]
+    /// Described by `constrain`, because it is two members on the wire.
+    #[schema(ignore)]
     scope: NewScope,
 }
 
 /// Changes to a service account.
 #[derive(Debug, ToSchema)]
 #[schema(as = ServiceAccountPatch)]
-#[allow(dead_code)]
 pub(in crate::http) struct PatchServiceAccount {
-    /// `null` or the empty text clears it.
+    /// `null` or an empty string clears it.
     #[schema(value_type = Option<String>, max_length = 1000)]
-    description: (),
-    /// A lower one ends its tokens with a higher one.
-    #[schema(value_type = Option<RoleWord>, nullable = false)]
-    role: (),
-    #[schema(value_type = Option<bool>, nullable = false, rename = "allEnvironments")]
-    all_environments: (),
-    #[schema(value_type = Option<Vec<String>>, max_items = 100, rename = "environmentIds")]
-    environment_ids: (),
-    /// `true` ends its tokens.
-    #[schema(value_type = Option<bool>, nullable = false)]
-    disabled: (),
+    description: Option<Description>,
+    /// Described by `constrain`, because users have the same members.
     #[schema(ignore)]
-    patch: ServiceAccountPatch,
+    account: AccountMembers,
 }
 
 impl RequestBody for CreateServiceAccount {
-    fn schema() -> Option<(String, RefOr<Schema>)> {
-        Some((Self::name().into(), <Self as PartialSchema>::schema()))
+    fn constrain(schema: &mut Value) {
+        describe_required_scope(schema);
     }
 
     fn parse(body: &[u8], _: &State) -> Result<Self, ApiError> {
-        let mut members = Members::parse(body)?;
+        let mut members = BodyMembers::parse(body)?;
         let name = members.required("name", named(ServiceAccountName::parse));
         let description = members.optional("description", nullable(Description::parse));
         let role = members.optional("role", role).unwrap_or(Role::Viewer);
@@ -76,7 +63,6 @@ impl RequestBody for CreateServiceAccount {
             name,
             description: description.unwrap_or_default(),
             role,
-            all_environments: (),
             scope,
         });
         members.finish(body)
@@ -84,28 +70,22 @@ impl RequestBody for CreateServiceAccount {
 }
 
 impl RequestBody for PatchServiceAccount {
-    fn schema() -> Option<(String, RefOr<Schema>)> {
-        Some((Self::name().into(), <Self as PartialSchema>::schema()))
+    fn constrain(schema: &mut Value) {
+        let revoked = Revoked {
+            by_lower_role: "A lower role revokes tokens with a higher one.",
+            by_disabling: "`true` revokes its tokens.",
+        };
+        AccountMembers::describe(schema, &revoked);
     }
 
     fn parse(body: &[u8], _: &State) -> Result<Self, ApiError> {
-        let mut members = Members::parse(body)?;
+        let mut members = BodyMembers::parse(body)?;
         members.refuse_read_only(&READ_ONLY)?;
-        let patch = ServiceAccountPatch {
+        let body = Self {
             description: members.optional("description", nullable(Description::parse)),
-            role: members.optional("role", role),
-            scope: scope(&mut members),
-            disabled: members.optional("disabled", boolean),
+            account: AccountMembers::parse(&mut members),
         };
-        let none = ();
-        members.finish(Some(Self {
-            description: none,
-            role: none,
-            all_environments: none,
-            environment_ids: none,
-            disabled: none,
-            patch,
-        }))
+        members.finish(Some(body))
     }
 }
 
@@ -120,7 +100,7 @@ pub(in crate::http) async fn list(call: Call<Administer, NoBody>) -> Result<Answ
 pub(in crate::http) async fn create(
     call: Call<Administer, CreateServiceAccount>,
 ) -> Result<Answer, ApiError> {
-    let CreateServiceAccount { name, description, role, scope, .. } = call.body;
+    let CreateServiceAccount { name, description, role, scope } = call.body;
     let new = NewServiceAccount { name, description, role, scope };
     let service_account = call.state.access.create_service_account(&call.permit, new).await?.into();
     Ok(Answer::json(&ServiceAccountAnswer { service_account }))
@@ -138,7 +118,9 @@ pub(in crate::http) async fn update(
     call: Call<Administer, PatchServiceAccount>,
 ) -> Result<Answer, ApiError> {
     let id = call.id().to_owned();
-    let patch = call.body.patch;
+    let PatchServiceAccount { description, account } = call.body;
+    let AccountMembers { role, scope, disabled } = account;
+    let patch = ServiceAccountPatch { description, role, scope, disabled };
     let updated = call.state.access.update_service_account(&call.permit, &id, patch).await?;
     Ok(Answer::json(&ServiceAccountAnswer { service_account: updated.into() }))
 }

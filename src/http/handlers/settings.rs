@@ -1,37 +1,38 @@
 //! `/api/environments/{environment}/settings/configuration`.
 
-use utoipa::openapi::{RefOr, Schema};
-use utoipa::{PartialSchema, ToSchema};
+use serde_json::{Value, json};
+use utoipa::ToSchema;
 
 use crate::vault::{Administer, SettingsPatch};
 
-use crate::http::State;
-use crate::http::request::call::{Call, NoBody, RequestBody};
-use crate::http::request::json::{Members, boolean};
+use crate::http::request::call::Call;
+use crate::http::request::json::{BodyMembers, boolean};
+use crate::http::request::parse::{NoBody, RequestBody};
+use crate::http::request::state::State;
 use crate::http::response::answer::Answer;
 use crate::http::response::error::ApiError;
 use crate::http::response::items::SettingsAnswer;
 
-/// Changes to settings. Unlike elsewhere, an unknown member is refused: a
-/// misspelt switch must not look as if it had been thrown.
+/// Changes to settings. Unlike elsewhere, an unknown member is refused, so that a misspelled
+/// setting does not look as if it had been applied.
 #[derive(Debug, ToSchema)]
 #[schema(as = SettingsPatch)]
 pub(in crate::http) struct PatchSettings {
-    /// Whether admins may reveal revealable secrets here.
+    /// Whether admins may reveal revealable secrets in this environment.
     #[schema(rename = "allowSecretReveal", nullable = false)]
     allow_secret_reveal: Option<bool>,
-    /// What `neverReveal` is for a new secret that does not say.
+    /// The default of `neverReveal` for new secrets.
     #[schema(rename = "neverRevealByDefault", nullable = false)]
     never_reveal_by_default: Option<bool>,
 }
 
 impl RequestBody for PatchSettings {
-    fn schema() -> Option<(String, RefOr<Schema>)> {
-        Some((Self::name().into(), <Self as PartialSchema>::schema()))
+    fn constrain(schema: &mut Value) {
+        schema["additionalProperties"] = json!(false);
     }
 
     fn parse(body: &[u8], _: &State) -> Result<Self, ApiError> {
-        let mut members = Members::parse(body)?;
+        let mut members = BodyMembers::parse(body)?;
         members.refuse_unknown(&["allowSecretReveal", "neverRevealByDefault"])?;
         let body = Self {
             allow_secret_reveal: members.optional("allowSecretReveal", boolean),

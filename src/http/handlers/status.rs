@@ -1,43 +1,44 @@
-//! `/api/admin/status`: how the server is, for a page that is looked at all day.
+//! `/api/admin/status`: the health of the server, for dashboards.
 
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::domain::Timestamp;
-use crate::vault::{Administer, Extent, Status};
+use crate::vault::{Administer, Extent, ServerStatus};
 
-use crate::http::State;
-use crate::http::request::call::{Call, NoBody};
+use crate::http::request::call::Call;
+use crate::http::request::parse::NoBody;
+use crate::http::request::state::State;
 use crate::http::response::answer::Answer;
 use crate::http::response::error::ApiError;
 use crate::http::traffic::Minute;
 
-/// How much room there is.
+/// Disk space.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = Storage)]
 pub(in crate::http) struct StorageItem {
-    /// The database's file.
+    /// The size of the database file.
     file_bytes: u64,
-    /// Left on its disk.
+    /// The free space on its disk.
     free_bytes: u64,
-    /// Writes are refused when less than this is left.
+    /// Writes are refused if there is less free space than this.
     floor_bytes: u64,
 }
 
-/// What is known about backups.
+/// The last backups.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = LastBackups)]
 pub(in crate::http) struct BackupItem {
-    /// Whether the server makes them by itself.
+    /// Whether the server makes scheduled backups.
     scheduled: bool,
-    /// When the last one was made on the host.
+    /// When the last backup was made on the host.
     #[schema(required = true, value_type = Option<String>, format = DateTime)]
     last_at: Option<Timestamp>,
     #[schema(required = true)]
     last_bytes: Option<u64>,
-    /// When the last one was made that went out through the API.
+    /// When the last backup that was downloaded through the API was made.
     #[schema(required = true, value_type = Option<String>, format = DateTime)]
     last_download_at: Option<Timestamp>,
 }
@@ -47,7 +48,7 @@ pub(in crate::http) struct BackupItem {
 #[serde(rename_all = "camelCase")]
 #[schema(as = RequestsOfAMinute)]
 pub(in crate::http) struct MinuteItem {
-    /// When it began.
+    /// When the minute began.
     #[schema(value_type = String, format = DateTime)]
     minute: Timestamp,
     total: u64,
@@ -55,7 +56,7 @@ pub(in crate::http) struct MinuteItem {
     client_errors: u64,
     /// Answered with 5xx.
     server_errors: u64,
-    /// Half of them took no longer, in milliseconds.
+    /// The median duration, in milliseconds.
     #[serde(rename = "p50Ms")]
     #[schema(required = true)]
     p50_ms: Option<f64>,
@@ -67,7 +68,7 @@ pub(in crate::http) struct MinuteItem {
     p99_ms: Option<f64>,
 }
 
-/// How the server is.
+/// The status of the server.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = Status)]
@@ -79,11 +80,11 @@ pub(in crate::http) struct StatusItem {
     now: Timestamp,
     storage: StorageItem,
     backup: BackupItem,
-    /// The last sixty minutes, oldest first; the last one is not over yet.
+    /// The last sixty minutes, oldest first. The last one is not over yet.
     requests: Vec<MinuteItem>,
 }
 
-/// How the server is.
+/// The status of the server.
 #[derive(Debug, Serialize, ToSchema)]
 pub(in crate::http) struct StatusAnswer {
     status: StatusItem,
@@ -110,7 +111,7 @@ impl From<&Minute> for MinuteItem {
 }
 
 impl StatusItem {
-    fn new(state: &State, found: Status) -> Self {
+    fn new(state: &State, found: ServerStatus) -> Self {
         let now = state.vault.now();
         let last = found.last_backup.as_ref();
         Self {
@@ -120,8 +121,8 @@ impl StatusItem {
             storage: found.extent.into(),
             backup: BackupItem {
                 scheduled: state.backups_scheduled,
-                last_at: last.map(|noted| noted.at),
-                last_bytes: last.and_then(|noted| noted.bytes),
+                last_at: last.map(|backup| backup.at),
+                last_bytes: last.and_then(|backup| backup.bytes),
                 last_download_at: found.last_download,
             },
             requests: state.traffic.minutes(now).iter().map(Into::into).collect(),

@@ -1,32 +1,32 @@
-//! Secrets and vars as answers show them: with who would get them.
+//! Secrets and vars as answers show them: with the workloads and files that use them.
 
 use crate::domain::{EnvironmentId, KeyName, SecretInfo, VarInfo};
 
-use crate::http::State;
-use crate::http::response::items::{SecretItem, Use, VarItem};
+use crate::http::request::state::State;
+use crate::http::response::items::{SecretItem, UsedBy, VarItem};
 
 impl State {
     pub(in crate::http) fn secret_item(&self, info: SecretInfo) -> SecretItem {
-        let used = self.used(info.environment, &info.key);
-        SecretItem::new(info, used)
+        let usage = self.usage(info.environment, &info.key);
+        SecretItem::new(info, usage)
     }
 
-    /// A secret of the same key comes before a var, which then nobody gets.
+    /// Nobody receives a var if there is a secret with the same key, which takes precedence.
     pub(in crate::http) fn var_item(&self, info: VarInfo) -> VarItem {
-        let hidden = || self.vault.has_secret(info.environment, &info.key);
-        let used = match self.used(info.environment, &info.key) {
-            used if used.is_any() && hidden() => Use::default(),
-            used => used,
+        let is_hidden = || self.vault.has_secret(info.environment, &info.key);
+        let usage = match self.usage(info.environment, &info.key) {
+            usage if usage.is_any() && is_hidden() => UsedBy::default(),
+            usage => usage,
         };
-        VarItem::new(info, used)
+        VarItem::new(info, usage)
     }
 
-    fn used(&self, environment: EnvironmentId, key: &KeyName) -> Use {
+    fn usage(&self, environment: EnvironmentId, key: &KeyName) -> UsedBy {
         let declared = self.declared.now();
         if declared.is_empty() {
-            return Use::default();
+            return UsedBy::default();
         }
         let name = self.vault.environment_name(environment);
-        name.map_or_else(Use::default, |name| declared.uses(&name, key).into())
+        name.map_or_else(UsedBy::default, |name| declared.uses(&name, key).into())
     }
 }

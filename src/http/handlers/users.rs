@@ -1,91 +1,81 @@
 //! `/api/users/…`: users, their passwords and their sessions.
 
-use utoipa::openapi::{RefOr, Schema};
-use utoipa::{PartialSchema, ToSchema};
+use serde_json::Value;
+use utoipa::ToSchema;
 
-use crate::access::{NewPassword, NewUser, Password, UserPatch};
+use crate::access::{NewPassword, NewScope, NewUser, Password, UserPatch};
 use crate::domain::{Email, PersonName, Role};
 use crate::vault::{Administer, Own};
 
-use crate::http::State;
+use crate::http::handlers::account_members::{AccountMembers, Revoked};
 use crate::http::handlers::auth::new_password;
-use crate::http::request::call::{Call, NoBody, RequestBody};
-use crate::http::request::json::{Members, boolean, named, nullable, typed};
-use crate::http::request::scope::{required_scope, role, scope};
+use crate::http::request::call::Call;
+use crate::http::request::json::{BodyMembers, named, nullable, typed};
+use crate::http::request::parse::{NoBody, RequestBody};
+use crate::http::request::scope::{describe_required_scope, required_scope, role};
+use crate::http::request::state::State;
 use crate::http::response::account_items::{RoleWord, SessionsAnswer, UserAnswer, UsersAnswer};
 use crate::http::response::answer::Answer;
 use crate::http::response::error::ApiError;
 use crate::http::response::items::Done;
 
-/// `password` is none of the contract's, but ignoring it would let somebody
-/// believe that it had been changed.
+/// Members that PATCH cannot set. `password` is included because a client that sends it would
+/// otherwise believe that the password was changed.
 const READ_ONLY: [&str; 7] =
     ["id", "email", "passwordHash", "password", "lastActiveAt", "createdAt", "updatedAt"];
 
-/// A user to create. One of `allEnvironments` and `environmentIds` is needed.
+/// A user to create. One of `allEnvironments` and `environmentIds` is required.
 #[derive(ToSchema)]
 #[schema(as = NewUser)]
-#[allow(missing_debug_implementations, dead_code)]
+#[allow(missing_debug_implementations)]
 pub(in crate::http) struct CreateUser {
-    /// Unique without regard to case.
+    /// Unique, not case-sensitive.
     #[schema(value_type = String, min_length = 3, max_length = 254, pattern = r"^[^\s\x00-\x1f\x7f-\x9f]+@[^\s@\x00-\x1f\x7f-\x9f]+$", example = "ada@example.org")]
     email: Email,
     #[schema(value_type = String, format = Password, min_length = 12, max_length = 256)]
     password: NewPassword,
     #[schema(value_type = Option<String>, max_length = 100)]
     name: PersonName,
-    /// `viewer`, if it is not given.
+    /// Default: `viewer`.
     #[schema(value_type = Option<RoleWord>, nullable = false)]
     role: Role,
-    /// Every environment, those of the future included.
-    #[schema(value_type = Option<bool>, nullable = false, rename = "allEnvironments")]
-    all_environments: (),
-    /// Otherwise these.
-    #[schema(value_type = Option<Vec<String>>, max_items = 100, rename = "environmentIds")]
-    scope: crate::access::NewScope,
+    /// Described by `constrain`, because it is two members on the wire.
+    #[schema(ignore)]
+    scope: NewScope,
 }
 
 /// Changes to a user.
 #[derive(ToSchema)]
 #[schema(as = UserPatch)]
-#[allow(missing_debug_implementations, dead_code)]
+#[allow(missing_debug_implementations)]
 pub(in crate::http) struct PatchUser {
-    /// `null` or the empty text clears it.
+    /// `null` or an empty string clears it.
     #[schema(value_type = Option<String>, max_length = 100)]
-    name: (),
-    /// A lower one ends its sessions, and its tokens with a higher one.
-    #[schema(value_type = Option<RoleWord>, nullable = false)]
-    role: (),
-    #[schema(value_type = Option<bool>, nullable = false, rename = "allEnvironments")]
-    all_environments: (),
-    #[schema(value_type = Option<Vec<String>>, max_items = 100, rename = "environmentIds")]
-    environment_ids: (),
-    /// `true` ends its sessions and tokens.
-    #[schema(value_type = Option<bool>, nullable = false)]
-    disabled: (),
+    name: Option<PersonName>,
+    /// Described by `constrain`, because service accounts have the same members.
     #[schema(ignore)]
-    patch: UserPatch,
+    account: AccountMembers,
 }
 
-/// Another password.
+/// A new password for a user.
 #[derive(ToSchema)]
 #[schema(as = PasswordChange)]
 #[allow(missing_debug_implementations)]
 pub(in crate::http) struct ChangePassword {
     #[schema(value_type = String, format = Password, min_length = 12, max_length = 256, rename = "newPassword")]
     new: NewPassword,
-    /// The one in force: needed unless an admin changes somebody else's.
+    /// The current password. Required unless an admin changes another user's password.
     #[schema(value_type = Option<String>, format = Password, rename = "currentPassword")]
     current: Option<Password>,
 }
 
 impl RequestBody for CreateUser {
-    fn schema() -> Option<(String, RefOr<Schema>)> {
-        Some((Self::name().into(), <Self as PartialSchema>::schema()))
+    fn constrain(schema: &mut Value) {
+        describe_required_scope(schema);
     }
 
     fn parse(body: &[u8], _: &State) -> Result<Self, ApiError> {
-        let mut members = Members::parse(body)?;
+        let mut members = BodyMembers::parse(body)?;
         let email = members.required("email", named(Email::parse));
         let password = members.required("password", new_password);
         let name = members.optional("name", nullable(PersonName::parse)).unwrap_or_default();
@@ -96,7 +86,6 @@ impl RequestBody for CreateUser {
             password,
             name,
             role,
-            all_environments: (),
             scope,
         });
         members.finish(body)
@@ -104,38 +93,29 @@ impl RequestBody for CreateUser {
 }
 
 impl RequestBody for PatchUser {
-    fn schema() -> Option<(String, RefOr<Schema>)> {
-        Some((Self::name().into(), <Self as PartialSchema>::schema()))
+    fn constrain(schema: &mut Value) {
+        let revoked = Revoked {
+            by_lower_role: "A lower role ends the user's sessions and revokes tokens with a higher \
+                            one.",
+            by_disabling: "`true` ends the user's sessions and revokes its tokens.",
+        };
+        AccountMembers::describe(schema, &revoked);
     }
 
     fn parse(body: &[u8], _: &State) -> Result<Self, ApiError> {
-        let mut members = Members::parse(body)?;
+        let mut members = BodyMembers::parse(body)?;
         members.refuse_read_only(&READ_ONLY)?;
-        let patch = UserPatch {
+        let body = Self {
             name: members.optional("name", nullable(PersonName::parse)),
-            role: members.optional("role", role),
-            scope: scope(&mut members),
-            disabled: members.optional("disabled", boolean),
+            account: AccountMembers::parse(&mut members),
         };
-        let none = ();
-        members.finish(Some(Self {
-            name: none,
-            role: none,
-            all_environments: none,
-            environment_ids: none,
-            disabled: none,
-            patch,
-        }))
+        members.finish(Some(body))
     }
 }
 
 impl RequestBody for ChangePassword {
-    fn schema() -> Option<(String, RefOr<Schema>)> {
-        Some((Self::name().into(), <Self as PartialSchema>::schema()))
-    }
-
     fn parse(body: &[u8], _: &State) -> Result<Self, ApiError> {
-        let mut members = Members::parse(body)?;
+        let mut members = BodyMembers::parse(body)?;
         let new = members.required("newPassword", new_password);
         let current = members
             .optional("currentPassword", |raw| typed::<Option<Password>>(raw, "must be a string"));
@@ -154,7 +134,7 @@ pub(in crate::http) async fn list(call: Call<Administer, NoBody>) -> Result<Answ
 pub(in crate::http) async fn create(
     call: Call<Administer, CreateUser>,
 ) -> Result<Answer, ApiError> {
-    let CreateUser { email, password, name, role, scope, .. } = call.body;
+    let CreateUser { email, password, name, role, scope } = call.body;
     let new = NewUser { email, password, name, role, scope };
     let user = call.state.access.create_user(&call.permit, new).await?.into();
     Ok(Answer::json(&UserAnswer { user }))
@@ -167,7 +147,9 @@ pub(in crate::http) async fn read(call: Call<Own, NoBody>) -> Result<Answer, Api
 
 pub(in crate::http) async fn update(call: Call<Own, PatchUser>) -> Result<Answer, ApiError> {
     let id = call.id().to_owned();
-    let patch = call.body.patch;
+    let PatchUser { name, account } = call.body;
+    let AccountMembers { role, scope, disabled } = account;
+    let patch = UserPatch { name, role, scope, disabled };
     let user = call.state.access.update_user(&call.permit, &id, patch).await?.into();
     Ok(Answer::json(&UserAnswer { user }))
 }

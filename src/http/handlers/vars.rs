@@ -1,14 +1,14 @@
 //! `/api/environments/{environment}/vars` and `/api/vars/{id}`.
 
-use utoipa::openapi::{RefOr, Schema};
-use utoipa::{PartialSchema, ToSchema};
+use utoipa::ToSchema;
 
 use crate::domain::{Description, KeyName};
 use crate::vault::{NewVar, Read, VarPatch, Write};
 
-use crate::http::State;
-use crate::http::request::call::{Call, NoBody, RequestBody};
-use crate::http::request::json::{Members, Rule, named, nullable, text};
+use crate::http::request::call::Call;
+use crate::http::request::json::{BodyMembers, Rule, named, nullable, text};
+use crate::http::request::parse::{NoBody, RequestBody};
+use crate::http::request::state::State;
 use crate::http::response::answer::Answer;
 use crate::http::response::error::ApiError;
 use crate::http::response::items::{Done, VarAnswer, VarsAnswer};
@@ -21,26 +21,27 @@ const READ_ONLY: [&str; 6] = ["id", "key", "environmentId", "createdAt", "update
 pub(in crate::http) struct CreateVar {
     #[schema(value_type = String, pattern = "^[A-Z][A-Z0-9_]*$", max_length = 256)]
     key: KeyName,
-    /// 1 byte to 64 KiB of UTF-8, kept byte for byte.
+    /// 1 byte to 64 KiB of UTF-8, stored byte for byte.
     #[schema(min_length = 1)]
     value: String,
     #[schema(value_type = Option<String>, max_length = 1000)]
     description: Description,
 }
 
-/// Changes to a var. Read-only members (`id`, `key`, `environmentId`, `createdAt`,
-/// `updatedAt`, `version`) are refused with 422, whatever they say.
+/// Changes to a var. Read-only members (`id`, `key`, `environmentId`, `createdAt`, `updatedAt`,
+/// `version`) are refused with 422, whatever their value is.
 #[derive(Debug, ToSchema)]
 #[schema(as = VarPatch)]
 pub(in crate::http) struct PatchVar {
-    /// Makes a new version, whether it differs or not.
+    /// Adds a new version, even if the value is the same.
     #[schema(min_length = 1, nullable = false)]
     value: Option<String>,
-    /// `null` or the empty text clears it.
+    /// `null` or an empty string clears it.
     #[schema(value_type = Option<String>, max_length = 1000)]
     description: Option<Description>,
 }
 
+/// Parses a value and checks its length.
 pub(in crate::http) fn value(
     raw: &serde_json::value::RawValue,
     limit: usize,
@@ -54,13 +55,9 @@ pub(in crate::http) fn value(
 }
 
 impl RequestBody for CreateVar {
-    fn schema() -> Option<(String, RefOr<Schema>)> {
-        Some((Self::name().into(), <Self as PartialSchema>::schema()))
-    }
-
     fn parse(body: &[u8], state: &State) -> Result<Self, ApiError> {
         let limit = state.vault.limits().value_bytes;
-        let mut members = Members::parse(body)?;
+        let mut members = BodyMembers::parse(body)?;
         let key = members.required("key", named(KeyName::parse));
         let value = members.required("value", |raw| value(raw, limit));
         let description = members.optional("description", nullable(Description::parse));
@@ -74,13 +71,9 @@ impl RequestBody for CreateVar {
 }
 
 impl RequestBody for PatchVar {
-    fn schema() -> Option<(String, RefOr<Schema>)> {
-        Some((Self::name().into(), <Self as PartialSchema>::schema()))
-    }
-
     fn parse(body: &[u8], state: &State) -> Result<Self, ApiError> {
         let limit = state.vault.limits().value_bytes;
-        let mut members = Members::parse(body)?;
+        let mut members = BodyMembers::parse(body)?;
         members.refuse_read_only(&READ_ONLY)?;
         let body = Self {
             value: members.optional("value", |raw| value(raw, limit)),
@@ -93,8 +86,8 @@ impl RequestBody for PatchVar {
 pub(in crate::http) async fn list(call: Call<Read, NoBody>) -> Result<Answer, ApiError> {
     let page = call.query.page()?;
     let Call { state, permit, .. } = call;
-    let by = state.clone();
-    let listed = actix_web::web::block(move || by.vault.list_vars(&permit, &page)).await??;
+    let shared = state.clone();
+    let listed = actix_web::web::block(move || shared.vault.list_vars(&permit, &page)).await??;
     let vars = listed.into_iter().map(|info| state.var_item(info)).collect();
     Ok(Answer::json(&VarsAnswer { vars }))
 }

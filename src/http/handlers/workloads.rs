@@ -1,8 +1,9 @@
 //! `/api/environments/{environment}/workloads` and `…/bundle`.
 //!
-//! Must never: answer with anything of a value but ciphertext for recipients
-//! that the host has declared; take a recipient from a request.
+//! Must never: answer with a value other than as ciphertext for recipients that the server's
+//! configuration declares; take a recipient from a request.
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,23 +15,45 @@ use crate::audit::ResourceType;
 use crate::domain::KeyPattern;
 use crate::vault::{self, Enrolment, Read, ToRecipients};
 
-use crate::http::request::call::{Call, NoBody};
+use crate::http::request::call::Call;
 use crate::http::request::if_none_match::names;
+use crate::http::request::parameter::Parameter;
+use crate::http::request::parse::NoBody;
 use crate::http::response::answer::Answer;
 use crate::http::response::error::ApiError;
+use crate::http::response::schema;
 
-/// Longest time that a request may wait for a change, in seconds.
-pub(in crate::http) const MOST_WAIT: usize = 60;
+/// The parameters of a request for a bundle.
+pub(in crate::http) const BUNDLE: &[Parameter] = &[WORKLOAD, WAIT, KNOWN_TAG];
+const WORKLOAD: Parameter = Parameter::query(
+    "workload",
+    || schema::text().min_length(Some(1)),
+    "The name of a workload in the server's configuration.",
+)
+.required();
+/// How long a request may wait for a change, in seconds.
+const WAIT_SECONDS: RangeInclusive<usize> = 0..=60;
+const WAIT: Parameter = Parameter::number(
+    "wait",
+    WAIT_SECONDS,
+    "How many seconds to wait for a bundle other than the one in `If-None-Match`.",
+);
+/// Any text is accepted: one that is not a tag of this server matches nothing.
+const KNOWN_TAG: Parameter = Parameter::header(
+    "If-None-Match",
+    schema::text,
+    "The `ETag` of the bundle that the client has; 304 if it is still current.",
+);
 
-/// A workload that `config.toml` on the host declares.
+/// A workload that `config.toml` on the server declares.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Workload)]
 pub(in crate::http) struct WorkloadItem {
     #[schema(example = "api")]
     name: String,
-    /// The public keys that its bundles are sealed to.
+    /// The public keys that its bundles are encrypted to.
     recipients: Vec<String>,
-    /// The keys that it gets; `*` stands for any characters.
+    /// The keys that it receives; `*` matches any characters.
     keys: Vec<String>,
 }
 
@@ -47,7 +70,7 @@ impl From<&Enrolment<ToRecipients>> for WorkloadItem {
 /// The workloads of an environment.
 #[derive(Debug, Serialize, ToSchema)]
 pub(in crate::http) struct WorkloadsAnswer {
-    /// By name.
+    /// Ordered by name.
     workloads: Vec<WorkloadItem>,
 }
 
@@ -59,18 +82,18 @@ pub(in crate::http) async fn list(call: Call<Read, NoBody>) -> Result<Answer, Ap
 }
 
 pub(in crate::http) async fn bundle(call: Call<Read, NoBody>) -> Result<Answer, ApiError> {
-    let missing = || ApiError::invalid("workload is required").field("workload");
-    let name = call.query.get("workload")?.ok_or_else(missing)?.to_owned();
-    let wait = call.query.number("wait", 0..=MOST_WAIT)?.unwrap_or(0);
+    let missing = || ApiError::invalid("workload is required").field(WORKLOAD.name);
+    let name = call.query.get(WORKLOAD.name)?.ok_or_else(missing)?.to_owned();
+    let wait = call.query.number(WAIT.name, WAIT_SECONDS)?.unwrap_or(0);
     let until = Instant::now() + Duration::from_secs(wait as u64);
     let known = call.request.headers().clone();
     let Call { state, permit, .. } = call;
     let permit = Arc::new(permit);
     let environment = permit.environment()?.id();
-    // Before anything is looked at, so that no change falls in between.
-    let _place = state.bundles.try_acquire().map_err(|_| ApiError::busy())?;
+    let _slot = state.bundles.try_acquire().map_err(|_| ApiError::busy())?;
+    // Subscribed before anything is read, so that no change is missed in between.
     let (mut rows, mut declared) = (state.vault.changes(), state.declared.changes());
-    let mut stopping = state.stopping();
+    let mut stopping = state.stop_listener();
     loop {
         let unknown = vault::Error::NotFound(ResourceType::Workload);
         let enrolment = state.declared.now().workload(&name).ok_or(unknown)?;
@@ -82,7 +105,7 @@ pub(in crate::http) async fn bundle(call: Call<Read, NoBody>) -> Result<Answer, 
         };
         if !names(&known, &tag) {
             let sealed = state.vault.deliver_bundle(&permit, Arc::clone(&enrolment)).await?;
-            // Struck off, or sealed to others, while it was being made.
+            // The configuration removed the workload or changed its recipients meanwhile.
             if state.declared.now().workload(&name) != Some(enrolment) {
                 continue;
             }
@@ -92,7 +115,7 @@ pub(in crate::http) async fn bundle(call: Call<Read, NoBody>) -> Result<Answer, 
             loop {
                 tokio::select! {
                     _ = rows.changed() => {
-                        // Another environment's change is none of ours.
+                        // Changes in other environments do not matter.
                         if state.vault.revision(environment) != seen { return; }
                     }
                     _ = declared.changed() => return,
@@ -102,7 +125,7 @@ pub(in crate::http) async fn bundle(call: Call<Read, NoBody>) -> Result<Answer, 
         tokio::select! {
             () = changed => {}
             () = sleep_until(until) => return Ok(Answer::not_modified(&tag)),
-            () = stopping.begun() => return Ok(Answer::not_modified(&tag)),
+            () = stopping.stopped() => return Ok(Answer::not_modified(&tag)),
         }
     }
 }

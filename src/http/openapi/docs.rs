@@ -1,12 +1,11 @@
-//! `/api/docs`: the description for people, as one plain page. It fetches
-//! nothing and runs nothing.
+//! `/api/docs`: the OpenAPI document as one plain page for people. The page loads nothing and runs
+//! no script.
 
 use std::fmt::Write;
-use std::sync::OnceLock;
 
 use serde_json::Value;
 
-use crate::http::openapi::document;
+use crate::http::openapi::document::TAGS;
 
 const STYLE: &str = "\
 :root{color-scheme:light dark;font:16px/1.5 system-ui,sans-serif}\
@@ -20,17 +19,13 @@ pre{overflow:auto;background:#8881;padding:.6rem;border-radius:.3rem}\
 table{border-collapse:collapse}td,th{padding:.15rem .9rem .15rem 0;text-align:left;vertical-align:top}\
 .about{color:#888}";
 
-/// The page, rendered once.
-pub(in crate::http) fn page() -> &'static str {
-    static PAGE: OnceLock<String> = OnceLock::new();
-    PAGE.get_or_init(|| {
-        let document: Value = serde_json::from_slice(document::document())
-            .expect("the description is the JSON that was just made");
-        render(&document).expect("writing to a String does not fail")
-    })
+/// Renders the page from the bytes of the OpenAPI document.
+pub(in crate::http) fn render(document: &[u8]) -> String {
+    let document = serde_json::from_slice(document).expect("the document is well-formed JSON");
+    page(&document).expect("writing to a String does not fail")
 }
 
-fn render(document: &Value) -> Result<String, std::fmt::Error> {
+fn page(document: &Value) -> Result<String, std::fmt::Error> {
     let mut page = String::new();
     let info = &document["info"];
     write!(
@@ -39,11 +34,11 @@ fn render(document: &Value) -> Result<String, std::fmt::Error> {
          <meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">\
          <title>coffer API</title><style>{STYLE}</style></head><body>\
          <h1>coffer API <small class=\"about\">{}</small></h1><p>{}</p>\
-         <p>The same for programs: <a href=\"/openapi.json\">/openapi.json</a>.</p>",
+         <p>For programs: <a href=\"/openapi.json\">/openapi.json</a>.</p>",
         escaped(&info["version"]),
         escaped(&info["description"]),
     )?;
-    for (tag, what) in document::TAGS {
+    for (tag, what) in TAGS {
         write!(page, "<h2>{tag}</h2><p>{what}</p>")?;
         for (path, item) in members(&document["paths"]) {
             for (method, operation) in members(item) {
@@ -111,7 +106,7 @@ fn members(value: &Value) -> impl Iterator<Item = (&String, &Value)> {
     value.as_object().into_iter().flatten()
 }
 
-/// Text with `code` between backticks.
+/// Renders text, with `code` between backticks.
 fn escaped(value: &Value) -> String {
     let parts = value.as_str().unwrap_or_default().split('`').enumerate();
     let part = |(n, text): (usize, &str)| match n % 2 {

@@ -1,17 +1,16 @@
 //! `/openapi.json`: the route table as an OpenAPI 3.1 document.
-//! What the builder cannot say is in `openapi_rules`.
+//!
+//! What the builder cannot express is added by `rules`, and by the bodies of the routes.
 
 use std::collections::BTreeMap;
-use std::sync::OnceLock;
 
 use actix_web::http::Method;
-use serde_json::json;
 use utoipa::openapi::path::{
     HttpMethod, Operation, OperationBuilder, ParameterBuilder, ParameterIn, PathsBuilder,
 };
 use utoipa::openapi::request_body::RequestBodyBuilder;
 use utoipa::openapi::response::{Response, ResponseBuilder, ResponsesBuilder};
-use utoipa::openapi::schema::{KnownFormat, ObjectBuilder, SchemaFormat, Type};
+use utoipa::openapi::schema::{ObjectBuilder, Type};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
 use utoipa::openapi::tag::TagBuilder;
 use utoipa::openapi::{
@@ -20,79 +19,77 @@ use utoipa::openapi::{
 };
 use utoipa::{PartialSchema, ToSchema};
 
-use crate::audit::{Action, ResourceType};
-use crate::domain::{EnvironmentId, Role, ServiceAccountId, UserId};
+use crate::domain::Role;
 
 use crate::http::openapi::rules;
-use crate::http::request::query::{MAX_COUNT, MAX_LIMIT};
-use crate::http::response::answer::ErrorBody;
-use crate::http::response::error::{Code, Problem};
-use crate::http::routes::endpoint::{Access, Endpoint, Parameter, Success, TargetKind};
-use crate::http::routes::endpoints;
+use crate::http::request::idempotency::IDEMPOTENCY_KEY;
+use crate::http::request::target::TargetKind;
+use crate::http::response::code::Code;
+use crate::http::response::error::{ErrorBody, Problem};
+use crate::http::response::media_type::{AGE, OCTETS};
+use crate::http::response::schema::{number, text, words};
+use crate::http::routes::endpoint::{Endpoint, HEALTH, RouteAccess, SuccessContent};
 
 const JSON: &str = "application/json";
 const BEARER: &str = "bearer";
-/// Answers with its own shape when it fails, and is not counted.
-const HEALTH: &str = "/health";
 
-const DESCRIPTION: &str = "A secrets server. A secret marked `neverReveal` goes in and never comes out. \
-Every answer carries `X-Request-Id`; a client may send its own (1 to 64 characters `[A-Za-z0-9._-]`). \
-An environment in a path is given by its id or by its name, in any case. A row outside the caller's \
-scope answers 404, exactly as a missing one. Unknown members of a body are ignored, except in settings; \
-a member that stands twice is refused. Lists are complete unless `limit` is given; the next page \
-begins after the key of the last row. Each path that takes GET takes HEAD as well, except a secret's value. \
-Another method answers 405 with `Allow`.";
+const DESCRIPTION: &str = "\
+A secrets server. A secret marked `neverReveal` can be set but never read. Every response \
+carries `X-Request-Id`; a client may send its own (1 to 64 characters `[A-Za-z0-9._-]`). An \
+environment in a path is given by its id or by its name, in any case. A row outside the caller's \
+scope answers 404, exactly as a missing one. Unknown members of a body are ignored, except in \
+settings; duplicate members are refused. Lists are complete unless `limit` is given; the next \
+page starts after the key of the last row. Each path that answers GET also answers HEAD, except \
+a secret's value. Any other method answers 405 with `Allow`.";
 
-/// The tags, in the order in which people should read about them.
+/// The tags, in the order in which people should read them.
 pub(in crate::http) const TAGS: [(&str, &str); 10] = [
-    ("environments", "What secrets and vars belong to."),
-    ("secrets", "Values that are sealed, and shown to nobody or to admins only."),
-    ("vars", "Values that are configuration, in every answer."),
-    ("settings", "What an environment allows."),
+    ("environments", "Groups of secrets and vars."),
+    ("secrets", "Encrypted values that nobody, or only admins, can view."),
+    ("vars", "Configuration values, which every response shows."),
+    ("settings", "The settings of an environment."),
     ("auth", "Logging in and out, and who the caller is."),
     ("users", "People, their passwords and their sessions."),
-    ("service accounts", "Machines, as owners of tokens."),
-    ("tokens", "Credentials of machines, and of people's scripts."),
-    ("audit", "Who did what."),
-    ("server", "The server and its description."),
+    ("service accounts", "Machines that own tokens."),
+    ("tokens", "Credentials for machines and scripts."),
+    ("audit", "The log of who did what."),
+    ("server", "The server itself."),
 ];
 
-/// The document, rendered once.
-pub(in crate::http) fn document() -> &'static [u8] {
-    static DOCUMENT: OnceLock<Vec<u8>> = OnceLock::new();
-    DOCUMENT.get_or_init(|| {
-        let mut document =
-            serde_json::to_value(build()).expect("the description has text keys and plain types");
-        for endpoint in endpoints() {
-            let method = endpoint.info.method.as_str().to_lowercase();
-            let operation = &mut document["paths"][endpoint.info.path][method];
-            for (status, codes) in errors(&endpoint) {
-                rules::narrow(operation, status, &codes);
-            }
+/// Renders the document for a route table.
+pub(in crate::http) fn render(table: &[Endpoint]) -> Vec<u8> {
+    let mut document =
+        serde_json::to_value(build(table)).expect("the document has text keys and plain types");
+    for endpoint in table {
+        let method = endpoint.info.method.as_str().to_lowercase();
+        let operation = &mut document["paths"][endpoint.info.path][method];
+        for (status, codes) in errors(endpoint) {
+            rules::narrow(operation, status, &codes);
         }
-        rules::add(&mut document);
-        document.to_string().into_bytes()
-    })
+        if let Some(body) = &endpoint.body {
+            (body.constrain)(&mut document["components"]["schemas"][&body.schema.name]);
+        }
+    }
+    rules::add(&mut document);
+    document.to_string().into_bytes()
 }
 
-fn build() -> OpenApi {
+/// Builds the document without what the builder cannot express.
+fn build(table: &[Endpoint]) -> OpenApi {
     let mut schemas: BTreeMap<String, RefOr<Schema>> = BTreeMap::new();
-    let mut nested = Vec::new();
-    ErrorBody::schemas(&mut nested);
-    nested.push((ErrorBody::name().into(), ErrorBody::schema()));
-    nested.push((Problem::name().into(), Problem::schema()));
-    nested.push((
-        crate::http::handlers::secrets::GenerateBody::name().into(),
-        crate::http::handlers::secrets::GenerateBody::schema(),
-    ));
-    nested.extend(crate::http::handlers::imports::item_schemas());
+    let mut nested = vec![
+        (ErrorBody::name().into(), ErrorBody::schema()),
+        (Problem::name().into(), Problem::schema()),
+    ];
     let mut paths = PathsBuilder::new();
-    for endpoint in endpoints() {
-        if let Success::Json(_, answer) = &endpoint.success {
-            nested.extend(answer.iter().cloned());
+    for endpoint in table {
+        if let SuccessContent::Json(answer) = &endpoint.success {
+            nested.extend(answer.schemas.iter().cloned());
         }
-        nested.extend(endpoint.body.clone());
-        let item = PathItem::new(method(&endpoint.info.method), operation(&endpoint));
+        if let Some(body) = &endpoint.body {
+            nested.extend(body.schema.schemas.iter().cloned());
+        }
+        let item = PathItem::new(method(&endpoint.info.method), operation(endpoint));
         paths = paths.path(endpoint.info.path, item);
     }
     schemas.extend(nested);
@@ -141,33 +138,33 @@ fn operation(endpoint: &Endpoint) -> Operation {
             .parameter_in(ParameterIn::Path)
             .required(Required::True)
             .description(Some(match name {
-                "environment" => "An environment's id or name.",
-                "version" => "A version's number.",
-                "session" => "A session's id.",
+                "environment" => "The id or name of an environment.",
+                "version" => "The number of a version.",
+                "session" => "The id of a session.",
                 _ => "An id.",
             }))
             .schema(Some(match name {
-                "version" => number(1, Some(u32::MAX as usize)).build().into(),
+                "version" => number(1, Some(u32::MAX as usize)).build(),
                 "id" if endpoint.info.path == "/api/admin/keys/{id}" => {
-                    number(1, Some(u32::MAX as usize)).build().into()
+                    number(1, Some(u32::MAX as usize)).build()
                 }
-                _ => text(),
+                _ => text().build(),
             }));
         operation = operation.parameter(described);
     }
     for parameter in endpoint.parameters {
-        operation = operation.parameter(describe(*parameter));
+        operation = operation.parameter(parameter.describe());
     }
-    if endpoint.info.method == Method::POST && endpoint.info.access != Access::Public {
-        operation = operation.parameter(describe(Parameter::IdempotencyKey));
+    if endpoint.info.method == Method::POST && endpoint.info.access != RouteAccess::Public {
+        operation = operation.parameter(IDEMPOTENCY_KEY.describe());
     }
-    if let Some((name, _)) = &endpoint.body {
-        let content = ContentBuilder::new().schema(Some(reference(name))).build();
+    if let Some(body) = &endpoint.body {
+        let content = ContentBuilder::new().schema(Some(reference(&body.schema.name))).build();
         operation = operation.request_body(Some(
             RequestBodyBuilder::new().content(JSON, content).required(Some(Required::True)).build(),
         ));
     }
-    if endpoint.info.access != Access::Public {
+    if endpoint.info.access != RouteAccess::Public {
         operation = operation.security(SecurityRequirement::new(BEARER, [] as [&str; 0]));
     }
     operation.responses(responses(endpoint)).build()
@@ -175,48 +172,54 @@ fn operation(endpoint: &Endpoint) -> Operation {
 
 fn responses(endpoint: &Endpoint) -> utoipa::openapi::Responses {
     let content = match &endpoint.success {
-        Success::Json(name, _) => (JSON, Some(reference(name))),
-        Success::AnyJson => (JSON, Some(object())),
-        Success::Html => ("text/html", Some(RefOr::T(text()))),
-        Success::Octets => (crate::http::response::download::OCTETS, Some(RefOr::T(text()))),
-        Success::Sealed => (crate::http::response::answer::AGE, Some(RefOr::T(text()))),
+        SuccessContent::Json(answer) => (JSON, Some(reference(&answer.name))),
+        SuccessContent::AnyJson => (JSON, Some(object())),
+        SuccessContent::Html => ("text/html", Some(RefOr::T(text().build().into()))),
+        SuccessContent::Octets => (OCTETS, Some(RefOr::T(text().build().into()))),
+        SuccessContent::Bundle => (AGE, Some(RefOr::T(text().build().into()))),
     };
     let success = ContentBuilder::new().schema(content.1).build();
-    let mut done = ResponseBuilder::new().description("Done.").content(content.0, success);
-    if endpoint.info.method == Method::POST && endpoint.info.access != Access::Public {
+    let mut done = ResponseBuilder::new().description("Success.").content(content.0, success);
+    if endpoint.info.method == Method::POST && endpoint.info.access != RouteAccess::Public {
         let replayed = words(["true"]).build();
-        done = header(done, "Idempotent-Replayed", "It was done before, and not again.", replayed);
+        done = header(
+            done,
+            "Idempotent-Replayed",
+            "The request was a repetition and did nothing.",
+            replayed,
+        );
     }
-    let is_sealed = matches!(endpoint.success, Success::Sealed);
-    let tagged = |response| header(response, "ETag", "The tag of what is in it.", text());
-    if is_sealed {
+    let is_bundle = matches!(endpoint.success, SuccessContent::Bundle);
+    let tagged = |response| header(response, "ETag", "The tag of the content.", text().build());
+    if is_bundle {
         done = tagged(done);
     }
     let mut all = ResponsesBuilder::new().response("200", with_request_id(done));
-    if is_sealed {
-        let same =
-            tagged(ResponseBuilder::new().description("`If-None-Match` names what is in it."));
+    if is_bundle {
+        let same = tagged(
+            ResponseBuilder::new().description("`If-None-Match` names the current content."),
+        );
         all = all.response("304", with_request_id(same));
     }
     for (status, codes) in errors(endpoint) {
-        // A health check that fails answers with the shape of one that does not.
+        // A failed health check has the same body as a successful one.
         let (name, what) = match &endpoint.success {
-            Success::Json(name, _) if status == 503 && endpoint.info.path == HEALTH => {
-                (name.clone(), "Nothing can be written.".to_owned())
+            SuccessContent::Json(answer) if status == 503 && endpoint.info.path == HEALTH => {
+                (answer.name.clone(), "Writes are refused.".to_owned())
             }
             _ => (ErrorBody::name().into(), format!("`{}`", codes.join("`, `"))),
         };
         let content = ContentBuilder::new().schema(Some(reference(&name))).build();
         let mut response = ResponseBuilder::new().description(what).content(JSON, content);
         if name == ErrorBody::name() {
-            response = with_its_headers(response, status);
+            response = with_headers_of(response, status);
         }
         all = all.response(status.to_string(), with_request_id(response));
     }
     all.build()
 }
 
-/// The codes of a route's errors, by status.
+/// Returns the codes of a route's errors, by status.
 fn errors(endpoint: &Endpoint) -> BTreeMap<u16, Vec<&'static str>> {
     let mut by_status: BTreeMap<u16, Vec<&'static str>> = BTreeMap::new();
     for code in codes(endpoint) {
@@ -228,14 +231,14 @@ fn errors(endpoint: &Endpoint) -> BTreeMap<u16, Vec<&'static str>> {
     by_status
 }
 
-/// The errors of a route: those that follow from what it needs, and its own.
+/// Returns the errors of a route: those that follow from what it requires, and its own.
 fn codes(endpoint: &Endpoint) -> Vec<Code> {
     let mut codes = endpoint.errors.to_vec();
-    let Access::Principal { role, target } = endpoint.info.access else {
-        // 400: a body that does not arrive, although nothing looks at it.
+    let RouteAccess::Principal { role, target } = endpoint.info.access else {
+        // 400: a body that does not arrive is refused even if the route ignores bodies.
         codes.extend([Code::Validation, Code::PayloadTooLarge, Code::UnsupportedMediaType]);
         if endpoint.info.path != HEALTH {
-            // To count a request is to look whose it is, which can fail.
+            // Counting a request requires authenticating it, which can fail.
             codes.extend([Code::RateLimited, Code::Internal]);
         }
         return codes;
@@ -268,23 +271,28 @@ fn codes(endpoint: &Endpoint) -> Vec<Code> {
 }
 
 fn with_request_id(response: ResponseBuilder) -> Response {
-    header(response, "X-Request-Id", "The request's id.", text()).build()
+    header(response, "X-Request-Id", "The id of the request.", text().build()).build()
 }
 
-/// The headers that come with a status.
-fn with_its_headers(response: ResponseBuilder, status: u16) -> ResponseBuilder {
-    let wait = "Come back after so many seconds.";
-    let whole = |least| number(least, None).build();
+/// Adds the headers that come with a status.
+fn with_headers_of(response: ResponseBuilder, status: u16) -> ResponseBuilder {
+    let wait = "How many seconds to wait before trying again.";
+    let whole = |min| number(min, None).build();
     match status {
-        401 => header(response, "WWW-Authenticate", "The scheme.", words(["Bearer"]).build()),
+        401 => header(
+            response,
+            "WWW-Authenticate",
+            "The authentication scheme.",
+            words(["Bearer"]).build(),
+        ),
         429 => [
             ("Retry-After", wait, 1),
-            ("X-RateLimit-Limit", "How many requests a minute there may be.", 1),
-            ("X-RateLimit-Remaining", "How many are left.", 0),
-            ("X-RateLimit-Reset", "When there are more, in seconds since 1970.", 0),
+            ("X-RateLimit-Limit", "How many requests per minute are allowed.", 1),
+            ("X-RateLimit-Remaining", "How many requests are left.", 0),
+            ("X-RateLimit-Reset", "When more requests are allowed, in seconds since 1970.", 0),
         ]
         .into_iter()
-        .fold(response, |response, (name, what, least)| header(response, name, what, whole(least))),
+        .fold(response, |response, (name, what, min)| header(response, name, what, whole(min))),
         503 => header(response, "Retry-After", wait, whole(1)),
         _ => response,
     }
@@ -300,141 +308,8 @@ fn header(
     response.header(name, described.build())
 }
 
-fn number(least: usize, most: Option<usize>) -> ObjectBuilder {
-    ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(least)).maximum(most)
-}
-
-/// A text that is one of these.
-pub(in crate::http) fn words(words: impl IntoIterator<Item = &'static str>) -> ObjectBuilder {
-    ObjectBuilder::new().schema_type(Type::String).enum_values(Some(words))
-}
-
-fn describe(parameter: Parameter) -> ParameterBuilder {
-    let text = || ObjectBuilder::new().schema_type(Type::String);
-    let flag = || ObjectBuilder::new().schema_type(Type::Boolean);
-    let moment = || text().format(Some(SchemaFormat::KnownFormat(KnownFormat::DateTime)));
-    let (name, what, schema) = match parameter {
-        Parameter::Force => {
-            ("force", "Delete it although it holds secrets, and those with it.", flag())
-        }
-        Parameter::Limit => (
-            "limit",
-            "At most so many rows; all of them if it is not given.",
-            number(1, Some(MAX_LIMIT)),
-        ),
-        Parameter::After => {
-            ("after", "Only rows whose key comes after this one, in byte order.", text())
-        }
-        Parameter::Prefix => ("prefix", "Only rows whose key begins with this.", text()),
-        Parameter::Version => (
-            "version",
-            "Only if this version is in force; otherwise 409. Not together with `If-Match`.",
-            number(1, Some(u32::MAX as usize)),
-        ),
-        Parameter::IfMatch => {
-            // RFC 9110, section 13.1.1, with tags of ASCII.
-            let tag = r#"(W/)?"[!#-~]*""#;
-            let tags = format!(r"^(\*|{tag}([ \t]*,[ \t]*{tag})*)$");
-            (
-                "If-Match",
-                "Only if this version is in force, as in `\"3\"`; otherwise 409. Not together with `version`.",
-                text().min_length(Some(1)).pattern(Some(tags)).examples([json!("\"3\"")]),
-            )
-        }
-        Parameter::Workload => (
-            "workload",
-            "The name of a workload that the host declares.",
-            text().min_length(Some(1)),
-        ),
-        Parameter::Wait => (
-            "wait",
-            "Wait so many seconds for something else than what `If-None-Match` names.",
-            number(0, Some(crate::http::handlers::workloads::MOST_WAIT)),
-        ),
-        Parameter::IfNoneMatch => (
-            "If-None-Match",
-            "The `ETag` of a bundle that the client has; 304 if there is nothing else.",
-            // What is no tag of ours names nothing.
-            text(),
-        ),
-        Parameter::IdempotencyKey => (
-            "Idempotency-Key",
-            "Up to 200 characters. The same request again, within 24 hours, gets the same answer with `Idempotent-Replayed: true` and does nothing.",
-            // Blanks at the ends of a header are not part of it.
-            text()
-                .min_length(Some(1))
-                .max_length(Some(200))
-                .pattern(Some(r"^[!-~]([\t -~]*[!-~])?$")),
-        ),
-        Parameter::AuditEnvironment => (
-            "environmentId",
-            "Rows of this environment.",
-            text().pattern(Some(EnvironmentId::pattern())),
-        ),
-        Parameter::OwnerUser => {
-            ("ownerUserId", "Tokens of this user.", text().pattern(Some(UserId::pattern())))
-        }
-        Parameter::OwnerServiceAccount => (
-            "ownerServiceAccountId",
-            "Tokens of this service account.",
-            text().pattern(Some(ServiceAccountId::pattern())),
-        ),
-        Parameter::AuditResourceType => (
-            "resourceType",
-            "Rows about this kind of thing.",
-            words(ResourceType::ALL.iter().map(|one| one.as_str())),
-        ),
-        Parameter::AuditResource => ("resourceId", "Rows about the thing with this id.", text()),
-        Parameter::AuditAction => {
-            ("action", "Rows about this action.", words(Action::ALL.iter().map(|one| one.as_str())))
-        }
-        Parameter::AuditUser => {
-            ("userId", "Rows about what this user did.", text().pattern(Some(UserId::pattern())))
-        }
-        Parameter::AuditSuccess => ("success", "What was done, or what was refused.", flag()),
-        Parameter::AuditFrom => ("from", "Rows from this moment on.", moment()),
-        Parameter::AuditTo => ("to", "Rows from before this moment.", moment()),
-        Parameter::AuditLimit => {
-            ("limit", "At most so many rows; 50 if it is not given.", number(1, Some(MAX_LIMIT)))
-        }
-        Parameter::AuditOffset => {
-            ("offset", "Leave out so many of the newest rows.", number(0, Some(MAX_COUNT)))
-        }
-        Parameter::AuditBeforeSeq => (
-            "beforeSeq",
-            "Only rows with a lower number: the cursor that stays where it is while new rows come.",
-            number(0, Some(MAX_COUNT)),
-        ),
-        Parameter::AfterSeq => (
-            "afterSeq",
-            "Only rows with a higher number; all of them if it is not given.",
-            number(0, Some(MAX_COUNT)),
-        ),
-        Parameter::ExportLimit => {
-            ("limit", "At most so many rows; 1000 if it is not given.", number(1, Some(MAX_LIMIT)))
-        }
-    };
-    let header = matches!(
-        parameter,
-        Parameter::IfMatch | Parameter::IdempotencyKey | Parameter::IfNoneMatch
-    );
-    ParameterBuilder::new()
-        .name(name)
-        .parameter_in(if header { ParameterIn::Header } else { ParameterIn::Query })
-        .required(match parameter {
-            Parameter::Workload => Required::True,
-            _ => Required::False,
-        })
-        .description(Some(what))
-        .schema(Some(schema.build()))
-}
-
 fn reference(name: &str) -> RefOr<Schema> {
     RefOr::Ref(Ref::from_schema_name(name))
-}
-
-fn text() -> Schema {
-    ObjectBuilder::new().schema_type(Type::String).build().into()
 }
 
 fn object() -> RefOr<Schema> {
@@ -470,7 +345,7 @@ fn tag(path: &str) -> &'static str {
     }
 }
 
-/// The method and the parts of the path: `get /api/secrets/{id}/value` is
+/// Makes an operation id of method and path: `get /api/secrets/{id}/value` becomes
 /// `getSecretsByIdValue`.
 fn operation_id(endpoint: &Endpoint) -> String {
     let mut id = endpoint.info.method.as_str().to_lowercase();

@@ -1,8 +1,8 @@
-//! The form of a request: what can be refused before anybody asks who sent it.
+//! The bytes of a body: what can be refused before the sender is known.
 //!
-//! Owns: reading a body, within its limit and its deadline.
-//! Must never: look at what a body says; keep one whose sender is unknown, but
-//! for a short one on the few routes that take anybody's.
+//! Owns: reading a body within its size limit and its deadline.
+//! Must never: interpret a body; keep one of an unknown sender, except a short one on the few
+//! routes that need no credential.
 
 use std::time::Duration;
 
@@ -13,42 +13,43 @@ use actix_web::web::Payload;
 use futures_util::StreamExt;
 use zeroize::Zeroizing;
 
-use crate::http::response::error::{ApiError, Code};
+use crate::http::response::code::Code;
+use crate::http::response::error::ApiError;
 
-/// A body that takes longer than this to arrive is not waited for.
+/// How long a body may take to arrive.
 const BODY_DEADLINE: Duration = Duration::from_secs(30);
-/// How much of a refused body is still taken off the wire, so that a client
-/// that writes before it reads gets to see the refusal, and for how long.
-const LINGER_BYTES: usize = 16 << 20;
-const LINGER: Duration = Duration::from_secs(5);
-/// A client that sends nothing for this long waits for its answer.
-const LINGER_PAUSE: Duration = Duration::from_millis(200);
+/// How much of a refused body is still read and discarded, and for how long. A client that writes
+/// its whole request before it reads would otherwise never see the refusal.
+const DRAIN_BYTES: usize = 16 << 20;
+const DRAIN: Duration = Duration::from_secs(5);
+/// A client that sends nothing for this long is taken to be waiting for its answer.
+const DRAIN_PAUSE: Duration = Duration::from_millis(200);
 
-/// A body. Erased when dropped, for it may hold a secret's value.
-pub(in crate::http) type Body = Zeroizing<Vec<u8>>;
+/// A body. It is erased when dropped, because it may contain a secret's value.
+pub(in crate::http) type BodyBytes = Zeroizing<Vec<u8>>;
 
 /// What the headers say about the body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::http) struct Declared {
+pub(in crate::http) struct BodyHeaders {
     is_json: bool,
     length: Option<usize>,
     /// Whether there is a body at all (RFC 9112, section 6.3).
     body: bool,
 }
 
-impl Declared {
-    /// Whether there is a body, if only an empty one.
+impl BodyHeaders {
+    /// Whether there is a body, even an empty one.
     pub fn has_body(self) -> bool {
         self.body
     }
 }
 
-/// Checks encoding, declared length and type.
-pub(in crate::http) fn check(headers: &HeaderMap, limit: usize) -> Result<Declared, ApiError> {
+/// Checks the encoding and the declared length, and notes the type.
+pub(in crate::http) fn check(headers: &HeaderMap, limit: usize) -> Result<BodyHeaders, ApiError> {
     if headers.contains_key(CONTENT_ENCODING) {
         return Err(ApiError::new(
             Code::UnsupportedMediaType,
-            "Content-Encoding is not supported; send the body as it is.",
+            "Content-Encoding is not supported. Send the body without encoding.",
         ));
     }
     let length = match headers.get(CONTENT_LENGTH) {
@@ -63,14 +64,14 @@ pub(in crate::http) fn check(headers: &HeaderMap, limit: usize) -> Result<Declar
         None => false,
     };
     let body = has_body(headers);
-    Ok(Declared { is_json, length, body })
+    Ok(BodyHeaders { is_json, length, body })
 }
 
 fn has_body(headers: &HeaderMap) -> bool {
     headers.contains_key(CONTENT_LENGTH) || headers.contains_key(TRANSFER_ENCODING)
 }
 
-/// `application/json`, with or without a charset that JSON can have.
+/// Whether a content type is `application/json`, with no charset or one that is valid for JSON.
 fn is_json(content_type: &str) -> bool {
     let mut parts = content_type.split(';').map(str::trim);
     parts.next().is_some_and(|kind| kind.eq_ignore_ascii_case("application/json"))
@@ -87,22 +88,21 @@ fn too_large(limit: usize) -> ApiError {
     ApiError::new(Code::PayloadTooLarge, format!("The body is larger than {limit} bytes."))
 }
 
-/// Takes the body off the wire. It is kept only when the sender is known;
-/// otherwise it is only counted.
+/// Reads the body. If `keep` is false, its bytes are counted and discarded.
 pub(in crate::http) async fn read(
     payload: &mut Payload,
-    declared: Declared,
+    headers: BodyHeaders,
     limit: usize,
     keep: bool,
-) -> Result<Body, ApiError> {
-    if !declared.body {
-        // To wait for one could take long: after an Upgrade the stream goes on.
-        return Ok(Body::default());
+) -> Result<BodyBytes, ApiError> {
+    if !headers.body {
+        // Reading could block for long: after an Upgrade the stream does not end.
+        return Ok(BodyBytes::default());
     }
     let late = |_| ApiError::invalid("The body did not arrive in time.");
-    let body = tokio::time::timeout(BODY_DEADLINE, read_all(payload, declared, limit, keep));
+    let body = tokio::time::timeout(BODY_DEADLINE, read_all(payload, headers, limit, keep));
     let (body, length) = body.await.map_err(late)??;
-    if length > 0 && !declared.is_json {
+    if length > 0 && !headers.is_json {
         return Err(ApiError::new(
             Code::UnsupportedMediaType,
             "The body must be JSON with Content-Type: application/json.",
@@ -114,13 +114,13 @@ pub(in crate::http) async fn read(
 
 async fn read_all(
     payload: &mut Payload,
-    declared: Declared,
+    headers: BodyHeaders,
     limit: usize,
     keep: bool,
-) -> Result<(Body, usize), ApiError> {
-    // Room for all of it at once: a buffer that grows leaves copies behind.
-    let room = if keep { declared.length.unwrap_or(8 << 10).min(limit) } else { 0 };
-    let mut body = Zeroizing::new(Vec::with_capacity(room));
+) -> Result<(BodyBytes, usize), ApiError> {
+    // Allocated in full at once: a buffer that grows leaves copies behind.
+    let capacity = if keep { headers.length.unwrap_or(8 << 10).min(limit) } else { 0 };
+    let mut body = Zeroizing::new(Vec::with_capacity(capacity));
     let mut length = 0;
     while let Some(chunk) = payload.next().await {
         let chunk = chunk.map_err(|_| ApiError::invalid("The body ended too early."))?;
@@ -136,8 +136,8 @@ async fn read_all(
     Ok((body, length))
 }
 
-/// Makes room in a new buffer and erases the old one.
-fn grow(body: &mut Body, more: usize) {
+/// Moves the body into a larger buffer and erases the old one.
+fn grow(body: &mut BodyBytes, more: usize) {
     if body.len() + more > body.capacity() {
         let mut larger = Vec::with_capacity((body.len() + more).next_power_of_two());
         larger.extend_from_slice(body);
@@ -145,23 +145,23 @@ fn grow(body: &mut Body, more: usize) {
     }
 }
 
-/// Takes a refused body off the wire, up to a limit. A client that asked
-/// whether to send it (RFC 9110, section 10.1.1) is not sending it.
-pub(in crate::http) async fn linger(headers: &HeaderMap, payload: &mut Payload) {
+/// Reads and discards the rest of a refused body, up to a limit. Does nothing for a client that
+/// sent `Expect` (RFC 9110, section 10.1.1): it waits for permission and is not sending.
+pub(in crate::http) async fn drain(headers: &HeaderMap, payload: &mut Payload) {
     if !has_body(headers) || headers.contains_key(EXPECT) {
         return;
     }
-    let mut left = LINGER_BYTES;
-    let drain = async {
-        while let Ok(Some(Ok(chunk))) = tokio::time::timeout(LINGER_PAUSE, payload.next()).await {
+    let mut left = DRAIN_BYTES;
+    let discard = async {
+        while let Ok(Some(Ok(chunk))) = tokio::time::timeout(DRAIN_PAUSE, payload.next()).await {
             left = left.saturating_sub(chunk.len());
             if left == 0 {
                 break;
             }
         }
     };
-    // Whether it came to its end does not matter.
-    let _ = tokio::time::timeout(LINGER, drain).await;
+    // It does not matter whether the body came to its end.
+    let _ = tokio::time::timeout(DRAIN, discard).await;
 }
 
 #[cfg(test)]

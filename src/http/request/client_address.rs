@@ -1,10 +1,9 @@
-//! Whose request it is: the peer's, unless the peer is a proxy that we trust.
+//! The client's address: the peer's, unless the peer is a trusted proxy.
 //!
-//! Must never: believe a header that anybody can send. Only a trusted peer's
-//! `X-Forwarded-For` or `Forwarded` (RFC 7239) counts, and it is read from its
-//! end: each trusted proxy appended the address that it saw, so the first one
-//! from the end that is not a trusted proxy is the client. What stands before
-//! that was written by the client itself.
+//! Must never: believe a header that any client can send. `X-Forwarded-For` or `Forwarded`
+//! (RFC 7239) counts only if it comes from a trusted peer, and it is read from its end: each
+//! trusted proxy appended the address that it saw, so the last address that is not a trusted proxy
+//! is the client. The client itself may have written anything before that.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -12,7 +11,7 @@ use actix_web::http::header::{FORWARDED, HeaderMap, HeaderName, X_FORWARDED_FOR}
 
 use crate::domain::Network;
 
-/// The client's address.
+/// Returns the client's address.
 pub(in crate::http) fn client_address(
     peer: IpAddr,
     headers: &HeaderMap,
@@ -25,8 +24,8 @@ pub(in crate::http) fn client_address(
     let follow = |hops: Vec<Option<IpAddr>>| {
         let mut client = peer;
         for hop in hops.into_iter().rev() {
-            // An entry that is no address hides who was there; the last proxy
-            // that is known is as far as one can see.
+            // An entry that is not an address hides the client, so the last known hop is the
+            // best answer.
             let Some(hop) = hop else { break };
             client = hop;
             if !is_trusted(&hop) {
@@ -41,20 +40,20 @@ pub(in crate::http) fn client_address(
     match (headers.contains_key(X_FORWARDED_FOR), headers.contains_key(FORWARDED)) {
         (true, false) => by_list,
         (false, true) => by_standard,
-        // A proxy writes one of them and may pass the other through as the
-        // client sent it; which is which cannot be told.
+        // A proxy writes one of them and may pass on the other as the client sent it. There is no
+        // way to tell which one that is.
         (true, true) if by_list == by_standard => by_list,
         _ => peer,
     }
 }
 
-/// The comma-separated entries of all headers of this name, in order.
+/// Returns the comma-separated entries of all headers of this name, in order.
 fn list<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a str> {
-    // What is not text becomes an entry that is no address.
+    // A value that is not text becomes an entry that is not an address.
     headers.get_all(name).flat_map(|value| value.to_str().unwrap_or("?").split(',')).map(str::trim)
 }
 
-/// The value of `for=` in one entry of `Forwarded`.
+/// Returns the value of `for=` in one entry of `Forwarded`.
 fn forwarded_for(entry: &str) -> Option<&str> {
     entry.split(';').find_map(|pair| {
         let (name, value) = pair.trim().split_once('=')?;
@@ -62,7 +61,7 @@ fn forwarded_for(entry: &str) -> Option<&str> {
     })
 }
 
-/// An address, with or without a port, an IPv6 one with or without brackets.
+/// Parses an address with or without a port; an IPv6 address with or without brackets.
 fn address(text: &str) -> Option<IpAddr> {
     let bare = || text.parse().ok();
     let with_port = || text.parse::<SocketAddr>().ok().map(|socket| socket.ip());
@@ -86,13 +85,13 @@ mod tests {
     }
 
     #[test]
-    fn a_stranger_is_not_believed() {
+    fn headers_of_an_untrusted_peer_are_ignored() {
         assert_eq!(seen("192.0.2.9", &[(X_FORWARDED_FOR, "198.51.100.1")]), "192.0.2.9");
         assert_eq!(seen("192.0.2.9", &[(FORWARDED, "for=198.51.100.1")]), "192.0.2.9");
     }
 
     #[test]
-    fn the_last_address_that_is_no_proxy_of_ours_counts() {
+    fn the_last_address_that_is_not_a_trusted_proxy_counts() {
         let spoofed = "203.0.113.7, 198.51.100.1, 10.0.0.2";
         assert_eq!(seen("10.0.0.1", &[(X_FORWARDED_FOR, spoofed)]), "198.51.100.1");
         let two = [(X_FORWARDED_FOR, "203.0.113.7"), (X_FORWARDED_FOR, "198.51.100.1")];
@@ -102,14 +101,14 @@ mod tests {
     }
 
     #[test]
-    fn two_headers_that_disagree_are_not_believed() {
+    fn two_headers_that_disagree_are_ignored() {
         let both = |other| [(X_FORWARDED_FOR, "198.51.100.1"), (FORWARDED, other)];
         assert_eq!(seen("10.0.0.1", &both("for=198.51.100.1")), "198.51.100.1");
         assert_eq!(seen("10.0.0.1", &both("for=198.51.100.2")), "10.0.0.1");
     }
 
     #[test]
-    fn forms_of_addresses() {
+    fn spellings_of_addresses() {
         for text in ["[2001:db8::1]:443", "[2001:db8::1]", "2001:db8::1"] {
             assert_eq!(address(text), "2001:db8::1".parse().ok(), "{text}");
         }
@@ -119,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_address_ends_the_search() {
+    fn an_entry_that_is_not_an_address_ends_the_search() {
         let hidden = "198.51.100.1, unknown, 10.0.0.2";
         assert_eq!(seen("10.0.0.1", &[(X_FORWARDED_FOR, hidden)]), "10.0.0.2");
         assert_eq!(seen("10.0.0.1", &[(X_FORWARDED_FOR, "")]), "10.0.0.1");

@@ -1,5 +1,5 @@
-//! What every answer carries, whatever made it: request id, cache and sniffing
-//! headers; one line in the log, and its place among the requests of its minute.
+//! The middleware around every request: it assigns the request id, adds the headers that every
+//! response carries, writes one debug line to the log and counts the request.
 
 use std::time::{Duration, Instant};
 
@@ -13,8 +13,8 @@ use actix_web::{HttpMessage, web};
 use crate::domain::RequestId;
 use crate::vault::Random;
 
-use crate::http::State;
-use crate::http::traffic::Class;
+use crate::http::request::state::State;
+use crate::http::traffic::StatusClass;
 
 pub(in crate::http) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -34,8 +34,7 @@ pub(in crate::http) async fn wrap(
     if !headers.contains_key(CACHE_CONTROL) {
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     }
-    // The pattern, not the path: a path can hold anything that a client
-    // mistook for one.
+    // Logs the pattern, not the path: a client may send anything as a path, even a secret.
     let pattern = response.request().match_pattern().unwrap_or_else(|| "no route".to_owned());
     let took = started.elapsed();
     log::debug!("{id}: {method} {pattern} {} {took:?}", response.status().as_u16());
@@ -45,17 +44,17 @@ pub(in crate::http) async fn wrap(
     Ok(response)
 }
 
-/// Counts what was asked of the API.
+/// Counts a request to the API.
 fn count(state: &State, pattern: &str, status: StatusCode, took: Duration) {
     if !pattern.starts_with("/api/") {
         return;
     }
     let class = match status {
-        status if status.is_client_error() => Class::ClientError,
-        status if status.is_server_error() => Class::ServerError,
-        _ => Class::Done,
+        status if status.is_client_error() => StatusClass::ClientError,
+        status if status.is_server_error() => StatusClass::ServerError,
+        _ => StatusClass::Success,
     };
-    // It may wait for a change on purpose.
+    // A request for a bundle may wait for a change on purpose, so its duration means nothing.
     let took = Some(took).filter(|_| !pattern.ends_with("/bundle"));
     state.traffic.count(state.vault.now(), class, took);
 }
@@ -64,7 +63,7 @@ fn request_id(request: &ServiceRequest) -> RequestId {
     let given = request.headers().get(REQUEST_ID).and_then(|value| value.to_str().ok());
     given.and_then(RequestId::from_client).unwrap_or_else(|| {
         let now = request.app_data::<web::Data<State>>().map(|state| state.vault.now());
-        // An answer without an id would be worse than one whose id is not random.
+        // An id that is not random is better than none.
         let random = Random.bytes().unwrap_or_default();
         RequestId::new(now.unwrap_or(crate::domain::Timestamp::from_millis(0)), random)
     })

@@ -1,80 +1,79 @@
-//! `Idempotency-Key`: a POST that is sent again is answered again, not done again.
+//! `Idempotency-Key`: a repeated POST gets the first answer again and does nothing.
 //!
-//! Owns: which such requests are under way; how an answer is made of what a
-//! change gave back. What was done is in the vault's receipts, over restarts.
-
-use std::collections::HashSet;
-use std::sync::Mutex;
+//! Owns: reading the header, and which of these requests are in progress. The answers are kept by
+//! the vault, across restarts; `State` knows how to render them.
 
 use actix_web::HttpRequest;
 use actix_web::http::Method;
 use actix_web::web::Data;
+use utoipa::openapi::ObjectBuilder;
 
-use crate::vault::{Known, Outcome, Permit, Receipt, Render};
+use crate::vault::{Lookup, Permit, Render};
 
-use crate::http::State;
-use crate::http::handlers::copy::CopyAnswer;
-use crate::http::handlers::imports::ImportAnswer;
-use crate::http::handlers::keys::RotationAnswer;
-use crate::http::response::account_items::{ServiceAccountAnswer, UserAnswer};
+use crate::http::request::in_flight::InFlightGuard;
+use crate::http::request::parameter::Parameter;
+use crate::http::request::state::State;
 use crate::http::response::answer::Answer;
-use crate::http::response::error::{ApiError, Code};
-use crate::http::response::items::{
-    Done, EnvironmentAnswer, SecretAnswer, SettingsAnswer, VarAnswer,
-};
+use crate::http::response::code::Code;
+use crate::http::response::error::ApiError;
+use crate::http::response::schema;
 
 const HEADER: &str = "Idempotency-Key";
-const MOST_CHARACTERS: usize = 200;
+const MAX_CHARACTERS: usize = 200;
 
-/// The receipts of requests that are under way.
-#[derive(Debug, Default)]
-pub(in crate::http) struct UnderWay(Mutex<HashSet<[u8; 32]>>);
+/// The header, which every POST with a credential takes.
+pub(in crate::http) const IDEMPOTENCY_KEY: Parameter = Parameter::header(
+    HEADER,
+    key_schema,
+    "Up to 200 characters. Within 24 hours, the same request with the same key gets the same \
+     answer with `Idempotent-Replayed: true` and does nothing.",
+);
 
-/// Holds a request's place among those under way; gives it up when dropped.
-pub(in crate::http) struct Place {
-    state: Data<State>,
-    key: [u8; 32],
+fn key_schema() -> ObjectBuilder {
+    // Leading and trailing blanks are not part of a header's value.
+    schema::text()
+        .min_length(Some(1))
+        .max_length(Some(MAX_CHARACTERS))
+        .pattern(Some(r"^[!-~]([\t -~]*[!-~])?$"))
 }
 
-impl Drop for Place {
-    fn drop(&mut self) {
-        let mut keys = self.state.under_way.0.lock().expect("no holder of this lock can panic");
-        keys.remove(&self.key);
-    }
+/// What to do with a request.
+pub(in crate::http) enum Replay<L> {
+    /// Run it with this permit, and hold the guard meanwhile.
+    Run(Box<Permit<L>>, Option<InFlightGuard>),
+    /// It was answered before; send the same answer.
+    Answered(Answer),
 }
 
-/// What becomes of a request.
-pub(in crate::http) enum Once<L> {
-    /// It is done, under this permit, while the place is held.
-    Do(Box<Permit<L>>, Option<Place>),
-    /// It was done.
-    Replay(Answer),
-}
-
-/// Looks whether a request wants to be done once, and whether it was.
-pub(in crate::http) fn look<L>(
+/// Decides whether a request has to run or was answered before.
+pub(in crate::http) fn check<L>(
     state: &Data<State>,
     request: &HttpRequest,
     permit: Permit<L>,
     body: &[u8],
-) -> Result<Once<L>, ApiError> {
-    let Some(key) = wanted(request)? else { return Ok(Once::Do(Box::new(permit), None)) };
+) -> Result<Replay<L>, ApiError> {
+    let Some(key) = given_key(request)? else { return Ok(Replay::Run(Box::new(permit), None)) };
     let path = request.uri().path_and_query().map_or("", |path| path.as_str());
-    let what = (request.method().as_str(), path, body);
-    let by = state.clone();
-    let render = Render::new(move |outcome| render(&by, outcome));
-    let receipt = state.vault.receipt(&permit, key, what, render);
-    let place = take_place(state, &receipt)?;
-    match state.vault.known(&permit, &receipt)? {
-        Known::New => Ok(Once::Do(Box::new(permit.once(receipt)), Some(place))),
-        Known::Done(body) => Ok(Once::Replay(Answer { replayed: true, ..Answer::rendered(body) })),
-        Known::Withheld => {
-            let message = "The request was done, and its answer is not kept: it held a token.";
+    let content = (request.method().as_str(), path, body);
+    let shared = state.clone();
+    let render = Render::new(move |outcome| (shared.render)(&shared, outcome));
+    let record = state.vault.idempotency_record(&permit, key, content, render);
+    let guard = state.in_flight.start(record.key()).ok_or_else(|| {
+        ApiError::in_progress().hint("Repeat it when the first request has been answered.")
+    })?;
+    match state.vault.lookup(&permit, &record)? {
+        Lookup::New => Ok(Replay::Run(Box::new(permit.once(record)), Some(guard))),
+        Lookup::Done(body) => {
+            Ok(Replay::Answered(Answer { replayed: true, ..Answer::rendered(body) }))
+        }
+        Lookup::Withheld => {
+            let message =
+                "The request succeeded, but its answer contained a token and is not kept.";
             Err(ApiError::new(Code::Conflict, message).field(HEADER).hint(
-                "If the token was lost, delete it and create another under a new Idempotency-Key.",
+                "If the token is lost, delete it and create another with a new Idempotency-Key.",
             ))
         }
-        Known::Other => {
+        Lookup::Other => {
             let message = "The Idempotency-Key was used for another request.";
             Err(ApiError::new(Code::IdempotencyKeyReused, message)
                 .field(HEADER)
@@ -83,55 +82,17 @@ pub(in crate::http) fn look<L>(
     }
 }
 
-/// The key of a POST that has one.
-fn wanted(request: &HttpRequest) -> Result<Option<&str>, ApiError> {
+/// Returns the key of a POST that has one.
+fn given_key(request: &HttpRequest) -> Result<Option<&str>, ApiError> {
     let mut values = request.headers().get_all(HEADER);
     let (first, second) = (values.next(), values.next());
     let (Some(value), true) = (first, request.method() == Method::POST) else { return Ok(None) };
-    let text = value.to_str().ok().filter(|text| (1..=MOST_CHARACTERS).contains(&text.len()));
+    let text = value.to_str().ok().filter(|text| (1..=MAX_CHARACTERS).contains(&text.len()));
     match (text, second) {
         (Some(text), None) => Ok(Some(text)),
-        _ => Err(ApiError::invalid("Idempotency-Key must be one text of 1 to 200 characters.")
-            .field(HEADER)),
+        _ => Err(ApiError::invalid(
+            "Idempotency-Key must be given once and have 1 to 200 characters.",
+        )
+        .field(HEADER)),
     }
-}
-
-fn take_place(state: &Data<State>, receipt: &Receipt) -> Result<Place, ApiError> {
-    let key = receipt.key();
-    let mut keys = state.under_way.0.lock().expect("no holder of this lock can panic");
-    if keys.insert(key) {
-        Ok(Place { state: state.clone(), key })
-    } else {
-        Err(ApiError::new(Code::Conflict, "A request with this Idempotency-Key is under way.")
-            .field(HEADER)
-            .hint("Repeat it when the first one has been answered."))
-    }
-}
-
-/// The answer that the routes' handlers would make of it.
-fn render(state: &State, outcome: Outcome<'_>) -> Vec<u8> {
-    let answer = match outcome {
-        Outcome::Secret(info) => {
-            Answer::json(&SecretAnswer { secret: state.secret_item(info.clone()) })
-        }
-        Outcome::Var(info) => Answer::json(&VarAnswer { var: state.var_item(info.clone()) }),
-        Outcome::Environment(info) => {
-            Answer::json(&EnvironmentAnswer { environment: info.clone().into() })
-        }
-        Outcome::Settings(settings) => {
-            Answer::json(&SettingsAnswer { settings: (*settings).into() })
-        }
-        Outcome::User(info) => Answer::json(&UserAnswer { user: info.clone().into() }),
-        Outcome::ServiceAccount(info) => {
-            Answer::json(&ServiceAccountAnswer { service_account: info.clone().into() })
-        }
-        Outcome::Import(report) => Answer::json(&ImportAnswer { import: report.into() }),
-        Outcome::Rotation(begun) => {
-            Answer::json(&RotationAnswer { rotation: begun.clone().into() })
-        }
-        Outcome::Copied(copied) => Answer::json(&CopyAnswer::new(state, copied)),
-        Outcome::Done => Answer::json(&Done { success: true }),
-        Outcome::Credential => Answer::rendered(Vec::new()),
-    };
-    answer.body.to_vec()
 }

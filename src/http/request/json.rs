@@ -1,13 +1,13 @@
-//! JSON bodies: strict, and silent about what they say.
+//! JSON bodies: parsed strictly, and never quoted.
 //!
-//! Owns: turning a body into checked members, with every problem named.
-//! Must never: quote the body. serde's own messages do, so none of them leaves
-//! this file except those for syntax, which are fixed texts with a position.
+//! Owns: turning a body into checked members, and naming every problem at once.
+//! Must never: quote the body. serde's own messages do, so none of them leaves this file except
+//! those for syntax errors, which are fixed texts with a position.
 //!
-//! A body is read twice. The first pass walks all of it, known members and
-//! unknown, so that malformed text anywhere is refused, to a depth of 128. The
-//! second picks out members as raw slices, so that a value goes from the body
-//! into its type (for a secret: into `Plaintext`) and nowhere else.
+//! A body is read twice. The first pass walks all of it, unknown members included, so that
+//! malformed text anywhere is refused, up to a depth of 128. The second picks out members as raw
+//! slices, so that a value goes from the body straight into its type (for a secret: into
+//! `Plaintext`) and nowhere else.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -16,21 +16,22 @@ use std::fmt;
 use serde::de::{self, Deserialize, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-use crate::http::response::error::{ApiError, Code, Problem};
+use crate::http::response::code::Code;
+use crate::http::response::error::{ApiError, Problem};
 
-/// A top-level object, as raw members.
+/// The members of an object, not parsed yet, and the problems found so far.
 #[derive(Debug)]
-pub(in crate::http) struct Members<'a> {
+pub(in crate::http) struct BodyMembers<'a> {
     members: Vec<(Cow<'a, str>, &'a RawValue)>,
-    /// Members and the rules that they break.
+    /// The members that break a rule, and the rule.
     problems: Vec<(String, Rule)>,
 }
 
-/// Why a member is not taken: its rule, as in "must be a string".
+/// The rule that a member breaks, as in "must be a string".
 pub(in crate::http) type Rule = Cow<'static, str>;
 
-impl<'a> Members<'a> {
-    /// Checks the whole body and takes it apart.
+impl<'a> BodyMembers<'a> {
+    /// Checks the syntax of the whole body and splits it into members.
     pub fn parse(body: &'a [u8]) -> Result<Self, ApiError> {
         if body.is_empty() {
             return Err(ApiError::invalid("A body is required: a JSON object."));
@@ -41,30 +42,30 @@ impl<'a> Members<'a> {
             ));
         }
         let mut json = serde_json::Deserializer::from_slice(body);
-        Everything
+        SyntaxCheck
             .deserialize(&mut json)
             .and_then(|()| json.end())
             .map_err(|error| malformed(&error))?;
-        let Object(members) = serde_json::from_slice(body)
+        let RawObject(members) = serde_json::from_slice(body)
             .map_err(|_| ApiError::invalid("The body must be a JSON object."))?;
         let mut seen = HashSet::with_capacity(members.len());
         if !members.iter().all(|(name, _)| seen.insert(name.as_ref())) {
-            // Readers differ in which one they take, so neither is taken.
-            return Err(ApiError::invalid("A member stands twice in the body."));
+            // JSON readers differ in which one they use, so the body is refused.
+            return Err(ApiError::invalid("The body has a duplicate member."));
         }
         Ok(Self { members, problems: Vec::new() })
     }
 
-    /// Refuses a member that is this one but for its spelling. Unknown members
-    /// are ignored, but this one must not be lost that way.
-    pub fn refuse_misspelt(&self, name: &'static str) -> Result<(), ApiError> {
+    /// Refuses a member whose name differs from `name` only in case or punctuation. Unknown members
+    /// are ignored, but this one must not be lost because of a typo.
+    pub fn refuse_misspelled(&self, name: &'static str) -> Result<(), ApiError> {
         let folded = |text: &str| {
             let letters = text.chars().filter(|c| c.is_alphanumeric());
             letters.flat_map(char::to_lowercase).collect::<String>()
         };
         let same = |found: &str| found != name && folded(found) == folded(name);
         if self.members.iter().any(|(found, _)| same(found)) {
-            let message = format!("The member is spelled {name}.");
+            let message = format!("The member must be spelled {name}.");
             return Err(ApiError::invalid(message).field(name));
         }
         Ok(())
@@ -74,7 +75,7 @@ impl<'a> Members<'a> {
         self.members.iter().find(|(found, _)| found == name).map(|(_, raw)| *raw)
     }
 
-    /// Takes a member through its rule; notes the problem if it breaks it.
+    /// Parses a member if it is present, and notes a problem if it breaks its rule.
     pub fn optional<T>(
         &mut self,
         name: &str,
@@ -89,7 +90,7 @@ impl<'a> Members<'a> {
         }
     }
 
-    /// Likewise, and notes a problem when it is absent.
+    /// Parses a member, and notes a problem if it is absent or breaks its rule.
     pub fn required<T>(
         &mut self,
         name: &str,
@@ -101,12 +102,12 @@ impl<'a> Members<'a> {
         self.optional(name, rule)
     }
 
-    /// Takes a list through the rule of its items; `null` is no list. Problems
-    /// are noted under their place in it, as in `environmentIds.2`.
+    /// Parses a list of strings; `null` counts as absent. Problems are noted with their index, as
+    /// in `environmentIds.2`.
     pub fn list<T>(
         &mut self,
         name: &str,
-        most: usize,
+        max: usize,
         rule: impl Fn(&str) -> Result<T, &'static str>,
     ) -> Option<Vec<T>> {
         let raw = self.find(name).filter(|raw| raw.get() != "null")?;
@@ -117,8 +118,8 @@ impl<'a> Members<'a> {
                 return None;
             }
         };
-        if items.len() > most {
-            self.problem(name, format!("must have at most {most} items"));
+        if items.len() > max {
+            self.problem(name, format!("must have at most {max} items"));
             return None;
         }
         let mut taken = Vec::with_capacity(items.len());
@@ -131,59 +132,59 @@ impl<'a> Members<'a> {
         Some(taken)
     }
 
-    /// Takes a list of objects through the rule of its items, which notes what
-    /// breaks it. Problems are noted under their place, as in `secrets.2.key`.
+    /// Parses a list of objects; `rule` notes the problems of each one. They are noted with their
+    /// index, as in `secrets.2.key`.
     pub fn objects<T>(
         &mut self,
         name: &str,
-        most: usize,
-        mut rule: impl FnMut(&mut Members<'a>) -> Option<T>,
+        max: usize,
+        mut rule: impl FnMut(&mut BodyMembers<'a>) -> Option<T>,
     ) -> Vec<T> {
         let Some(raw) = self.find(name) else {
             self.problem(name, "is required");
             return Vec::new();
         };
         let items: Vec<&RawValue> = typed(raw, "").unwrap_or_default();
-        if items.is_empty() || items.len() > most {
-            self.problem(name, format!("must be a list of 1 to {most} objects"));
+        if items.is_empty() || items.len() > max {
+            self.problem(name, format!("must be a list of 1 to {max} objects"));
             return Vec::new();
         }
         let mut taken = Vec::with_capacity(items.len());
         for (index, item) in items.into_iter().enumerate() {
             let place = format!("{name}.{index}");
-            match Members::parse(item.get().as_bytes()) {
+            match BodyMembers::parse(item.get().as_bytes()) {
                 Ok(mut inner) => {
                     taken.extend(rule(&mut inner));
                     self.adopt(&place, inner);
                 }
-                Err(_) => self.problem(&place, "must be an object without a member twice"),
+                Err(_) => self.problem(&place, "must be an object without duplicate members"),
             }
         }
         taken
     }
 
-    /// Whether the member is there and is not `null`.
+    /// Whether the member is present and not `null`.
     pub fn has_more_than_null(&self, name: &str) -> bool {
         self.find(name).is_some_and(|raw| raw.get() != "null")
     }
 
-    /// Whether the member is there, whatever it is.
+    /// Whether the member is present, even as `null`.
     pub fn has(&self, name: &str) -> bool {
         self.find(name).is_some()
     }
 
-    /// Notes a problem: the rule that the member breaks, as in "is required".
+    /// Notes a problem with a member: the rule that it breaks, as in "is required".
     pub fn problem(&mut self, name: &str, message: impl Into<Rule>) {
         self.problems.push((name.to_owned(), message.into()));
     }
 
-    /// Takes over the problems of an object that is the member `name`.
-    pub fn adopt(&mut self, name: &str, inner: Members<'_>) {
+    /// Adds the problems of the object in the member `name`.
+    pub fn adopt(&mut self, name: &str, inner: BodyMembers<'_>) {
         let inner = inner.problems.into_iter();
         self.problems.extend(inner.map(|(field, rule)| (format!("{name}.{field}"), rule)));
     }
 
-    /// Refuses members that PATCH cannot set, whatever they are set to.
+    /// Refuses members that PATCH cannot set, whatever their value is.
     pub fn refuse_read_only(&self, names: &[&str]) -> Result<(), ApiError> {
         let refused: Vec<_> = names
             .iter()
@@ -200,19 +201,19 @@ impl<'a> Members<'a> {
         }
     }
 
-    /// Refuses members that are not among these, without quoting them.
+    /// Refuses members other than `known`, without quoting them.
     pub fn refuse_unknown(&self, known: &[&str]) -> Result<(), ApiError> {
         if self.members.iter().all(|(name, _)| known.contains(&name.as_ref())) {
             return Ok(());
         }
-        // No field: its name is the caller's text, and may be anything.
+        // Without a field: the name is the caller's text and may be anything, even a secret.
         Err(ApiError::invalid(format!(
-            "The body has an unknown member; known are {}.",
+            "The body has an unknown member. Known members: {}.",
             known.join(", ")
         )))
     }
 
-    /// The parsed body, unless there were problems.
+    /// Returns the parsed body, or an error that names every problem.
     pub fn finish<T>(self, body: Option<T>) -> Result<T, ApiError> {
         match body {
             Some(body) if self.problems.is_empty() => Ok(body),
@@ -228,7 +229,7 @@ impl<'a> Members<'a> {
     }
 }
 
-/// A value of type `T`, or the rule that says what it must be.
+/// Parses a value of type `T`; `rule` says what it must be.
 pub(in crate::http) fn typed<'a, T: Deserialize<'a>>(
     raw: &'a RawValue,
     rule: &'static str,
@@ -236,33 +237,32 @@ pub(in crate::http) fn typed<'a, T: Deserialize<'a>>(
     serde_json::from_str(raw.get()).map_err(|_| Rule::Borrowed(rule))
 }
 
-/// A string.
+/// Parses a string.
 pub(in crate::http) fn text(raw: &RawValue) -> Result<Cow<'_, str>, Rule> {
-    typed::<Text<'_>>(raw, "must be a string").map(|text| text.0)
+    typed::<BorrowedText<'_>>(raw, "must be a string").map(|text| text.0)
 }
 
-/// A string that keeps a name's rule.
+/// Parses a string that follows the rule of a name.
 pub(in crate::http) fn named<T>(
     parse: impl FnOnce(&str) -> Result<T, crate::domain::Violation>,
 ) -> impl FnOnce(&RawValue) -> Result<T, Rule> {
     |raw| parse(&text(raw)?).map_err(|violation| Rule::Borrowed(violation.0))
 }
 
-/// A string that keeps a rule, or `null` for none.
+/// Parses a string that follows a rule; `null` yields the default.
 pub(in crate::http) fn nullable<T: Default>(
     parse: impl FnOnce(&str) -> Result<T, crate::domain::Violation>,
 ) -> impl FnOnce(&RawValue) -> Result<T, Rule> {
     |raw| if raw.get() == "null" { Ok(T::default()) } else { named(parse)(raw) }
 }
 
-/// `true` or `false`.
+/// Parses `true` or `false`.
 pub(in crate::http) fn boolean(raw: &RawValue) -> Result<bool, Rule> {
     typed(raw, "must be true or false")
 }
 
-/// Position and kind. The texts behind these categories are fixed in
-/// serde_json; only its data errors quote their input, and a walk that takes
-/// everything makes none of those.
+/// Describes a syntax error by position and kind. serde_json's texts for these categories are
+/// fixed; only its data errors quote the input, and the syntax check causes none of those.
 fn malformed(error: &serde_json::Error) -> ApiError {
     use serde_json::error::Category;
 
@@ -281,12 +281,13 @@ fn malformed(error: &serde_json::Error) -> ApiError {
     ))
 }
 
-struct Text<'a>(Cow<'a, str>);
+/// A string that borrows from the body unless it has escapes.
+struct BorrowedText<'a>(Cow<'a, str>);
 
-impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
+impl<'de: 'a, 'a> Deserialize<'de> for BorrowedText<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct V;
-        impl<'de> Visitor<'de> for V {
+        struct TextVisitor;
+        impl<'de> Visitor<'de> for TextVisitor {
             type Value = Cow<'de, str>;
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("a string")
@@ -298,36 +299,39 @@ impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
                 Ok(Cow::Owned(text.to_owned()))
             }
         }
-        deserializer.deserialize_str(V).map(Text)
+        deserializer.deserialize_str(TextVisitor).map(BorrowedText)
     }
 }
 
-struct Object<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
+/// An object whose members are not parsed.
+struct RawObject<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
 
-impl<'de: 'a, 'a> Deserialize<'de> for Object<'a> {
+impl<'de: 'a, 'a> Deserialize<'de> for RawObject<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct V;
-        impl<'de> Visitor<'de> for V {
-            type Value = Object<'de>;
+        struct ObjectVisitor;
+        impl<'de> Visitor<'de> for ObjectVisitor {
+            type Value = RawObject<'de>;
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("an object")
             }
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
                 let mut members = Vec::new();
-                while let Some((name, raw)) = map.next_entry::<Text<'de>, &'de RawValue>()? {
+                while let Some((name, raw)) =
+                    map.next_entry::<BorrowedText<'de>, &'de RawValue>()?
+                {
                     members.push((name.0, raw));
                 }
-                Ok(Object(members))
+                Ok(RawObject(members))
             }
         }
-        deserializer.deserialize_map(V)
+        deserializer.deserialize_map(ObjectVisitor)
     }
 }
 
-/// Walks any JSON and keeps nothing of it.
-struct Everything;
+/// Accepts any well-formed JSON and keeps nothing of it.
+struct SyntaxCheck;
 
-impl<'de> DeserializeSeed<'de> for Everything {
+impl<'de> DeserializeSeed<'de> for SyntaxCheck {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
@@ -335,7 +339,7 @@ impl<'de> DeserializeSeed<'de> for Everything {
     }
 }
 
-impl<'de> Visitor<'de> for Everything {
+impl<'de> Visitor<'de> for SyntaxCheck {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -360,12 +364,12 @@ impl<'de> Visitor<'de> for Everything {
         Ok(())
     }
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
-        while seq.next_element_seed(Everything)?.is_some() {}
+        while seq.next_element_seed(SyntaxCheck)?.is_some() {}
         Ok(())
     }
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        while map.next_key_seed(Everything)?.is_some() {
-            map.next_value_seed(Everything)?;
+        while map.next_key_seed(SyntaxCheck)?.is_some() {
+            map.next_value_seed(SyntaxCheck)?;
         }
         Ok(())
     }
@@ -378,14 +382,14 @@ mod tests {
     use super::*;
 
     fn refusal(body: &[u8]) -> String {
-        match Members::parse(body) {
+        match BodyMembers::parse(body) {
             Err(error) => error.message,
-            Ok(_) => panic!("{:?} is taken", String::from_utf8_lossy(body)),
+            Ok(_) => panic!("{:?} is accepted", String::from_utf8_lossy(body)),
         }
     }
 
     #[test]
-    fn malformed_bodies_are_named_by_position_and_kind() {
+    fn malformed_bodies_are_reported_by_position_and_kind() {
         assert_eq!(
             refusal(b"{\n \"key\": canary}"),
             "Malformed JSON at line 2, column 9: expected value."
@@ -397,26 +401,26 @@ mod tests {
         assert!(refusal(b"{} {}").contains("trailing characters"));
         assert!(refusal(br#"{"unknown":"\ud800"}"#).contains("Malformed"));
         assert!(refusal(b"{\"unknown\":\"\xFF\"}").contains("invalid unicode code point"));
-        assert!(refusal(br#"{"a":1,"\u0061":2}"#).contains("twice"));
+        assert!(refusal(br#"{"a":1,"\u0061":2}"#).contains("duplicate member"));
         let deep = [&b"{\"a\":"[..], &b"[".repeat(100_000), &b"]".repeat(100_000), b"}"].concat();
         assert!(refusal(&deep).contains("recursion limit"));
     }
 
     proptest! {
-        /// Whatever is sent, no refusal holds a piece of it.
+        /// No refusal quotes any part of the body.
         #[test]
         fn no_refusal_quotes_the_body(head in "[\\[{\",:a0\\\\ ]{0,8}", tail in "[\\]}\",:\\\\ ]{0,8}") {
             let body = format!("{head}cAnArY{tail}");
-            if let Err(error) = Members::parse(body.as_bytes()) {
+            if let Err(error) = BodyMembers::parse(body.as_bytes()) {
                 prop_assert!(!error.message.contains("cAnArY"));
             }
         }
 
-        /// What serde_json calls an object is taken, and found member by member.
+        /// Every object is accepted, and each of its members is found.
         #[test]
-        fn objects_are_taken(members in prop::collection::btree_map("[a-z]{1,4}", any::<String>(), 0..6)) {
+        fn objects_are_accepted(members in prop::collection::btree_map("[a-z]{1,4}", any::<String>(), 0..6)) {
             let body = serde_json::to_vec(&members).unwrap();
-            let parsed = Members::parse(&body).unwrap();
+            let parsed = BodyMembers::parse(&body).unwrap();
             for (name, value) in &members {
                 let raw = parsed.find(name).unwrap();
                 prop_assert_eq!(text(raw).unwrap(), value.as_str());

@@ -1,15 +1,17 @@
-//! The shapes of answers about users, sessions, service accounts and tokens.
+//! The bodies of successful responses about users, sessions, service accounts and tokens.
+//!
+//! Owns: their member names and order, which are part of the wire contract.
 
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::access::{Me, NewSession};
+use crate::access::{CallerIdentity, NewSession};
 use crate::domain::{
     EnvironmentId, OwnerId, Principal, Role, Scope, ServiceAccountId, ServiceAccountInfo,
     ServiceAccountName, SessionId, SessionInfo, Timestamp, TokenId, TokenInfo, UserId, UserInfo,
 };
 
-/// A role on the wire.
+/// A role, as it is spelled on the wire.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 #[schema(as = Role)]
@@ -29,14 +31,14 @@ impl From<Role> for RoleWord {
     }
 }
 
-/// Where a principal may do what its role allows.
+/// The environments in which a principal may use its role.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = Scope)]
 pub(in crate::http) struct ScopeItem {
-    /// Every environment, those of the future included.
+    /// Every environment, including future ones.
     all_environments: bool,
-    /// Otherwise these, as far as they exist.
+    /// Otherwise these, as long as they exist.
     #[schema(value_type = Vec<String>)]
     environment_ids: Vec<EnvironmentId>,
 }
@@ -67,7 +69,7 @@ pub(in crate::http) struct UserItem {
     #[serde(flatten)]
     scope: ScopeItem,
     disabled: bool,
-    /// When it last did something, to the minute.
+    /// When the user was last active, to the minute.
     #[schema(value_type = Option<String>, format = DateTime, required = true)]
     last_active_at: Option<Timestamp>,
     #[schema(value_type = String, format = DateTime)]
@@ -106,13 +108,13 @@ pub(in crate::http) struct SessionItem {
     /// When it ends at the latest.
     #[schema(value_type = String, format = DateTime)]
     expires_at: Timestamp,
-    /// The client's address at the login.
+    /// The client's address at login.
     #[schema(required = true)]
     ip: Option<String>,
-    /// What the client said it was, at the login.
+    /// The client's `User-Agent` at login.
     #[schema(required = true)]
     user_agent: Option<String>,
-    /// Whether this request was made in it.
+    /// Whether it is the session that made this request.
     current: bool,
 }
 
@@ -130,7 +132,7 @@ impl From<(SessionInfo, bool)> for SessionItem {
     }
 }
 
-/// A service account: an owner of tokens that is not a person.
+/// A service account: a machine that owns tokens.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = ServiceAccount)]
@@ -149,7 +151,7 @@ pub(in crate::http) struct ServiceAccountItem {
     created_at: Timestamp,
     #[schema(value_type = String, format = DateTime)]
     updated_at: Timestamp,
-    /// The name that its author had then.
+    /// The name of its creator at that time.
     created_by: String,
     #[serde(rename = "_count")]
     count: ServiceAccountCount,
@@ -187,26 +189,26 @@ pub(in crate::http) struct TokenItem {
     #[schema(value_type = String, example = "tok_01JD3N5W8Q4X0V7M2K9R6T1HBC")]
     id: TokenId,
     name: String,
-    /// Its first characters, to recognise it by.
+    /// Its first characters, to recognize it by.
     #[schema(example = "cof_3fQz")]
     token_prefix: String,
-    /// Its own role; its owner's may be lower by now.
+    /// Its own role. If its owner's role is lower now, that one counts.
     role: RoleWord,
     #[serde(flatten)]
     scope: ScopeItem,
-    /// To the minute.
+    /// When it was last used, to the minute.
     #[schema(value_type = Option<String>, format = DateTime, required = true)]
     last_used_at: Option<Timestamp>,
     #[schema(value_type = Option<String>, format = DateTime, required = true)]
     expires_at: Option<Timestamp>,
     #[schema(value_type = String, format = DateTime)]
     created_at: Timestamp,
-    /// The name that its author had then.
+    /// The name of its creator at that time.
     created_by: String,
-    /// Its owner, if that is a user.
+    /// Its owner, if the owner is a user.
     #[schema(value_type = Option<String>, required = true)]
     user_id: Option<UserId>,
-    /// Its owner, if that is a service account. With neither it is the host's.
+    /// Its owner, if the owner is a service account. A token with neither belongs to the host.
     #[schema(value_type = Option<String>, required = true)]
     service_account_id: Option<ServiceAccountId>,
 }
@@ -244,53 +246,53 @@ macro_rules! answers {
 }
 
 answers! {
-    /// Whether anybody can register.
+    /// Whether the first user can be created.
     RegistrationAnswer { registration: RegistrationItem }
     /// One user.
     UserAnswer { user: UserItem }
-    /// Users, by e-mail address.
+    /// Users, ordered by email address.
     UsersAnswer { users: Vec<UserItem> }
     /// Sessions, newest first.
     SessionsAnswer { sessions: Vec<SessionItem> }
     /// One service account.
     ServiceAccountAnswer { service_account: ServiceAccountItem }
-    /// Service accounts, by name.
+    /// Service accounts, ordered by name.
     ServiceAccountsAnswer { service_accounts: Vec<ServiceAccountItem> }
     /// Tokens, newest first.
     TokensAnswer { tokens: Vec<TokenItem> }
 }
 
-/// A new API token.
+/// A new API token and its record.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[allow(missing_debug_implementations)]
 pub(in crate::http) struct NewTokenAnswer<'a> {
-    /// The token itself. It is shown this once.
+    /// The token itself. It is not shown again.
     #[schema(example = "cof_3fQzI0m0hYb2dJr8c1Xl5uPq7sT9vW4eA6gK_nM-oRy")]
     pub token: &'a str,
     pub token_record: TokenItem,
 }
 
-/// Whether anybody can register.
+/// Whether the first user can be created.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Registration)]
 pub(in crate::http) struct RegistrationItem {
-    /// Whether there is no user yet.
+    /// True as long as no user exists.
     pub open: bool,
 }
 
-/// A session that has begun.
+/// A new session.
 #[derive(Serialize, ToSchema)]
 #[allow(missing_debug_implementations)]
 pub(in crate::http) struct LoginAnswer<'a> {
-    /// The session's token, to be sent as a bearer token. It is shown this once.
-    /// `null` for a page (`X-Coffer: 1`), which gets it as a cookie.
+    /// The session token, to be sent as a bearer token. It is not shown again. `null` for the web
+    /// console (`X-Coffer: 1`), which gets it as a cookie.
     #[schema(required = true, example = "cos_3fQzI0m0hYb2dJr8c1Xl5uPq7sT9vW4eA6gK_nM-oRy")]
     token: Option<&'a str>,
     user: LoginUser<'a>,
 }
 
-/// Who has logged in.
+/// The user who has logged in.
 #[derive(Debug, Serialize, ToSchema)]
 pub(in crate::http) struct LoginUser<'a> {
     #[schema(value_type = String)]
@@ -302,7 +304,7 @@ pub(in crate::http) struct LoginUser<'a> {
 }
 
 impl<'a> LoginAnswer<'a> {
-    /// `token`: as far as the caller may read it.
+    /// `token` is `None` if the caller gets it as a cookie.
     pub fn new(session: &'a NewSession, token: Option<&'a str>) -> Self {
         let user = LoginUser {
             id: session.user,
@@ -314,44 +316,43 @@ impl<'a> LoginAnswer<'a> {
     }
 }
 
-/// Who the caller is, and what its credential may do now.
+/// The caller, and what its credential may do now.
 #[derive(Debug, Serialize, ToSchema)]
 pub(in crate::http) struct MeAnswer {
     user: MeUser,
-    /// What the credential can do: the lower of its own role and its owner's.
+    /// The effective role: the lower of the credential's own and its owner's.
     role: RoleWord,
-    /// The environments that it reaches now.
+    /// The environments that the credential covers now.
     #[schema(value_type = Vec<String>)]
     environments: Vec<EnvironmentId>,
-    /// What it can really do.
+    /// The permissions that follow from role and scope.
     #[schema(example = json!(["environments:read", "secrets:read", "secrets:write"]))]
     scopes: Vec<&'static str>,
 }
 
-/// Whom a credential belongs to.
+/// The owner of a credential.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = Me)]
 pub(in crate::http) struct MeUser {
-    /// The id of the user or service account; of the token itself, if it is the
-    /// host's.
+    /// The id of the user or service account, or of the token itself if it belongs to the host.
     id: String,
     #[schema(required = true)]
     email: Option<String>,
     #[schema(required = true)]
     name: Option<String>,
-    /// Its own role.
+    /// The credential's own role.
     role: RoleWord,
     #[schema(value_type = Option<String>, required = true)]
     api_token_id: Option<TokenId>,
     #[schema(value_type = Option<String>, required = true)]
     service_account_id: Option<ServiceAccountId>,
-    /// Where the credential reaches.
+    /// The environments that the credential covers.
     scope: ScopeItem,
 }
 
 impl MeAnswer {
-    pub fn new(me: Me, principal: &Principal, reached: Vec<EnvironmentId>) -> Self {
+    pub fn new(me: CallerIdentity, principal: &Principal, reached: Vec<EnvironmentId>) -> Self {
         let service_account_id = match principal.owner {
             crate::domain::Owner::ServiceAccount(id) => Some(id),
             _ => None,

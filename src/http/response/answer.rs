@@ -1,83 +1,66 @@
-//! Answers: bytes with the contract's content type.
+//! Successful responses: bytes with the content type that the wire contract gives them.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
-use actix_web::http::header::{
-    CONTENT_TYPE, ETAG, HeaderValue, RETRY_AFTER, SET_COOKIE, WWW_AUTHENTICATE,
-};
+use actix_web::HttpResponse;
+use actix_web::http::header::{CONTENT_TYPE, ETAG, HeaderValue, SET_COOKIE};
 use actix_web::web::Bytes;
-use actix_web::{HttpResponse, HttpResponseBuilder};
 use serde::Serialize;
-use utoipa::ToSchema;
-
-use crate::access::Limited;
-use crate::domain::RequestId;
 
 use crate::http::response::download::Download;
-use crate::http::response::error::{ApiError, Code, Problem};
+use crate::http::response::media_type::{AGE, JSON};
 
-pub(in crate::http) const JSON: HeaderValue =
-    HeaderValue::from_static("application/json; charset=utf-8");
-/// When a client that was told 503 should come back, in seconds.
-const RETRY_SECONDS: HeaderValue = HeaderValue::from_static("2");
-
-/// A successful answer: JSON, already rendered.
+/// A successful response: rendered JSON, a download or a sealed bundle.
 #[derive(Debug, Clone)]
 pub(in crate::http) struct Answer {
     pub body: Bytes,
-    /// Whether it was given before, to the same request.
+    /// Whether this repeats the answer to an earlier request with the same Idempotency-Key.
     pub replayed: bool,
-    /// A session's cookie to set or to take away.
+    /// A session cookie to set or to clear.
     pub cookie: Option<HeaderValue>,
-    /// What is sent instead of `body`, as it comes.
+    /// Streamed instead of `body`.
     pub download: Option<Download>,
-    /// Of what is no JSON.
-    pub sealed: Option<Sealed>,
+    /// Set if `body` is a sealed bundle and not JSON.
+    pub bundle: Option<BundleTag>,
 }
 
-/// What is in a bundle, by its tag, and whether the client has that.
+/// The tag of a bundle's content, and whether the client already has that content.
 #[derive(Debug, Clone)]
-pub(in crate::http) struct Sealed {
+pub(in crate::http) struct BundleTag {
     tag: String,
     is_known: bool,
 }
 
-/// <https://www.iana.org/assignments/media-types> has no name for it; this one is
-/// what the contract says.
-pub(in crate::http) const AGE: &str = "application/age-encryption";
-
 impl Answer {
     pub fn json(body: &impl Serialize) -> Self {
         let body = serde_json::to_vec(body)
-            .expect("answers have text keys and no type that serde_json cannot write");
+            .expect("answers have text keys and only types that serde_json can write");
         Self::rendered(body)
     }
 
+    /// JSON that is rendered already.
     pub fn rendered(body: impl Into<Bytes>) -> Self {
-        Self { body: body.into(), replayed: false, cookie: None, download: None, sealed: None }
+        Self { body: body.into(), replayed: false, cookie: None, download: None, bundle: None }
     }
 
-    /// Bytes that come piece by piece.
+    /// Bytes that are sent while they are produced.
     pub fn download(download: Download) -> Self {
         Self { download: Some(download), ..Self::rendered(Bytes::new()) }
     }
 
-    /// An age file, and the tag of what is in it.
+    /// An age file, and the tag of its content.
     pub fn sealed(bytes: Vec<u8>, tag: &str) -> Self {
-        let sealed = Sealed { tag: tag.to_owned(), is_known: false };
-        Self { sealed: Some(sealed), ..Self::rendered(bytes) }
+        let bundle = BundleTag { tag: tag.to_owned(), is_known: false };
+        Self { bundle: Some(bundle), ..Self::rendered(bytes) }
     }
 
-    /// 304: the client has what is in it.
+    /// 304: the client already has the content with this tag.
     pub fn not_modified(tag: &str) -> Self {
-        let sealed = Sealed { tag: tag.to_owned(), is_known: true };
-        Self { sealed: Some(sealed), ..Self::rendered(Bytes::new()) }
+        let bundle = BundleTag { tag: tag.to_owned(), is_known: true };
+        Self { bundle: Some(bundle), ..Self::rendered(Bytes::new()) }
     }
 
     pub fn into_response(self) -> HttpResponse {
-        if let Some(Sealed { tag, is_known }) = self.sealed {
-            // Weak (RFC 9110, section 8.8.1): sealed again, the same content has
-            // other bytes.
+        if let Some(BundleTag { tag, is_known }) = self.bundle {
+            // Weak (RFC 9110, section 8.8.1): sealing the same content again yields other bytes.
             let tag = (ETAG, format!("W/\"{tag}\""));
             if is_known {
                 return HttpResponse::NotModified().insert_header(tag).finish();
@@ -100,72 +83,4 @@ impl Answer {
         }
         response.body(self.body)
     }
-}
-
-/// The error object.
-#[derive(Debug, Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-#[schema(as = Error)]
-pub(in crate::http) struct ErrorBody<'a> {
-    /// Stable and machine-readable.
-    code: &'static str,
-    /// For people.
-    message: &'a str,
-    /// The first offending member.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
-    field: Option<&'a str>,
-    /// What to do about it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
-    hint: Option<&'a str>,
-    /// Quote this when you report a problem.
-    request_id: &'a str,
-    /// Every problem, when there are several.
-    #[serde(skip_serializing_if = "<[_]>::is_empty")]
-    details: &'a [Problem],
-}
-
-impl ApiError {
-    pub fn into_response(self, request_id: &RequestId) -> HttpResponse {
-        if let Some(cause) = &self.cause {
-            log::error!("{request_id}: {}: {cause}", self.code.as_str());
-        }
-        let body = ErrorBody {
-            code: self.code.as_str(),
-            message: &self.message,
-            field: self.field.as_deref(),
-            hint: self.hint,
-            request_id: request_id.as_str(),
-            details: &self.details,
-        };
-        let mut response = HttpResponse::build(self.code.status());
-        response.insert_header((CONTENT_TYPE, JSON));
-        match self.code {
-            Code::Unauthorized => {
-                response.insert_header((WWW_AUTHENTICATE, HeaderValue::from_static("Bearer")));
-            }
-            Code::ServiceUnavailable => {
-                response.insert_header((RETRY_AFTER, RETRY_SECONDS));
-            }
-            _ => {}
-        }
-        if let Some(limited) = self.limited {
-            insert_limit(&mut response, *limited);
-        }
-        response.body(Answer::json(&body).body)
-    }
-}
-
-/// What a client needs to know about a limit: how much, how much is left (never
-/// any, on a 429), when there is more: `Retry-After` in whole seconds from now,
-/// `X-RateLimit-Reset` in whole seconds since 1970.
-fn insert_limit(response: &mut HttpResponseBuilder, limited: Limited) {
-    let wait = limited.wait.as_secs_f64().ceil().max(1.0) as u64;
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    response
-        .insert_header((RETRY_AFTER, wait))
-        .insert_header(("x-ratelimit-limit", limited.limit))
-        .insert_header(("x-ratelimit-remaining", 0))
-        .insert_header(("x-ratelimit-reset", now + wait));
 }

@@ -1,7 +1,7 @@
-//! An answer that is sent while it is made.
+//! A response that is sent while it is produced, such as a backup.
 //!
-//! Must never: let a client take what broke off for the whole. Such an answer
-//! ends without HTTP's own end, so that the client sees an error.
+//! Must never: let a client take a partial download for a complete one. A download that fails ends
+//! without HTTP's end marker, so that the client sees an error.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -12,17 +12,17 @@ use actix_web::{HttpResponse, HttpResponseBuilder};
 use futures_util::stream;
 use tokio::sync::mpsc;
 
-pub(in crate::http) const OCTETS: &str = "application/octet-stream";
+use crate::http::response::media_type::OCTETS;
 
-/// How fast a client has to be.
+/// How fast a client has to read.
 #[derive(Debug, Clone, Copy)]
 struct Pace {
-    /// One that takes nothing for so long is not waited for.
+    /// A client that reads nothing for this long is disconnected.
     stalled: Duration,
-    /// Nor one that is later than this ...
+    /// How far a client may fall behind `bytes_per_second` before it is disconnected.
     grace: Duration,
-    /// ... behind so many bytes a second: whoever takes a backup keeps others from
-    /// taking one, and the writer remembers for them what it changes.
+    /// The slowest rate allowed. A backup in progress blocks other backups, and makes the writer
+    /// keep copies of what it changes, so no client may drag it out.
     bytes_per_second: u64,
 }
 
@@ -33,25 +33,25 @@ const PACE: Pace = Pace {
 };
 
 impl Pace {
-    /// How long after its start a download may have come no further than this.
+    /// Returns how long after its start a download may still be at `sent` bytes.
     fn until(&self, sent: u64) -> Duration {
         self.grace + Duration::from_millis(sent.saturating_mul(1000) / self.bytes_per_second)
     }
 }
 
-/// Pieces that may wait for the client.
+/// How many pieces are produced ahead of the client.
 const WAITING_PIECES: usize = 2;
 
 enum Piece {
     Bytes(Bytes),
-    /// With what is to be done once it is taken.
+    /// The end, with what to call once the client has read everything.
     End(Box<dyn FnOnce() + Send>),
 }
 
-/// About how many bytes will come. It is no `Content-Length`: nobody may rely on it.
+/// An estimate of the total size, for progress bars. Unlike `Content-Length` it is not exact.
 const EXPECTED_BYTES: HeaderName = HeaderName::from_static("x-coffer-expected-bytes");
 
-/// Where the pieces come out. They are given to one response.
+/// The receiving end of a download. It can be turned into one response only.
 #[derive(Debug, Clone)]
 pub(in crate::http) struct Download {
     pieces: Arc<Mutex<Option<mpsc::Receiver<Piece>>>>,
@@ -65,9 +65,9 @@ impl std::fmt::Debug for Piece {
 }
 
 impl Download {
-    /// Calls `next` for one piece after the other, off the async threads, as long
-    /// as the client takes them at a pace. `ended` is called, likewise, once all
-    /// of them and the end are taken.
+    /// Starts producing pieces by calling `next` on a blocking thread, as long as the client keeps
+    /// up. Calls `ended` with the number of bytes, also on a blocking thread, once the client has
+    /// read all pieces and the end.
     pub fn start(
         next: impl FnMut() -> Result<Option<Vec<u8>>, String> + Send + 'static,
         ended: impl FnOnce(u64) + Send + 'static,
@@ -93,14 +93,14 @@ impl Download {
                         Piece::Bytes(bytes.into())
                     }
                     Ok(None) => {
-                        // Who sees the end may ask for the next one at once.
+                        // A client that sees the end may ask for the next backup at once.
                         drop(next);
                         let end = Piece::End(Box::new(move || ended(sent)));
                         let _ = send.send(end).await;
                         return;
                     }
                     Err(problem) => {
-                        log::error!("a download broke off: {problem}");
+                        log::error!("download aborted: {problem}");
                         return;
                     }
                 };
@@ -108,11 +108,11 @@ impl Download {
                 match tokio::time::timeout(pace.stalled.min(left), send.send(piece)).await {
                     Ok(Ok(())) => {}
                     Ok(Err(_)) => {
-                        log::info!("a download broke off: the client went away");
+                        log::info!("download aborted: the client disconnected");
                         return;
                     }
                     Err(_) => {
-                        log::info!("a download broke off: the client was too slow");
+                        log::info!("download aborted: the client was too slow");
                         return;
                     }
                 }
@@ -121,7 +121,7 @@ impl Download {
         Self { pieces: Arc::new(Mutex::new(Some(pieces))), expected: None }
     }
 
-    /// With what is said beforehand about its length.
+    /// Announces an estimated size.
     pub fn expecting(self, bytes: Option<u64>) -> Self {
         Self { expected: bytes, ..self }
     }
@@ -137,11 +137,11 @@ impl Download {
             match pieces.recv().await {
                 Some(Piece::Bytes(bytes)) => Some((Ok(bytes), Some(pieces))),
                 Some(Piece::End(ended)) => {
-                    // It may write a file.
+                    // May write a file.
                     let _ = actix_web::web::block(ended).await;
                     None
                 }
-                None => Some((Err(std::io::Error::other("it broke off")), None)),
+                None => Some((Err(std::io::Error::other("the download was aborted")), None)),
             }
         }))
     }
@@ -155,7 +155,7 @@ mod tests {
 
     use super::*;
 
-    /// So many pieces of a KiB, and how many were made.
+    /// A source of `count` pieces of 1 KiB, and a counter of how many were produced.
     fn pieces(count: u64) -> (impl FnMut() -> Result<Option<Vec<u8>>, String>, Arc<AtomicU64>) {
         let made = Arc::new(AtomicU64::new(0));
         let counted = Arc::clone(&made);
@@ -173,69 +173,69 @@ mod tests {
         bytes_per_second: 100 << 10,
     };
 
-    fn noted() -> (Arc<AtomicU64>, impl FnOnce(u64) + Send + 'static) {
-        let noted = Arc::new(AtomicU64::new(u64::MAX));
-        let note = Arc::clone(&noted);
-        (noted, move |bytes| note.store(bytes, Ordering::Relaxed))
+    fn recorded() -> (Arc<AtomicU64>, impl FnOnce(u64) + Send + 'static) {
+        let recorded = Arc::new(AtomicU64::new(u64::MAX));
+        let record = Arc::clone(&recorded);
+        (recorded, move |bytes| record.store(bytes, Ordering::Relaxed))
     }
 
-    /// The next piece of a body.
-    async fn taken(body: &mut actix_web::body::BoxBody) -> Option<Result<Bytes, String>> {
+    /// Reads the next piece of a body.
+    async fn read_piece(body: &mut actix_web::body::BoxBody) -> Option<Result<Bytes, String>> {
         let next =
             std::future::poll_fn(|context| std::pin::Pin::new(&mut *body).poll_next(context));
         next.await.map(|piece| piece.map_err(|error| error.to_string()))
     }
 
-    /// It was noted when the last piece was queued: for a small backup before
-    /// anybody had taken a byte.
+    /// Regression: a small backup used to be recorded when its last piece was queued, before the
+    /// client had read a byte.
     #[test]
-    fn a_download_is_noted_when_its_end_is_taken_and_not_before() {
+    fn a_download_is_recorded_when_its_end_is_read_and_not_before() {
         actix_web::rt::System::new().block_on(async {
             let (next, made) = pieces(1);
-            let (noted, note) = noted();
-            let download = Download::at_pace(GENEROUS, next, note);
+            let (recorded, record) = recorded();
+            let download = Download::at_pace(GENEROUS, next, record);
             let mut body = download.into_response(&mut HttpResponse::Ok()).into_body();
             while made.load(Ordering::Relaxed) < 2 {
                 tokio::task::yield_now().await;
             }
-            assert_eq!(taken(&mut body).await.unwrap().unwrap().len(), 1024);
-            assert_eq!(noted.load(Ordering::Relaxed), u64::MAX);
-            assert!(taken(&mut body).await.is_none());
-            assert_eq!(noted.load(Ordering::Relaxed), 1024);
+            assert_eq!(read_piece(&mut body).await.unwrap().unwrap().len(), 1024);
+            assert_eq!(recorded.load(Ordering::Relaxed), u64::MAX);
+            assert!(read_piece(&mut body).await.is_none());
+            assert_eq!(recorded.load(Ordering::Relaxed), 1024);
         });
     }
 
     #[test]
-    fn a_client_that_goes_away_before_the_end_has_no_backup() {
+    fn a_client_that_disconnects_before_the_end_has_no_backup() {
         actix_web::rt::System::new().block_on(async {
             let (next, _) = pieces(1);
-            let (noted, note) = noted();
-            let download = Download::at_pace(GENEROUS, next, note);
+            let (recorded, record) = recorded();
+            let download = Download::at_pace(GENEROUS, next, record);
             let mut body = download.into_response(&mut HttpResponse::Ok()).into_body();
-            assert!(taken(&mut body).await.is_some());
+            assert!(read_piece(&mut body).await.is_some());
             drop(body);
-            assert_eq!(noted.load(Ordering::Relaxed), u64::MAX);
+            assert_eq!(recorded.load(Ordering::Relaxed), u64::MAX);
         });
     }
 
-    /// It takes something now and then, and would hold the only place for hours.
+    /// A client that reads a little now and then would block other backups for hours.
     #[test]
-    fn a_client_that_is_too_slow_loses_its_turn() {
+    fn a_client_that_is_too_slow_is_disconnected() {
         actix_web::rt::System::new().block_on(async {
             let (next, made) = pieces(u64::MAX);
-            let (noted, note) = noted();
-            let download = Download::at_pace(STRICT, next, note);
+            let (recorded, record) = recorded();
+            let download = Download::at_pace(STRICT, next, record);
             let mut body = download.into_response(&mut HttpResponse::Ok()).into_body();
-            // The channel is full, and its producer waits for 10 ms a piece.
+            // The channel is full, and its producer waits for 10 ms per piece.
             let last = loop {
-                match taken(&mut body).await {
+                match read_piece(&mut body).await {
                     Some(Ok(_)) => tokio::time::sleep(Duration::from_millis(30)).await,
                     other => break other,
                 }
             };
-            assert!(matches!(last, Some(Err(_))), "it ends without HTTP's end");
+            assert!(matches!(last, Some(Err(_))), "it must end without HTTP's end marker");
             assert!(made.load(Ordering::Relaxed) < 100);
-            assert_eq!(noted.load(Ordering::Relaxed), u64::MAX);
+            assert_eq!(recorded.load(Ordering::Relaxed), u64::MAX);
         });
     }
 }

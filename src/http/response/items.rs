@@ -1,20 +1,22 @@
-//! The shapes of successful answers. Member names and their order are the
-//! contract's; every optional member is `null`, never left out.
+//! The bodies of successful responses about environments, secrets, vars and the audit log.
+//!
+//! Owns: their member names and order, which are part of the wire contract. An optional member is
+//! `null`, never left out.
 
 use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa::openapi::ObjectBuilder;
 
 use crate::audit::{Action, ResourceType, Row, Verification};
-use crate::delivery::Uses;
+use crate::delivery::KeyUsage;
 use crate::domain::{
-    EnvironmentId, EnvironmentInfo, EnvironmentName, KeyName, SecretId, SecretInfo,
-    ServiceAccountId, Settings, Timestamp, TokenId, UserId, UserLabel, VarId, VarInfo, Version,
+    EnvironmentId, EnvironmentInfo, EnvironmentName, EnvironmentSettings, KeyName, SecretId,
+    SecretInfo, ServiceAccountId, Timestamp, TokenId, UserId, UserLabel, VarId, VarInfo, Version,
     VersionInfo,
 };
 use crate::vault::ExportedRow;
 
-use crate::http::openapi::document::words;
+use crate::http::response::schema::words;
 
 /// An environment.
 #[derive(Debug, Serialize, ToSchema)]
@@ -37,7 +39,7 @@ pub(in crate::http) struct EnvironmentItem {
     count: EnvironmentCount,
 }
 
-/// How much an environment holds.
+/// How many secrets and vars an environment has.
 #[derive(Debug, Serialize, ToSchema)]
 pub(in crate::http) struct EnvironmentCount {
     secrets: u32,
@@ -58,7 +60,7 @@ impl From<EnvironmentInfo> for EnvironmentItem {
     }
 }
 
-/// A secret. No member holds a value, or anything computed from one.
+/// A secret, without its value and without anything computed from it.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = Secret)]
@@ -69,9 +71,9 @@ pub(in crate::http) struct SecretItem {
     key: KeyName,
     #[schema(required = true)]
     description: Option<String>,
-    /// Write-only: its value goes in and never comes out.
+    /// Write-only: the value can be set but never read.
     never_reveal: bool,
-    /// Counts the values it has had.
+    /// The number of the current version.
     #[schema(value_type = u32, minimum = 1)]
     version: Version,
     #[schema(value_type = String, format = DateTime)]
@@ -79,29 +81,30 @@ pub(in crate::http) struct SecretItem {
     #[schema(value_type = String, format = DateTime)]
     updated_at: Timestamp,
     #[serde(flatten)]
-    use_: Use,
+    usage: UsedBy,
 }
 
-/// Who uses a secret or var: those who would get it, by what the host declares.
+/// Which workloads and files receive a secret or var, according to the server's configuration.
 #[derive(Debug, Default, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub(in crate::http) struct Use {
-    /// The templates that name it, by their paths.
+#[schema(as = Use)]
+pub(in crate::http) struct UsedBy {
+    /// Paths of the templates that name it.
     used_by_config_files: Vec<String>,
-    /// Workloads, by their names, and files, by their paths.
+    /// Names of workloads and paths of files.
     used_by_services: Vec<String>,
-    /// How many of the latter there are.
+    /// The number of items in `usedByServices`.
     usage_count: u32,
 }
 
-impl Use {
+impl UsedBy {
     pub fn is_any(&self) -> bool {
         self.usage_count > 0
     }
 }
 
-impl From<Uses> for Use {
-    fn from(Uses { services, config_files }: Uses) -> Self {
+impl From<KeyUsage> for UsedBy {
+    fn from(KeyUsage { services, config_files }: KeyUsage) -> Self {
         Self {
             used_by_config_files: config_files,
             usage_count: u32::try_from(services.len()).unwrap_or(u32::MAX),
@@ -111,7 +114,7 @@ impl From<Uses> for Use {
 }
 
 impl SecretItem {
-    pub fn new(info: SecretInfo, use_: Use) -> Self {
+    pub fn new(info: SecretInfo, usage: UsedBy) -> Self {
         Self {
             id: info.id,
             key: info.key,
@@ -120,12 +123,12 @@ impl SecretItem {
             version: info.version,
             created_at: info.created_at,
             updated_at: info.updated_at,
-            use_,
+            usage,
         }
     }
 }
 
-/// A var: configuration that is not secret.
+/// A var: configuration that is not secret. Its value is in every answer.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = Var)]
@@ -137,7 +140,7 @@ pub(in crate::http) struct VarItem {
     value: String,
     #[schema(required = true)]
     description: Option<String>,
-    /// Counts the values it has had.
+    /// The number of the current version.
     #[schema(value_type = u32, minimum = 1)]
     version: Version,
     #[schema(value_type = String, format = DateTime)]
@@ -145,11 +148,11 @@ pub(in crate::http) struct VarItem {
     #[schema(value_type = String, format = DateTime)]
     updated_at: Timestamp,
     #[serde(flatten)]
-    use_: Use,
+    usage: UsedBy,
 }
 
 impl VarItem {
-    pub fn new(info: VarInfo, use_: Use) -> Self {
+    pub fn new(info: VarInfo, usage: UsedBy) -> Self {
         Self {
             id: info.id,
             key: info.key,
@@ -158,7 +161,7 @@ impl VarItem {
             version: info.version,
             created_at: info.created_at,
             updated_at: info.updated_at,
-            use_,
+            usage,
         }
     }
 }
@@ -172,9 +175,9 @@ pub(in crate::http) struct VersionItem {
     version: Version,
     #[schema(value_type = String, format = DateTime)]
     created_at: Timestamp,
-    /// The name that its author had then.
+    /// The name of its author at that time.
     created_by: String,
-    /// Whether it is the one in force.
+    /// Whether it is the current version.
     active: bool,
 }
 
@@ -194,14 +197,14 @@ impl From<VersionInfo> for VersionItem {
 #[serde(rename_all = "camelCase")]
 #[schema(as = Settings)]
 pub(in crate::http) struct SettingsItem {
-    /// Whether admins may reveal revealable secrets here.
+    /// Whether admins may reveal revealable secrets in this environment.
     allow_secret_reveal: bool,
-    /// What `neverReveal` is for a new secret that does not say.
+    /// The default of `neverReveal` for new secrets.
     never_reveal_by_default: bool,
 }
 
-impl From<Settings> for SettingsItem {
-    fn from(settings: Settings) -> Self {
+impl From<EnvironmentSettings> for SettingsItem {
+    fn from(settings: EnvironmentSettings) -> Self {
         Self {
             allow_secret_reveal: settings.allow_secret_reveal,
             never_reveal_by_default: settings.never_reveal_by_default,
@@ -209,13 +212,13 @@ impl From<Settings> for SettingsItem {
     }
 }
 
-/// A row of the audit log. Names and ids are those of the time it was written.
+/// A row of the audit log, with names and ids as they were when it was written.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = AuditRow)]
 pub(in crate::http) struct AuditItem {
     id: String,
-    /// 1 for the first row, then without gaps.
+    /// Numbered from 1 without gaps.
     #[schema(minimum = 1)]
     seq: u64,
     #[schema(schema_with = action_words)]
@@ -226,11 +229,11 @@ pub(in crate::http) struct AuditItem {
     resource_id: Option<String>,
     #[schema(required = true)]
     resource_name: Option<String>,
-    /// A JSON object as text. Never a value of a secret.
+    /// A JSON object as text. Never contains a secret value.
     #[schema(required = true)]
     details: Option<String>,
     success: bool,
-    /// The code that the caller got, if it was refused.
+    /// The error code that the caller got, if the request was refused.
     #[schema(required = true)]
     error: Option<String>,
     #[schema(value_type = String, format = DateTime)]
@@ -315,7 +318,7 @@ impl From<Row> for AuditItem {
     }
 }
 
-/// Rows of the audit log, and how many match in all.
+/// Rows of the audit log, and the total number of matches.
 #[derive(Debug, Serialize, ToSchema)]
 pub(in crate::http) struct AuditLogsAnswer {
     pub logs: Vec<AuditItem>,
@@ -331,18 +334,18 @@ pub(in crate::http) enum ExportItem {
     Damaged(DamagedAudit),
 }
 
-/// A row of the audit log with its MAC. A log in which this row is missing, or
-/// has another MAC, is not the one that the row was copied from.
+/// A row of the audit log with its MAC. A log in which this row is missing or has another MAC was
+/// changed after the export.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = ExportedAuditRow)]
 pub(in crate::http) struct ExportedAudit {
     #[serde(flatten)]
     row: AuditItem,
-    /// HMAC-SHA256 over the row and the one before it: 64 hexadecimal digits.
+    /// HMAC-SHA256 over the row and the one before it, as 64 hexadecimal digits.
     mac: String,
 }
 
-/// A row of the audit log that cannot be read any more.
+/// A row of the audit log that cannot be read.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = DamagedAuditRow)]
 pub(in crate::http) struct DamagedAudit {
@@ -362,23 +365,23 @@ impl From<ExportedRow> for ExportItem {
     }
 }
 
-/// Whether the audit log's chain holds.
+/// The result of verifying the audit log's chain of MACs.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = Verification)]
 pub(in crate::http) struct VerificationItem {
     intact: bool,
-    /// How many rows hold, from the first kept one on.
+    /// How many rows are intact, counted from the first one kept.
     rows: u64,
-    /// The first row that is kept; those before it were dropped by age.
+    /// The first row that is kept. Older ones were deleted by the retention period.
     first_seq: u64,
-    /// When that was done the last time.
+    /// When rows were last deleted by the retention period.
     #[schema(value_type = Option<String>, format = DateTime, required = true)]
     dropped_at: Option<Timestamp>,
-    /// The first row that does not hold.
+    /// The first row that is missing or changed.
     #[schema(required = true)]
     broken_seq: Option<u64>,
-    /// What is wrong there.
+    /// What is wrong with that row.
     #[schema(required = true)]
     problem: Option<&'static str>,
 }
@@ -423,13 +426,13 @@ answers! {
     SettingsAnswer { settings: SettingsItem }
     /// Rows of the audit log, oldest first.
     ExportAnswer { logs: Vec<ExportItem> }
-    /// What a walk over the audit log's chain found.
+    /// The result of verifying the audit log.
     VerificationAnswer { verification: VerificationItem }
-    /// It is done.
+    /// Success, with nothing more to say.
     Done { success: bool }
 }
 
-/// The answer to a granted reveal.
+/// The value of a secret, after a reveal was granted.
 #[derive(Serialize, ToSchema)]
 #[allow(missing_debug_implementations)]
 pub(in crate::http) struct ValueAnswer {
@@ -438,10 +441,10 @@ pub(in crate::http) struct ValueAnswer {
 }
 
 fn health_words() -> ObjectBuilder {
-    words(["ok", "unavailable"]).description(Some("`unavailable` when nothing can be written."))
+    words(["ok", "unavailable"]).description(Some("`unavailable` if writes are refused."))
 }
 
-/// Whether the server works.
+/// The health of the server.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(in crate::http) struct Health {

@@ -1,8 +1,4 @@
-//! What a line of the route table is, and how the app is built from it.
-//!
-//! The lines themselves are in `routes`. The app is built from them and so is
-//! its description, and the tests walk them; a route cannot be served without
-//! being among them.
+//! One row of the route table, and how the app is built from the rows.
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -10,126 +6,122 @@ use std::rc::Rc;
 
 use actix_web::http::Method;
 use actix_web::{HttpRequest, Route, web};
+use serde_json::Value;
 use utoipa::ToSchema;
 use utoipa::openapi::{RefOr, Schema};
 
+use crate::audit::Action;
 use crate::domain::Role;
 use crate::vault::Level;
 
-use crate::http::handlers::public;
-use crate::http::request::call::{self, Call, Needs, RequestBody, Visit};
+use crate::http::request::anonymous::{self, AnonymousCall};
+use crate::http::request::call::{self, Call, Needs};
+use crate::http::request::parameter::Parameter;
+use crate::http::request::parse::RequestBody;
+use crate::http::request::target::TargetKind;
 use crate::http::response::answer::Answer;
-use crate::http::response::error::{ApiError, Code};
-use crate::http::routes::endpoints;
+use crate::http::response::code::Code;
+use crate::http::response::error::ApiError;
 
-/// What a route's path aims at.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum TargetKind {
-    /// Whatever the caller's scope holds.
-    InScope,
-    /// Something that needs the whole scope.
-    Everything,
-    /// `{environment}` in the path.
-    Environment,
-    /// `{id}` in the path.
-    Row,
-    /// `{id}` in the path, a user: that user in person, or an admin who needs
-    /// the whole scope.
-    User,
-}
+/// The path of the health check, which is not counted against a rate limit.
+pub(in crate::http) const HEALTH: &str = "/health";
 
 /// Who may use a route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Access {
-    /// Anybody.
+pub enum RouteAccess {
+    /// Anyone.
     Public,
-    /// A principal with this role, whose scope reaches the target.
+    /// A principal with this role whose scope covers the target.
     Principal {
-        /// The lowest role.
+        /// The lowest role that is allowed.
         role: Role,
-        /// What the scope has to reach.
+        /// What the scope has to cover.
         target: TargetKind,
     },
 }
 
-/// A route as the outside may know it.
+/// The public facts about a route.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RouteInfo {
     /// The method.
     pub method: Method,
-    /// The path, with `{…}` for what varies.
+    /// The path, with `{…}` for variable segments.
     pub path: &'static str,
     /// Who may use it.
-    pub access: Access,
+    pub access: RouteAccess,
 }
 
-/// Every route of the app. HEAD goes with GET and is not listed.
-pub fn routes() -> Vec<RouteInfo> {
-    endpoints().into_iter().map(|endpoint| endpoint.info).collect()
+/// A schema by its name, with every schema that it refers to.
+pub(in crate::http) struct NamedSchema {
+    pub name: String,
+    pub schemas: Vec<(String, RefOr<Schema>)>,
 }
 
-/// A query parameter or header for the description.
-#[derive(Debug, Clone, Copy)]
-pub(in crate::http) enum Parameter {
-    Force,
-    Limit,
-    After,
-    Prefix,
-    Version,
-    IfMatch,
-    IdempotencyKey,
-    OwnerUser,
-    OwnerServiceAccount,
-    AuditEnvironment,
-    AuditResourceType,
-    AuditResource,
-    AuditAction,
-    AuditUser,
-    AuditSuccess,
-    AuditFrom,
-    AuditTo,
-    AuditLimit,
-    AuditOffset,
-    AuditBeforeSeq,
-    Workload,
-    Wait,
-    IfNoneMatch,
-    AfterSeq,
-    ExportLimit,
+impl NamedSchema {
+    fn of<T: ToSchema>() -> Self {
+        let mut schemas = vec![(T::name().into(), T::schema())];
+        T::schemas(&mut schemas);
+        Self { name: T::name().into(), schemas }
+    }
 }
 
-/// What the description says about a route's answer.
-pub(in crate::http) enum Success {
-    /// A schema's name, and that schema with all it refers to.
-    Json(String, Vec<(String, RefOr<Schema>)>),
+/// The body of a route's requests, for the OpenAPI document.
+pub(in crate::http) struct BodySchema {
+    pub schema: NamedSchema,
+    /// Adds to the schema what a derive cannot express.
+    pub constrain: fn(&mut Value),
+}
+
+impl BodySchema {
+    fn of<B: RequestBody>() -> Option<Self> {
+        B::IS_READ.then(|| Self { schema: NamedSchema::of::<B>(), constrain: B::constrain })
+    }
+}
+
+/// The content of a route's successful response, for the OpenAPI document.
+pub(in crate::http) enum SuccessContent {
+    Json(NamedSchema),
     /// The OpenAPI document itself.
     AnyJson,
     Html,
-    /// Bytes that are no text.
     Octets,
     /// An age file, or 304.
-    Sealed,
+    Bundle,
 }
 
-/// One row of the table.
+/// One row of the route table.
 pub(in crate::http) struct Endpoint {
     pub info: RouteInfo,
     pub summary: &'static str,
     pub parameters: &'static [Parameter],
-    pub body: Option<(String, RefOr<Schema>)>,
-    pub success: Success,
-    /// Errors besides those that follow from `info` and `body`.
+    pub body: Option<BodySchema>,
+    pub success: SuccessContent,
+    /// The errors that do not follow from `info` and `body`.
     pub errors: &'static [Code],
-    pub no_head: bool,
+    answers_head: bool,
     route: Rc<dyn Fn() -> Route>,
 }
 
 impl Endpoint {
-    /// A route for principals; level and body come from its handler's type.
-    pub fn new<L, B, H, F>(
+    fn new(info: RouteInfo, summary: &'static str, route: impl Fn() -> Route + 'static) -> Self {
+        Self {
+            info,
+            summary,
+            parameters: &[],
+            body: None,
+            success: SuccessContent::AnyJson,
+            errors: &[],
+            answers_head: true,
+            route: Rc::new(route),
+        }
+    }
+
+    /// A route that requires a credential. The permit's level and the body come from the handler's
+    /// type.
+    fn guarded<L, B, H, F>(
         method: Method,
         path: &'static str,
-        needs: Needs,
+        (action, target): (Action, TargetKind),
         summary: &'static str,
         handler: H,
     ) -> Self
@@ -139,112 +131,113 @@ impl Endpoint {
         H: Fn(Call<L, B>) -> F + Copy + 'static,
         F: Future<Output = Result<Answer, ApiError>> + 'static,
     {
-        let access = Access::Principal { role: L::ROLE, target: needs.target };
+        let access = RouteAccess::Principal { role: L::ROLE, target };
+        let needs = Needs { action, target };
         let route = move || {
             web::to(move |request: HttpRequest, payload: web::Payload| {
                 call::run(needs, handler, request, payload)
             })
         };
-        Self {
-            info: RouteInfo { method, path, access },
-            summary,
-            parameters: &[],
-            body: B::schema(),
-            success: Success::AnyJson,
-            errors: &[],
-            no_head: false,
-            route: Rc::new(route),
-        }
+        let info = RouteInfo { method, path, access };
+        Self { body: BodySchema::of::<B>(), ..Self::new(info, summary, route) }
     }
 
+    /// A GET that needs no credential.
     pub fn public<H, F>(path: &'static str, summary: &'static str, handler: H) -> Self
     where
         H: Fn(HttpRequest) -> F + Copy + 'static,
         F: Future<Output = actix_web::HttpResponse> + 'static,
     {
-        // Who watches over the server must not be told that it watches too much.
-        let counted = path != "/health";
-        Self {
-            info: RouteInfo { method: Method::GET, path, access: Access::Public },
-            summary,
-            parameters: &[],
-            body: None,
-            success: Success::AnyJson,
-            errors: &[],
-            no_head: false,
-            route: Rc::new(move || {
-                web::to(move |request: HttpRequest, payload: web::Payload| {
-                    public::answer_anybody(request, payload, counted, handler)
-                })
-            }),
-        }
+        // A monitoring system must not be refused because it checks too often.
+        let is_counted = path != HEALTH;
+        let info = RouteInfo { method: Method::GET, path, access: RouteAccess::Public };
+        Self::new(info, summary, move || {
+            web::to(move |request: HttpRequest, payload: web::Payload| {
+                anonymous::answer(request, payload, is_counted, handler)
+            })
+        })
     }
 
-    /// A POST that takes anybody; its body comes from its handler's type.
-    pub fn open<B, H, F>(path: &'static str, summary: &'static str, handler: H) -> Self
+    /// A POST with a body that needs no credential. The body comes from the handler's type.
+    pub fn public_post<B, H, F>(path: &'static str, summary: &'static str, handler: H) -> Self
     where
         B: RequestBody + 'static,
-        H: Fn(Visit<B>) -> F + Copy + 'static,
+        H: Fn(AnonymousCall<B>) -> F + Copy + 'static,
         F: Future<Output = Result<Answer, ApiError>> + 'static,
     {
-        Self {
-            info: RouteInfo { method: Method::POST, path, access: Access::Public },
-            summary,
-            parameters: &[],
-            body: B::schema(),
-            success: Success::AnyJson,
-            errors: &[],
-            no_head: false,
-            route: Rc::new(move || {
-                web::to(move |request: HttpRequest, payload: web::Payload| {
-                    call::run_visit(handler, request, payload)
-                })
-            }),
-        }
+        let route = move || {
+            web::to(move |request: HttpRequest, payload: web::Payload| {
+                anonymous::run(handler, request, payload)
+            })
+        };
+        let info = RouteInfo { method: Method::POST, path, access: RouteAccess::Public };
+        Self { body: BodySchema::of::<B>(), ..Self::new(info, summary, route) }
     }
 
+    /// Sets the schema of the successful response.
     pub fn answers<T: ToSchema>(mut self) -> Self {
-        let mut schemas = vec![(T::name().into(), T::schema())];
-        T::schemas(&mut schemas);
-        self.success = Success::Json(T::name().into(), schemas);
+        self.success = SuccessContent::Json(NamedSchema::of::<T>());
         self
     }
 
-    pub fn octets(mut self) -> Self {
-        self.success = Success::Octets;
+    /// Sets a successful response that is not described by a schema.
+    pub fn answers_with(mut self, content: SuccessContent) -> Self {
+        self.success = content;
         self
     }
 
-    pub fn sealed(mut self) -> Self {
-        self.success = Success::Sealed;
-        self
-    }
-
-    pub fn html(mut self) -> Self {
-        self.success = Success::Html;
-        self
-    }
-
+    /// Sets the query parameters and headers that the route reads.
     pub fn takes(mut self, parameters: &'static [Parameter]) -> Self {
         self.parameters = parameters;
         self
     }
 
+    /// Sets the errors that do not follow from what the route requires.
     pub fn fails(mut self, errors: &'static [Code]) -> Self {
         self.errors = errors;
         self
     }
 
+    /// Makes a GET answer HEAD with 405, because reading is recorded or has an effect.
     pub fn without_head(mut self) -> Self {
-        self.no_head = true;
+        self.answers_head = false;
         self
     }
 }
 
-/// Builds the app's routes from the table.
-pub(in crate::http) fn configure(config: &mut web::ServiceConfig) {
+macro_rules! methods {
+    ($($name:ident $method:ident)*) => {
+        impl Endpoint {$(
+            #[doc = concat!("A ", stringify!($method), " that requires a credential.")]
+            pub fn $name<L, B, H, F>(
+                path: &'static str,
+                needs: (Action, TargetKind),
+                summary: &'static str,
+                handler: H,
+            ) -> Self
+            where
+                L: Level,
+                B: RequestBody + 'static,
+                H: Fn(Call<L, B>) -> F + Copy + 'static,
+                F: Future<Output = Result<Answer, ApiError>> + 'static,
+            {
+                Self::guarded(Method::$method, path, needs, summary, handler)
+            }
+        )*}
+    };
+}
+
+methods! {
+    get GET
+    post POST
+    patch PATCH
+    delete DELETE
+}
+
+/// Adds the routes to the app.
+pub(in crate::http) fn configure(config: &mut web::ServiceConfig, table: Vec<Endpoint>) {
     let mut by_path: BTreeMap<&'static str, Vec<Endpoint>> = BTreeMap::new();
-    for endpoint in endpoints() {
+    for endpoint in table {
         by_path.entry(endpoint.info.path).or_default().push(endpoint);
     }
     for (path, endpoints) in by_path {
@@ -252,7 +245,7 @@ pub(in crate::http) fn configure(config: &mut web::ServiceConfig) {
         let mut allowed = Vec::new();
         for endpoint in endpoints {
             let method = endpoint.info.method;
-            if method == Method::GET && !endpoint.no_head {
+            if method == Method::GET && endpoint.answers_head {
                 allowed.push(Method::HEAD.to_string());
                 resource = resource.route((endpoint.route)().method(Method::HEAD));
             }
@@ -262,7 +255,7 @@ pub(in crate::http) fn configure(config: &mut web::ServiceConfig) {
         allowed.sort();
         let allow = allowed.join(", ");
         config.service(resource.default_service(web::to(move |request, payload| {
-            public::method_not_allowed(request, payload, allow.clone())
+            anonymous::method_not_allowed(request, payload, allow.clone())
         })));
     }
 }

@@ -1,41 +1,19 @@
-//! The route table: every route, what it needs, what it answers.
-
-use actix_web::http::Method;
-
-use crate::audit::Action;
-
-use crate::http::request::call::Needs;
-use crate::http::response::error::Code;
-use endpoint::{Endpoint, TargetKind};
+//! The route table: every route, what it requires, what it answers.
+//!
+//! Owns: the path, method, action, target and handler of every route, in one place. The app, the
+//! OpenAPI document and the tests of the wire contract are all made from it, so a route that is
+//! not in the table cannot be served.
+//! Must never: decide anything about a request itself.
+//! Called by: `http`, which builds the app and the OpenAPI document from it.
 
 mod accounts;
 pub(super) mod endpoint;
 mod operations;
 mod resources;
 
-const CONFLICT: &[Code] = &[Code::Conflict];
-const MISSING: &[Code] = &[Code::NotFound];
-fn get() -> Method {
-    Method::GET
-}
+use endpoint::Endpoint;
 
-fn post() -> Method {
-    Method::POST
-}
-
-fn patch() -> Method {
-    Method::PATCH
-}
-
-fn delete() -> Method {
-    Method::DELETE
-}
-
-fn needs(action: Action, target: TargetKind) -> Needs {
-    Needs { action, target }
-}
-
-/// The table itself.
+/// Returns the whole table.
 pub(super) fn endpoints() -> Vec<Endpoint> {
     [resources::endpoints(), accounts::endpoints(), operations::endpoints()]
         .into_iter()

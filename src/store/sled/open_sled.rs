@@ -1,60 +1,35 @@
-//! Opening sled on files that may be damaged or unfinished.
+//! Opening sled on files that may be damaged or incomplete.
 //!
-//! Owns: what is removed or set aside before sled may see it, and what its
-//! answers mean.
-//! Must never: let an older state pass for the newest, as far as that can be told;
-//! let sled's panics through: it asserts where it reads, so damage makes it panic.
+//! Owns: what is removed or set aside before sled sees it, and the meaning of sled's errors.
+//! Must never: let an older state pass for the newest, as far as that can be detected; let sled's
+//! panics through: it asserts where it reads, so damage makes it panic.
+//! Called by: `disk`.
 
 use std::fs;
-use std::io::{self, Write};
+use std::io;
 use std::panic::{self, AssertUnwindSafe};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
+use crate::store::directory::{ignore_missing, parent, sync_directory};
 use crate::store::rows::view::said;
-use crate::store::sled::disk::{OpenError, ignore_missing, parent, sync_directory};
 use crate::store::sled::durable_mark::ACKNOWLEDGED;
-use crate::store::sled::holes::hole_before;
-use crate::store::sled::leftovers::is_whole_snapshot;
+use crate::store::sled::holes::find_hole_before;
+use crate::store::sled::open_error::OpenError;
+use crate::store::sled::snapshots::{last_snapshot, newest_is_intact, snapshots, unused_name};
 
-/// Stands in the data directory while sled opens: then it overwrites segments that
-/// it does not need, with zeros, and a power cut leaves any part of that. Such a
-/// segment looks like a hole in the log, unless it is older than the snapshot; and
-/// sled does not sync the new snapshot's name. So the log is looked through before
-/// the first opening, and not again after one that was cut off.
-const OPENING: &str = "opening";
-
-/// Whether the last opening was cut off, before which the log was whole.
-pub(in crate::store) fn was_cut_off(data_dir: &Path) -> io::Result<bool> {
-    data_dir.join(OPENING).try_exists()
-}
-
-/// Before sled may open.
-pub(in crate::store) fn begins(data_dir: &Path) -> io::Result<()> {
-    fs::File::create(data_dir.join(OPENING))?.sync_all()?;
-    sync_directory(data_dir)
-}
-
-/// When what sled has overwritten is on the disk, and not before: sled does not sync
-/// that, and a power cut would leave half of it without a marker. The half that was
-/// cut off needs no more care: sled overwrites all that it does not need each time.
-pub(in crate::store) fn is_over(data_dir: &Path) -> io::Result<()> {
-    fs::remove_file(data_dir.join(OPENING)).or_else(ignore_missing)
-}
-
-/// Opens sled. Its snapshots are a cache of what its log says, so one that is
-/// damaged is no reason to stay closed. But sled says the same of a damaged log,
-/// and without the snapshots it would open as much of that as it can read, an
-/// older state, as if nothing had happened. So a copy is tried first: a snapshot
-/// is named after the place up to which the log had been read, and the copy must
-/// come as far as that without it, with nothing left out. Only then, and only if the
-/// newest one is not what sled wrote, are the snapshots set aside.
+/// Opens sled. Its snapshots are a cache of its log, so a damaged one is no reason to stay closed.
+/// But sled reports a damaged log the same way, and without the snapshots it would open as much of
+/// that log as it can read, an older state, as if nothing had happened. So a copy is tried first: a
+/// snapshot is named after the position up to which the log had been read, and the copy must reach
+/// it without the snapshot, with nothing left out. Only then, and only if the newest snapshot is
+/// damaged, are the snapshots set aside.
 pub(in crate::store) fn open_sled(
     config: impl Fn(&Path) -> sled::Config,
     dir: &Path,
-    was_cut_off: bool,
+    was_interrupted: bool,
 ) -> Result<sled::Db, OpenError> {
     let sled = |cause| OpenError::Sled { path: dir.to_owned(), cause };
-    let cause = match opened(&config(dir)) {
+    let cause = match open_catching_panic(&config(dir)) {
         Err(cause @ sled::Error::Corruption { .. }) => cause,
         opened => return opened.map_err(sled),
     };
@@ -68,22 +43,22 @@ pub(in crate::store) fn open_sled(
     fs::remove_dir_all(&trial).or_else(ignore_missing).map_err(io)?;
     let readable = tried.map_err(io)?.ok_or_else(|| sled(cause.clone()))?;
     if readable == 0 {
-        // There is no older state to go on with.
+        // There is no older state to continue with.
         return Err(sled(cause));
     }
     if readable < reached {
         let marker = parent(dir).join(ACKNOWLEDGED);
         return Err(OpenError::LogDamaged { path: dir.to_owned(), readable, reached, marker });
     }
-    // If it is as sled wrote it, it is the log that is damaged: without it sled would
-    // take an older state of what it cannot read.
-    if newest_is_whole(dir).map_err(io)? {
+    // If the snapshot is intact, it is the log that is damaged, and without the snapshot sled would
+    // use an older state of what it cannot read.
+    if newest_is_intact(dir).map_err(io)? {
         return Err(sled(cause));
     }
-    // So it would without a snapshot wherever else the log cannot be read: it passes
-    // over that, and comes as far all the same.
-    // After an opening that was cut off the log may hold half of what it has overwritten.
-    let hole = if was_cut_off { None } else { hole_before(dir, reached).map_err(io)? };
+    // Without a snapshot, sled would do that wherever the log cannot be read: it skips such places
+    // and still reaches the end. After an interrupted opening the log may hold half of what sled
+    // has overwritten, so it is not checked then.
+    let hole = if was_interrupted { None } else { find_hole_before(dir, reached).map_err(io)? };
     if let Some(at) = hole {
         let marker = parent(dir).join(ACKNOWLEDGED);
         return Err(OpenError::Holes { path: dir.to_owned(), at, marker });
@@ -94,28 +69,28 @@ pub(in crate::store) fn open_sled(
         let name = snapshot.file_name().expect("a file that was listed has a name");
         fs::rename(&snapshot, aside.join(name)).map_err(io)?;
     }
-    // Before sled writes one of the same name.
+    // Must be durable before sled writes a snapshot of the same name.
     for changed in [&aside, dir, parent(dir)] {
         sync_directory(changed).map_err(io)?;
     }
     log::error!(
-        "sled's snapshot is damaged ({}); its log is whole, so nothing is lost; the snapshot is set aside in {}",
+        "sled's snapshot is damaged ({}). Its log is intact, so nothing is lost. The snapshot was moved to {}",
         said(&cause),
         aside.display()
     );
-    opened(&config(dir)).map_err(sled)
+    open_catching_panic(&config(dir)).map_err(sled)
 }
 
-/// What sled says, or that it has panicked: in some places it asserts what a
-/// damaged file does not keep. Where, the log says (see `cli::logging`).
-fn opened(config: &sled::Config) -> Result<sled::Db, sled::Error> {
+/// Opens sled and turns a panic into an error: in some places sled asserts what a damaged file does
+/// not guarantee. The log says where it panicked (see `cli::logging`).
+fn open_catching_panic(config: &sled::Config) -> Result<sled::Db, sled::Error> {
     panic::catch_unwind(AssertUnwindSafe(|| config.open())).unwrap_or_else(|_| {
         log::error!("sled panicked as it opened {}", config.get_path().display());
         Err(sled::Error::Corruption { at: None, bt: () })
     })
 }
 
-/// How far a copy of the log can be read; `None` when it does not open at all.
+/// Returns how far a copy of the log can be read; `None` if it does not open at all.
 fn try_without_snapshots(
     config: &impl Fn(&Path) -> sled::Config,
     dir: &Path,
@@ -126,100 +101,22 @@ fn try_without_snapshots(
     for name in ["db", "conf"] {
         fs::copy(dir.join(name), trial.join(name))?;
     }
-    match opened(&config(trial)) {
-        // Opening writes a snapshot, and thereby says how far it came.
+    match open_catching_panic(&config(trial)) {
+        // Opening writes a snapshot, whose name shows how far it came.
         Ok(db) => {
-            crate::store::writer::flush_watchdog::let_go(db)?;
+            crate::store::sled::flush_watchdog::close_catching_panic(db)?;
             last_snapshot(trial).map(Some)
         }
         Err(error) => {
-            log::error!("without its snapshot the log does not open either: {}", said(&error));
+            log::error!("the log does not open without its snapshot either: {}", said(&error));
             Ok(None)
         }
     }
 }
 
-/// The place in the log that the newest snapshot stands for, 0 without one.
-pub(in crate::store) fn last_snapshot(dir: &Path) -> io::Result<u64> {
-    Ok(snapshots(dir)?.iter().filter_map(|path| place_of(path)).max().unwrap_or(0))
-}
-
-/// Whether the newest snapshot is one that sled takes.
-fn newest_is_whole(dir: &Path) -> io::Result<bool> {
-    let newest = snapshots(dir)?.into_iter().max_by_key(|path| place_of(path));
-    newest.map_or(Ok(false), |path| Ok(is_whole_snapshot(&fs::read(path)?)))
-}
-
-fn place_of(snapshot: &Path) -> Option<u64> {
-    let name = snapshot.file_name()?.to_str()?;
-    u64::from_str_radix(name.strip_prefix("snap.")?, 16).ok()
-}
-
-fn snapshots(dir: &Path) -> io::Result<Vec<PathBuf>> {
-    let mut found = Vec::new();
-    for entry in fs::read_dir(dir)? {
-        let entry = entry?;
-        if entry.file_name().to_string_lossy().starts_with("snap.") {
-            found.push(entry.path());
-        }
-    }
-    Ok(found)
-}
-
-/// A name beside sled's directory that is not taken.
-fn unused_name(dir: &Path) -> PathBuf {
-    (1..)
-        .map(|n: u32| dir.with_extension(format!("damaged.{n}")))
-        .find(|path| !path.exists())
-        .expect("there are more numbers than directories")
-}
-
-/// Deals with snapshots that were written and not renamed. One that an opening has
-/// left which was cut off gets its name: sled writes and syncs it, renames it, and
-/// only then overwrites what it does not need any more; but it does not sync the name.
-/// By the older snapshot what was overwritten is missing, and sled would open an older
-/// state or none. Of all others sled would take the newest name for the newest state,
-/// whole or not, so they are removed.
-pub(in crate::store) fn settle_snapshots(data_dir: &Path, dir: &Path) -> io::Result<()> {
-    let entries = match fs::read_dir(dir) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        entries => entries?,
-    };
-    let was_cut_off = was_cut_off(data_dir)?;
-    let mut paths: Vec<_> =
-        entries.map(|entry| entry.map(|entry| entry.path())).collect::<io::Result<_>>()?;
-    // `again.generating`, which a cut in here leaves, goes before it is made once more.
-    paths.sort();
-    for path in paths {
-        if path.extension().is_none_or(|extension| extension != "generating") {
-            continue;
-        }
-        let name = path.with_extension("");
-        let place = place_of(&name).unwrap_or(0);
-        let file = fs::read(&path)?;
-        let newest = last_snapshot(dir)?;
-        let is_newer = place > newest || (place == newest && !newest_is_whole(dir)?);
-        if was_cut_off && place > 0 && is_newer && is_whole_snapshot(&file) {
-            log::warn!("finishing a snapshot whose name was lost: {}", path.display());
-            // Written once more: if its sync has failed, it reads well and is not there.
-            let again = dir.join("again.generating");
-            let mut written = fs::File::create(&again)?;
-            written.write_all(&file)?;
-            written.sync_all()?;
-            fs::rename(&again, &name)?;
-            sync_directory(dir)?;
-        } else {
-            log::info!("removing a snapshot that was not finished: {}", path.display());
-        }
-        fs::remove_file(&path)?;
-    }
-    Ok(())
-}
-
-/// sled's settings without a log: a first start that was cut off.
-///
-/// And settings that are not whole: sled does not sync them. Nothing is lost with
-/// them, because they are always the same, and sled writes them anew.
+/// Removes sled's settings if they are of no use: if there is no log, because a first start was
+/// interrupted, or if they are incomplete, because sled does not sync them. Nothing is lost with
+/// them: they are always the same, and sled writes them again.
 ///
 /// ```text
 /// ..     lines of text
@@ -233,14 +130,17 @@ pub(in crate::store) fn remove_unfinished_settings(dir: &Path) -> io::Result<()>
             let read = read?;
             let whole = read.split_last_chunk::<4>();
             if whole.is_none_or(|(text, sum)| u32::from_le_bytes(*sum) != crc32fast::hash(text)) {
-                log::warn!("sled's settings are damaged and made anew: {}", settings.display());
+                log::warn!(
+                    "sled's settings are damaged and will be written again: {}",
+                    settings.display()
+                );
                 return fs::remove_file(settings);
             }
         }
     }
     match fs::metadata(dir.join("db")) {
         Ok(log) if log.len() > 0 => return Ok(()),
-        // Where there is a snapshot there was a log.
+        // If there is a snapshot, there was a log.
         _ if last_snapshot(dir).unwrap_or(0) > 0 => return Ok(()),
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}

@@ -56,7 +56,7 @@ fn a_wrong_login_is_answered_the_same_whatever_was_wrong_with_it() {
     let nobody = app.anonymous();
     let expected = try_login(&nobody, "nobody@example.com", PASSWORD);
     let error = expected.expect_error(401, "UNAUTHORIZED");
-    assert_eq!(error["message"], "Wrong e-mail address or password.");
+    assert_eq!(error["message"], "Wrong email address or password.");
     assert_eq!(error.get("field"), None);
     assert_eq!(expected.header("www-authenticate"), Some("Bearer"));
     for (email, password) in [

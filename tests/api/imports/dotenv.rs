@@ -109,7 +109,7 @@ fn vars_arrive_by_the_same_rules() {
     let body = |mode: &str| with("NEW='a\nb'\nexport OLD=second", &json!({ "onConflict": mode }));
     let refused = admin.post(IMPORT_VARS, &body("fail")).expect_error(409, "CONFLICT");
     assert_eq!(refused["field"], "dotenv");
-    assert_eq!(refused["message"], "dotenv holds OLD, which exists already");
+    assert_eq!(refused["message"], "dotenv has OLD, which already exists");
     assert_eq!(keys(&admin.get(VARS).expect(200)["vars"]), ["OLD"]);
     let answer = admin.post(IMPORT_VARS, &body("replace")).expect(200);
     assert_eq!(results(&answer), ["NEW created 1", "OLD replaced 2"]);
@@ -135,24 +135,33 @@ fn what_is_refused_names_a_line_or_a_key_and_nothing_of_a_value() {
     let app = start();
     let admin = app.admin();
     let lines = [
-        (format!("A=1\n\n{CANARY}"), "dotenv cannot be read: line 3: is no KEY=value"),
+        (format!("A=1\n\n{CANARY}"), "dotenv cannot be read: line 3: expected KEY=value"),
         (format!("A=1\r\n{CANARY}=2"), "dotenv cannot be read: line 2: the key must"),
-        (format!("A={CANARY}\nA={CANARY}"), "dotenv cannot be read: line 2: the key stands twice"),
-        (format!("A='\n'\nB='{CANARY}"), "dotenv cannot be read: line 3: a single quote"),
-        (format!("A=\"{CANARY}"), "dotenv cannot be read: line 1: a double quote"),
-        (format!("A='x'{CANARY}"), "dotenv cannot be read: line 1: something"),
-        (format!("A={CANARY}#1"), "dotenv cannot be read: line 1: a #"),
+        (format!("A={CANARY}\nA={CANARY}"), "dotenv cannot be read: line 2: duplicate key"),
+        (format!("A='\n'\nB='{CANARY}"), "dotenv cannot be read: line 3: unclosed single quote"),
+        (format!("A=\"{CANARY}"), "dotenv cannot be read: line 1: unclosed double quote"),
+        (
+            format!("A='x'{CANARY}"),
+            "dotenv cannot be read: line 1: unexpected text after the closing quote",
+        ),
+        (format!("A={CANARY}#1"), "dotenv cannot be read: line 1: unquoted #"),
         (format!("A=`{CANARY}`"), "dotenv cannot be read: line 1: backquotes"),
-        (format!("A=${{{CANARY}}}"), "dotenv cannot be read: line 1: ${"),
-        (format!("A=\"{CANARY}\\q\""), "dotenv cannot be read: line 1: a backslash"),
-        (format!("A={CANARY}\nB=\n"), "dotenv cannot be taken: the value of B must be 1 to 65536"),
+        (format!("A=${{{CANARY}}}"), "dotenv cannot be read: line 1: references such as ${NAME}"),
+        (
+            format!("A=\"{CANARY}\\q\""),
+            "dotenv cannot be read: line 1: in double quotes, a backslash",
+        ),
+        (
+            format!("A={CANARY}\nB=\n"),
+            "dotenv cannot be imported: the value of B must be 1 to 65536",
+        ),
         (
             format!("A={CANARY}\nB={CANARY}{}", "x".repeat(65_536)),
-            "dotenv cannot be taken: the value of B must be 1 to 65536",
+            "dotenv cannot be imported: the value of B must be 1 to 65536",
         ),
-        (String::new(), "dotenv must hold 1 to 1000 keys, and holds 0"),
-        (format!("\u{feff}\n# {CANARY}"), "dotenv must hold 1 to 1000 keys, and holds 0"),
-        (many(1001), "dotenv must hold 1 to 1000 keys, and holds 1001"),
+        (String::new(), "dotenv must have 1 to 1000 keys, but has 0"),
+        (format!("\u{feff}\n# {CANARY}"), "dotenv must have 1 to 1000 keys, but has 0"),
+        (many(1001), "dotenv must have 1 to 1000 keys, but has 1001"),
     ];
     for (file, begins) in &lines {
         for path in [IMPORT, IMPORT_VARS] {
@@ -174,7 +183,7 @@ fn no_part_of_a_body_is_lost_by_a_slip() {
     let file = format!("A={CANARY}");
     let list = json!([{ "key": "A", "value": CANARY }]);
     for (path, name) in [(IMPORT, "secrets"), (IMPORT_VARS, "vars")] {
-        let begins = format!("dotenv cannot stand beside {name}");
+        let begins = format!("dotenv cannot be combined with {name}");
         for beside in [list.clone(), json!(null)] {
             refuses(&admin, path, &json!({ "dotenv": file, name: beside }), "dotenv", &begins);
         }
@@ -184,11 +193,11 @@ fn no_part_of_a_body_is_lost_by_a_slip() {
         }
         // Alone, beside a list, and a list beside a text.
         for slip in ["Dotenv", "dotenv ", "dot_env", "DOTENV"] {
-            let begins = "The member is spelled dotenv.";
+            let begins = "The member must be spelled dotenv.";
             refuses(&admin, path, &json!({ slip: file }), "dotenv", begins);
             refuses(&admin, path, &json!({ slip: file, name: list }), "dotenv", begins);
         }
-        let (slip, begins) = (name.to_uppercase(), format!("The member is spelled {name}."));
+        let (slip, begins) = (name.to_uppercase(), format!("The member must be spelled {name}."));
         refuses(&admin, path, &json!({ "dotenv": file, slip: list }), name, &begins);
         refuses(&admin, path, &json!({}), name, &format!("{name} is required"));
         // Of two texts neither is taken.
@@ -206,16 +215,16 @@ fn no_part_of_a_body_is_lost_by_a_slip() {
     }
     for never in [true, false] {
         let body = json!({ "secrets": list, "neverReveal": never });
-        refuses(&admin, IMPORT, &body, "neverReveal", "neverReveal goes with dotenv");
+        refuses(&admin, IMPORT, &body, "neverReveal", "neverReveal is only for dotenv");
         // A file of secrets, sent to the vars: everybody could read it.
         let body = with(&file, &json!({ "neverReveal": never }));
-        refuses(&admin, IMPORT_VARS, &body, "neverReveal", "neverReveal is for secrets");
+        refuses(&admin, IMPORT_VARS, &body, "neverReveal", "neverReveal is only for secrets");
     }
     for path in [IMPORT, IMPORT_VARS] {
         let body = with(&file, &json!({ "never_reveal": true }));
-        refuses(&admin, path, &body, "neverReveal", "The member is spelled neverReveal.");
+        refuses(&admin, path, &body, "neverReveal", "The member must be spelled neverReveal.");
         let body = with(&file, &json!({ "dry_run": true }));
-        refuses(&admin, path, &body, "dryRun", "The member is spelled dryRun.");
+        refuses(&admin, path, &body, "dryRun", "The member must be spelled dryRun.");
     }
 }
 
@@ -250,7 +259,7 @@ fn on_conflict_and_a_dry_run_are_those_of_a_list() {
         has_no_canary(&reply);
         let refused = reply.expect_error(409, "CONFLICT");
         assert_eq!(refused["field"], "dotenv");
-        assert_eq!(refused["message"], "dotenv holds OLD, which exists already");
+        assert_eq!(refused["message"], "dotenv has OLD, which already exists");
     }
     assert_eq!(snapshot(&admin), before);
     let skipped = import(&admin, &file, &json!({ "onConflict": "skip" })).expect(200);
@@ -261,7 +270,7 @@ fn on_conflict_and_a_dry_run_are_those_of_a_list() {
     assert_eq!(values(&admin)["OLD"], CANARY);
     let refused = import(&admin, &file, &json!({})).expect_error(409, "CONFLICT");
     let said: Vec<_> = refused["details"].as_array().unwrap().iter().collect();
-    let named = |key: &str| json!({ "field": "dotenv", "message": format!("dotenv holds {key}, which exists already") });
+    let named = |key: &str| json!({ "field": "dotenv", "message": format!("dotenv has {key}, which already exists") });
     assert_eq!(said, [&named("NEW"), &named("OLD")]);
 }
 

@@ -74,7 +74,7 @@ impl Kept {
         if to.join("restoring").exists() {
             let launch = Launch::on(to).variable("COFFER_ROOT_KEY_FILE", self.key());
             let started = launch.fails();
-            assert!(started.stderr.contains("was cut off"), "{started:#?}");
+            assert!(started.stderr.contains("was interrupted"), "{started:#?}");
         }
     }
 

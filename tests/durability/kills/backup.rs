@@ -94,7 +94,7 @@ fn half_is_no_database(data_dir: &Path, key: &Path, cut: &kill_points::Cut<'_>) 
         return;
     }
     let started = Launch::on(data_dir).variable("COFFER_ROOT_KEY_FILE", key).fails();
-    assert!(started.stderr.contains("was cut off"), "{cut}: {started:#?}");
+    assert!(started.stderr.contains("was interrupted"), "{cut}: {started:#?}");
 }
 
 #[test]
@@ -211,7 +211,7 @@ fn a_backup_whose_server_is_killed_is_none() {
     let file = dir.path().join("a.backup");
     let ended = cli.launch(["backup", "create"]).argument(&file).run("");
     server.join().unwrap();
-    ended.refuses(1, ["broke off", "Nothing was kept"]);
+    ended.refuses(1, ["was interrupted", "Nothing was saved"]);
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
 }
 
@@ -377,7 +377,7 @@ fn a_server_that_is_killed_while_it_sends_a_backup_leaves_no_file_and_loses_noth
     let client = half_taken(&server, &file);
     server.kill();
     client.signal(Signal::CONT);
-    client.wait().refuses(1, ["broke off", "Nothing was kept"]);
+    client.wait().refuses(1, ["was interrupted", "Nothing was saved"]);
     assert_eq!(std::fs::read_dir(out.path()).unwrap().count(), 0, "nor is there a half");
     await_release(&dir.path().join("data"));
     support::rows_fit(&dir.path().join("data"));
@@ -400,7 +400,7 @@ fn a_server_that_is_killed_while_it_sends_a_backup_leaves_no_file_and_loses_noth
 #[test]
 fn a_lock_that_was_waited_for_is_free_whatever_children_are_started() {
     let dir = tempfile::tempdir().unwrap();
-    let take = || coffer::store::Held::take(dir.path());
+    let take = || coffer::store::DataDirLock::acquire(dir.path());
     drop(take().unwrap());
     let over = std::sync::atomic::AtomicBool::new(false);
     std::thread::scope(|scope| {

@@ -436,7 +436,7 @@ const PASSPHRASE: &str = "seven lamps over the harbour";
 /// The root key that the text of a file holds, bare or protected; whether it is
 /// protected. Opening one takes its time, so what has been opened is kept.
 fn key_in(text: &str, opened: &mut BTreeMap<String, String>) -> (String, bool) {
-    if !SealedRootKey::is_meant(text) {
+    if !SealedRootKey::looks_like(text) {
         return (RootKey::parse(text).unwrap().fingerprint().to_string(), false);
     }
     let fingerprint = opened.entry(text.to_owned()).or_insert_with(|| {
@@ -482,7 +482,7 @@ fn a_root_key_that_is_protected_or_laid_bare_is_there_after_each_step() {
             machine.disk.restore(Survivors::any(&mut dice), &mut dice);
             // Of either kind; it is the same key.
             let text = std::fs::read_to_string(&file).unwrap();
-            if served.insert((will_be_protected, SealedRootKey::is_meant(&text))) {
+            if served.insert((will_be_protected, SealedRootKey::looks_like(&text))) {
                 let server = machine.starts_as(&serve).expect("there is power");
                 stock.is_served_by(&server);
                 gone(server);

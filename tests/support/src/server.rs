@@ -12,7 +12,8 @@ use coffer::access::HostToken;
 use coffer::config::{Config, Variables};
 use coffer::domain::{Clock, EnvironmentId, EnvironmentName, Role, Scope, Timestamp, TokenName};
 use coffer::http::State;
-use coffer::server::serve::{self, Parts, ServeError};
+use coffer::server::ServeError;
+use coffer::server::serve::{self, ServeOptions};
 use tempfile::TempDir;
 
 use crate::stopped::owner_only;
@@ -39,7 +40,7 @@ impl Clock for TestClock {
 pub struct Setup {
     pub config: Config,
     pub variables: Vec<(String, String)>,
-    pub parts: Parts,
+    pub parts: ServeOptions,
     pub clock: Option<Arc<TestClock>>,
 }
 
@@ -50,7 +51,7 @@ impl Default for Setup {
         let mut config = Config::default();
         config.rate_limit.authenticated_per_minute = 0;
         config.rate_limit.anonymous_per_minute = 0;
-        let (variables, parts, clock) = (Vec::new(), Parts::default(), None);
+        let (variables, parts, clock) = (Vec::new(), ServeOptions::default(), None);
         Self { config, variables, parts, clock }
     }
 }

@@ -1,18 +1,18 @@
-//! Where the files with root keys are, and who may read them.
+//! Where the root key files are, and who can read them.
 //!
-//! Must never: read one.
+//! Must never: read a root key file.
 
 use std::path::{Path, PathBuf};
 
 use crate::config::{Config, Variables};
 use crate::domain::Finding;
 
-/// Names in the data directory: the key, the one before it, and the one that
-/// comes next (docs/operations.md, "The root key").
-const INSIDE: [&str; 3] = ["root.key", "root.key.previous", "root.key.new"];
+/// The root key files in the data directory: current, previous and next
+/// (docs/operations.md, "The root key").
+const IN_DATA_DIR: [&str; 3] = ["root.key", "root.key.previous", "root.key.new"];
 
-/// Whoever gets hold of the directory, or of a copy of it, must not have the key
-/// to it in the same hand; and a key that is elsewhere must be for its owner only.
+/// Warns about root keys inside the data directory, because a copy of the directory would include
+/// the key to it, and about root keys elsewhere that other users can read.
 pub(super) fn examine(config: &Config, variables: &Variables) -> Vec<Finding> {
     let data_dir = &config.server.data_dir;
     let is_inside = |path: &Path| match (path.canonicalize(), data_dir.canonicalize()) {
@@ -28,34 +28,34 @@ pub(super) fn examine(config: &Config, variables: &Variables) -> Vec<Finding> {
         .map(|path| {
             Finding::warn(
                 format!("the root key is in the data directory: {}", path.display()),
-                "Back it up apart from the data, or move it and set [keys] root_key_file. Remove one that is no longer needed.",
+                "Move it and set [keys] root_key_file, or at least back it up separately. Remove it if it is no longer needed.",
             )
         })
         .collect();
-    findings.extend(outside.iter().filter_map(|path| shared(path)));
+    findings.extend(outside.iter().filter_map(|path| readable_by_others(path)));
     if findings.is_empty() {
         findings.push(Finding::ok("the root key is not in the data directory"));
     }
     findings
 }
 
-/// Every file that may hold a root key.
+/// Every file that may contain a root key.
 fn files(config: &Config, variables: &Variables) -> Vec<PathBuf> {
     let mut files: Vec<_> = ["COFFER_ROOT_KEY_FILE", "COFFER_PREVIOUS_ROOT_KEY_FILE"]
         .iter()
         .filter_map(|name| variables.get(name).map(PathBuf::from))
         .chain(config.keys.root_key_file.clone())
         .chain(config.keys.previous_root_key_file.clone())
-        .chain(INSIDE.iter().map(|name| config.server.data_dir.join(name)))
+        .chain(IN_DATA_DIR.iter().map(|name| config.server.data_dir.join(name)))
         .collect();
     files.sort();
     files.dedup_by(|one, other| one.canonicalize().ok() == other.canonicalize().ok());
     files
 }
 
-/// What systemd or a container puts there has the mode that those choose, and
-/// others cannot get at it; hence a warning.
-fn shared(path: &Path) -> Option<Finding> {
+/// Only a warning: systemd and containers choose the mode of the files they provide, and protect
+/// them in other ways.
+fn readable_by_others(path: &Path) -> Option<Finding> {
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt;
@@ -63,7 +63,10 @@ fn shared(path: &Path) -> Option<Finding> {
         let mode = path.metadata().ok()?.permissions().mode() & 0o7777;
         (mode & 0o077 != 0).then(|| {
             Finding::warn(
-                format!("{} has mode {mode:o}: others can use the root key", path.display()),
+                format!(
+                    "the root key {} is accessible to other users (mode {mode:o})",
+                    path.display()
+                ),
                 format!("Run: chmod 600 {}", path.display()),
             )
         })
