@@ -152,7 +152,7 @@ fn log_of(db: &Path) -> Vec<u8> {
 }
 
 /// sled made an empty database beside it, and the start after that removed the
-/// copy in favour of the empty one.
+/// copy in favor of the empty one.
 #[test]
 fn a_copy_that_is_alone_is_neither_overlooked_nor_removed() {
     let bench = TamperedDb::new();

@@ -195,7 +195,7 @@ fn a_start_is_cut_off_at_each_of_its_steps() {
             machine.disk.restore(survivors, &mut dice);
             let server = machine.starts().expect("there is power");
             compare(&server, &workers);
-            // Whoever has the directory has a credential that works.
+            // The token in the directory works.
             let new = json!({ "key": "KEY", "value": "value" });
             let made = server.admin().post("/api/environments/development/secrets", &new);
             assert_eq!(made.status, 200, "{when}, {survivors:?}");

@@ -151,7 +151,7 @@ impl TestApp {
         Client::new(self.address, None)
     }
 
-    /// Whoever has this token.
+    /// A client with this token.
     pub fn bearer(&self, token: &str) -> Client {
         Client::new(self.address, Some(token.to_owned()))
     }
