@@ -143,7 +143,10 @@ fn what_does_not_fit_is_named_and_nothing_is_written() {
     let export = ["export", "--env", "development", "--format", "docker-env"];
     let to_file = cli.launch(export).argument("--output").argument(&name).run("");
     for ended in [to_file, cli.run(export)] {
-        ended.refuses(1, ["coffer: docker-env cannot hold this: PEM holds a line break", "--only"]);
+        ended.refuses(
+            1,
+            ["coffer: format docker-env cannot represent this: PEM holds a line break", "--only"],
+        );
         ended.keeps_quiet_about(CANARY);
     }
     assert!(!file.exists());
