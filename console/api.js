@@ -1,7 +1,7 @@
-// Requests to the API, and who is logged in.
+// Requests to the API, and the current session.
 //
-// Owns: fetch. Must never: keep a value, put anything of one into a URL, or talk
-// to another host than the page's own.
+// Owns: fetch. Must never: keep a secret value, put any part of one into a URL, or send a
+// request to any host other than the page's own.
 
 export class ApiError extends Error {
 	constructor(status, body) {
@@ -14,17 +14,20 @@ export class SessionLost extends Error {}
 
 let whenLost;
 
-// Calls `act` when a request finds that there is no session any more.
-export const onSessionLost = (act) => (whenLost = act);
+// Sets what runs when a request finds that the session has ended.
+export const onSessionLost = (act) => {
+	whenLost = act;
+};
 
 const UNREACHABLE = {
-	message: 'The server cannot be reached.',
-	hint: 'Is it running? Whether the last change was made can be seen when it is back.',
+	message: 'Cannot reach the server.',
+	hint: 'Check that it is running. Your last change may or may not have been saved.',
 };
 
 /**
- * One request. `bearer` is a credential that stands in for the session.
- * Answers the JSON, or throws an ApiError.
+ * Sends one request and returns the JSON of the response, or throws an ApiError.
+ * `bearer` is a token to send instead of the session; `keepSession` makes a 401 an
+ * ordinary error instead of the end of the session.
  */
 export async function api(method, path, body, { bearer, keepSession } = {}) {
 	const headers = { 'X-Coffer': '1' };
@@ -35,10 +38,12 @@ export async function api(method, path, body, { bearer, keepSession } = {}) {
 	const response = await fetch(path, sent).catch(() => {
 		throw new ApiError(0, UNREACHABLE);
 	});
-	const answer = await response.json().catch(() => ({ message: `The server answered ${response.status}, and not in its own words.` }));
+	const answer = await response
+		.json()
+		.catch(() => ({ message: `Unexpected response from the server (status ${response.status}).` }));
 	if (response.ok) return answer;
 	if (response.status === 401 && !keepSession) {
-		// A late answer to somebody who has logged out since is no news.
+		// A late response to a session that is already over changes nothing.
 		if (me && me === session.me) whenLost();
 		throw new SessionLost();
 	}
@@ -49,13 +54,13 @@ export async function api(method, path, body, { bearer, keepSession } = {}) {
 
 export const get = (path, options) => api('GET', path, undefined, options);
 
-// A path out of pieces that may hold anything.
+// Builds a path and escapes the parts put into it.
 export const at = (strings, ...parts) => String.raw({ raw: strings }, ...parts.map(encodeURIComponent));
 
-// Who is logged in, and the environments that they reach.
+// The logged-in user and the environments they have access to.
 export const session = { me: null, environments: [] };
 
-// Whether the credential can do this, in the API's words for it.
+// Whether the session has this permission; scope names are the API's.
 export const can = (scope) => session.me?.scopes.includes(scope) ?? false;
 export const isAdmin = () => can('admin:*');
 

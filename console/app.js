@@ -1,27 +1,29 @@
-// The frame: which view is shown for which URL, the navigation, keys.
+// The entry point: the view for each URL, the navigation around it, keyboard shortcuts.
 //
-// Must never: keep more between visits than the last environment's name, and whether
-// single keys do something.
+// Must never: store anything in the browser other than the name of the last environment
+// and whether keyboard shortcuts are on.
 
-import { api, environment, isAdmin, loadSession, onSessionLost, session, SessionLost } from './api.js';
-import { div, alertBox, busy, button, closeDialogs, emptyState, h, link, p, say, toast } from './ui.js';
-import { begin, openLogin, openSetup } from './login.js';
-import { open as secrets } from './secrets.js';
-import { open as vars } from './vars.js';
-import { open as environments } from './environments.js';
-import { open as workloads } from './workloads.js';
-import { serviceAccounts, tokens, users } from './people.js';
-import { open as audit } from './audit.js';
-import { open as status } from './status.js';
 import { open as account } from './account.js';
+import { ApiError, api, environment, isAdmin, loadSession, onSessionLost, SessionLost, session } from './api.js';
+import { open as audit } from './audit.js';
+import { open as environments } from './environments.js';
+import { begin, openLogin, openSetup } from './login.js';
+import { serviceAccounts, tokens, users } from './people.js';
+import { BARE, connect, here, KEYS, leave, navigate, titled, viewName } from './router.js';
+import { open as secrets } from './secrets.js';
+import { open as status } from './status.js';
+import { alertBox, busy, button, closeDialogs, div, emptyState, h, link, p, say } from './ui.js';
+import { open as vars } from './vars.js';
+import { open as workloads } from './workloads.js';
 
-// A view opens for the rest of its path and answers {title, element}; also update(rest)
-// for another path of its own, add() for the key n, filter for /, shown(), stop().
+// open(rest) gets the segments after the view's name and returns {title, element}, and
+// optionally update(rest), which handles another path of the same view; add(), for the key
+// n; filter, the field for the key /; shown() and stop(), called when it appears and goes.
 const VIEWS = {
-	login: { open: openLogin, bare: true },
-	setup: { open: openSetup, bare: true },
+	login: { open: openLogin },
+	setup: { open: openSetup },
 	secrets: { open: secrets, within: true, label: 'Secrets' },
-	vars: { open: vars, within: true, label: 'Vars' },
+	vars: { open: vars, within: true, label: 'Variables' },
 	workloads: { open: workloads, within: true, label: 'Workloads' },
 	environments: { open: environments, label: 'Environments' },
 	users: { open: users, label: 'Users', admin: true },
@@ -32,68 +34,45 @@ const VIEWS = {
 	account: { open: account },
 };
 const LAST = 'coffer.environment';
-export const KEYS = 'coffer.keys';
 
 const app = document.getElementById('app');
 const main = h('main', { id: 'main', tabindex: '-1' });
 const progress = h('div.progress', { hidden: true });
 let [frame, current, turn, failed] = [null, null, 0];
-// Another tab has another user from now on, and so has this one.
-const tabs = new BroadcastChannel('coffer');
-tabs.onmessage = () => location.reload();
 
 const remembered = () => environment(localStorage.getItem(LAST)) ?? session.environments[0];
-const here = () => location.pathname + location.search;
-const viewName = () => location.pathname.split('/')[1];
-export const titled = (parts) => (document.title = [...parts, 'coffer'].filter(Boolean).join(' · '));
-
-export function navigate(path, replace) {
-	if (path !== here()) history[replace ? 'replaceState' : 'pushState'](null, '', path);
-	return route();
-}
-
-// The dialog of the thing that the URL names behind `base`: `find` finds it, `show`
-// opens it and calls back when it is closed.
-export function byUrl(base, find, show) {
-	let shown;
-	return (wanted) => {
-		if (shown === wanted) return;
-		// Those that stand on top of it go first.
-		if (shown) closeDialogs();
-		shown = wanted;
-		const thing = wanted && find(wanted);
-		if (thing) {
-			show(thing, () => {
-				if (shown !== wanted) return;
-				shown = undefined;
-				if (location.pathname.endsWith(`/${wanted}`)) navigate(base, true);
-			});
-		} else if (wanted) {
-			toast(`There is no ${wanted} here.`);
-			navigate(base, true);
-		}
-	};
-}
 
 async function route() {
-	const mine = (turn += 1);
-	const slow = setTimeout(() => (progress.hidden = false), 150);
+	turn += 1;
+	const mine = turn;
+	const slow = setTimeout(() => {
+		progress.hidden = false;
+	}, 150);
 	try {
 		const opened = await open();
 		if (mine === turn && opened) show(opened);
 		else opened?.stop?.();
 	} catch (error) {
 		if (mine !== turn || error instanceof SessionLost) return;
+		const view = VIEWS[viewName()];
+		const needsAdmin = view?.admin && error.status === 403;
+		const words = { message: 'You need the admin role to open this page.', hint: null };
 		const notes = alertBox();
-		notes.show(error);
-		show({ title: VIEWS[viewName()]?.label ?? 'Log in', element: div(notes.box, button('Try again', () => location.reload())) });
+		notes.show(needsAdmin ? new ApiError(403, { ...error, ...words }) : error);
+		show({
+			title: view?.label ?? 'Log in',
+			element: div(
+				notes.box,
+				button('Try again', () => location.reload()),
+			),
+		});
 	} finally {
 		clearTimeout(slow);
 		progress.hidden = true;
 	}
 }
 
-// The view that the URL names; nothing when it is there already.
+// Opens the view for the current URL; returns null if it is already open.
 function open() {
 	let parts = [];
 	try {
@@ -104,17 +83,24 @@ function open() {
 	const [name, ...rest] = parts;
 	const view = VIEWS[name];
 	if (failed) throw failed;
-	if (!view?.bare && !session.me) return begin();
+	if (!BARE.includes(name) && !session.me) return begin();
 	if (!name) return navigate(remembered() ? `/secrets/${remembered().name}` : '/environments', true);
-	if (!view) return { title: 'Not here', element: p('There is no such page. ', link('/', 'Go to your secrets')) };
+	if (!view) return { title: 'Page not found', element: p('Check the URL, or ', link('/', 'go to secrets'), '.') };
 	if (current?.view === view && current.update?.(rest)) return null;
 	if (!view.within) return view.open(rest);
 	const env = environment(rest[0]);
 	if (env) localStorage.setItem(LAST, env.name);
 	else if (!rest[0] && remembered()) return navigate(`/${name}/${remembered().name}`, true);
 	else {
-		const title = rest[0] ? `There is no environment ${rest[0]}` : 'There are no environments yet';
-		return { title: view.label, element: emptyState(title, 'It may have been deleted, or your account does not reach it.', link('/environments', 'See the environments')) };
+		const title = rest[0] ? `No environment named ${rest[0]}` : 'No environments yet';
+		return {
+			title: view.label,
+			element: emptyState(
+				title,
+				'It may have been deleted, or your account has no access to it.',
+				link('/environments', 'Go to environments'),
+			),
+		};
 	}
 	return view.open(rest);
 }
@@ -127,8 +113,14 @@ function show(opened) {
 	current?.stop?.();
 	current = { ...opened, view };
 	titled([opened.title, view?.within && env]);
-	if (view?.bare || !session.me) {
-		const page = h('main.plain', { id: 'main' }, h('p.brand', null, 'coffer'), h('h1', { tabindex: '-1' }, opened.title), opened.element);
+	if (BARE.includes(name) || !session.me) {
+		const page = h(
+			'main.plain',
+			{ id: 'main' },
+			h('p.brand', null, 'coffer'),
+			h('h1', { tabindex: '-1' }, opened.title),
+			opened.element,
+		);
 		app.replaceChildren(page);
 	} else {
 		if (!frame) app.replaceChildren(...makeFrame());
@@ -144,14 +136,33 @@ function show(opened) {
 function makeFrame() {
 	const picker = h('select', { id: 'environment' });
 	const list = h('ul');
-	const toggle = button('Menu', () => fold(toggle.ariaExpanded === 'true'), { class: 'menu', 'aria-controls': 'nav' });
+	const toggle = button('Menu', () => fold(toggle.ariaExpanded === 'true'), {
+		class: 'menu',
+		'aria-controls': 'nav',
+	});
 	const { user } = session.me;
-	const out = button('Log out', () => busy(out, { clear() {}, show: say }, async () => {
-		await api('POST', '/api/auth/logout', {});
-		leave('/login');
-	}));
-	const nav = h('nav', { id: 'nav', 'aria-label': 'Main' }, h('label', { for: 'environment' }, 'Environment'), picker, list,
-		h('div.who', null, link('/account', user.email ?? user.name), out, link('/api/docs', 'API', { target: '_blank', rel: 'noopener' })));
+	// A toast disappears on its own: nothing to clear.
+	const notes = { clear: () => null, show: say };
+	const out = button('Log out', () =>
+		busy(out, notes, async () => {
+			await api('POST', '/api/auth/logout', {});
+			leave('/login');
+		}),
+	);
+	const nav = h(
+		'nav',
+		{ id: 'nav', 'aria-label': 'Main' },
+		h('label', { for: 'environment' }, 'Environment'),
+		picker,
+		list,
+		h(
+			'div.who',
+			null,
+			link('/account', user.email ?? user.name),
+			out,
+			link('/api/docs', 'API', { target: '_blank', rel: 'noopener' }),
+		),
+	);
 	const fold = (folded) => {
 		toggle.ariaExpanded = !folded;
 		nav.classList.toggle('open', !folded);
@@ -167,43 +178,38 @@ function makeFrame() {
 	frame = () => {
 		const item = ([name, view]) => {
 			const where = view.within && remembered() ? `/${name}/${remembered().name}` : `/${name}`;
-			return h('li', { class: name === 'environments' && 'apart' }, link(where, view.label, { 'aria-current': name === viewName() && 'page' }));
+			return h(
+				'li',
+				{ class: name === 'environments' && 'apart' },
+				link(where, view.label, { 'aria-current': name === viewName() && 'page' }),
+			);
 		};
-		list.replaceChildren(...Object.entries(VIEWS).filter(([, view]) => view.label && (!view.admin || isAdmin())).map(item));
+		list.replaceChildren(
+			...Object.entries(VIEWS)
+				.filter(([, view]) => view.label && (!view.admin || isAdmin()))
+				.map(item),
+		);
 		fill();
 		fold(true);
 	};
-	return [link('#main', 'Skip to content', { class: 'skip' }), progress, h('header.bar', null, link('/', 'coffer', { class: 'brand' }), toggle, nav), main];
-}
-
-// Nobody is logged in here any more. `lost`: not because they wanted it so.
-export function leave(path, lost) {
-	session.me = null;
-	session.lost = lost;
-	tabs.postMessage(0);
-	// Nothing of it stays to be seen, however long the next page takes.
-	closeDialogs();
-	current?.stop?.();
-	current = frame = null;
-	app.replaceChildren();
-	main.replaceChildren();
-	navigate(path);
-}
-
-onSessionLost(() => leave(`/login?next=${encodeURIComponent(here())}`, true));
-
-// The server knows who this is: to where they wanted to go.
-export async function enter() {
-	await loadSession();
-	tabs.postMessage(0);
-	const next = new URLSearchParams(location.search).get('next') ?? '/';
-	const url = new URL(URL.canParse(next, location) ? next : '/', location);
-	const fits = url.origin === location.origin && !VIEWS[url.pathname.split('/')[1]]?.bare;
-	return navigate(fits ? url.pathname + url.search : '/', true);
+	return [
+		link('#main', 'Skip to content', { class: 'skip' }),
+		progress,
+		h('header.bar', null, link('/', 'coffer', { class: 'brand' }), toggle, nav),
+		main,
+	];
 }
 
 addEventListener('keydown', (event) => {
-	if (localStorage.getItem(KEYS) || event.ctrlKey || event.metaKey || event.altKey || document.querySelector('dialog[open]') || event.target.closest?.('input, textarea, select')) return;
+	if (
+		localStorage.getItem(KEYS) ||
+		event.ctrlKey ||
+		event.metaKey ||
+		event.altKey ||
+		document.querySelector('dialog[open]') ||
+		event.target.closest?.('input, textarea, select')
+	)
+		return;
 	const act = { '/': current?.filter && (() => current.filter.focus()), n: current?.add }[event.key];
 	if (!act) return;
 	event.preventDefault();
@@ -212,16 +218,31 @@ addEventListener('keydown', (event) => {
 
 addEventListener('click', (event) => {
 	const anchor = event.target.closest?.('a[href^="/"]');
-	if (!anchor || anchor.target || event.button || event.ctrlKey || event.metaKey || event.shiftKey || event.altKey) return;
+	if (!anchor || anchor.target || event.button || event.ctrlKey || event.metaKey || event.shiftKey || event.altKey)
+		return;
 	event.preventDefault();
 	navigate(anchor.getAttribute('href'));
 });
 
+function clear() {
+	current?.stop?.();
+	current = null;
+	frame = null;
+	app.replaceChildren();
+	main.replaceChildren();
+}
+
+connect(route, clear);
+onSessionLost(() => leave(`/login?next=${encodeURIComponent(here())}`, true));
+
 addEventListener('popstate', route);
 addEventListener('environments', () => frame?.());
 
-// A page that comes back from the browser's cache may belong to another session.
+// A page restored from the browser's cache may belong to an earlier session.
 addEventListener('pageshow', (event) => event.persisted && location.reload());
 
-if (!VIEWS[viewName()]?.bare) await loadSession().catch((error) => (failed = !(error instanceof SessionLost) && error.status !== 401 && error));
+if (!BARE.includes(viewName()))
+	await loadSession().catch((error) => {
+		if (!(error instanceof SessionLost) && error.status !== 401) failed = error;
+	});
 route();

@@ -1,22 +1,30 @@
-// What secrets and vars have in common as pages: a filtered table, the import, and
-// a dialog for the one that the URL names.
+// What the pages for secrets and variables share: the filtered table, the import, and the
+// dialog for the item that the URL names.
 
 import { api, at, can, environment, get } from './api.js';
-import { count } from './format.js';
 import { importDialog } from './entry.js';
+import { count } from './format.js';
+import { byUrl, navigate, titled } from './router.js';
 import { filterBox, windowed } from './table.js';
 import { adding, ago, button, code, dialog, div, emptyState, facts, h, link, muted, say } from './ui.js';
-import { byUrl, navigate, titled } from './app.js';
 
-// `kind` is `secrets` or `vars`; `detail(row, context)` answers the nodes of its dialog and how to stop.
+// `kind` is `secrets` or `vars`; `detail(row, context)` returns the nodes of the dialog, and
+// `stop`, which runs when they go.
 export async function openList({ kind, title, columns, detail, add, empty, words, settings }, [name, key]) {
 	const one = kind.slice(0, -1);
+	const noun = NOUNS[kind];
+	const nouns = `${noun}s`;
 	const env = environment(name);
 	const base = `/${kind}/${env.name}`;
 	const load = async () => (await get(at`/api/environments/${env.id}/` + kind))[kind];
 	let rows = await load();
 	const mayWrite = can('secrets:write');
-	const grid = windowed({ label: title, columns: [keyColumn(base), ...columns, ...COLUMNS], id: (row) => row.id, kind });
+	const grid = windowed({
+		label: title,
+		columns: [keyColumn(base), ...columns, ...COLUMNS],
+		id: (row) => row.id,
+		kind,
+	});
 	const tally = h('p', { id: 'count', role: 'status' });
 	const place = div();
 	let shown;
@@ -25,12 +33,16 @@ export async function openList({ kind, title, columns, detail, add, empty, words
 		env,
 		kind,
 		one,
+		noun,
 		settings,
-		// What the API answers takes the place of what was here; what it refuses may be because that is old.
+		// Shows what the API returns. A conflict may mean that the page is out of date.
 		async change(method, path, body) {
 			const { [one]: row } = await api(method, path, body).catch((error) => {
 				if (error.status === 409) {
-					error.hint = 'Look again at what is there now.';
+					error.hint =
+						error.field === 'key'
+							? 'Open it to replace its value.'
+							: 'Check the current version and try again.';
 					shown?.look();
 				}
 				throw error;
@@ -43,10 +55,11 @@ export async function openList({ kind, title, columns, detail, add, empty, words
 			draw();
 			if (shown) navigate(base);
 		},
-		openImport: (text) => importDialog(context, text, async () => {
-			rows = await load();
-			draw();
-		}),
+		openImport: (text) =>
+			importDialog(context, text, async () => {
+				rows = await load();
+				draw();
+			}),
 	};
 	const put = (row) => {
 		rows = [...rows.filter((other) => other.id !== row.id), row];
@@ -54,59 +67,78 @@ export async function openList({ kind, title, columns, detail, add, empty, words
 		shown?.redraw(row);
 	};
 	const openAdd = mayWrite && (() => add(context));
-	const buttons = () => mayWrite && [adding(`Add ${one}`, openAdd), button('Import .env', () => context.openImport(''))];
-	const none = h('p.muted', { hidden: true }, `No ${one} matches. Esc empties the filter.`);
+	const buttons = () =>
+		mayWrite && [adding(`Add ${noun}`, openAdd), button('Import .env', () => context.openImport(''))];
+	const none = h('p.muted', { hidden: true }, `No matching ${nouns}. Press Esc to clear.`);
 	const tell = () => {
-		tally.textContent = `${count(grid.count())} of ${count(rows.length)} ${rows.length === 1 ? one : kind}`;
+		tally.textContent = `${count(grid.count())} of ${count(rows.length)} ${rows.length === 1 ? noun : nouns}`;
 		none.hidden = grid.count() > 0;
 	};
-	const filter = filterBox(`Filter ${kind}`, grid, (row) => `${row.key} ${row.description ?? ''} ${words(row)}`, tell);
+	const filter = filterBox(
+		`Filter ${nouns}`,
+		grid,
+		(row) => `${row.key} ${row.description ?? ''} ${words(row)}`,
+		tell,
+	);
 	const tools = h('div.tools', null, filter, tally, h('div.buttons', null, buttons()));
 
 	function draw() {
 		tools.hidden = !rows.length;
-		if (!rows.length) place.replaceChildren(emptyState(`No ${kind} in ${env.name} yet`, mayWrite ? empty : 'Your role may read here and not write.', buttons()));
+		if (!rows.length)
+			place.replaceChildren(
+				emptyState(
+					`No ${nouns} in ${env.name} yet`,
+					mayWrite ? empty : `Your role cannot add ${nouns}.`,
+					buttons(),
+				),
+			);
 		else if (!grid.element.isConnected) place.replaceChildren(grid.element, none);
 		grid.set(rows);
 		tell();
 	}
 
-	const follow = byUrl(base, (wanted) => rows.find((row) => row.key === wanted), (row, closed) => {
-		let latest;
-		let stop;
-		const body = div();
-		const redraw = (next) => {
-			if (next.id !== row.id) return;
-			stop?.();
-			latest = next;
-			const made = detail(next, context);
-			stop = made.stop;
-			const had = body.contains(document.activeElement);
-			body.replaceChildren(...made.nodes.filter(Boolean));
-			if (had) body.closest('dialog').querySelector('h2').focus();
-		};
-		// Somebody else may have changed it meanwhile.
-		const look = () => get(at`/api/${kind}/${row.id}`).then(
-			({ [one]: now }) => JSON.stringify(now) !== JSON.stringify(latest) && put(now),
-			(error) => {
-				if (error.status === 404) context.drop(row);
-				say(error);
-			},
-		);
-		redraw(row);
-		dialog(row.key, () => body, {
-			subject: true,
-			onclose() {
+	const follow = byUrl(
+		base,
+		(wanted) => rows.find((row) => row.key === wanted),
+		(wanted) => `No ${noun} named ${wanted} in ${env.name}.`,
+		(row, closed) => {
+			let latest;
+			let stop;
+			const body = div();
+			const redraw = (next) => {
+				if (next.id !== row.id) return;
 				stop?.();
-				if (shown === mine) shown = null;
-				closed();
-				grid.focus(row.id);
-			},
-		});
-		const mine = { redraw, look };
-		shown = mine;
-		look();
-	});
+				latest = next;
+				const made = detail(next, context);
+				stop = made.stop;
+				const had = body.contains(document.activeElement);
+				body.replaceChildren(...made.nodes.filter(Boolean));
+				if (had) body.closest('dialog').querySelector('h2').focus();
+			};
+			// Someone else may have changed it since the list was loaded.
+			const look = () =>
+				get(at`/api/${kind}/${row.id}`).then(
+					({ [one]: now }) => JSON.stringify(now) !== JSON.stringify(latest) && put(now),
+					(error) => {
+						if (error.status === 404) context.drop(row);
+						say(error);
+					},
+				);
+			redraw(row);
+			dialog(row.key, () => body, {
+				subject: true,
+				onclose() {
+					stop?.();
+					if (shown === mine) shown = null;
+					closed();
+					grid.focus(row.id);
+				},
+			});
+			const mine = { redraw, look };
+			shown = mine;
+			look();
+		},
+	);
 
 	function update([where, wanted]) {
 		if (environment(where)?.id !== env.id) return false;
@@ -139,21 +171,44 @@ export async function openList({ kind, title, columns, detail, add, empty, words
 	};
 }
 
-const keyColumn = (base) => ({ title: 'Key', cell: (row) => link(`${base}/${row.key}`, row.key, { class: 'mono' }), sort: (row) => row.key });
+const NOUNS = { secrets: 'secret', vars: 'variable' };
 
-const uses = ({ usageCount, usedByServices }) => (usageCount ? h('span', { title: usedByServices.join('\n') }, `used by ${count(usageCount)}`) : muted('not used'));
+const keyColumn = (base) => ({
+	title: 'Key',
+	cell: (row) => link(`${base}/${row.key}`, row.key, { class: 'mono' }),
+	sort: (row) => row.key,
+});
+
+// A delivered file is named by its path, a workload by its name.
+const fileName = (service) => service.split('/').at(-1);
+
+const uses = ({ usageCount, usedByServices }) =>
+	usageCount
+		? h('span', { title: usedByServices.join('\n') }, usedByServices.map(fileName).join(', '))
+		: muted('Unused');
 
 const COLUMNS = [
 	{ title: 'Version', cell: (row) => `v${row.version}`, sort: (row) => row.version },
-	{ title: 'Age', cell: (row) => ago(row.updatedAt), sort: (row) => -Date.parse(row.updatedAt) },
-	{ title: 'Use', cell: uses, sort: (row) => row.usageCount },
+	{ title: 'Updated', cell: (row) => ago(row.updatedAt), sort: (row) => -Date.parse(row.updatedAt) },
+	{ title: 'Used by', cell: uses, sort: (row) => row.usageCount },
 ];
 
 export function usedBy({ usedByServices, usedByConfigFiles }) {
 	const all = [...usedByServices.map(code), ...usedByConfigFiles.map((one) => [code(one), ' (template)'])];
-	return all.length ? h('ul.inline', null, all.map((one) => h('li', null, one))) : 'nothing that the host declares';
+	return all.length
+		? h(
+				'ul.inline',
+				null,
+				all.map((one) => h('li', null, one)),
+			)
+		: 'No workload or file';
 }
 
 export const about = (row) =>
-	facts(['Description', row.description ?? muted('none')], ['Version', row.version], ['Changed', ago(row.updatedAt)], ['Created', ago(row.createdAt)], ['Used by', usedBy(row)]);
-
+	facts(
+		['Description', row.description ?? muted('None')],
+		['Version', row.version],
+		['Updated', ago(row.updatedAt)],
+		['Created', ago(row.createdAt)],
+		['Used by', usedBy(row)],
+	);

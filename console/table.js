@@ -1,24 +1,38 @@
-// A table of any number of rows, of which only those near the view are in the page.
+// A table of any number of rows, of which only those near the viewport are in the document.
 //
-// Owns: which rows are in the document, their order, moving among them by keys.
-// Must never: remove the row that has the focus; keep more rows than a few views.
+// Owns: which rows are in the document, their order, moving between them with keys.
+// Must never: remove the row that has focus, or keep more than a few screens of rows.
 //
-// All rows are equally high. The height is measured: text may be larger, the page narrow.
+// All rows have the same height. It is measured, because it depends on font size and width.
 
 import { button, h } from './ui.js';
 
+// Rows above and below the viewport.
 const BEYOND = 12;
 
-// Columns: {title, cell(row), sort?(row)}. `id(row)` tells rows apart; `kind` is a class.
+const className = ({ title }) => title.toLowerCase().replace(' ', '-');
+
+// Columns: {title, cell(row), sort?(row)}. `id(row)` identifies a row; `kind` is a CSS class.
 export function windowed({ label, columns, id, kind }) {
 	let [all, rows, height] = [[], [], 48];
 	let [column, down, keep] = [columns[0], false, () => true];
 	const shown = new Map();
 	const body = h('div.rows', { role: 'rowgroup' });
-	const headers = columns.map((one) => h('div', { role: 'columnheader', class: one.title.toLowerCase() }, one.sort ? button(one.title, () => sortBy(one), { class: 'sort' }) : one.title));
+	const headers = columns.map((one) =>
+		h(
+			'div',
+			{ role: 'columnheader', class: className(one) },
+			one.sort ? button(one.title, () => sortBy(one), { class: 'sort' }) : one.title,
+		),
+	);
 	const head = h('div.head', { role: 'rowgroup' }, h('div.row', { role: 'row', 'aria-rowindex': '1' }, headers));
 	const element = h('div', { class: `windowed ${kind}`, role: 'table', 'aria-label': label }, head, body);
-	const line = (row) => h('div.row', { role: 'row' }, columns.map((one) => h('div', { role: 'cell', class: one.title.toLowerCase() }, one.cell(row))));
+	const line = (row) =>
+		h(
+			'div.row',
+			{ role: 'row' },
+			columns.map((one) => h('div', { role: 'cell', class: className(one) }, one.cell(row))),
+		);
 	const focused = () => [...shown].find(([, one]) => one.contains(document.activeElement))?.[0];
 
 	function sortBy(one) {
@@ -28,11 +42,13 @@ export function windowed({ label, columns, id, kind }) {
 
 	function sort() {
 		columns.forEach((one, at) => {
-			if (one.sort) headers[at].ariaSort = one !== column ? 'none' : down ? 'descending' : 'ascending';
+			if (!one.sort) return;
+			const direction = down ? 'descending' : 'ascending';
+			headers[at].ariaSort = one === column ? direction : 'none';
 		});
 		const by = column.sort;
-		// What is alike stays in the order that it had.
-		all.sort((one, other) => (by(one) < by(other) ? -1 : by(one) > by(other) ? 1 : 0));
+		// A stable sort: equal rows keep their order.
+		all.sort((one, other) => Number(by(one) > by(other)) - Number(by(one) < by(other)));
 		if (down) all.reverse();
 		arrange();
 	}
@@ -73,10 +89,12 @@ export function windowed({ label, columns, id, kind }) {
 		}
 	}
 
-	let waiting = 0;
+	let scheduled = false;
 	const later = () => {
-		waiting ||= requestAnimationFrame(() => {
-			waiting = 0;
+		if (scheduled) return;
+		scheduled = true;
+		requestAnimationFrame(() => {
+			scheduled = false;
 			if (body.isConnected) place();
 		});
 	};
@@ -97,14 +115,27 @@ export function windowed({ label, columns, id, kind }) {
 	body.addEventListener('keydown', (event) => {
 		const at = event.target.closest('.row').ariaRowIndex - 2;
 		const page = Math.max(1, Math.floor(innerHeight / height) - 2);
-		const step = { ArrowDown: at + 1, ArrowUp: at - 1, Home: 0, End: rows.length - 1, PageDown: at + page, PageUp: at - page }[event.key];
+		const step = {
+			ArrowDown: at + 1,
+			ArrowUp: at - 1,
+			Home: 0,
+			End: rows.length - 1,
+			PageDown: at + page,
+			PageUp: at - page,
+		}[event.key];
 		if (step === undefined || event.altKey || event.ctrlKey || event.metaKey) return;
 		event.preventDefault();
 		go(step);
 	});
 
-	// A row is as good as its link, unless somebody marks text in it.
-	body.addEventListener('click', (event) => event.target.closest('a') || String(getSelection()) || event.target.closest('.row')?.querySelector('a').click());
+	// A click anywhere in a row opens its link, unless the user is selecting text.
+	body.addEventListener(
+		'click',
+		(event) =>
+			event.target.closest('a') ||
+			String(getSelection()) ||
+			event.target.closest('.row')?.querySelector('a').click(),
+	);
 
 	const focus = (wanted) => {
 		const at = rows.findIndex((row) => id(row) === wanted);
@@ -133,7 +164,7 @@ export function windowed({ label, columns, id, kind }) {
 	};
 }
 
-// A filter for a table: all words must be somewhere in the text of a row.
+// A filter for a table: a row matches if its text contains every word.
 export function filterBox(label, grid, text, onchange) {
 	const texts = new WeakMap();
 	const act = () => {
@@ -152,6 +183,17 @@ export function filterBox(label, grid, text, onchange) {
 		} else return;
 		event.preventDefault();
 	};
-	const box = h('input', { type: 'search', placeholder: label, 'aria-label': label, autocomplete: 'off', spellcheck: 'false', 'aria-keyshortcuts': '/', title: 'Key: /', class: 'filter', oninput: act, onkeydown });
+	const box = h('input', {
+		type: 'search',
+		placeholder: label,
+		'aria-label': label,
+		autocomplete: 'off',
+		spellcheck: 'false',
+		'aria-keyshortcuts': '/',
+		title: 'Press /',
+		class: 'filter',
+		oninput: act,
+		onkeydown,
+	});
 	return box;
 }

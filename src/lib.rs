@@ -2,29 +2,26 @@
 //!
 //! # The promise
 //!
-//! A secret marked `neverReveal` goes in and never comes out: once it is
-//! written, no request to this server, by anyone, in any role, returns the
-//! value or anything computed from it. The trust boundary is the host: whoever
-//! holds the root key *and* the data directory can decrypt.
+//! A secret marked `neverReveal` goes in and never comes out: once it is written, no request to this
+//! server, by anyone, in any role, returns the value or anything computed from it. The trust boundary
+//! is the host: anyone who has the root key *and* the data directory can decrypt.
 //!
 //! # The import law
 //!
-//! Each room is a module. A room may use the rooms to its left, never one to
-//! its right, never sideways:
+//! Each folder is a module. A module may use the modules to its left, never one to its right or
+//! beside it:
 //!
 //! ```text
-//! domain <- config
-//! domain <- formats
-//! domain <- audit <- store <- vault <- access | delivery <- http <- cli
+//! domain <- config | formats | audit <- store <- vault <- access | delivery <- http <- server <- cli
 //! ```
 //!
-//! * only `store` knows sled, and it sees ciphertext only;
-//! * only `vault` holds plaintext, and inside it only `cipher`, `keyring`,
-//!   `random` know ring (besides the hashing in `access` and `audit`);
+//! * Only `store` knows sled, and it sees ciphertext only.
+//! * Only `vault` holds plaintext.
+//! * Only a few files know ring; the list is in the test of the import law.
 //! * `http` never names `store`, sled or ring.
 //!
-//! `tests/layering.rs` reads the sources and fails when one of these is broken.
-//! ARCHITECTURE.md walks through the rooms with two requests in hand.
+//! A test reads the sources and fails when one of these rules is broken. ARCHITECTURE.md follows
+//! requests through the modules.
 
 #![forbid(unsafe_code)]
 #![deny(missing_debug_implementations)]

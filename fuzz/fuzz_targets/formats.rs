@@ -3,7 +3,7 @@
 //! pass.
 #![no_main]
 
-use coffer::formats::{Format, Heading, Source, Template, write};
+use coffer::formats::{Format, Heading, InputFormat, Template, write};
 use libfuzzer_sys::{arbitrary, fuzz_target};
 
 #[derive(Debug, arbitrary::Arbitrary)]
@@ -13,13 +13,13 @@ enum Input<'a> {
     Template(&'a str, &'a str),
 }
 
-fn read(source: Source, text: &str) {
+fn read(source: InputFormat, text: &str) {
     let Ok(entries) = source.read(text) else { return };
     let list = entries.into_list();
     let pairs: Vec<_> =
         list.iter().map(|entry| (entry.key.as_str(), entry.value.as_str())).collect();
     let heading = Heading { comment: vec!["made".to_owned()], name: "fuzz" };
-    for (format, back) in [(Format::Json, Source::Json), (Format::Dotenv, Source::Dotenv)] {
+    for (format, back) in [(Format::Json, InputFormat::Json), (Format::Dotenv, InputFormat::Dotenv)] {
         let Ok(written) = write(format, &pairs, &heading) else { continue };
         let again = back.read(&written).unwrap_or_else(|_| panic!("{format:?} is not read back"));
         let again = again.into_list();
@@ -34,12 +34,12 @@ fn read(source: Source, text: &str) {
 fuzz_target!(|input: Input<'_>| {
     match input {
         Input::Any(text) => {
-            if let Some(source) = Source::detect(text) {
+            if let Some(source) = InputFormat::detect(text) {
                 read(source, text);
             }
         }
         Input::Of(number, text) => {
-            read(Source::ALL[usize::from(number) % Source::ALL.len()], text);
+            read(InputFormat::ALL[usize::from(number) % InputFormat::ALL.len()], text);
         }
         Input::Template(text, value) => {
             let Ok(template) = Template::parse(text) else { return };

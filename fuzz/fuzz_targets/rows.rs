@@ -4,7 +4,7 @@
 
 use coffer::domain::{EnvironmentId, KeyName, SecretId, Timestamp};
 use coffer::store::fuzzing::{TABLES, stored, written};
-use coffer::store::{self, Bytes, KeyId, KeyRow, ReceiptRow, SecretPlace, VersionRow, WrappedKey};
+use coffer::store::{self, Bytes, KeyId, KeyRow, IdempotencyRow, SecretPlace, VersionRow, WrappedKey};
 use libfuzzer_sys::{arbitrary, fuzz_target};
 
 #[derive(Debug, arbitrary::Arbitrary)]
@@ -42,7 +42,7 @@ fn made(made: &Made<'_>) {
         created_by: made.text.to_owned(),
     });
     written::<store::ValueChunks>(&Bytes(made.many.to_vec()));
-    written::<store::Receipts>(&ReceiptRow {
+    written::<store::IdempotencyRecords>(&IdempotencyRow {
         fingerprint: made.bytes,
         environment: Some(EnvironmentId::from_bytes(made.id)),
         chunks: made.chunks,

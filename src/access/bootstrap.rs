@@ -1,10 +1,20 @@
 //! The first credential of an empty database.
+//!
+//! Owns: the bootstrap token, its file, and the batch that initializes a database.
+//! Must never: leave a database whose first token nobody has.
+//! Called by: `server`, at the first start.
 
 use std::io;
 use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
+use crate::access::error::Error;
+use crate::access::hash::Hasher;
+use crate::access::password::{Cost, NewPassword, Passwords};
+use crate::access::token::Token;
+use crate::access::tokens::{HostToken, put_token};
+use crate::access::users::put_first_admin;
 use crate::audit::{Action, Draft};
 use crate::domain::{
     Email, EnvironmentName, Origin, PersonName, Principal, Role, Scope, Timestamp, TokenId,
@@ -13,33 +23,24 @@ use crate::domain::{
 use crate::store::write_private;
 use crate::vault::{FirstStart, Random, Unlocked};
 
-use crate::access::error::Error;
-use crate::access::hash::Hasher;
-use crate::access::password::{Cost, NewPassword, Passwords};
-use crate::access::token::Token;
-use crate::access::tokens::HostToken;
-use crate::access::tokens::put_token;
-use crate::access::users::put_first_admin;
-
-/// The file in the data directory that holds the first admin token.
+/// The file in the data directory with the first admin token.
 #[derive(Debug)]
 pub struct NewTokenFile(PathBuf);
 
 impl NewTokenFile {
-    /// Its name.
+    /// The name of the file.
     pub const NAME: &'static str = "bootstrap-token";
 
-    /// Writes the token, mode 0600, durable. This comes before the database
-    /// learns the token's hash: a crash in between leaves a file with a token
-    /// that means nothing, and the next start writes another. The other way
-    /// round, nobody would ever have the token.
+    /// Writes the token durably, with mode 0600. Must come before the database stores the token's
+    /// hash: a crash in between leaves a file with a meaningless token, and the next start writes a
+    /// new one. In the other order, nobody would ever have the token.
     pub fn write(data_dir: &Path, token: &Token) -> io::Result<Self> {
         let path = data_dir.join(Self::NAME);
         write_private(&path, token.expose())?;
         Ok(Self(path))
     }
 
-    /// Removes it; it need not be there.
+    /// Removes the file if it exists.
     pub fn remove(data_dir: &Path) -> io::Result<()> {
         match std::fs::remove_file(data_dir.join(Self::NAME)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
@@ -47,23 +48,23 @@ impl NewTokenFile {
         }
     }
 
-    /// Where it is.
+    /// Returns the path of the file.
     pub fn path(&self) -> &Path {
         &self.0
     }
 }
 
-/// A first user that the operator gives.
+/// The first user, from the operator's settings.
 #[allow(missing_debug_implementations)]
 pub struct FirstUser {
-    /// What it logs in with.
+    /// The email address used to log in.
     pub email: Email,
-    /// Its password.
+    /// The password.
     pub password: NewPassword,
 }
 
-/// Initialises an empty database: keys, environments, the first admin token
-/// and the first user, if there is one, in one batch.
+/// Initializes an empty database in one batch: keys, environments, the first admin token and, if
+/// given, the first user.
 pub fn bootstrap(
     unlocked: &Unlocked,
     first_start: FirstStart,
@@ -75,7 +76,7 @@ pub fn bootstrap(
     let id = TokenId::new(now, Random.bytes()?);
     let hasher = Hasher::new(unlocked);
     let new = HostToken {
-        name: TokenName::parse("bootstrap").expect("the name keeps the rule"),
+        name: TokenName::parse("bootstrap").expect("the name follows the rule"),
         role: Role::Admin,
         scope: Scope::All,
         expires_at: None,

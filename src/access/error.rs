@@ -1,69 +1,73 @@
-//! Why something about users, sessions or tokens was not done.
+//! The errors of `access`.
+//!
+//! Owns: what can go wrong with users, sessions and tokens.
+//! Must never: know HTTP, or contain a credential.
+//! Called by: everything in `access`; `http` maps it to a response.
 
+use crate::access::limits::LimitExceeded;
 use crate::domain::Role;
 use crate::store::{CommitError, ReadError};
 use crate::vault;
 
-use crate::access::limits::Limited;
-
-/// Why it was not done: whose fault it is, without knowing HTTP.
+/// The reason why a verb of `access` failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The database could not be read.
     #[error("{0}")]
     Read(#[from] ReadError),
-    /// As with the verbs of the vault.
+    /// An error that the verbs of the vault have too.
     #[error("{0}")]
     Vault(#[from] vault::Error),
-    /// Unknown address, disabled user or wrong password; nobody is told which.
-    #[error("wrong e-mail address or password")]
+    /// The address is unknown, the user is disabled, or the password is wrong; the caller does not
+    /// learn which.
+    #[error("wrong email address or password")]
     WrongLogin,
-    /// Not the password in force.
-    #[error("the current password is another")]
+    /// The current password is wrong.
+    #[error("the current password is wrong")]
     WrongPassword,
-    /// Whoever changes their own password has to give the one in force.
-    #[error("the current password is missing")]
+    /// A user who changes their own password must send the current one.
+    #[error("the current password is required")]
     PasswordNeeded,
-    /// Too many failed logins.
+    /// There were too many failed logins.
     #[error("too many failed logins")]
-    Limited(Limited),
-    /// There is a user already.
+    Limited(LimitExceeded),
+    /// A user already exists.
     #[error("registration is closed")]
     RegistrationClosed,
-    /// The first user has to show that the server is theirs.
-    #[error("registration needs the first token")]
+    /// The first user must prove that they own the server.
+    #[error("registration requires the bootstrap token")]
     RegistrationNeedsToken,
-    /// A token is not a session.
+    /// The operation needs a session, and the credential is a token.
     #[error("the credential is not a session")]
     NotASession,
-    /// It is the last user that can administer everything.
-    #[error("the last admin")]
+    /// The change would leave no admin of every environment.
+    #[error("this is the last admin of every environment")]
     LastAdmin,
-    /// The e-mail address is another user's.
-    #[error("the e-mail address is in use")]
+    /// Another user has the email address.
+    #[error("the email address is already in use")]
     EmailInUse,
     /// A scope names an environment that does not exist.
-    #[error("no such environment")]
+    #[error("the environment does not exist")]
     NoSuchEnvironment {
-        /// Its place in the list.
+        /// The index in the list.
         index: usize,
     },
     /// A token's owner does not exist.
-    #[error("no such owner")]
+    #[error("the owner does not exist")]
     NoSuchOwner {
-        /// Whether it was to be a user.
+        /// Whether the owner was to be a user.
         user: bool,
     },
     /// A token's owner is disabled.
     #[error("the owner is disabled")]
     OwnerDisabled,
     /// A token would have a higher role than its owner.
-    #[error("the role is above the owner's, {owner}")]
+    #[error("the role is higher than the owner's role, {owner}")]
     RoleAboveOwner {
-        /// The owner's.
+        /// The owner's role.
         owner: Role,
     },
-    /// A stored hash is not one that this program makes.
+    /// A stored hash has parameters that coffer never uses.
     #[error("a stored password hash is damaged")]
     BadHash,
 }

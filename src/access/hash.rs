@@ -1,21 +1,25 @@
-//! Keyed hashes of credentials, and the key that passwords are peppered with.
+//! Keyed hashes of credentials, and the pepper for passwords.
 //!
 //! ```text
 //! token hash    HMAC-SHA256(token key, "coffer token v1\0" | token)
-//! account name  HMAC-SHA256(token key, "coffer login v1\0" | folded e-mail address)
+//! account name  HMAC-SHA256(token key, "coffer login v1\0" | folded email address)
 //! pepper        HMAC-SHA256(token key, "coffer pepper v1\0")
 //! ```
 //!
-//! A token has 256 random bits, so nothing slow is needed; the key makes the
-//! hashes of a stolen database useless for checking guesses at weaker ones.
+//! A token has 256 random bits, so a fast hash is enough; the key makes the hashes of a stolen
+//! database useless for checking guesses at weaker tokens.
+//!
+//! Owns: the labels that separate the three uses of the key.
+//! Must never: keep what it hashes.
+//! Called by: everything in `access` that handles a credential.
 
 use ring::hmac;
 use zeroize::Zeroizing;
 
+use crate::access::token::Token;
 use crate::vault::Unlocked;
 
-use crate::access::token::Token;
-
+/// Computes the keyed hashes.
 pub(super) struct Hasher(hmac::Key);
 
 impl std::fmt::Debug for Hasher {
@@ -29,15 +33,17 @@ impl Hasher {
         Self(hmac::Key::new(hmac::HMAC_SHA256, unlocked.token_key.bytes().as_slice()))
     }
 
+    /// Returns the hash under which a token is stored.
     pub fn token(&self, token: &Token) -> [u8; 32] {
         self.mac(b"coffer token v1\0", token.expose().as_bytes())
     }
 
-    /// Tells accounts apart in memory without keeping what was typed.
+    /// Returns a name for an account in memory, without keeping what was typed.
     pub fn account(&self, folded_email: &str) -> [u8; 32] {
         self.mac(b"coffer login v1\0", folded_email.as_bytes())
     }
 
+    /// Returns the pepper for password hashes.
     pub fn pepper(&self) -> Zeroizing<[u8; 32]> {
         Zeroizing::new(self.mac(b"coffer pepper v1\0", b""))
     }

@@ -1,91 +1,92 @@
-//! When a token, a session, a user was last seen: exactly in memory, to the
-//! minute in the database.
+//! When a token, a session or a user was last used: exact in memory, to the minute in the database.
 //!
-//! Must never: make a request wait for a disk; write more than once a minute.
+//! Owns: both records, and when the stored one is updated.
+//! Must never: make a request wait for the disk, or write more than once a minute.
+//! Called by: `authenticate` for every request; the lists that show these times.
 
 use std::collections::HashMap;
 use std::sync::Mutex;
 
-use crate::domain::Timestamp;
+use crate::domain::{Timestamp, lock};
 use crate::store::{
     LastUses, ReadError, Sessions, Store, Tokens, Tx, Unaudited, Used, Users, View,
 };
 
-/// How long after one writing the next may come.
-const WRITE_MILLIS: i64 = 60_000;
-/// After so many, those that were not seen for two minutes are forgotten; what
-/// was written is in the database.
-const MOST: usize = 16_384;
+/// The least time between two writes for the same credential or user.
+const WRITE_INTERVAL_MILLIS: i64 = 60_000;
+/// The number of entries above which those not used for two minutes are dropped from memory; the
+/// database has their times.
+const MAX_ENTRIES: usize = 16_384;
 
+/// The times of last use, in memory.
 #[derive(Debug, Default)]
-pub(super) struct Uses(Mutex<HashMap<Used, Seen>>);
+pub(super) struct LastUsed(Mutex<HashMap<Used, LastUse>>);
 
 #[derive(Debug, Clone, Copy)]
-struct Seen {
+struct LastUse {
     at: Timestamp,
-    written: Timestamp,
+    written_at: Timestamp,
 }
 
-impl Uses {
-    /// When it was last seen, whether that was written down or not.
-    pub fn last(&self, store: &Store, used: Used) -> Result<Option<Timestamp>, ReadError> {
-        let seen = self.lock().get(&used).map(|seen| seen.at);
-        match seen {
+impl LastUsed {
+    /// Returns the time of the last use, from memory or from the database.
+    pub fn get(&self, store: &Store, used: Used) -> Result<Option<Timestamp>, ReadError> {
+        let in_memory = lock(&self.0).get(&used).map(|last| last.at);
+        match in_memory {
             Some(at) => Ok(Some(at)),
-            None => written(store, used),
+            None => stored_last_use(store, used),
         }
     }
 
-    /// Sees some of them now, and writes down those for which it is time.
+    /// Records a use now, and queues a write for the entries whose stored time is old.
     pub fn touch(&self, store: &Store, used: &[Used], now: Timestamp) {
         let due: Vec<_> = {
-            let mut map = self.lock();
-            if map.len() > MOST {
-                map.retain(|_, seen| age(seen.at, now) < 2 * WRITE_MILLIS);
+            let mut map = lock(&self.0);
+            if map.len() > MAX_ENTRIES {
+                map.retain(|_, last| age(last.at, now) < 2 * WRITE_INTERVAL_MILLIS);
             }
-            used.iter().copied().filter(|used| see(&mut map, *used, now)).collect()
+            used.iter().copied().filter(|used| record_use(&mut map, *used, now)).collect()
         };
         if due.is_empty() {
             return;
         }
-        // A server that cannot write now can do without.
+        // If the write is refused, for example on a full disk, the time in memory suffices.
         let _ = store
             .change(move |tx| {
-                due.into_iter().try_for_each(|used| write(tx, used, now)).map(Unaudited)
+                due.into_iter().try_for_each(|used| write_use(tx, used, now)).map(Unaudited)
             })
             .detach();
     }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Used, Seen>> {
-        self.0.lock().expect("no holder of this lock can panic")
-    }
 }
 
-/// Whether it is time to write it down.
-fn see(map: &mut HashMap<Used, Seen>, used: Used, now: Timestamp) -> bool {
+/// Records a use in memory. Returns whether the stored time is due for a write.
+fn record_use(map: &mut HashMap<Used, LastUse>, used: Used, now: Timestamp) -> bool {
     match map.get_mut(&used) {
-        Some(seen) => {
-            seen.at = now;
-            // A clock that was set back writes at once, too.
-            let due = !(0..WRITE_MILLIS).contains(&age(seen.written, now));
+        Some(last) => {
+            last.at = now;
+            // Also writes at once if the clock was set back.
+            let due = !(0..WRITE_INTERVAL_MILLIS).contains(&age(last.written_at, now));
             if due {
-                seen.written = now;
+                last.written_at = now;
             }
             due
         }
         None => {
-            map.insert(used, Seen { at: now, written: now });
+            map.insert(used, LastUse { at: now, written_at: now });
             true
         }
     }
 }
 
-/// When something was last used, as far as that was written down. A damaged row
-/// says nothing; nobody is kept out for it.
-pub(super) fn written(view: &impl View, used: Used) -> Result<Option<Timestamp>, ReadError> {
+/// Returns the stored time of the last use. A damaged row counts as none, so that it locks nobody
+/// out.
+pub(super) fn stored_last_use(
+    view: &impl View,
+    used: Used,
+) -> Result<Option<Timestamp>, ReadError> {
     match view.get::<LastUses>(&used) {
         Err(damaged @ ReadError::Damaged { .. }) => {
-            log::error!("a last use: {damaged}");
+            log::error!("cannot read a time of last use: {damaged}");
             Ok(None)
         }
         found => found,
@@ -96,14 +97,14 @@ fn age(at: Timestamp, now: Timestamp) -> i64 {
     now.millis().saturating_sub(at.millis())
 }
 
-/// What is gone in the meantime is not written about.
-fn write(tx: &mut Tx<'_>, used: Used, now: Timestamp) -> Result<(), ReadError> {
-    let there = match used {
+/// Writes the time of a use, unless the credential or the user has been deleted in the meantime.
+fn write_use(tx: &mut Tx<'_>, used: Used, now: Timestamp) -> Result<(), ReadError> {
+    let exists = match used {
         Used::Token(id) => tx.has::<Tokens>(&id)?,
         Used::Session(id) => tx.has::<Sessions>(&id)?,
         Used::User(id) => tx.has::<Users>(&id)?,
     };
-    if there {
+    if exists {
         tx.put::<LastUses>(&used, &now);
     }
     Ok(())

@@ -1,7 +1,8 @@
-//! How many requests a minute: of one principal, of one client address.
+//! Rate limits: requests per minute of one principal and of one client address.
 //!
-//! Owns: the counters (GCRA, by the `governor` crate), in memory only.
-//! Must never: grow without bound: an address costs nothing to make up.
+//! Owns: the counters (GCRA, from the `governor` crate), in memory only.
+//! Must never: grow without bound: anybody can send from many addresses.
+//! Called by: `http`, for every request.
 
 use std::hash::Hash;
 use std::net::IpAddr;
@@ -14,44 +15,44 @@ use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 
 use crate::domain::PrincipalKey;
 
-/// The limits of the configuration; 0 switches one off.
+/// The configured limits; 0 disables one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rates {
-    /// Requests a minute of one principal.
+    /// The requests per minute of one principal.
     pub authenticated_per_minute: u32,
-    /// Requests a minute of one address without a valid credential.
+    /// The requests per minute of one address without a valid credential.
     pub anonymous_per_minute: u32,
 }
 
-/// What there was too much of.
+/// The kind of a limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Limit {
-    /// Requests in a minute.
+pub enum LimitKind {
+    /// Requests per minute.
     Requests,
     /// Failed logins; see `failures`.
     FailedLogins,
 }
 
-/// Too much of something.
+/// A limit that was exceeded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limited {
-    /// Of what.
-    pub what: Limit,
-    /// How much there may be: requests a minute, failures before a wait.
+pub struct LimitExceeded {
+    /// The kind of the limit.
+    pub what: LimitKind,
+    /// The limit: requests per minute, or failures before a delay.
     pub limit: u32,
-    /// When the next one may come.
+    /// The time until the next attempt is allowed.
     pub wait: Duration,
 }
 
-/// The counters.
+/// The counters of all principals and addresses.
 #[derive(Debug)]
-pub struct Limits {
+pub struct RateLimits {
     principals: Option<PerMinute<PrincipalKey>>,
     addresses: Option<PerMinute<IpAddr>>,
 }
 
-impl Limits {
-    /// With these limits.
+impl RateLimits {
+    /// Starts counting with these limits.
     pub fn new(rates: Rates) -> Self {
         Self {
             principals: PerMinute::new(rates.authenticated_per_minute),
@@ -59,19 +60,19 @@ impl Limits {
         }
     }
 
-    /// Counts a request with a valid credential.
-    pub fn count_principal(&self, principal: &PrincipalKey) -> Result<(), Limited> {
+    /// Counts a request with a valid credential. Fails if the principal has exceeded its limit.
+    pub fn count_principal(&self, principal: &PrincipalKey) -> Result<(), LimitExceeded> {
         self.principals.as_ref().map_or(Ok(()), |limit| limit.count(principal))
     }
 
-    /// Counts a request without one.
-    pub fn count_address(&self, address: IpAddr) -> Result<(), Limited> {
+    /// Counts a request without a valid credential. Fails if the address has exceeded its limit.
+    pub fn count_address(&self, address: IpAddr) -> Result<(), LimitExceeded> {
         self.addresses.as_ref().map_or(Ok(()), |limit| limit.count(&network_of(address)))
     }
 }
 
-/// Whoever has an IPv6 address usually has 2^64 of them (RFC 6177), so those
-/// are counted by their network.
+/// Returns the key by which an address is counted. An IPv6 client usually has 2^64 addresses
+/// (RFC 6177), so these are counted by network.
 pub(super) fn network_of(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => IpAddr::V6((u128::from(address) & !u128::from(u64::MAX)).into()),
@@ -79,6 +80,7 @@ pub(super) fn network_of(address: IpAddr) -> IpAddr {
     }
 }
 
+/// A limit per minute for each key.
 struct PerMinute<K: Clone + Eq + Hash> {
     limit: NonZeroU32,
     limiter: DefaultKeyedRateLimiter<K>,
@@ -92,9 +94,9 @@ impl<K: Clone + Eq + Hash> std::fmt::Debug for PerMinute<K> {
     }
 }
 
-/// After so many requests, those whose count has run out again (a minute after
-/// their last request, at most) are forgotten. So there are never more keys than
-/// this and one minute's requests.
+/// The number of requests after which keys with an expired count are dropped. A count expires at most
+/// a minute after the last request, so the number of keys is bounded by this number plus the requests
+/// of one minute.
 const FORGET_EVERY: usize = 4096;
 
 impl<K: Clone + Eq + Hash> PerMinute<K> {
@@ -108,12 +110,12 @@ impl<K: Clone + Eq + Hash> PerMinute<K> {
         })
     }
 
-    fn count(&self, key: &K) -> Result<(), Limited> {
+    fn count(&self, key: &K) -> Result<(), LimitExceeded> {
         if self.counted.fetch_add(1, Ordering::Relaxed) % FORGET_EVERY == FORGET_EVERY - 1 {
             self.limiter.retain_recent();
         }
-        self.limiter.check_key(key).map_err(|refusal| Limited {
-            what: Limit::Requests,
+        self.limiter.check_key(key).map_err(|refusal| LimitExceeded {
+            what: LimitKind::Requests,
             limit: self.limit.get(),
             wait: refusal.wait_time_from(self.clock.now()),
         })
@@ -125,8 +127,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn neighbours_in_an_ipv6_network_are_counted_together() {
-        let limits = Limits::new(Rates { authenticated_per_minute: 0, anonymous_per_minute: 2 });
+    fn addresses_of_an_ipv6_network_are_counted_together() {
+        let limits =
+            RateLimits::new(Rates { authenticated_per_minute: 0, anonymous_per_minute: 2 });
         let count = |text: &str| limits.count_address(text.parse().unwrap()).is_ok();
         assert!(count("2001:db8::1") && count("2001:db8::2"));
         assert!(!count("2001:db8::3"));
@@ -136,8 +139,9 @@ mod tests {
     }
 
     #[test]
-    fn zero_is_no_limit() {
-        let limits = Limits::new(Rates { authenticated_per_minute: 0, anonymous_per_minute: 0 });
+    fn zero_disables_a_limit() {
+        let limits =
+            RateLimits::new(Rates { authenticated_per_minute: 0, anonymous_per_minute: 0 });
         assert!((0..1000).all(|_| limits.count_address([192, 0, 2, 1].into()).is_ok()));
         assert!((0..1000).all(|_| limits.count_principal(&PrincipalKey::Host).is_ok()));
     }

@@ -1,15 +1,15 @@
-//! Passwords: their rule, their hashes.
+//! Passwords: the rule for new ones, and their hashes.
 //!
 //! ```text
 //! hash = Argon2id(password, salt 16, secret = pepper, memory, passes, 1 lane) -> 32 bytes
 //! ```
 //!
-//! Argon2id, version 0x13 (RFC 9106). The pepper makes the hashes of a stolen
-//! database useless without the root key.
+//! Argon2id, version 0x13 (RFC 9106). The pepper makes the hashes of a stolen database useless without
+//! the root key.
 //!
-//! Owns: how many hashes are computed at once; each takes as much memory as the
-//! configuration says, so that is what bounds it.
+//! Owns: the number of hashes computed at once, which bounds the memory that they use.
 //! Must never: hash on an async thread; keep, log or compare a password itself.
+//! Called by: `sessions`, `users`, `registration` and `bootstrap`.
 
 use std::sync::Arc;
 
@@ -19,14 +19,13 @@ use subtle::ConstantTimeEq;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use zeroize::Zeroizing;
 
+use crate::access::error::Error;
 use crate::domain::Violation;
 use crate::store::PasswordRow;
 use crate::vault::{self, Random, Unavailable};
 
-use crate::access::error::Error;
-
-/// A password as somebody gave it. Erased when dropped; it has neither Debug
-/// nor Display nor Serialize.
+/// A password as it was entered. Zeroized on drop; implements neither Debug nor Display nor
+/// Serialize.
 #[allow(missing_debug_implementations)]
 pub struct Password(Zeroizing<String>);
 
@@ -37,19 +36,18 @@ impl<'de> Deserialize<'de> for Password {
 }
 
 impl Password {
-    /// From text.
+    /// Wraps a text.
     pub fn new(text: Zeroizing<String>) -> Self {
         Self(text)
     }
 }
 
-/// A password that keeps the rule: 12 to 256 Unicode scalar values.
+/// A password that follows the rule: 12 to 256 Unicode scalar values.
 #[allow(missing_debug_implementations)]
 pub struct NewPassword(Password);
 
 impl NewPassword {
-    /// Checks the rule. Which characters it has nobody asks (NIST SP 800-63B,
-    /// section 5.1.1.2).
+    /// Checks the rule, which is about the length only (NIST SP 800-63B, section 5.1.1.2).
     pub fn parse(password: Password) -> Result<Self, Violation> {
         if (12..=256).contains(&password.0.chars().count()) {
             Ok(Self(password))
@@ -59,40 +57,38 @@ impl NewPassword {
     }
 }
 
-/// What one hash costs.
+/// The cost of a hash.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cost {
-    /// Memory, in KiB.
+    /// The memory, in KiB.
     pub memory_kib: u32,
-    /// Passes over it.
+    /// The passes over the memory.
     pub passes: u32,
 }
 
-/// Most that a stored row may ask for: the configuration's own limits, and not
-/// more memory than this unless the configuration itself says so.
-const MOST: Cost = Cost { memory_kib: 256 << 10, passes: 16 };
-/// How many may wait for a turn; more are refused as overload.
-const QUEUE: usize = 512;
+/// The highest cost accepted from a stored row, except that the configuration may allow more memory.
+const MAX_STORED_COST: Cost = Cost { memory_kib: 256 << 10, passes: 16 };
+/// The most requests that wait for a slot; further ones are refused as overload.
+const MAX_WAITING: usize = 512;
 
-/// The right to compute hashes, one after the other. Whoever has it keeps it
-/// until the outcome has been counted, so guesses that come together cannot all
-/// be tried before the first one is known to be wrong.
-pub(super) struct Turn(#[allow(dead_code)] OwnedSemaphorePermit);
+/// The right to compute hashes, one at a time. Callers keep it until the outcome has been counted, so
+/// that concurrent guesses cannot all be tried before the first one is known to be wrong.
+pub(super) struct HashSlot(#[allow(dead_code)] OwnedSemaphorePermit);
 
-/// What a password turned out to be.
+/// The result of checking a password.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Verified {
-    /// Not the one.
+pub(super) enum PasswordCheck {
+    /// The password is wrong.
     Wrong,
-    /// The one; with a new row for it, if hashes cost something else by now.
+    /// The password is right. Has a new row for it if the configured cost has changed.
     Right(Option<PasswordRow>),
 }
 
 pub(super) struct Passwords {
     pepper: Arc<Zeroizing<[u8; 32]>>,
     cost: Cost,
-    turns: Arc<Semaphore>,
-    queue: Semaphore,
+    slots: Arc<Semaphore>,
+    waiting: Semaphore,
 }
 
 impl std::fmt::Debug for Passwords {
@@ -107,65 +103,68 @@ impl Passwords {
         Self {
             pepper: Arc::new(pepper),
             cost,
-            turns: Arc::new(Semaphore::new(at_once)),
-            queue: Semaphore::new(QUEUE),
+            slots: Arc::new(Semaphore::new(at_once)),
+            waiting: Semaphore::new(MAX_WAITING),
         }
     }
 
-    /// Waits for a turn.
-    pub async fn turn(&self) -> Result<Turn, Error> {
+    /// Waits for a slot. Fails if too many requests are waiting.
+    pub async fn slot(&self) -> Result<HashSlot, Error> {
         let overloaded = |_| vault::Error::from(Unavailable::TooManyPasswords);
-        let _place = self.queue.try_acquire().map_err(overloaded)?;
-        let turn = Arc::clone(&self.turns).acquire_owned().await;
-        Ok(Turn(turn.expect("nobody closes this semaphore")))
+        let _waiting = self.waiting.try_acquire().map_err(overloaded)?;
+        let slot = Arc::clone(&self.slots).acquire_owned().await;
+        Ok(HashSlot(slot.expect("the semaphore is never closed")))
     }
 
-    /// Whether a password is the one of this row. Without a row it is not, at
-    /// the same cost. `wrong` is called if it is not, whether anybody still waits
-    /// for the outcome or not.
+    /// Checks a password against a row. Without a row it is wrong, at the same cost. Calls `wrong` if
+    /// it is wrong, even if nobody waits for the outcome any more.
     pub async fn verify(
         &self,
         given: Password,
         row: Option<PasswordRow>,
-        turn: Turn,
+        slot: HashSlot,
         wrong: impl FnOnce() + Send + 'static,
-    ) -> Result<(Verified, Turn), Error> {
+    ) -> Result<(PasswordCheck, HashSlot), Error> {
         let pepper = Arc::clone(&self.pepper);
         let known = row.is_some();
-        // Nobody's password has this hash; it only has to cost as much.
+        // No password has this hash; it only has to cost the same.
         let row = row.unwrap_or_else(|| self.row([0; 16], [0; 32]));
         let mut renewed = self.row(Random.bytes().map_err(Error::from)?, [0; 32]);
         let present = self.cost;
-        blocking(turn, move || {
+        blocking(slot, move || {
             let cost = Cost { memory_kib: row.memory_kib, passes: row.passes };
             let found = hash(&given, &row.salt, cost, (&pepper, present))?;
             let same: bool = found.ct_eq(&row.hash).into();
             if !(same && known) {
                 wrong();
-                return Ok(Verified::Wrong);
+                return Ok(PasswordCheck::Wrong);
             }
             if cost == present {
-                return Ok(Verified::Right(None));
+                return Ok(PasswordCheck::Right(None));
             }
             renewed.hash = *hash(&given, &renewed.salt, present, (&pepper, present))?;
-            Ok(Verified::Right(Some(renewed)))
+            Ok(PasswordCheck::Right(Some(renewed)))
         })
         .await
     }
 
-    /// The row of a new password.
-    pub async fn hash(&self, new: NewPassword, turn: Turn) -> Result<(PasswordRow, Turn), Error> {
+    /// Hashes a new password.
+    pub async fn hash(
+        &self,
+        new: NewPassword,
+        slot: HashSlot,
+    ) -> Result<(PasswordRow, HashSlot), Error> {
         let pepper = Arc::clone(&self.pepper);
         let mut row = self.row(Random.bytes().map_err(Error::from)?, [0; 32]);
         let cost = self.cost;
-        blocking(turn, move || {
+        blocking(slot, move || {
             row.hash = *hash(&new.0, &row.salt, cost, (&pepper, cost))?;
             Ok(row)
         })
         .await
     }
 
-    /// The row of a new password, for callers without an async runtime.
+    /// Hashes a new password, for callers without an async runtime.
     pub fn hash_blocking(&self, new: &NewPassword) -> Result<PasswordRow, Error> {
         let mut row = self.row(Random.bytes().map_err(Error::from)?, [0; 32]);
         row.hash = *hash(&new.0, &row.salt, self.cost, (&self.pepper, self.cost))?;
@@ -178,15 +177,15 @@ impl Passwords {
     }
 }
 
-/// Off the async threads. The turn goes along: it is not given back before the
+/// Runs `work` on a blocking thread. The slot moves with it, so that it is not released before the
 /// memory is, even if nobody waits for the outcome any more.
 async fn blocking<T: Send + 'static>(
-    turn: Turn,
+    slot: HashSlot,
     work: impl FnOnce() -> Result<T, Error> + Send + 'static,
-) -> Result<(T, Turn), Error> {
-    let done = tokio::task::spawn_blocking(move || (work(), turn)).await;
-    let (outcome, turn) = done.map_err(|_| Error::from(vault::Error::Panicked))?;
-    Ok((outcome?, turn))
+) -> Result<(T, HashSlot), Error> {
+    let done = tokio::task::spawn_blocking(move || (work(), slot)).await;
+    let (outcome, slot) = done.map_err(|_| Error::from(vault::Error::Panicked))?;
+    Ok((outcome?, slot))
 }
 
 fn hash(
@@ -195,8 +194,8 @@ fn hash(
     cost: Cost,
     (pepper, present): (&Zeroizing<[u8; 32]>, Cost),
 ) -> Result<Zeroizing<[u8; 32]>, Error> {
-    let most = MOST.memory_kib.max(present.memory_kib);
-    if cost.memory_kib > most || cost.passes > MOST.passes {
+    let max_memory_kib = MAX_STORED_COST.memory_kib.max(present.memory_kib);
+    if cost.memory_kib > max_memory_kib || cost.passes > MAX_STORED_COST.passes {
         return Err(Error::BadHash);
     }
     let params = Params::new(cost.memory_kib, cost.passes, 1, Some(32));
@@ -235,14 +234,14 @@ mod tests {
     }
 
     #[test]
-    fn a_hash_fits_its_password_its_salt_and_its_pepper() {
+    fn a_hash_depends_on_password_salt_and_pepper() {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let verify = |passwords: &Passwords, text: &str, row: Option<PasswordRow>| {
             runtime.block_on(async {
-                let turn = passwords.turn().await.unwrap();
+                let slot = passwords.slot().await.unwrap();
                 let (verified, _) =
-                    passwords.verify(password(text), row, turn, || ()).await.unwrap();
-                verified == Verified::Right(None)
+                    passwords.verify(password(text), row, slot, || ()).await.unwrap();
+                verified == PasswordCheck::Right(None)
             })
         };
         let ours = passwords(1);
@@ -255,26 +254,28 @@ mod tests {
     }
 
     #[test]
-    fn a_hash_of_another_cost_still_fits_and_is_renewed() {
+    fn a_hash_of_another_cost_is_accepted_and_renewed() {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let old = passwords(1).hash_blocking(&new("correct horse")).unwrap();
         let now = Passwords::new(Zeroizing::new([1; 32]), Cost { memory_kib: 128, passes: 2 });
         let verify = |row: &PasswordRow| {
             runtime.block_on(async {
-                let turn = now.turn().await.unwrap();
-                now.verify(password("correct horse"), Some(row.clone()), turn, || ())
+                let slot = now.slot().await.unwrap();
+                now.verify(password("correct horse"), Some(row.clone()), slot, || ())
                     .await
                     .unwrap()
                     .0
             })
         };
-        let Verified::Right(Some(renewed)) = verify(&old) else { panic!("it fits") };
+        let PasswordCheck::Right(Some(renewed)) = verify(&old) else {
+            panic!("the password is right")
+        };
         assert_eq!((renewed.memory_kib, renewed.passes), (128, 2));
-        assert_eq!(verify(&renewed), Verified::Right(None));
+        assert_eq!(verify(&renewed), PasswordCheck::Right(None));
     }
 
     #[test]
-    fn a_tampered_row_cannot_ask_for_all_memory() {
+    fn a_tampered_row_cannot_request_all_memory() {
         let row = PasswordRow { memory_kib: u32::MAX, passes: 1, salt: [0; 16], hash: [0; 32] };
         let cost = Cost { memory_kib: row.memory_kib, passes: row.passes };
         let present = Cost { memory_kib: 64, passes: 1 };

@@ -1,17 +1,19 @@
-//! A new admin token for the operator of the host who has lost the last one.
-
-use crate::audit::{Action, Draft};
-use crate::domain::{Origin, Principal, Role, Scope, Timestamp, TokenId, TokenName};
-use crate::vault::{Random, Unlocked};
+//! A new admin token for an operator who has lost the last one.
+//!
+//! Owns: the only way to a credential without a credential.
+//! Must never: run while a server has the database open (opening it fails then).
+//! Called by: `cli`, on the host.
 
 use crate::access::error::Error;
 use crate::access::hash::Hasher;
 use crate::access::token::Token;
-use crate::access::tokens::HostToken;
-use crate::access::tokens::{described, put_token};
+use crate::access::tokens::{HostToken, described, put_token};
+use crate::audit::{Action, Draft};
+use crate::domain::{Origin, Principal, Role, Scope, Timestamp, TokenId, TokenName};
+use crate::vault::{Random, Unlocked};
 
-/// Makes an admin's token for everything in a database that no server has open.
-/// It is in the audit log like any other.
+/// Creates a token with the admin role for every environment, in a database that no server has open.
+/// The audit log records it like any other.
 pub fn recover_admin_token(
     unlocked: &Unlocked,
     expires_at: Option<Timestamp>,
@@ -20,7 +22,7 @@ pub fn recover_admin_token(
     let token = Token::generate(Random)?;
     let id = TokenId::new(now, Random.bytes()?);
     let new = HostToken {
-        name: TokenName::parse("recovery").expect("the name keeps the rule"),
+        name: TokenName::parse("recovery").expect("the name follows the rule"),
         role: Role::Admin,
         scope: Scope::All,
         expires_at,

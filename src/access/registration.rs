@@ -1,57 +1,60 @@
-//! The first user of a server that has none.
+//! Registration of the first user.
 //!
-//! Whoever registers administers everything, so the server must be theirs: they
-//! show an admin's token, or they come from the same machine while there is
-//! nothing yet to take. See docs/decisions/0005-who-is-asking.md.
+//! The first user becomes an admin of every environment, so they must prove that they own the server:
+//! with an admin token, or by connecting from the same machine while the database is empty. See
+//! docs/decisions/0005-who-is-asking.md.
+//!
+//! Owns: who may register.
+//! Must never: create a second user.
+//! Called by: `http`.
 
+use crate::access::error::Error;
+use crate::access::password::NewPassword;
+use crate::access::sessions::{LoginClient, NewSession};
+use crate::access::state::Access;
+use crate::access::users::put_first_admin;
 use crate::audit::{Action, Actor, Draft, RefusalCode};
 use crate::domain::{Email, PersonName, Principal, Role, Scope, UserId};
 use crate::store::{ReadError, Secrets, Tx, Users, Vars, View};
 use crate::vault::{self, Random};
 
-use crate::access::Access;
-use crate::access::error::Error;
-use crate::access::password::NewPassword;
-use crate::access::sessions::{Client, NewSession};
-use crate::access::users::put_first_admin;
-
-/// What somebody registers with.
+/// The data of a registration.
 #[allow(missing_debug_implementations)]
 pub struct Registration {
-    /// What they will log in with.
+    /// The email address used to log in.
     pub email: Email,
-    /// Their password.
+    /// The password.
     pub password: NewPassword,
-    /// What they are called.
+    /// The display name.
     pub name: PersonName,
 }
 
-/// Who registers.
+/// The caller of a registration.
 #[derive(Debug)]
 pub enum Registrant {
-    /// Somebody with a valid credential.
+    /// A caller with a valid credential.
     Principal(Box<Principal>),
-    /// Somebody on this machine.
+    /// A caller on this machine, without a credential.
     Local,
-    /// Somebody else, or somebody whose credential is not good.
+    /// Any other caller, including one with an invalid credential.
     Stranger,
 }
 
 impl Access {
-    /// Whether there is no user yet, so that somebody may register.
+    /// Reports whether there is no user yet, so that registration is open.
     ///
-    /// Anybody may know: whoever tries to register is told the same, by 401 while
-    /// there is nobody and by 403 afterwards.
+    /// This is not confidential: an attempt to register shows the same, with a 401 while there is no
+    /// user and a 403 afterwards.
     pub fn registration_is_open(&self) -> bool {
         !has_user(&*self.store)
     }
 
-    /// Creates the first user, an admin of everything, and logs it in.
+    /// Creates the first user, an admin of every environment, and starts a session.
     pub async fn register(
         &self,
         by: Registrant,
         new: Registration,
-        client: &Client,
+        client: &LoginClient,
     ) -> Result<NewSession, Error> {
         let now = self.clock.now();
         let actor = match &by {
@@ -59,43 +62,43 @@ impl Access {
             Registrant::Local | Registrant::Stranger => Actor::anonymous(),
         };
         let draft = Draft::by(actor, Action::AuthRegister, &client.origin, now);
-        // Told before the hash is paid for; decided in the writer.
+        // Checked before the cost of a hash; the writer decides.
         let known = matches!(by, Registrant::Principal(_));
         if let Err(refusal) = may_register(&*self.store, &by) {
             return Err(self.refuse_registration(known, draft, refusal).await?);
         }
         let Registration { email, password, name } = new;
-        let turn = self.passwords.turn().await?;
-        let (password, turn) = self.passwords.hash(password, turn).await?;
-        drop(turn);
+        let slot = self.passwords.slot().await?;
+        let (password, slot) = self.passwords.hash(password, slot).await?;
+        drop(slot);
         let id = UserId::new(now, Random.bytes()?);
-        let opening = self.opening(client, now)?;
+        let pending = self.pending_session(client, now)?;
         let recorded = draft.clone();
         let change = move |tx: &mut Tx<'_>| {
             may_register(tx, &by)?;
             if let Registrant::Principal(principal) = &by {
-                vault::check_standing(tx, principal, now)?;
+                vault::check_credential(tx, principal, now)?;
             }
             let row = put_first_admin(tx, id, (email, name), password, now)?;
-            opening.put(tx, id)?;
+            pending.put(tx, id)?;
             let mut draft = draft.on(id, Some(row.email.as_str()));
             if !matches!(by, Registrant::Principal(_)) {
-                draft.actor = Actor::user(vault::label(id, &row));
+                draft.actor = Actor::user(vault::user_label(id, &row));
             }
-            Ok::<_, Error>((opening.told(id, &row), draft))
+            Ok::<_, Error>((pending.into_new_session(id, &row), draft))
         };
         match self.store.change(change).commit().await.map_err(Error::from) {
             Ok(session) => {
-                // Whoever runs this server should know who took it.
-                log::info!("the first user has registered: {}", session.user);
+                // The operator should know who registered.
+                log::info!("first user registered: {}", session.user);
                 Ok(session)
             }
             Err(refusal) => Err(self.refuse_registration(known, recorded, refusal).await?),
         }
     }
 
-    /// A stranger's refusal leaves no row, like any other 401: it costs a
-    /// stranger nothing to bring about, and rows stay.
+    /// Records a refusal, unless the caller is anonymous: like any other 401, it costs an anonymous
+    /// caller nothing to cause, and audit rows are kept.
     async fn refuse_registration(
         &self,
         known: bool,
@@ -116,10 +119,11 @@ impl Access {
 }
 
 fn has_user(view: &impl View) -> bool {
-    // A row that cannot be read is somebody, too.
+    // A row that cannot be read is a user, too.
     view.keys::<Users>(&[]).next().is_some()
 }
 
+/// Checks that the caller may register now.
 fn may_register(view: &impl View, by: &Registrant) -> Result<(), Error> {
     let any = |found: Option<Result<(), ReadError>>| found.transpose().map(|found| found.is_some());
     if has_user(view) {

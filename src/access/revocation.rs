@@ -1,19 +1,24 @@
-//! Ending credentials, inside a change: what has ended before the change is
-//! answered lets nobody in after it.
+//! Revocation of sessions and tokens, inside a change: once the change is acknowledged, a revoked
+//! credential no longer works.
+//!
+//! Owns: which rows a session and a token consist of.
+//! Must never: fail because a row is damaged; a damaged credential must still be revocable.
+//! Called by: the verbs on users, service accounts, sessions and tokens.
 
 use std::collections::HashMap;
 
+use crate::access::damaged_rows::only_readable;
 use crate::domain::{OwnerId, Role, SessionId, TokenId, UserId};
 use crate::store::{
     LastUses, ReadError, SessionHashes, Sessions, TokenHashes, TokenRow, Tokens, Tx, Used,
     UserSessions, View,
 };
 
-/// Ends a session, whatever state its rows are in.
+/// Ends a session, even if its rows are damaged.
 pub(super) fn end_session(tx: &mut Tx<'_>, user: UserId, id: SessionId) -> Result<(), ReadError> {
     match tx.get::<Sessions>(&id) {
         Ok(Some(row)) => tx.remove::<SessionHashes>(&row.hash),
-        // Without its row its hash leads nowhere.
+        // Without the row, the entry by hash leads nowhere.
         Ok(None) | Err(ReadError::Damaged { .. }) => {}
         Err(error) => return Err(error),
     }
@@ -23,7 +28,7 @@ pub(super) fn end_session(tx: &mut Tx<'_>, user: UserId, id: SessionId) -> Resul
     Ok(())
 }
 
-/// Ends all sessions of a user; how many.
+/// Ends all sessions of a user, and returns their number.
 pub(super) fn end_sessions(tx: &mut Tx<'_>, user: UserId) -> Result<usize, ReadError> {
     let sessions = sessions_of(tx, user)?;
     for id in &sessions {
@@ -32,7 +37,7 @@ pub(super) fn end_sessions(tx: &mut Tx<'_>, user: UserId) -> Result<usize, ReadE
     Ok(sessions.len())
 }
 
-/// A user's sessions, the oldest first.
+/// Returns the sessions of a user, oldest first.
 pub(super) fn sessions_of(view: &impl View, user: UserId) -> Result<Vec<SessionId>, ReadError> {
     let within = user.to_bytes();
     view.keys::<UserSessions>(&within).map(|key| key.map(|(_, id)| id)).collect()
@@ -45,7 +50,8 @@ pub(super) fn end_token(tx: &mut Tx<'_>, id: TokenId, hash: &[u8; 32]) {
     tx.remove::<LastUses>(&Used::Token(id));
 }
 
-/// Deletes all tokens of an owner, or those with a role above `above`; how many.
+/// Deletes the tokens of an owner, or only those with a role above `above`, and returns their
+/// number.
 pub(super) fn end_tokens(
     tx: &mut Tx<'_>,
     owner: OwnerId,
@@ -59,32 +65,24 @@ pub(super) fn end_tokens(
     Ok(ended.len())
 }
 
-/// An owner's tokens, the oldest first. One that is damaged lets nobody in and
-/// is left out.
+/// Returns the tokens of an owner, oldest first. Skips a damaged one, which does not authenticate
+/// anybody.
 pub(super) fn tokens_of(
     view: &impl View,
     owner: OwnerId,
 ) -> Result<Vec<(TokenId, TokenRow)>, ReadError> {
-    let mut found = Vec::new();
-    for row in view.scan::<Tokens>(&[], None) {
-        match row {
-            Ok((id, row)) if row.owner == owner => found.push((id, row)),
-            Ok(_) | Err(ReadError::Damaged { .. }) => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(found)
+    let is_owned = |found: &Result<(TokenId, TokenRow), ReadError>| {
+        found.as_ref().map_or(true, |(_, row)| row.owner == owner)
+    };
+    view.scan::<Tokens>(&[], None).filter_map(only_readable).filter(is_owned).collect()
 }
 
-/// How many tokens each owner has.
+/// Returns the number of tokens of each owner.
 pub(super) fn tokens_by_owner(view: &impl View) -> Result<HashMap<OwnerId, usize>, ReadError> {
     let mut counts = HashMap::new();
-    for row in view.scan::<Tokens>(&[], None) {
-        match row {
-            Ok((_, row)) => *counts.entry(row.owner).or_insert(0) += 1,
-            Err(ReadError::Damaged { .. }) => {}
-            Err(error) => return Err(error),
-        }
+    for row in view.scan::<Tokens>(&[], None).filter_map(only_readable) {
+        let (_, row) = row?;
+        *counts.entry(row.owner).or_insert(0) += 1;
     }
     Ok(counts)
 }

@@ -1,26 +1,29 @@
-//! Scopes as they are given: a list names environments that exist.
+//! Scopes in requests, and scopes as they are shown.
+//!
+//! Owns: the check that the environments of a scope exist.
+//! Must never: widen a scope.
+//! Called by: the verbs on users, service accounts and tokens.
 
 use std::collections::BTreeSet;
 
+use crate::access::error::Error;
 use crate::domain::{EnvironmentId, Scope};
 use crate::store::{Environments, ReadError, View};
 
-use crate::access::error::Error;
-
-/// A scope that somebody wants a principal to have.
+/// A requested scope.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum NewScope {
     /// Every environment.
     All,
-    /// These, in the order in which they were named.
+    /// These environments, in the order of the request.
     Environments(Vec<EnvironmentId>),
 }
 
 impl NewScope {
-    /// Most environments in a list, so that rows stay small.
-    pub const MOST: usize = 100;
+    /// The most environments in a list, so that rows stay small.
+    pub const MAX_ENVIRONMENTS: usize = 100;
 
-    /// The scope, if every environment in it exists.
+    /// Returns the scope. Fails if one of its environments does not exist.
     pub(super) fn check(self, view: &impl View) -> Result<Scope, Error> {
         let list = match self {
             NewScope::All => return Ok(Scope::All),
@@ -35,14 +38,14 @@ impl NewScope {
     }
 }
 
-/// A stored scope without the environments that are gone.
-pub(super) fn present(view: &impl View, scope: Scope) -> Result<Scope, ReadError> {
+/// Returns a stored scope without deleted environments.
+pub(super) fn existing_scope(view: &impl View, scope: Scope) -> Result<Scope, ReadError> {
     let Scope::Environments(list) = scope else { return Ok(scope) };
-    let mut there = BTreeSet::new();
+    let mut existing = BTreeSet::new();
     for id in list {
         if view.has::<Environments>(&id)? {
-            there.insert(id);
+            existing.insert(id);
         }
     }
-    Ok(Scope::Environments(there))
+    Ok(Scope::Environments(existing))
 }

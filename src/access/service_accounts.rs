@@ -1,44 +1,53 @@
 //! The verbs on service accounts: owners of tokens that are not people.
+//!
+//! Owns: the rows of a service account, and the permissions of any owner of a token.
+//! Must never: delete a service account without its tokens.
+//! Called by: `http`; `tokens` for the owner of a new token.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
+use crate::access::damaged_rows::skip_damaged;
+use crate::access::error::Error;
+use crate::access::permissions::{
+    Permissions, PermissionsPatch, Revocation, changed_members, describe_change, revocation,
+    scope_text,
+};
+use crate::access::revocation::{end_tokens, tokens_by_owner, tokens_of};
+use crate::access::scope::{NewScope, existing_scope};
+use crate::access::state::Access;
 use crate::audit::{Action, ResourceType};
 use crate::domain::{
     Description, OwnerId, Role, Scope, ServiceAccountId, ServiceAccountInfo, ServiceAccountName,
+    Timestamp,
 };
-use crate::store::{ReadError, ServiceAccountNames, ServiceAccountRow, ServiceAccounts, View};
+use crate::store::{
+    ReadError, ServiceAccountNames, ServiceAccountRow, ServiceAccounts, Tx, Users, View,
+};
 use crate::vault::{self, Administer, Permit, Random};
-
-use crate::access::Access;
-use crate::access::error::Error;
-use crate::access::revocation::{end_tokens, tokens_by_owner, tokens_of};
-use crate::access::scope::NewScope;
-use crate::access::scope::present;
-use crate::access::users::{changed_scope, scope_text};
 
 /// A service account to create.
 #[derive(Debug, Clone)]
 pub struct NewServiceAccount {
-    /// Its name.
+    /// The name.
     pub name: ServiceAccountName,
-    /// What it is for.
+    /// The purpose, in free text.
     pub description: Description,
-    /// Its role.
+    /// The role.
     pub role: Role,
-    /// Its scope.
+    /// The scope.
     pub scope: NewScope,
 }
 
-/// Changes to a service account. What is `None` stays as it is.
+/// Changes to a service account. `None` keeps the present value.
 #[derive(Debug, Clone, Default)]
 pub struct ServiceAccountPatch {
-    /// What it is for.
+    /// The purpose, in free text.
     pub description: Option<Description>,
-    /// Its role.
+    /// The role.
     pub role: Option<Role>,
-    /// Its scope.
+    /// The scope.
     pub scope: Option<NewScope>,
-    /// Whether it may do anything.
+    /// Whether it is disabled.
     pub disabled: Option<bool>,
 }
 
@@ -53,7 +62,7 @@ fn info(
         name: row.name,
         description: row.description,
         role: row.role,
-        scope: present(view, row.scope)?,
+        scope: existing_scope(view, row.scope)?,
         disabled: row.disabled,
         created_at: row.created_at,
         updated_at: row.updated_at,
@@ -71,30 +80,23 @@ fn parse(text: &str) -> Result<ServiceAccountId, Error> {
 }
 
 impl Access {
-    /// All service accounts, by name. May block on the disk.
+    /// Lists all service accounts, sorted by name. May block on the disk.
     pub fn list_service_accounts(
         &self,
         _: &Permit<Administer>,
     ) -> Result<Vec<ServiceAccountInfo>, Error> {
         let counts = tokens_by_owner(&*self.store)?;
         let mut listed = Vec::new();
-        for found in self.store.scan::<ServiceAccounts>(&[], None) {
-            match found {
-                Ok((id, row)) => {
-                    let tokens = counts.get(&OwnerId::ServiceAccount(id)).copied();
-                    listed.push(info(&*self.store, id, row, tokens.unwrap_or(0))?);
-                }
-                Err(damaged @ ReadError::Damaged { .. }) => {
-                    log::error!("left out of a list: {damaged}");
-                }
-                Err(error) => return Err(error.into()),
-            }
+        for found in self.store.scan::<ServiceAccounts>(&[], None).filter_map(skip_damaged) {
+            let (id, row) = found?;
+            let tokens = counts.get(&OwnerId::ServiceAccount(id)).copied();
+            listed.push(info(&*self.store, id, row, tokens.unwrap_or(0))?);
         }
         listed.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(listed)
     }
 
-    /// One service account. May block on the disk.
+    /// Reads a service account. May block on the disk.
     pub fn read_service_account(
         &self,
         _: &Permit<Administer>,
@@ -141,8 +143,8 @@ impl Access {
         .await
     }
 
-    /// Changes a service account. A lower role ends its tokens with a higher
-    /// one; disabling ends all of them.
+    /// Changes a service account. Lowering the role ends tokens with a higher role; disabling ends all
+    /// tokens.
     pub async fn update_service_account(
         &self,
         permit: &Permit<Administer>,
@@ -154,47 +156,10 @@ impl Access {
         let draft = permit.draft(Action::ServiceAccountUpdate, now);
         self.change(permit, move |tx| {
             let old = tx.get::<ServiceAccounts>(&id)?.ok_or_else(is_missing)?;
-            let scope = patch.scope.map(|scope| scope.check(tx)).transpose()?;
-            let mut new = ServiceAccountRow {
-                description: patch.description.unwrap_or_else(|| old.description.clone()),
-                role: patch.role.unwrap_or(old.role),
-                scope: scope.unwrap_or_else(|| old.scope.clone()),
-                disabled: patch.disabled.unwrap_or(old.disabled),
-                ..old.clone()
-            };
-            let mut changed = changed_scope(&old.scope, &new.scope);
-            for (name, differs) in [
-                ("description", new.description != old.description),
-                ("role", new.role != old.role),
-                ("disabled", new.disabled != old.disabled),
-            ] {
-                if differs {
-                    changed.push(name);
-                }
-            }
-            changed.sort_unstable();
-            let owner = OwnerId::ServiceAccount(id);
-            let ended = if new.disabled && !old.disabled {
-                end_tokens(tx, owner, None)?
-            } else if new.role < old.role {
-                end_tokens(tx, owner, Some(new.role))?
-            } else {
-                0
-            };
-            let mut details = json!({ "changed": changed, "endedTokens": ended });
-            if new.role != old.role {
-                details["role"] = json!({ "old": old.role, "new": new.role });
-            }
-            if new.scope != old.scope {
-                details["scope"] =
-                    json!({ "old": scope_text(&old.scope), "new": scope_text(&new.scope) });
-            }
-            if !changed.is_empty() {
-                new.updated_at = now.max(old.updated_at);
-                tx.put::<ServiceAccounts>(&id, &new);
-            }
-            let draft = draft.on(id, Some(old.name.as_str())).details(&details);
-            let tokens = tokens_of(tx, owner)?.len();
+            let name = old.name.clone();
+            let (new, details) = update(tx, id, old, patch, now)?;
+            let tokens = tokens_of(tx, OwnerId::ServiceAccount(id))?.len();
+            let draft = draft.on(id, Some(name.as_str())).details(&details);
             Ok((info(tx, id, new, tokens)?, draft))
         })
         .from_reserve()
@@ -202,7 +167,7 @@ impl Access {
         .await
     }
 
-    /// Deletes a service account with its tokens.
+    /// Deletes a service account and its tokens.
     pub async fn delete_service_account(
         &self,
         permit: &Permit<Administer>,
@@ -223,19 +188,59 @@ impl Access {
         .await
     }
 
-    /// An owner's role and scope, and whether it may do anything now.
-    pub(super) fn owner(
+    /// Returns the permissions of the owner of a token, or `None` if the owner does not exist.
+    pub(super) fn owner_permissions(
         view: &impl View,
         owner: OwnerId,
-    ) -> Result<Option<(Role, Scope, bool)>, ReadError> {
+    ) -> Result<Option<Permissions>, ReadError> {
         Ok(match owner {
-            OwnerId::Host => Some((Role::Admin, Scope::All, false)),
-            OwnerId::User(id) => {
-                view.get::<crate::store::Users>(&id)?.map(|row| (row.role, row.scope, row.disabled))
+            OwnerId::Host => {
+                Some(Permissions { role: Role::Admin, scope: Scope::All, disabled: false })
             }
+            OwnerId::User(id) => view.get::<Users>(&id)?.map(|row| Permissions {
+                role: row.role,
+                scope: row.scope,
+                disabled: row.disabled,
+            }),
             OwnerId::ServiceAccount(id) => {
-                view.get::<ServiceAccounts>(&id)?.map(|row| (row.role, row.scope, row.disabled))
+                view.get::<ServiceAccounts>(&id)?.as_ref().map(permissions)
             }
         })
     }
+}
+
+fn permissions(row: &ServiceAccountRow) -> Permissions {
+    Permissions { role: row.role, scope: row.scope.clone(), disabled: row.disabled }
+}
+
+/// Applies a patch: writes the row and ends the tokens that the change ends. Returns the new row and
+/// the details for the audit row.
+fn update(
+    tx: &mut Tx<'_>,
+    id: ServiceAccountId,
+    row: ServiceAccountRow,
+    patch: ServiceAccountPatch,
+    now: Timestamp,
+) -> Result<(ServiceAccountRow, Value), Error> {
+    let ServiceAccountPatch { description, role, scope, disabled } = patch;
+    let old = permissions(&row);
+    let new = PermissionsPatch { role, scope, disabled }.apply(tx, &old)?;
+    let description = description.unwrap_or_else(|| row.description.clone());
+    let own = ("description", description != row.description);
+    let changed = changed_members(&old, &new, own);
+    let owner = OwnerId::ServiceAccount(id);
+    let ended = match revocation(&old, &new) {
+        Revocation::Nothing => 0,
+        Revocation::Everything => end_tokens(tx, owner, None)?,
+        Revocation::Above(role) => end_tokens(tx, owner, Some(role))?,
+    };
+    let mut details = json!({ "changed": changed, "endedTokens": ended });
+    describe_change(&mut details, &old, &new);
+    let Permissions { role, scope, disabled } = new;
+    let mut row = ServiceAccountRow { description, role, scope, disabled, ..row };
+    if !changed.is_empty() {
+        row.updated_at = now.max(row.updated_at);
+        tx.put::<ServiceAccounts>(&id, &row);
+    }
+    Ok((row, details))
 }

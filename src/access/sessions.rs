@@ -1,7 +1,17 @@
-//! Sessions: logging in, logging out, listing and ending.
+//! The verbs on sessions: log in, log out, list, end.
+//!
+//! Owns: the limits on sessions, and what a login costs.
+//! Must never: reveal whether an address belongs to a user, or store the address that was typed.
+//! Called by: `http`; `registration` for the session of the first user.
 
 use serde_json::json;
 
+use crate::access::damaged_rows::{only_readable, skip_damaged};
+use crate::access::error::Error;
+use crate::access::password::{Password, PasswordCheck};
+use crate::access::revocation::{end_session, end_sessions, end_tokens, sessions_of};
+use crate::access::state::Access;
+use crate::access::token::{Token, TokenKind};
 use crate::audit::{Action, Actor, Draft, RefusalCode, ResourceType};
 use crate::domain::{
     Email, Origin, OwnerId, Role, SessionId, SessionInfo, Timestamp, UserId, folded_email,
@@ -12,49 +22,41 @@ use crate::store::{
 };
 use crate::vault::{self, Own, Permit, Random, Read};
 
-use crate::access::Access;
-use crate::access::error::Error;
-use crate::access::password::Password;
-use crate::access::password::Verified;
-use crate::access::revocation::{end_session, end_sessions, sessions_of};
-use crate::access::token::Token;
-use crate::access::token::TokenKind;
-
-/// Most sessions of one user; a further login ends the oldest.
-const MOST_SESSIONS: usize = 100;
-/// How many outlived sessions one login takes with it.
-const SWEEP: usize = 8;
-/// How much of what a client says it is is kept, in characters.
+/// The most sessions of a user; a further login ends the oldest.
+const MAX_SESSIONS: usize = 100;
+/// The most expired sessions that a login removes.
+const MAX_SWEPT: usize = 8;
+/// The number of characters kept of a user agent.
 const USER_AGENT_CHARS: usize = 200;
 
-/// Where a login comes from.
+/// The client of a login.
 #[derive(Debug, Clone)]
-pub struct Client {
-    /// The request and its address.
+pub struct LoginClient {
+    /// The request id and the address.
     pub origin: Origin,
-    /// What the client says it is.
+    /// The user agent.
     pub user_agent: Option<String>,
 }
 
-/// A session that has just begun.
+/// A new session.
 #[allow(missing_debug_implementations)]
 pub struct NewSession {
-    /// Its token, shown this once.
+    /// The token, which is shown only once.
     pub token: Token,
-    /// Its user.
+    /// The user.
     pub user: UserId,
-    /// The user's address.
+    /// The user's email address.
     pub email: Email,
     /// The user's name.
     pub name: Option<String>,
     /// The user's role.
     pub role: Role,
-    /// How long it lasts at the most, in seconds.
+    /// The longest duration of the session, in seconds.
     pub seconds: i64,
 }
 
-/// A session on its way into the database.
-pub(super) struct Opening {
+/// A session that is not stored yet.
+pub(super) struct PendingSession {
     pub id: SessionId,
     pub token: Token,
     hash: [u8; 32],
@@ -64,12 +66,12 @@ pub(super) struct Opening {
     user_agent: Option<String>,
 }
 
-impl Opening {
-    /// Writes its rows, and ends sessions that there is no room for.
+impl PendingSession {
+    /// Writes the rows of the session, and ends the oldest sessions above the limit.
     pub fn put(&self, tx: &mut Tx<'_>, user: UserId) -> Result<(), ReadError> {
-        sweep(tx, self.created_at)?;
+        remove_expired(tx, self.created_at)?;
         let present = sessions_of(tx, user)?;
-        let too_many = (present.len() + 1).saturating_sub(MOST_SESSIONS);
+        let too_many = (present.len() + 1).saturating_sub(MAX_SESSIONS);
         for oldest in &present[..too_many] {
             end_session(tx, user, *oldest)?;
         }
@@ -88,8 +90,8 @@ impl Opening {
         Ok(())
     }
 
-    /// What the client is told.
-    pub fn told(self, user: UserId, row: &UserRow) -> NewSession {
+    /// Returns what the client receives.
+    pub fn into_new_session(self, user: UserId, row: &UserRow) -> NewSession {
         NewSession {
             token: self.token,
             user,
@@ -101,26 +103,29 @@ impl Opening {
     }
 }
 
-/// Removes a few sessions that have outlived their time, the oldest first.
-fn sweep(tx: &mut Tx<'_>, now: Timestamp) -> Result<(), ReadError> {
-    let mut outlived = Vec::new();
-    for found in tx.scan::<Sessions>(&[], None).take(8 * SWEEP) {
-        match found {
-            Ok((id, row)) if row.expires_at <= now && outlived.len() < SWEEP => {
-                outlived.push((row.user, id));
-            }
-            Ok(_) | Err(ReadError::Damaged { .. }) => {}
-            Err(error) => return Err(error),
+/// Removes a few expired sessions, oldest first.
+fn remove_expired(tx: &mut Tx<'_>, now: Timestamp) -> Result<(), ReadError> {
+    let mut expired = Vec::new();
+    let oldest = tx.scan::<Sessions>(&[], None).take(8 * MAX_SWEPT);
+    for found in oldest.filter_map(only_readable) {
+        let (id, row) = found?;
+        if row.expires_at <= now && expired.len() < MAX_SWEPT {
+            expired.push((row.user, id));
         }
     }
-    outlived.into_iter().try_for_each(|(user, id)| end_session(tx, user, id))
+    expired.into_iter().try_for_each(|(user, id)| end_session(tx, user, id))
 }
 
 impl Access {
-    pub(super) fn opening(&self, client: &Client, now: Timestamp) -> Result<Opening, Error> {
+    /// Prepares a session for a client.
+    pub(super) fn pending_session(
+        &self,
+        client: &LoginClient,
+        now: Timestamp,
+    ) -> Result<PendingSession, Error> {
         let token = Token::generate_as(TokenKind::Session, Random)?;
         let user_agent = client.user_agent.as_deref();
-        Ok(Opening {
+        Ok(PendingSession {
             id: SessionId::new(now, Random.bytes()?),
             hash: self.hasher.token(&token),
             token,
@@ -131,41 +136,40 @@ impl Access {
         })
     }
 
-    /// Begins a session. An unknown address costs what a wrong password costs
-    /// and gets the same answer, and both leave a row in the audit log; the
-    /// address that was typed is not in it unless there is such a user, because
-    /// people type passwords into the wrong field.
+    /// Starts a session. An unknown address costs the same as a wrong password and gets the same
+    /// answer, and both leave a row in the audit log. The row contains the address only if it belongs
+    /// to a user, because people type passwords into the wrong field.
     pub async fn login(
         &self,
         email: &str,
         password: Password,
-        client: &Client,
+        client: &LoginClient,
     ) -> Result<NewSession, Error> {
         let folded = folded_email(email);
         let account = self.hasher.account(&folded);
         let ip = client.origin.ip;
         let allowed = || self.failures.check(&account, ip, self.clock.now());
         allowed().map_err(Error::Limited)?;
-        let turn = self.passwords.turn().await?;
-        // Others may have failed while this one waited.
+        let slot = self.passwords.slot().await?;
+        // Other attempts may have failed while this one waited.
         allowed().map_err(Error::Limited)?;
         let found = self.user_by_email(&folded)?;
         let enabled = found.as_ref().filter(|(_, row)| !row.disabled);
         let stored = enabled.map(|(_, row)| row.password.clone());
         let wrong = self.wrong_password(account, ip);
-        let (verified, turn) = self.passwords.verify(password, stored, turn, wrong).await?;
+        let (check, slot) = self.passwords.verify(password, stored, slot, wrong).await?;
         let now = self.clock.now();
-        drop(turn);
-        let label = found.as_ref().map(|(id, row)| vault::label(*id, row));
+        drop(slot);
+        let label = found.as_ref().map(|(id, row)| vault::user_label(*id, row));
         let draft = |actor| Draft::by(actor, Action::AuthLogin, &client.origin, now);
-        let opened = match (enabled, verified) {
-            (Some((id, row)), Verified::Right(renewed)) => {
+        let session = match (enabled, check) {
+            (Some((id, row)), PasswordCheck::Right(renewed)) => {
                 let passwords = (row.password.clone(), renewed);
                 self.open_session(*id, passwords, client, now, draft).await
             }
             _ => Err(Error::WrongLogin),
         };
-        match opened {
+        match session {
             Ok(session) => {
                 self.failures.forget(&account);
                 Ok(session)
@@ -186,14 +190,14 @@ impl Access {
         &self,
         user: UserId,
         (verified, renewed): (PasswordRow, Option<PasswordRow>),
-        client: &Client,
+        client: &LoginClient,
         now: Timestamp,
         draft: impl FnOnce(Actor) -> Draft,
     ) -> Result<NewSession, Error> {
-        let opening = self.opening(client, now)?;
+        let pending = self.pending_session(client, now)?;
         let draft = draft(Actor::anonymous());
         let change = move |tx: &mut Tx<'_>| {
-            // The password may have been changed since it was checked.
+            // The password may have changed since it was checked.
             let row = tx.get::<Users>(&user)?;
             let row = row.filter(|row| !row.disabled && row.password == verified);
             let mut row = row.ok_or(Error::WrongLogin)?;
@@ -201,22 +205,23 @@ impl Access {
                 row.password = renewed;
                 tx.put::<Users>(&user, &row);
             }
-            opening.put(tx, user)?;
-            let mut draft = draft.on(opening.id, Some(row.email.as_str()));
-            draft.actor = Actor::user(vault::label(user, &row));
-            Ok::<_, Error>((opening.told(user, &row), draft))
+            pending.put(tx, user)?;
+            let mut draft = draft.on(pending.id, Some(row.email.as_str()));
+            draft.actor = Actor::user(vault::user_label(user, &row));
+            Ok::<_, Error>((pending.into_new_session(user, &row), draft))
         };
         self.store.change(change).commit().await.map_err(Error::from)
     }
 
+    /// Looks up a user by the folded email address.
     pub(super) fn user_by_email(&self, folded: &str) -> Result<Option<(UserId, UserRow)>, Error> {
-        // Nothing that long is an address; it is not looked for.
+        // A text this long is not an address, so it is not looked up.
         if folded.len() > 4 * Email::MAX_BYTES {
             return Ok(None);
         }
         let Some(id) = self.store.get::<UserEmails>(&folded.to_owned())? else { return Ok(None) };
         match self.store.get::<Users>(&id) {
-            // To whoever asks, it is nobody's.
+            // To the caller, the address does not belong to anybody.
             Err(damaged @ ReadError::Damaged { .. }) => {
                 log::error!("{id}: {damaged}");
                 Ok(None)
@@ -241,8 +246,7 @@ impl Access {
         .await
     }
 
-    /// A user's sessions, newest first, without those that have ended by
-    /// themselves; and whether one is the caller's own.
+    /// Lists a user's active sessions, newest first, each with whether it is the caller's own.
     pub fn list_sessions(
         &self,
         permit: &Permit<Own>,
@@ -252,24 +256,16 @@ impl Access {
         let now = self.clock.now();
         let mut listed = Vec::new();
         for id in sessions_of(&*self.store, user)?.into_iter().rev() {
-            let row = match self.store.get::<Sessions>(&id) {
-                Ok(Some(row)) => row,
-                Ok(None) => continue,
-                Err(damaged @ ReadError::Damaged { .. }) => {
-                    log::error!("left out of a list: {damaged}");
-                    continue;
-                }
-                Err(error) => return Err(error.into()),
-            };
-            let seen = self.uses.last(&self.store, Used::Session(id))?.unwrap_or(row.created_at);
-            let idle = now.millis().saturating_sub(seen.millis());
-            if row.expires_at <= now || idle >= self.settings.session_idle_millis {
+            let Some(found) = skip_damaged(self.store.get::<Sessions>(&id)) else { continue };
+            let Some(row) = found? else { continue };
+            let last_used_at = self.last_used_at(id, &row)?;
+            if row.expires_at <= now || self.is_idle(last_used_at, now) {
                 continue;
             }
             let info = SessionInfo {
                 id,
                 created_at: row.created_at,
-                last_used_at: seen,
+                last_used_at,
                 expires_at: row.expires_at,
                 ip: row.ip,
                 user_agent: row.user_agent,
@@ -279,7 +275,7 @@ impl Access {
         Ok(listed)
     }
 
-    /// Ends one session of a user, or all of them.
+    /// Ends one session of a user, or all of them if `session` is `None`.
     pub async fn delete_sessions(
         &self,
         permit: &Permit<Own>,
@@ -311,10 +307,10 @@ impl Access {
         .await
     }
 
-    /// Ends every credential of a user; how many sessions and tokens.
+    /// Ends every credential of a user, and returns the numbers of sessions and tokens.
     pub(super) fn end_all(tx: &mut Tx<'_>, user: UserId) -> Result<(usize, usize), ReadError> {
         let sessions = end_sessions(tx, user)?;
-        let tokens = crate::access::revocation::end_tokens(tx, OwnerId::User(user), None)?;
+        let tokens = end_tokens(tx, OwnerId::User(user), None)?;
         Ok((sessions, tokens))
     }
 }

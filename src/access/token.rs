@@ -1,12 +1,16 @@
-//! The text of a credential.
+//! The text of a token.
 //!
 //! ```text
 //! cof_ | 43 characters of base64url (RFC 4648, section 5, no padding) = 256 random bits: an API token
-//! cos_ | likewise: the token of a session
+//! cos_ | the same: the token of a session
 //! ```
 //!
-//! A token that the operator makes up for the first start may be longer; it
-//! needs at least 32 characters `[A-Za-z0-9_-]` behind `cof_`.
+//! A token that the operator chooses for the first start has 32 to 252 characters `[A-Za-z0-9_-]`
+//! after `cof_`.
+//!
+//! Owns: both forms.
+//! Must never: be stored, logged or formatted.
+//! Called by: `authenticate`, and everything that creates a token.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -14,7 +18,7 @@ use zeroize::Zeroizing;
 
 use crate::vault::{self, Random};
 
-/// What a token is for.
+/// The kind of a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum TokenKind {
     Api,
@@ -30,27 +34,27 @@ impl TokenKind {
     }
 }
 
-const FEWEST_CHARACTERS: usize = 32;
-const MOST_CHARACTERS: usize = 252;
-/// How much of a token its record shows.
-const SHOWN_CHARACTERS: usize = 8;
+const MIN_CHARACTERS: usize = 32;
+const MAX_CHARACTERS: usize = 252;
+/// The number of characters that a token's record shows.
+const PREFIX_CHARACTERS: usize = 8;
 
-/// A token. Erased when dropped; it has neither Debug nor Display.
+/// A token. Zeroized on drop; implements neither Debug nor Display.
 #[allow(missing_debug_implementations)]
 pub struct Token(Zeroizing<String>);
 
-/// A text that cannot be a token.
+/// The refusal of a text that is not a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("must be \"cof_\" and 32 to 252 more characters of A-Z, a-z, 0-9, '_' and '-'")]
 pub struct BadToken;
 
 impl Token {
-    /// Checks the form of an API token.
+    /// Parses an API token.
     pub fn parse(text: &str) -> Result<Self, BadToken> {
         Self::parse_as(TokenKind::Api, text)
     }
 
-    /// A token of either kind, and which it is.
+    /// Parses a token of either kind.
     pub(super) fn parse_any(text: &str) -> Result<(TokenKind, Self), BadToken> {
         let kinds = [TokenKind::Api, TokenKind::Session];
         let kind = kinds.into_iter().find(|kind| text.starts_with(kind.prefix()));
@@ -60,7 +64,7 @@ impl Token {
 
     fn parse_as(kind: TokenKind, text: &str) -> Result<Self, BadToken> {
         let tail = text.strip_prefix(kind.prefix()).ok_or(BadToken)?;
-        let fits = (FEWEST_CHARACTERS..=MOST_CHARACTERS).contains(&tail.len());
+        let fits = (MIN_CHARACTERS..=MAX_CHARACTERS).contains(&tail.len());
         let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-');
         if fits && tail.bytes().all(plain) {
             Ok(Self(Zeroizing::new(text.to_owned())))
@@ -69,7 +73,7 @@ impl Token {
         }
     }
 
-    /// A new API token.
+    /// Generates an API token.
     pub fn generate(random: Random) -> Result<Self, vault::Error> {
         Self::generate_as(TokenKind::Api, random)
     }
@@ -80,12 +84,12 @@ impl Token {
         Ok(Self(Zeroizing::new(format!("{}{}", kind.prefix(), *tail))))
     }
 
-    /// What a record shows of it.
-    pub(super) fn shown(&self) -> String {
-        self.0[..SHOWN_CHARACTERS].to_owned()
+    /// Returns the part that a record shows, to recognize the token by.
+    pub(super) fn prefix(&self) -> String {
+        self.0[..PREFIX_CHARACTERS].to_owned()
     }
 
-    /// The text, to be shown once or written to a file.
+    /// Returns the text, to be shown once or written to a file.
     pub fn expose(&self) -> &str {
         &self.0
     }

@@ -1,7 +1,19 @@
 //! The verbs on API tokens.
+//!
+//! Owns: the rules that bind a token to its owner, and the rows of a token.
+//! Must never: store a token, or return one except from its creation.
+//! Called by: `http`; `server` and `recover` for tokens of the host.
 
 use serde_json::json;
 
+use crate::access::damaged_rows::skip_damaged;
+use crate::access::error::Error;
+use crate::access::last_used::stored_last_use;
+use crate::access::permissions::scope_text;
+use crate::access::revocation::end_token;
+use crate::access::scope::{NewScope, existing_scope};
+use crate::access::state::Access;
+use crate::access::token::Token;
 use crate::audit::{Action, Draft, ResourceType};
 use crate::domain::{
     Origin, Owner, OwnerId, Principal, Role, Scope, ServiceAccountId, Timestamp, TokenId,
@@ -10,53 +22,44 @@ use crate::domain::{
 use crate::store::{ReadError, TokenHashes, TokenRow, Tokens, Tx, Used, View};
 use crate::vault::{self, Administer, Permit, Random};
 
-use crate::access::Access;
-use crate::access::error::Error;
-use crate::access::last_used::written;
-use crate::access::revocation::end_token;
-use crate::access::scope::NewScope;
-use crate::access::scope::present;
-use crate::access::token::Token;
-use crate::access::users::scope_text;
-
 const DAY_MILLIS: i64 = 86_400_000;
 
-/// Whose a token is to be.
+/// The owner of a new token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NewTokenOwner {
-    /// The caller's.
+    /// The caller.
     Caller,
-    /// A user's.
+    /// A user.
     User(UserId),
-    /// A service account's.
+    /// A service account.
     ServiceAccount(ServiceAccountId),
 }
 
-/// A token to make.
+/// A token to create.
 #[derive(Debug, Clone)]
 pub struct NewToken {
-    /// What its owner calls it.
+    /// The name.
     pub name: TokenName,
-    /// Its role, at most its owner's.
+    /// The role, at most the owner's.
     pub role: Role,
-    /// Its scope; it reaches no further than its owner's.
+    /// The scope; the effective scope is limited by the owner's.
     pub scope: NewScope,
-    /// Whose it is.
+    /// The owner.
     pub owner: NewTokenOwner,
-    /// After how many days it stops working, if ever.
+    /// The number of days after which it expires, if any.
     pub expires_in_days: Option<u32>,
 }
 
-/// A token that the host makes for itself.
+/// A token that the host creates for itself.
 #[derive(Debug, Clone)]
 pub struct HostToken {
-    /// What it is called.
+    /// The name.
     pub name: TokenName,
-    /// Its role.
+    /// The role.
     pub role: Role,
-    /// Its scope.
+    /// The scope.
     pub scope: Scope,
-    /// When it stops working, if ever.
+    /// The time of expiry, if any.
     pub expires_at: Option<Timestamp>,
 }
 
@@ -64,7 +67,7 @@ impl HostToken {
     pub(super) fn into_row(self, token: &Token, hash: [u8; 32], now: Timestamp) -> TokenRow {
         TokenRow {
             name: self.name,
-            prefix: token.shown(),
+            prefix: token.prefix(),
             hash,
             role: self.role,
             scope: self.scope,
@@ -76,22 +79,23 @@ impl HostToken {
     }
 }
 
-/// Which tokens are wanted.
+/// Selects tokens of a list.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct TokenFilter {
-    /// Those of this user.
+    /// Only tokens of this user.
     pub user: Option<UserId>,
-    /// Those of this service account.
+    /// Only tokens of this service account.
     pub service_account: Option<ServiceAccountId>,
 }
 
 impl TokenFilter {
-    fn fits(&self, owner: OwnerId) -> bool {
+    fn matches(&self, owner: OwnerId) -> bool {
         self.user.is_none_or(|id| owner == OwnerId::User(id))
             && self.service_account.is_none_or(|id| owner == OwnerId::ServiceAccount(id))
     }
 }
 
+/// Writes the rows of a token.
 pub(super) fn put_token(tx: &mut Tx<'_>, id: TokenId, row: &TokenRow) {
     tx.put::<Tokens>(&id, row);
     tx.put::<TokenHashes>(&row.hash, &id);
@@ -103,9 +107,9 @@ fn info(view: &impl View, id: TokenId, row: TokenRow) -> Result<TokenInfo, ReadE
         name: row.name,
         prefix: row.prefix,
         role: row.role,
-        scope: present(view, row.scope)?,
+        scope: existing_scope(view, row.scope)?,
         owner: row.owner,
-        last_used_at: written(view, Used::Token(id))?,
+        last_used_at: stored_last_use(view, Used::Token(id))?,
         expires_at: row.expires_at,
         created_at: row.created_at,
         created_by: row.created_by,
@@ -113,29 +117,23 @@ fn info(view: &impl View, id: TokenId, row: TokenRow) -> Result<TokenInfo, ReadE
 }
 
 impl Access {
-    /// All tokens that are wanted, newest first. May block on the disk.
+    /// Lists the tokens that match a filter, newest first. May block on the disk.
     pub fn list_tokens(
         &self,
         _: &Permit<Administer>,
         filter: TokenFilter,
     ) -> Result<Vec<TokenInfo>, Error> {
         let mut listed = Vec::new();
-        for found in self.store.scan_back::<Tokens>() {
-            match found {
-                Ok((id, row)) if filter.fits(row.owner) => {
-                    listed.push(info(&*self.store, id, row)?);
-                }
-                Ok(_) => {}
-                Err(damaged @ ReadError::Damaged { .. }) => {
-                    log::error!("left out of a list: {damaged}");
-                }
-                Err(error) => return Err(error.into()),
+        for found in self.store.scan_back::<Tokens>().filter_map(skip_damaged) {
+            let (id, row) = found?;
+            if filter.matches(row.owner) {
+                listed.push(info(&*self.store, id, row)?);
             }
         }
         Ok(listed)
     }
 
-    /// Makes a token. It is shown this once; only its hash is stored.
+    /// Creates a token. It is returned only here; the database stores its hash.
     pub async fn create_token(
         &self,
         permit: &Permit<Administer>,
@@ -153,19 +151,19 @@ impl Access {
         };
         let days =
             move |days: u32| Timestamp::from_millis(now.millis() + i64::from(days) * DAY_MILLIS);
-        let (prefix, hash) = (token.shown(), self.hasher.token(&token));
+        let (prefix, hash) = (token.prefix(), self.hasher.token(&token));
         let draft = permit.draft(Action::TokenCreate, now);
         let created_by = permit.actor_name();
         let stored = self
             .change(permit, move |tx| {
                 let user = matches!(owner, OwnerId::User(_));
-                let (role, _, disabled) =
-                    Self::owner(tx, owner)?.ok_or(Error::NoSuchOwner { user })?;
-                if disabled {
+                let permissions =
+                    Self::owner_permissions(tx, owner)?.ok_or(Error::NoSuchOwner { user })?;
+                if permissions.disabled {
                     return Err(Error::OwnerDisabled);
                 }
-                if new.role > role {
-                    return Err(Error::RoleAboveOwner { owner: role });
+                if new.role > permissions.role {
+                    return Err(Error::RoleAboveOwner { owner: permissions.role });
                 }
                 let row = TokenRow {
                     name: new.name,
@@ -186,7 +184,7 @@ impl Access {
         Ok((stored.await?, token))
     }
 
-    /// Deletes a token. It lets nobody in any more when this returns.
+    /// Deletes a token. It no longer works when this returns.
     pub async fn delete_token(&self, permit: &Permit<Administer>, id: &str) -> Result<(), Error> {
         let missing = || Error::from(vault::Error::NotFound(ResourceType::Token));
         let id: TokenId = id.parse().map_err(|_| missing())?;
@@ -201,7 +199,7 @@ impl Access {
         .await
     }
 
-    /// Makes a token of the host's, without anybody to ask for it.
+    /// Creates a token of the host, without a permit.
     pub async fn create_host_token(&self, new: HostToken) -> Result<(TokenId, Token), Error> {
         let token = Token::generate(Random)?;
         let now = self.clock.now();
@@ -221,7 +219,7 @@ impl Access {
     }
 }
 
-/// What an audit row says about a token: enough to recognise it, and no more.
+/// Describes a token in the details of an audit row: enough to recognize it, and no more.
 pub(super) fn described(row: &TokenRow) -> serde_json::Value {
     let (user, account) = match row.owner {
         OwnerId::Host => (None, None),

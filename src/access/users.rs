@@ -1,7 +1,24 @@
 //! The verbs on users.
+//!
+//! Owns: the rows of a user, and the rule that one admin of every environment must remain.
+//! Must never: return or log a password or its hash.
+//! Called by: `http`; `bootstrap` and `registration` for the first user.
+
+use std::net::IpAddr;
 
 use serde_json::{Value, json};
 
+use crate::access::damaged_rows::{only_readable, skip_damaged};
+use crate::access::error::Error;
+use crate::access::last_used::stored_last_use;
+use crate::access::password::{HashSlot, NewPassword, Password, PasswordCheck};
+use crate::access::permissions::{
+    Permissions, PermissionsPatch, Revocation, changed_members, describe_change, revocation,
+    scope_text,
+};
+use crate::access::revocation::{end_sessions, end_tokens};
+use crate::access::scope::{NewScope, existing_scope};
+use crate::access::state::Access;
 use crate::audit::{Action, RefusalCode, ResourceType};
 use crate::domain::{
     Credential, Email, Owner, OwnerId, PersonName, Principal, Role, Scope, Timestamp, UserId,
@@ -12,64 +29,55 @@ use crate::store::{
 };
 use crate::vault::{self, Administer, Own, Permit, Random, Read};
 
-use crate::access::Access;
-use crate::access::error::Error;
-use crate::access::last_used::written;
-use crate::access::password::Verified;
-use crate::access::password::{NewPassword, Password};
-use crate::access::revocation::end_tokens;
-use crate::access::scope::NewScope;
-use crate::access::scope::present;
-
 /// A user to create.
 #[allow(missing_debug_implementations)]
 pub struct NewUser {
-    /// What it logs in with.
+    /// The email address used to log in.
     pub email: Email,
-    /// Its password.
+    /// The password.
     pub password: NewPassword,
-    /// What it is called.
+    /// The display name.
     pub name: PersonName,
-    /// Its role.
+    /// The role.
     pub role: Role,
-    /// Its scope.
+    /// The scope.
     pub scope: NewScope,
 }
 
-/// Changes to a user. What is `None` stays as it is.
+/// Changes to a user. `None` keeps the present value.
 #[derive(Debug, Clone, Default)]
 pub struct UserPatch {
-    /// What it is called.
+    /// The display name.
     pub name: Option<PersonName>,
-    /// Its role.
+    /// The role.
     pub role: Option<Role>,
-    /// Its scope.
+    /// The scope.
     pub scope: Option<NewScope>,
-    /// Whether it may do anything.
+    /// Whether the user is disabled.
     pub disabled: Option<bool>,
 }
 
 impl UserPatch {
-    /// Whether it changes nothing but what a user may change of itself.
+    /// Reports whether it changes only what users may change about themselves.
     fn is_personal(&self) -> bool {
         self.role.is_none() && self.scope.is_none() && self.disabled.is_none()
     }
 }
 
-/// Who a credential belongs to, beside what it may do now.
+/// The owner of the caller's credential.
 #[derive(Debug)]
-pub struct Me {
+pub struct CallerIdentity {
     /// The id of the user, the service account, or the host's token.
     pub id: String,
-    /// A user's address.
+    /// The email address of a user.
     pub email: Option<String>,
-    /// What it is called.
+    /// The display name.
     pub name: Option<String>,
     /// The owner's own role; the credential's may be lower.
     pub role: Role,
 }
 
-/// Adds a user's rows. Whoever calls has seen to who may.
+/// Writes the rows of a new user. The caller has checked that the user may be created.
 pub(super) fn put_new_user(
     tx: &mut Tx<'_>,
     id: UserId,
@@ -103,9 +111,9 @@ fn info(view: &impl View, id: UserId, row: UserRow) -> Result<UserInfo, ReadErro
         email: row.email,
         name: row.name,
         role: row.role,
-        scope: present(view, row.scope)?,
+        scope: existing_scope(view, row.scope)?,
         disabled: row.disabled,
-        last_active_at: written(view, Used::User(id))?,
+        last_active_at: stored_last_use(view, Used::User(id))?,
         created_at: row.created_at,
         updated_at: row.updated_at,
     })
@@ -115,48 +123,43 @@ fn is_missing() -> Error {
     vault::Error::NotFound(ResourceType::User).into()
 }
 
-fn administers(row: &UserRow) -> bool {
-    row.role == Role::Admin && row.scope == Scope::All && !row.disabled
+/// Reports whether a user is an enabled admin of every environment.
+fn administers(permissions: &Permissions) -> bool {
+    permissions.role == Role::Admin && permissions.scope == Scope::All && !permissions.disabled
 }
 
-/// That there is somebody else who can administer everything. Without this a
-/// slip would lock everybody out.
-fn check_other_admin(view: &impl View, but: UserId) -> Result<(), Error> {
-    for found in view.scan::<Users>(&[], None) {
-        match found {
-            Ok((id, row)) if id != but && administers(&row) => return Ok(()),
-            Ok(_) | Err(ReadError::Damaged { .. }) => {}
-            Err(error) => return Err(error.into()),
+/// Fails unless another user is an enabled admin of every environment, so that a mistake cannot lock
+/// everybody out.
+fn check_other_admin(view: &impl View, except: UserId) -> Result<(), Error> {
+    for found in view.scan::<Users>(&[], None).filter_map(only_readable) {
+        let (id, row) = found?;
+        if id != except && administers(&permissions(&row)) {
+            return Ok(());
         }
     }
     Err(Error::LastAdmin)
 }
 
 impl Access {
-    /// A user by the id in a path. Only callers who may know of all users, and
-    /// the user itself, come this far.
+    /// Looks up a user by the id in a path. Reached only by callers who may see all users, and by the
+    /// user themselves.
     pub(super) fn user(&self, text: &str) -> Result<(UserId, UserRow), Error> {
         let id: UserId = text.parse().map_err(|_| is_missing())?;
         Ok((id, self.store.get::<Users>(&id)?.ok_or_else(is_missing)?))
     }
 
-    /// All users, by address. May block on the disk.
+    /// Lists all users, sorted by email address. May block on the disk.
     pub fn list_users(&self, _: &Permit<Administer>) -> Result<Vec<UserInfo>, Error> {
         let mut listed = Vec::new();
-        for found in self.store.scan::<Users>(&[], None) {
-            match found {
-                Ok((id, row)) => listed.push(info(&*self.store, id, row)?),
-                Err(damaged @ ReadError::Damaged { .. }) => {
-                    log::error!("left out of a list: {damaged}");
-                }
-                Err(error) => return Err(error.into()),
-            }
+        for found in self.store.scan::<Users>(&[], None).filter_map(skip_damaged) {
+            let (id, row) = found?;
+            listed.push(info(&*self.store, id, row)?);
         }
         listed.sort_by_key(|info| info.email.folded());
         Ok(listed)
     }
 
-    /// One user.
+    /// Reads a user.
     pub fn read_user(&self, _: &Permit<Own>, id: &str) -> Result<UserInfo, Error> {
         let (id, row) = self.user(id)?;
         Ok(info(&*self.store, id, row)?)
@@ -168,13 +171,13 @@ impl Access {
         permit: &Permit<Administer>,
         new: NewUser,
     ) -> Result<UserInfo, Error> {
-        // Told before the hash is paid for; decided in the writer.
+        // Checked before the cost of a hash; the writer decides.
         if self.store.has::<UserEmails>(&new.email.folded())? {
             return Err(Error::EmailInUse);
         }
-        let turn = self.passwords.turn().await?;
-        let (password, turn) = self.passwords.hash(new.password, turn).await?;
-        drop(turn);
+        let slot = self.passwords.slot().await?;
+        let (password, slot) = self.passwords.hash(new.password, slot).await?;
+        drop(slot);
         let now = self.clock.now();
         let id = UserId::new(now, Random.bytes()?);
         let draft = permit.draft(Action::UserCreate, now);
@@ -190,8 +193,8 @@ impl Access {
         .await
     }
 
-    /// Changes a user. The user itself may change its name; the rest is for
-    /// admins of everything.
+    /// Changes a user. Users may change their own name; everything else requires an admin of every
+    /// environment.
     pub async fn update_user(
         &self,
         permit: &Permit<Own>,
@@ -207,27 +210,22 @@ impl Access {
         }
         self.change(permit, move |tx| {
             let old = tx.get::<Users>(&id)?.ok_or_else(is_missing)?;
-            let new = patched(tx, &old, patch)?;
-            if administers(&old) && !administers(&new) {
-                check_other_admin(tx, id)?;
-            }
-            let details = apply(tx, id, &old, new, now)?;
-            let row = tx.get::<Users>(&id)?.ok_or_else(is_missing)?;
-            Ok((info(tx, id, row)?, draft.details(&details)))
+            let (new, details) = update(tx, id, old, patch, now)?;
+            Ok((info(tx, id, new)?, draft.details(&details)))
         })
         .from_reserve()
         .commit()
         .await
     }
 
-    /// Deletes a user with its sessions and tokens.
+    /// Deletes a user with all sessions and tokens.
     pub async fn delete_user(&self, permit: &Permit<Administer>, id: &str) -> Result<(), Error> {
         let (id, row) = self.user(id)?;
         let draft = permit.draft(Action::UserDelete, self.clock.now());
         let draft = draft.on(id, Some(row.email.as_str()));
         self.change(permit, move |tx| {
             let row = tx.get::<Users>(&id)?.ok_or_else(is_missing)?;
-            if administers(&row) {
+            if administers(&permissions(&row)) {
                 check_other_admin(tx, id)?;
             }
             let (sessions, tokens) = Self::end_all(tx, id)?;
@@ -242,50 +240,38 @@ impl Access {
         .await
     }
 
-    /// Gives a user another password and ends its sessions and tokens: whoever
-    /// knew the old one may have made them.
+    /// Changes the password of a user and ends all sessions and tokens: somebody who knew the old
+    /// password may have created them.
     pub async fn change_password(
         &self,
         permit: &Permit<Own>,
         id: &str,
         new: NewPassword,
         current: Option<Password>,
-        ip: Option<std::net::IpAddr>,
+        ip: Option<IpAddr>,
     ) -> Result<(), Error> {
         let (id, row) = self.user(id)?;
         let account = self.hasher.account(&row.email.folded());
         let draft = permit.draft(Action::UserChangePassword, self.clock.now());
         let draft = draft.on(id, Some(row.email.as_str()));
-        let mut verified = None;
-        let mut turn = None;
-        if permit.principal().user_id() == Some(id) {
+        let (verified, slot) = if permit.principal().user_id() == Some(id) {
             let current = current.ok_or(Error::PasswordNeeded)?;
-            // The same counters as at a login, or this would be the way round them.
-            let allowed = || self.failures.check(&account, ip, self.clock.now());
-            allowed().map_err(Error::Limited)?;
-            let own = self.passwords.turn().await?;
-            allowed().map_err(Error::Limited)?;
-            let stored = Some(row.password.clone());
-            let wrong = self.wrong_password(account, ip);
-            let (found, own) = self.passwords.verify(current, stored, own, wrong).await?;
-            if found == Verified::Wrong {
-                drop(own);
-                self.record_refused(draft.refused(RefusalCode::ValidationError)).await?;
-                return Err(Error::WrongPassword);
+            match self.check_current_password(&row, &account, current, ip).await? {
+                Some(slot) => (Some(row.password), slot),
+                None => {
+                    self.record_refused(draft.refused(RefusalCode::ValidationError)).await?;
+                    return Err(Error::WrongPassword);
+                }
             }
-            verified = Some(row.password);
-            turn = Some(own);
-        }
-        let turn = match turn {
-            Some(turn) => turn,
-            None => self.passwords.turn().await?,
+        } else {
+            (None, self.passwords.slot().await?)
         };
-        let (password, turn) = self.passwords.hash(new, turn).await?;
-        drop(turn);
+        let (password, slot) = self.passwords.hash(new, slot).await?;
+        drop(slot);
         let now = self.clock.now();
         let change = self.change(permit, move |tx| {
             let mut row = tx.get::<Users>(&id)?.ok_or_else(is_missing)?;
-            // It may have been changed since it was checked.
+            // The password may have changed since it was checked.
             if verified.is_some_and(|verified| verified != row.password) {
                 return Err(Error::WrongPassword);
             }
@@ -301,13 +287,33 @@ impl Access {
         Ok(())
     }
 
-    /// Who the caller is.
-    pub fn me(&self, permit: &Permit<Read>) -> Result<Me, Error> {
+    /// Checks a user's current password; `None` if it is wrong. Uses the same counters as a login, so
+    /// that this is not a way around them.
+    async fn check_current_password(
+        &self,
+        row: &UserRow,
+        account: &[u8; 32],
+        current: Password,
+        ip: Option<IpAddr>,
+    ) -> Result<Option<HashSlot>, Error> {
+        let allowed = || self.failures.check(account, ip, self.clock.now());
+        allowed().map_err(Error::Limited)?;
+        let slot = self.passwords.slot().await?;
+        // Other attempts may have failed while this one waited.
+        allowed().map_err(Error::Limited)?;
+        let stored = Some(row.password.clone());
+        let wrong = self.wrong_password(*account, ip);
+        let (check, slot) = self.passwords.verify(current, stored, slot, wrong).await?;
+        Ok(Some(slot).filter(|_| check != PasswordCheck::Wrong))
+    }
+
+    /// Returns the owner of the caller's credential.
+    pub fn me(&self, permit: &Permit<Read>) -> Result<CallerIdentity, Error> {
         let Principal { credential, owner, name, role, .. } = permit.principal();
         Ok(match owner {
             Owner::User(label) => {
                 let row = self.store.get::<Users>(&label.id)?;
-                Me {
+                CallerIdentity {
                     id: label.id.to_string(),
                     email: Some(label.email.clone()),
                     name: label.name.clone(),
@@ -317,7 +323,7 @@ impl Access {
             Owner::ServiceAccount(id) => {
                 let row = self.store.get::<ServiceAccounts>(id)?;
                 let role = row.map_or(*role, |row| row.role);
-                Me { id: id.to_string(), email: None, name: Some(name.clone()), role }
+                CallerIdentity { id: id.to_string(), email: None, name: Some(name.clone()), role }
             }
             Owner::Host => {
                 let id = match credential {
@@ -325,91 +331,56 @@ impl Access {
                     Credential::Session(id) => id.to_string(),
                     Credential::Host => "host".to_owned(),
                 };
-                Me { id, email: None, name: Some(name.clone()), role: *role }
+                CallerIdentity { id, email: None, name: Some(name.clone()), role: *role }
             }
         })
     }
 }
 
-fn patched(view: &impl View, old: &UserRow, patch: UserPatch) -> Result<UserRow, Error> {
-    let scope = patch.scope.map(|scope| scope.check(view)).transpose()?;
-    Ok(UserRow {
-        name: patch.name.unwrap_or_else(|| old.name.clone()),
-        role: patch.role.unwrap_or(old.role),
-        scope: scope.unwrap_or_else(|| old.scope.clone()),
-        disabled: patch.disabled.unwrap_or(old.disabled),
-        ..old.clone()
-    })
+fn permissions(row: &UserRow) -> Permissions {
+    Permissions { role: row.role, scope: row.scope.clone(), disabled: row.disabled }
 }
 
-/// Writes a changed user and ends what the change ends; what the audit row says.
-fn apply(
+/// Applies a patch: writes the row and ends the credentials that the change ends. Returns the new row
+/// and the details for the audit row.
+fn update(
     tx: &mut Tx<'_>,
     id: UserId,
-    old: &UserRow,
-    new: UserRow,
+    row: UserRow,
+    patch: UserPatch,
     now: Timestamp,
-) -> Result<Value, Error> {
-    let mut changed = changed_scope(&old.scope, &new.scope);
-    for (name, differs) in [
-        ("name", new.name != old.name),
-        ("role", new.role != old.role),
-        ("disabled", new.disabled != old.disabled),
-    ] {
-        if differs {
-            changed.push(name);
+) -> Result<(UserRow, Value), Error> {
+    let UserPatch { name, role, scope, disabled } = patch;
+    let old = permissions(&row);
+    let new = PermissionsPatch { role, scope, disabled }.apply(tx, &old)?;
+    let name = name.unwrap_or_else(|| row.name.clone());
+    let changed = changed_members(&old, &new, ("name", name != row.name));
+    if administers(&old) && !administers(&new) {
+        check_other_admin(tx, id)?;
+    }
+    let (sessions, tokens) = match revocation(&old, &new) {
+        Revocation::Nothing => (0, 0),
+        Revocation::Everything => Access::end_all(tx, id)?,
+        Revocation::Above(role) => {
+            (end_sessions(tx, id)?, end_tokens(tx, OwnerId::User(id), Some(role))?)
         }
-    }
-    changed.sort_unstable();
-    let (mut sessions, mut tokens) = (0, 0);
-    if new.disabled && !old.disabled {
-        (sessions, tokens) = Access::end_all(tx, id)?;
-    } else if new.role < old.role {
-        sessions = crate::access::revocation::end_sessions(tx, id)?;
-        tokens = end_tokens(tx, OwnerId::User(id), Some(new.role))?;
-    }
+    };
     let mut details = json!({
         "changed": changed,
         "endedSessions": sessions,
         "endedTokens": tokens,
     });
-    if new.role != old.role {
-        details["role"] = json!({ "old": old.role, "new": new.role });
-    }
-    if new.scope != old.scope {
-        details["scope"] = json!({ "old": scope_text(&old.scope), "new": scope_text(&new.scope) });
-    }
+    describe_change(&mut details, &old, &new);
+    let Permissions { role, scope, disabled } = new;
+    let mut row = UserRow { name, role, scope, disabled, ..row };
     if !changed.is_empty() {
-        let updated_at = now.max(old.updated_at);
-        tx.put::<Users>(&id, &UserRow { updated_at, ..new });
+        row.updated_at = now.max(row.updated_at);
+        tx.put::<Users>(&id, &row);
     }
-    Ok(details)
+    Ok((row, details))
 }
 
-/// The members in which two scopes differ.
-pub(super) fn changed_scope(old: &Scope, new: &Scope) -> Vec<&'static str> {
-    match (old, new) {
-        (old, new) if old == new => Vec::new(),
-        (Scope::Environments(_), Scope::Environments(_)) => vec!["environmentIds"],
-        _ => vec!["allEnvironments", "environmentIds"],
-    }
-}
-
-/// Longest list in the details of an audit row; longer ones are counted. Rows
-/// have to stay small: see `store::CHUNK_BYTES`.
-const LISTED: usize = 20;
-
-/// A scope in the details of an audit row.
-pub(super) fn scope_text(scope: &Scope) -> Value {
-    match scope {
-        Scope::All => json!("all"),
-        Scope::Environments(list) if list.len() <= LISTED => json!(list),
-        Scope::Environments(list) => json!({ "environments": list.len() }),
-    }
-}
-
-/// A first user without anybody to ask for it: see `bootstrap` and
-/// `registration`.
+/// Writes the rows of the first user, without a permit: see `bootstrap` and `registration`.
 pub(super) fn put_first_admin(
     tx: &mut Tx<'_>,
     id: UserId,

@@ -1,4 +1,4 @@
-//! The chain: each row carries a MAC over its content and the previous MAC.
+//! The chain: each row has a MAC over its content and the previous MAC.
 //!
 //! ```text
 //! mac(n)   = HMAC-SHA256(audit key, "coffer audit row v1\0"   | mac(n-1) 32 | body(n))
@@ -11,30 +11,32 @@
 //!               start(n)                  p = audit.prune, "lastSeq": n    seal(m)
 //! ```
 //!
-//! A chain alone does not notice that its last rows are gone, so the head
-//! (`m`, `mac(m)`, `seal(m)`) is stored beside it in the same batch. Nor does it
-//! allow its first rows to go; when retention drops them, the marker is what the
-//! next row hangs on, stored in the same batch as well. The seal on it keeps
-//! others from moving the start, and the row `p` that the dropping leaves *in*
-//! the chain says which marker is the newest, so that an older one, good seal
-//! and all, is found even with the rows behind it put back.
+//! A chain alone does not reveal that its last rows are gone, so the head (`m`, `mac(m)`, `seal(m)`)
+//! is stored beside it in the same batch. Nor can its first rows be dropped; when retention drops
+//! them, the next row continues from the marker, which is stored in the same batch as well. The
+//! marker's seal keeps others from moving the start, and the row `p` that the pruning leaves *in* the
+//! chain identifies the newest marker, so that an older marker with a valid seal is detected even if
+//! the rows after it are restored.
 //!
-//! Somebody who can write the database but has no key can do none of this
-//! without `verify` naming the first broken row:
+//! Somebody who can write the database but does not have the key can do none of this without
+//! `verify` naming the first broken row:
 //!
-//! * change, remove, swap, repeat or add a row, or cut the end off;
-//! * remove rows at the front, with or without the marker (row 1 is missing, or
-//!   the row behind the marker is);
-//! * make, edit or take over a marker (its seal does not hold: row 1);
-//! * put back an older marker (the row behind it is missing), also with the rows
-//!   that were dropped since (they have come back);
-//! * put back dropped rows in front of the marker, or instead of it;
-//! * use a newer marker on an older log (no row in it speaks of that dropping).
+//! * change, remove, swap, repeat or add a row, or truncate the end;
+//! * remove rows at the front, with or without the marker (row 1, or the row after the marker, is
+//!   missing);
+//! * make, edit or copy a marker (its seal does not verify: row 1);
+//! * restore an older marker (the row after it is missing), also together with the rows dropped
+//!   since then (they are back);
+//! * restore dropped rows before the marker, or instead of it;
+//! * use a newer marker with an older log (no row in it mentions that pruning).
 //!
-//! One thing is not found: the log put back as a whole, rows, head and marker,
-//! as it was at an earlier time. Nothing inside the database can tell that; an
-//! export kept elsewhere can, because its last rows are then missing here or
-//! have another MAC.
+//! One attack is not detected: restoring the whole log (rows, head and marker) to an earlier state.
+//! Nothing inside the database can show that; an export kept elsewhere can, because its last rows are
+//! then missing here or have another MAC.
+//!
+//! Owns: the MACs, the head, the marker, and how a row is appended.
+//! Must never: append to a chain whose head does not verify.
+//! Called by: `store`'s writer, which appends; `walk`, which verifies.
 
 use std::fmt;
 
@@ -42,18 +44,17 @@ use ring::hmac;
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
-use crate::domain::Timestamp;
+use crate::audit::row::{Draft, Row};
+use crate::domain::{Timestamp, encode_hex};
 
-use super::row::{Draft, Row};
-
-/// Length of a MAC in bytes.
+/// The length of a MAC in bytes.
 const MAC_BYTES: usize = 32;
 
 const ROW_LABEL: &[u8] = b"coffer audit row v1\0";
 const HEAD_LABEL: &[u8] = b"coffer audit head v1\0";
 const START_LABEL: &[u8] = b"coffer audit start v1\0";
 
-/// One link's MAC.
+/// The MAC of a row, a head or a marker.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Mac(pub [u8; MAC_BYTES]);
 
@@ -66,9 +67,9 @@ impl fmt::Debug for Mac {
 impl Mac {
     pub(super) const START: Mac = Mac([0; MAC_BYTES]);
 
-    /// As 64 hexadecimal digits.
+    /// Returns the MAC as 64 hex digits.
     pub fn to_hex(self) -> String {
-        self.0.iter().map(|byte| format!("{byte:02x}")).collect()
+        encode_hex(&self.0)
     }
 
     pub(super) fn matches(&self, other: &Mac) -> bool {
@@ -76,7 +77,7 @@ impl Mac {
     }
 }
 
-/// The key of the chain.
+/// The key for the MACs of the chain.
 #[derive(Clone)]
 pub struct AuditKey(hmac::Key);
 
@@ -87,7 +88,7 @@ impl fmt::Debug for AuditKey {
 }
 
 impl AuditKey {
-    /// From 32 secret bytes.
+    /// Creates the key from 32 secret bytes.
     pub fn new(bytes: &Zeroizing<[u8; 32]>) -> Self {
         Self(hmac::Key::new(hmac::HMAC_SHA256, bytes.as_slice()))
     }
@@ -115,49 +116,49 @@ impl AuditKey {
     }
 }
 
-/// The end of the chain as it is stored.
+/// The stored end of the chain.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Head {
-    /// The last row's number; 0 when there is none.
+    /// The number of the last row; 0 if there is none.
     pub seq: u64,
-    /// The last row's MAC.
+    /// The MAC of the last row.
     pub mac: Mac,
-    /// The MAC over these two.
+    /// The MAC over number and MAC.
     pub seal: Mac,
 }
 
-/// The marker where the kept part of the chain begins, as it is stored.
+/// The stored marker at the start of the rows that retention kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Start {
-    /// The number of the last row that was dropped.
+    /// The number of the last dropped row.
     pub seq: u64,
-    /// Its MAC.
+    /// The MAC of that row.
     pub mac: Mac,
-    /// When it was dropped.
+    /// When the row was dropped.
     pub at: Timestamp,
-    /// The MAC over these three.
+    /// The MAC over number, MAC and time.
     pub seal: Mac,
 }
 
-/// A row ready to be stored.
+/// A row with its MAC, ready to be stored.
 #[derive(Debug)]
 pub struct SealedRow {
-    /// Its number.
+    /// The number of the row.
     pub seq: u64,
-    /// Its MAC.
+    /// The MAC of the row.
     pub mac: Mac,
-    /// The encoded `Row` that the MAC covers.
+    /// The encoded [`Row`] that the MAC covers.
     pub body: Vec<u8>,
 }
 
-/// Where the chain ends.
+/// The last row of the chain.
 #[derive(Debug, Clone, Copy)]
 struct Tail {
     seq: u64,
     mac: Mac,
 }
 
-/// Appends rows. There is one, in the writer.
+/// Appends rows to the log. There is exactly one, in the writer.
 #[derive(Debug)]
 pub struct Chain {
     key: AuditKey,
@@ -165,13 +166,13 @@ pub struct Chain {
 }
 
 impl Chain {
-    /// Starts a chain: for an empty database only.
+    /// Starts a chain; for an empty database only.
     pub fn start(key: AuditKey) -> Self {
         Self { key, tail: Tail { seq: 0, mac: Mac::START } }
     }
 
-    /// Goes on from the stored head. One that is missing, or whose seal does
-    /// not hold, is refused: appending would give a forged end a valid seal.
+    /// Continues from the stored head. Fails if the head is missing or does not verify: appending
+    /// would give a forged end a valid seal.
     pub fn resume(key: AuditKey, head: Option<&Head>) -> Result<Self, Broken> {
         let head = head.ok_or(Broken { seq: 0, what: "the head is missing" })?;
         if key.head(head.seq, &head.mac).matches(&head.seal) {
@@ -181,29 +182,29 @@ impl Chain {
         }
     }
 
-    /// Gives the draft the next place.
+    /// Appends a draft as the next row.
     pub fn append(&mut self, draft: Draft) -> SealedRow {
         let seq = self.tail.seq + 1;
         let body = postcard::to_stdvec(&Row { seq, draft })
-            .expect("a row holds no type that postcard cannot write, and memory does not refuse");
+            .expect("postcard can encode every type in a row");
         let mac = self.key.row(&self.tail.mac, &body);
         self.tail = Tail { seq, mac };
         SealedRow { seq, mac, body }
     }
 
-    /// The head to store with what has been appended.
+    /// Returns the head to store together with the appended rows.
     pub fn head(&self) -> Head {
         let Tail { seq, mac } = self.tail;
         Head { seq, mac, seal: self.key.head(seq, &mac) }
     }
 }
 
-/// The first place where the chain does not hold.
+/// The first row at which the chain does not verify.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Broken {
-    /// The row's number.
+    /// The number of the row.
     pub seq: u64,
-    /// What is wrong there.
+    /// What is wrong with it.
     pub what: &'static str,
 }
 

@@ -1,4 +1,8 @@
-//! One line of the audit log.
+//! A row of the audit log.
+//!
+//! Owns: the names of actions, resource types and refusals, and the encoding of a row.
+//! Must never: contain the value of a secret.
+//! Called by: `vault` and `access`, which draft rows; `chain`, which seals them.
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
@@ -13,8 +17,8 @@ macro_rules! words {
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
         pub enum $name { $($(#[$vdoc])* $variant,)* }
 
-        // Stored as the word, not as the variant's number, so that a new
-        // variant in the middle does not change what old rows say.
+        // Stored as the word, not as the variant's number, so that inserting a variant does not
+        // change the meaning of old rows.
         impl Serialize for $name {
             fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
                 serializer.serialize_str(self.as_str())
@@ -29,24 +33,24 @@ macro_rules! words {
         }
 
         impl $name {
-            /// All of them.
+            /// Every variant.
             pub const ALL: &'static [$name] = &[$($name::$variant),*];
 
-            /// The word for it in the log.
+            /// Returns the word used in the log.
             pub fn as_str(self) -> &'static str {
                 match self { $($name::$variant => $word,)* }
             }
 
-            /// The reverse of `as_str`.
+            /// Parses the word used in the log.
             pub fn from_word(word: &str) -> Option<Self> {
-                Self::ALL.iter().copied().find(|one| one.as_str() == word)
+                Self::ALL.iter().copied().find(|variant| variant.as_str() == word)
             }
         }
     };
 }
 
 words! {
-    /// What was done or asked for. The words are the ones of the API's verbs.
+    /// What was done or requested. The words match the verbs of the API.
     Action {
         /// Environments were listed.
         EnvironmentList = "environment.list",
@@ -54,13 +58,13 @@ words! {
         EnvironmentRead = "environment.read",
         /// An environment was created.
         EnvironmentCreate = "environment.create",
-        /// An environment was deleted with everything in it.
+        /// An environment and everything in it was deleted.
         EnvironmentDelete = "environment.delete",
         /// Settings were read.
         SettingsRead = "settings.read",
         /// Settings were changed.
         SettingsUpdate = "settings.update",
-        /// Settings went back to their defaults.
+        /// Settings were reset to their defaults.
         SettingsReset = "settings.reset",
         /// Secrets were listed.
         SecretList = "secret.list",
@@ -72,43 +76,43 @@ words! {
         SecretUpdate = "secret.update",
         /// A secret was deleted.
         SecretDelete = "secret.delete",
-        /// A secret's value was shown to a person, or that was refused.
+        /// A secret's value was revealed to a person, or the reveal was refused.
         SecretReveal = "secret.reveal",
         /// A secret's versions were listed.
         SecretVersions = "secret.versions",
-        /// An old version was put in force again.
+        /// An old version was activated.
         SecretActivate = "secret.activate",
-        /// A secret was created or got a new value by an import.
+        /// An import created a secret or gave it a new value.
         SecretImport = "secret.import",
-        /// Secrets were copied from one environment into another: a row in each.
+        /// Secrets were copied from one environment to another; both get a row.
         SecretCopy = "secret.copy",
-        /// Vars were listed.
+        /// Variables were listed.
         VarList = "var.list",
-        /// A var was read.
+        /// A variable was read.
         VarRead = "var.read",
-        /// A var was created.
+        /// A variable was created.
         VarCreate = "var.create",
-        /// A var was updated.
+        /// A variable was updated.
         VarUpdate = "var.update",
-        /// A var was deleted.
+        /// A variable was deleted.
         VarDelete = "var.delete",
-        /// A var was created or got a new value by an import.
+        /// An import created a variable or gave it a new value.
         VarImport = "var.import",
         /// Workloads were listed.
         WorkloadList = "workload.list",
-        /// A workload's values were delivered, sealed to it, or that failed.
+        /// A workload received its values, sealed to it, or the delivery failed.
         WorkloadDeliver = "workload.deliver",
-        /// The files that the host declares were listed.
+        /// The files declared on the host were listed.
         DeliveryList = "delivery.list",
-        /// Values were written into a file on the host, or that failed.
+        /// Values were written to a file on the host, or the write failed.
         DeliveryWrite = "delivery.write",
-        /// Somebody logged in, or that was refused.
+        /// A user logged in, or the login was refused.
         AuthLogin = "auth.login",
-        /// A session was ended by whoever was in it.
+        /// A user logged out.
         AuthLogout = "auth.logout",
-        /// The first user made itself known, or that was refused.
+        /// The first user registered, or the registration was refused.
         AuthRegister = "auth.register",
-        /// A caller asked who they are.
+        /// A caller asked for its own identity.
         AuthRead = "auth.read",
         /// Users were listed.
         UserList = "user.list",
@@ -120,7 +124,7 @@ words! {
         UserUpdate = "user.update",
         /// A user was deleted.
         UserDelete = "user.delete",
-        /// A user's password was changed, or that was refused.
+        /// A user's password was changed, or the change was refused.
         UserChangePassword = "user.change-password",
         /// A user's sessions were listed.
         SessionList = "session.list",
@@ -138,11 +142,11 @@ words! {
         ServiceAccountDelete = "service-account.delete",
         /// Tokens were listed.
         TokenList = "token.list",
-        /// A token was made.
+        /// A token was created.
         TokenCreate = "token.create",
         /// A token was deleted.
         TokenDelete = "token.delete",
-        /// An admin's token was made on the host, without one.
+        /// An admin token was created on the host, without a credential.
         TokenRecover = "token.recover",
         /// The audit log was read.
         AuditRead = "audit.read",
@@ -154,17 +158,17 @@ words! {
         AuditPrune = "audit.prune",
         /// The wrapping keys were listed.
         KeyList = "key.list",
-        /// A new wrapping key was made, and everything is wrapped again.
+        /// A wrapping key was created, to which all data keys are rewrapped.
         KeyRotate = "key.rotate",
-        /// Everything was wrapped again.
+        /// All data keys were rewrapped.
         KeyRewrap = "key.rewrap",
         /// A wrapping key was destroyed.
         KeyRetire = "key.retire",
-        /// A backup was made.
+        /// A backup was created.
         BackupCreate = "backup.create",
-        /// The database was restored from a backup; the chain goes on behind it.
+        /// The database was restored from a backup; the chain continues after this row.
         BackupRestore = "backup.restore",
-        /// The server made its data directory.
+        /// The server created its database.
         ServerInitialize = "server.initialize",
         /// The server started.
         ServerStart = "server.start",
@@ -172,19 +176,19 @@ words! {
         ServerStop = "server.stop",
         /// The server and its database were examined.
         ServerDoctor = "server.doctor",
-        /// The server was asked how it is.
+        /// The server's status was read.
         ServerStatus = "server.status",
-        /// Rows that did not fit the others were made to.
+        /// Inconsistent rows were repaired.
         ServerRepair = "server.repair",
-        /// The database's log was written anew, with what is live.
+        /// The database was compacted.
         ServerCompact = "server.compact",
-        /// The configuration was read again: who gets values is another matter now.
+        /// The configuration was reloaded, and the declared deliveries changed.
         ServerReload = "server.reload",
     }
 }
 
 words! {
-    /// What kind of thing a row is about.
+    /// The type of thing that a row is about.
     ResourceType {
         /// An environment.
         Environment = "environment",
@@ -192,13 +196,13 @@ words! {
         Settings = "settings",
         /// A secret.
         Secret = "secret",
-        /// A var.
+        /// A variable.
         Var = "var",
-        /// A workload that the host has enrolled.
+        /// A workload declared on the host.
         Workload = "workload",
-        /// A file on the host that values are written into.
+        /// A file on the host that receives values.
         Delivery = "delivery",
-        /// Who is asking.
+        /// The authentication of a caller.
         Auth = "auth",
         /// A user.
         User = "user",
@@ -220,53 +224,52 @@ words! {
 }
 
 impl Action {
-    /// What kind of thing the action is done to.
+    /// Returns the type of thing that the action applies to.
     pub fn resource_type(self) -> ResourceType {
         let word = self.as_str().split('.').next().unwrap_or_default();
         ResourceType::from_word(word)
-            .expect("every action begins with a resource type; a test walks them all")
+            .expect("every action starts with a resource type, as a test checks")
     }
 }
 
-/// The thing a row is about. Copied when the row is written, so that it
-/// outlives what it names.
+/// The thing that a row is about. A copy, so that the row outlives the thing.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Resource {
-    /// Its id, or the id that was asked for.
+    /// The id, or the requested id.
     pub id: Option<String>,
-    /// Its name or key.
+    /// The name or key.
     pub name: Option<String>,
 }
 
-/// The environment a row belongs to; decides who may read the row.
+/// The environment that a row belongs to, which decides who may read the row.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EnvironmentLabel {
-    /// Its id.
+    /// The id.
     pub id: EnvironmentId,
-    /// Its name at that time.
+    /// The name at that time.
     pub name: EnvironmentName,
 }
 
-/// Who did it. Copied, too.
+/// Who acted. A copy, so that the row outlives the account.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Actor {
-    /// Its name at that time.
+    /// The name at that time.
     pub name: String,
-    /// The token it used.
+    /// The token used.
     pub token: Option<TokenId>,
-    /// The user on whose behalf it acted.
+    /// The user who acted, or who owns the token.
     pub user: Option<UserLabel>,
-    /// The service account on whose behalf it acted.
+    /// The service account that owns the token.
     pub service_account: Option<ServiceAccountId>,
 }
 
 impl Actor {
-    /// Somebody without a credential.
+    /// Returns the actor for a caller without a credential.
     pub fn anonymous() -> Self {
         Self { name: "anonymous".to_owned(), token: None, user: None, service_account: None }
     }
 
-    /// A user who has just shown who they are.
+    /// Returns the actor for a user who has just authenticated.
     pub fn user(label: UserLabel) -> Self {
         let name = label.name.clone().unwrap_or_else(|| label.email.clone());
         Self { name, token: None, user: Some(label), service_account: None }
@@ -284,37 +287,36 @@ impl From<&Principal> for Actor {
     }
 }
 
-/// A row before it has a place in the chain.
+/// A row before it is appended to the chain.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Draft {
-    /// What was done or asked for.
+    /// What was done or requested.
     pub action: Action,
-    /// To what.
+    /// The thing it was done to.
     pub resource: Resource,
-    /// In which environment.
+    /// The environment of the thing, if it has one.
     pub environment: Option<EnvironmentLabel>,
-    /// Details as a JSON object, already serialised. Never a value.
+    /// Details as a serialized JSON object. Never contains a value.
     pub details: Option<String>,
-    /// Whether it was done; `None` is success, else the error code that the
-    /// caller got.
+    /// The error code that the caller received; `None` on success.
     pub error: Option<String>,
-    /// Who.
+    /// Who acted.
     pub actor: Actor,
-    /// Under which request.
+    /// The id of the request.
     pub request_id: Option<String>,
-    /// From which address.
+    /// The address of the client.
     pub ip: Option<String>,
-    /// When.
+    /// The time.
     pub at: Timestamp,
 }
 
 impl Draft {
-    /// A row about something that succeeded; add the rest with the methods below.
+    /// Creates a draft about a success of a principal; the methods below add the rest.
     pub fn new(action: Action, who: &Principal, origin: &Origin, at: Timestamp) -> Self {
         Self::by(Actor::from(who), action, origin, at)
     }
 
-    /// Likewise, about what somebody did who is no principal, or not yet.
+    /// Creates a draft about an actor that is not, or not yet, a principal.
     pub fn by(actor: Actor, action: Action, origin: &Origin, at: Timestamp) -> Self {
         Self {
             action,
@@ -329,40 +331,40 @@ impl Draft {
         }
     }
 
-    /// Names the thing.
+    /// Sets the id and the name of the thing.
     #[must_use]
     pub fn on(mut self, id: impl ToString, name: Option<&str>) -> Self {
         self.resource = Resource { id: Some(id.to_string()), name: name.map(str::to_owned) };
         self
     }
 
-    /// Names the thing, which has no id.
+    /// Sets the name of a thing without an id.
     #[must_use]
     pub fn named(mut self, name: &str) -> Self {
         self.resource = Resource { id: None, name: Some(name.to_owned()) };
         self
     }
 
-    /// What it names.
+    /// Returns the name of the thing; empty if it has none.
     pub fn resource_name(&self) -> &str {
         self.resource.name.as_deref().unwrap_or_default()
     }
 
-    /// Names the environment.
+    /// Sets the environment.
     #[must_use]
     pub fn within(mut self, id: EnvironmentId, name: &EnvironmentName) -> Self {
         self.environment = Some(EnvironmentLabel { id, name: name.clone() });
         self
     }
 
-    /// Adds details. The caller must not put a value in them.
+    /// Sets the details, which must not contain a value.
     #[must_use]
     pub fn details(mut self, details: &serde_json::Value) -> Self {
         self.details = Some(details.to_string());
         self
     }
 
-    /// Marks it refused, and says why.
+    /// Marks the action as refused.
     #[must_use]
     pub fn refused(mut self, code: RefusalCode) -> Self {
         self.error = Some(code.as_str().to_owned());
@@ -371,18 +373,18 @@ impl Draft {
 }
 
 words! {
-    /// Why something was refused, as an audit row says it. Where a caller is told too, the
-    /// word is the code of the answer; `http` maps each of them to a status.
+    /// Why an action was refused, as recorded in an audit row. If the caller gets a response, the
+    /// word is its error code; `http` maps each of them to a status.
     RefusalCode {
-        /// The credential is wrong, has ended, or may do less than before.
+        /// The credential is wrong or revoked, or its permissions were reduced.
         Unauthorized = "UNAUTHORIZED",
         /// The role is too low.
         ForbiddenRole = "FORBIDDEN_ROLE",
         /// The credential does not cover the environment.
         ForbiddenScope = "FORBIDDEN_SCOPE",
-        /// There is no such row.
+        /// The row does not exist.
         NotFound = "NOT_FOUND",
-        /// The input is wrong.
+        /// The input is invalid.
         ValidationError = "VALIDATION_ERROR",
         /// The state of the row does not allow it.
         Conflict = "CONFLICT",
@@ -390,23 +392,23 @@ words! {
         RevealDisabled = "REVEAL_DISABLED",
         /// The secret is write-only.
         SecretWriteOnly = "SECRET_WRITE_ONLY",
-        /// A stored value does not open.
+        /// A stored value cannot be decrypted.
         SecretUnreadable = "SECRET_UNREADABLE",
-        /// A file's template or pattern needs keys that have no value. No caller sees this.
+        /// A file's template or pattern needs keys that have no value. Never sent to a caller.
         MissingKeys = "MISSING_KEYS",
-        /// A file could not be put in place. No caller sees this.
+        /// A file could not be written. Never sent to a caller.
         DeliveryFailed = "DELIVERY_FAILED",
-        /// The server could not do it.
+        /// The server failed.
         Internal = "INTERNAL",
     }
 }
 
-/// A row with its place in the chain.
+/// A row with its position in the chain.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Row {
-    /// 1 for the first row, then without gaps.
+    /// The number of the row: 1 for the first, without gaps.
     pub seq: u64,
-    /// What it says.
+    /// The content.
     pub draft: Draft,
 }
 
@@ -415,7 +417,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_action_begins_with_a_resource_type() {
+    fn every_action_starts_with_a_resource_type() {
         for action in Action::ALL {
             action.resource_type();
             assert_eq!(Action::from_word(action.as_str()), Some(*action));

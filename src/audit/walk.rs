@@ -1,20 +1,21 @@
-//! Walking the chain: row by row from where it begins to where it ends.
+//! Walking the chain row by row, from its start to its end.
 //!
-//! Owns: what "the log holds" means. `verify` walks all of it; retention walks
-//! the rows that it is about to drop, so that dropping never hides a row that
-//! was tampered with.
+//! Owns: what it means for the log to be intact. `verify` walks the whole log; retention walks the
+//! rows that it is about to drop, so that pruning never hides a row that was tampered with.
+//! Must never: skip a row.
+//! Called by: `vault`, at a start, for `coffer audit verify` and `coffer doctor`, and for retention.
 
 use std::fmt;
 
-use super::chain::{AuditKey, Broken, Head, Mac, Start};
-use super::row::{Action, Row};
+use crate::audit::chain::{AuditKey, Broken, Head, Mac, Start};
+use crate::audit::row::{Action, Row};
 use crate::domain::Timestamp;
 
-/// A row as it was found: the number under which it is stored and, unless it
-/// is damaged, its MAC and body.
-pub type Stored = (u64, Option<(Mac, Vec<u8>)>);
+/// A row as found in the database: the number under which it is stored and, unless it is damaged,
+/// its MAC and body.
+pub type StoredRow = (u64, Option<(Mac, Vec<u8>)>);
 
-/// A place in the chain up to which it holds.
+/// A position in the chain; all rows up to it are intact.
 #[derive(Clone)]
 pub struct Walk<'a> {
     key: &'a AuditKey,
@@ -29,9 +30,8 @@ impl fmt::Debug for Walk<'_> {
 }
 
 impl<'a> Walk<'a> {
-    /// Before the first kept row: behind the marker if there is one, otherwise
-    /// before row 1. A marker whose seal does not hold says nothing about any
-    /// row, so nothing holds from row 1 on.
+    /// Starts before the first kept row: after the marker if there is one, otherwise before row 1.
+    /// Fails at row 1 if the marker's seal does not verify, because such a marker vouches for no row.
     pub fn from_start(key: &'a AuditKey, start: Option<&Start>) -> Result<Self, Broken> {
         let Some(Start { seq, mac, at, seal }) = start else {
             return Ok(Self { key, seq: 0, mac: Mac::START });
@@ -43,13 +43,13 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// The number of the row up to which the chain holds.
+    /// Returns the number of the last row walked.
     pub fn seq(&self) -> u64 {
         self.seq
     }
 
-    /// Goes on to the next row, if `stored` is that and holds.
-    pub fn step(&mut self, (stored_seq, sealed): &Stored) -> Result<Row, Broken> {
+    /// Advances to the next row. Fails unless `stored` is that row and is intact.
+    pub fn step(&mut self, (stored_seq, sealed): &StoredRow) -> Result<Row, Broken> {
         let seq = self.seq + 1;
         let broken = |what| Err(Broken { seq, what });
         if *stored_seq < seq {
@@ -67,38 +67,36 @@ impl<'a> Walk<'a> {
                 (self.seq, self.mac) = (seq, *mac);
                 Ok(row)
             }
-            _ => broken("the row does not carry its own number"),
+            _ => broken("the row does not contain its own number"),
         }
     }
 
-    /// The marker for a log from which everything up to here is dropped. Only
-    /// for rows that this walk has seen to hold.
+    /// Returns the marker for a log from which every row walked so far is dropped.
     pub fn start(&self, at: Timestamp) -> Start {
         let Self { key, seq, mac } = self;
         Start { seq: *seq, mac: *mac, at, seal: key.start(*seq, mac, at) }
     }
 }
 
-/// What a walk over the whole chain found.
+/// The result of walking the whole chain.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Verification {
-    /// The number of the first row that is kept.
+    /// The number of the first kept row.
     pub first_seq: u64,
-    /// When rows before it were dropped the last time, if ever.
+    /// When rows before it were last dropped, if ever.
     pub dropped_at: Option<Timestamp>,
-    /// How many rows hold, from the first on.
+    /// The number of intact rows, counted from the first.
     pub rows: u64,
-    /// The first place where the chain does not hold.
+    /// The first row at which the chain does not verify, if any.
     pub broken: Option<Broken>,
 }
 
-/// Walks the whole chain. `rows` come in stored order. Fails only if they
-/// cannot be read.
+/// Walks the whole chain, with `rows` in stored order. Fails only if the rows cannot be read.
 pub fn verify<E>(
     key: &AuditKey,
     start: Option<&Start>,
     head: Option<&Head>,
-    rows: impl Iterator<Item = Result<Stored, E>>,
+    rows: impl Iterator<Item = Result<StoredRow, E>>,
 ) -> Result<Verification, E> {
     let mut walk = match Walk::from_start(key, start) {
         Ok(walk) => walk,
@@ -108,7 +106,7 @@ pub fn verify<E>(
         }
     };
     let first_seq = walk.seq() + 1;
-    // The number of the last row that some row in the chain says was dropped.
+    // The number of the last dropped row, according to the rows in the chain.
     let mut dropped = 0;
     let mut broken = None;
     for row in rows {
@@ -121,7 +119,7 @@ pub fn verify<E>(
         }
     }
     let broken = broken.or_else(|| end(&walk, first_seq, dropped, head).err());
-    // A row that is not the first that was walked over may be the one to blame.
+    // The broken row may be one before the last row walked.
     let walked = walk.seq() + 1 - first_seq;
     let rows = match &broken {
         Some(broken) => walked.min(broken.seq.saturating_sub(first_seq)),
@@ -130,9 +128,8 @@ pub fn verify<E>(
     Ok(Verification { first_seq, dropped_at: start.map(|start| start.at), rows, broken })
 }
 
-/// Whether the walk has ended where the chain does, and whether it has begun
-/// where the last dropping left off: the newest marker and the row in the chain
-/// that speaks of it were one write.
+/// Checks that the walk ended at the end of the chain, and that it started where the last pruning
+/// ended: the newest marker and the row in the chain that records it were one write.
 fn end(walk: &Walk<'_>, first_seq: u64, dropped: u64, head: Option<&Head>) -> Result<(), Broken> {
     let Some(head) = head else {
         return Err(Broken { seq: walk.seq, what: "the head is missing" });
@@ -153,7 +150,7 @@ fn end(walk: &Walk<'_>, first_seq: u64, dropped: u64, head: Option<&Head>) -> Re
     Ok(())
 }
 
-/// The last row that was dropped, if this is the row about a dropping.
+/// Returns the number of the last dropped row, if `row` records a pruning.
 fn last_dropped(row: &Row) -> Option<u64> {
     if row.draft.action != Action::AuditPrune || row.draft.error.is_some() {
         return None;
@@ -170,7 +167,8 @@ mod tests {
     use zeroize::Zeroizing;
 
     use super::*;
-    use crate::audit::{Chain, Draft};
+    use crate::audit::chain::Chain;
+    use crate::audit::row::Draft;
     use crate::domain::{Origin, Principal};
 
     fn key() -> AuditKey {
@@ -184,18 +182,18 @@ mod tests {
     #[derive(Clone)]
     struct Log {
         start: Option<Start>,
-        rows: Vec<Stored>,
+        rows: Vec<StoredRow>,
         head: Head,
     }
 
     /// A chain that grows, and drops rows as retention does.
-    struct Grown {
+    struct GrowingLog {
         key: AuditKey,
         chain: Chain,
         log: Log,
     }
 
-    impl Grown {
+    impl GrowingLog {
         fn new() -> Self {
             let chain = Chain::start(key());
             let head = chain.head();
@@ -235,24 +233,24 @@ mod tests {
 
         #[track_caller]
         fn broken_at(&self) -> u64 {
-            self.verify().broken.expect("it is found").seq
+            self.verify().broken.expect("the change is detected").seq
         }
     }
 
     #[test]
-    fn an_untouched_chain_holds() {
+    fn an_untouched_chain_verifies() {
         let whole =
             |first_seq, rows| Verification { first_seq, dropped_at: None, rows, broken: None };
-        assert_eq!(Grown::new().log.verify(), whole(1, 0));
-        assert_eq!(Grown::new().grow(5).log.verify(), whole(1, 5));
-        let dropped = Grown::new().grow(5).drop_first(3).grow(2).log.verify();
+        assert_eq!(GrowingLog::new().log.verify(), whole(1, 0));
+        assert_eq!(GrowingLog::new().grow(5).log.verify(), whole(1, 5));
+        let dropped = GrowingLog::new().grow(5).drop_first(3).grow(2).log.verify();
         let dropped_at = Some(Timestamp::from_millis(7));
         assert_eq!(dropped, Verification { dropped_at, ..whole(4, 5) });
     }
 
     #[test]
-    fn edits_deletions_and_swaps_are_found_at_the_first_row() {
-        for log in [Grown::new().grow(6).log, Grown::new().grow(9).drop_first(3).log] {
+    fn edits_deletions_and_swaps_are_detected_at_the_first_row() {
+        for log in [GrowingLog::new().grow(6).log, GrowingLog::new().grow(9).drop_first(3).log] {
             for index in 0..log.rows.len() {
                 let seq = log.rows[index].0;
                 let mut edited = log.clone();
@@ -278,14 +276,14 @@ mod tests {
     }
 
     #[test]
-    fn a_log_that_is_gone_with_its_head_is_found() {
+    fn a_log_without_rows_and_head_is_detected() {
         let Ok(found) = verify(&key(), None, None, std::iter::empty::<Result<_, Infallible>>());
         assert!(found.broken.is_some());
     }
 
     #[test]
-    fn a_shortened_chain_with_a_made_up_head_is_found() {
-        let mut log = Grown::new().grow(6).log;
+    fn a_truncated_chain_with_a_forged_head_is_detected() {
+        let mut log = GrowingLog::new().grow(6).log;
         log.rows.pop();
         let mac = log.rows[4].1.as_ref().unwrap().0;
         log.head = Head { seq: 5, mac, seal: log.head.seal };
@@ -296,7 +294,7 @@ mod tests {
 
     #[test]
     fn every_member_of_a_marker_is_sealed() {
-        let log = Grown::new().grow(6).drop_first(3).log;
+        let log = GrowingLog::new().grow(6).drop_first(3).log;
         let start = log.start.clone().unwrap();
         let mac = |mac: Mac| Mac(mac.0.map(|byte| byte ^ 1));
         for forged in [
@@ -312,8 +310,8 @@ mod tests {
     }
 
     #[test]
-    fn a_newer_marker_on_an_older_log_is_found() {
-        let old = Grown::new().grow(9);
+    fn a_newer_marker_on_an_older_log_is_detected() {
+        let old = GrowingLog::new().grow(9);
         let mut log = old.log.clone();
         log.start = old.drop_first(4).log.start;
         log.rows.drain(..4);
@@ -321,13 +319,13 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever was dropped when, the log holds; and no other marker and no
-        /// other front of the rows that it ever had goes with what it has now.
+        /// The log verifies after any pruning, and no earlier marker and no earlier first row verify
+        /// together with the current head.
         #[test]
-        fn only_the_last_marker_with_its_own_rows_holds(
+        fn only_the_last_marker_with_its_own_rows_verifies(
             steps in prop::collection::vec((1usize..5, 0usize..4), 1..5),
         ) {
-            let mut grown = Grown::new();
+            let mut grown = GrowingLog::new();
             let (mut all, mut starts) = (Vec::new(), vec![None]);
             for (rows, drop) in steps {
                 grown = grown.grow(rows);

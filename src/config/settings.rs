@@ -1,116 +1,120 @@
-//! Every setting: name, rule, default. `config.toml` in the project's root
-//! describes them for people; a test keeps the two together.
+//! Every setting, with its name, rule and default.
+//!
+//! Owns: the table of settings. `config.toml` in the root of the repository documents them for
+//! people; a test in `load` compares the two.
+//! Must never: read a file or a variable.
+//! Called by: `load`.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use crate::domain::{EnvironmentName, Network};
 
-use super::declared::{Deliver, Workload};
-use super::raw::Raw;
+use crate::config::declared::{DeliveryConfig, WorkloadConfig};
+use crate::config::raw::Raw;
 
 /// The resolved configuration.
 #[derive(Debug, Clone)]
 #[allow(missing_docs)]
 pub struct Config {
-    pub server: Server,
-    pub keys: Keys,
-    pub bootstrap: Bootstrap,
-    pub limits: Limits,
-    pub rate_limit: RateLimit,
-    pub auth: Auth,
-    pub audit: Audit,
-    pub backup: Backup,
+    pub server: ServerConfig,
+    pub keys: KeysConfig,
+    pub bootstrap: BootstrapConfig,
+    pub limits: LimitsConfig,
+    pub rate_limit: RateLimitConfig,
+    pub auth: AuthConfig,
+    pub audit: AuditConfig,
+    pub backup: BackupConfig,
     /// `[[workload]]`: programs that may fetch bundles.
-    pub workloads: Vec<Workload>,
+    pub workloads: Vec<WorkloadConfig>,
     /// `[[deliver]]`: files that the server keeps up to date.
-    pub deliveries: Vec<Deliver>,
-    /// `[log] level`: what goes to stderr.
+    pub deliveries: Vec<DeliveryConfig>,
+    /// `[log] level`: the least severe messages written to stderr.
     pub log_level: log::LevelFilter,
-    /// What was set and is accepted, but that this version does nothing with.
-    pub not_in_force: Vec<String>,
+    /// The sections that were set and are accepted, but that this version does not use.
+    pub unsupported: Vec<String>,
 }
 
-/// `[server]`
+/// `[server]`: the listener and the data directory.
 #[derive(Debug, Clone)]
-pub struct Server {
-    /// Where to listen.
+pub struct ServerConfig {
+    /// The address to listen on.
     pub listen: SocketAddr,
-    /// Where everything is stored.
+    /// The directory that contains all data.
     pub data_dir: PathBuf,
-    /// Peers whose `X-Forwarded-For` counts.
+    /// The peers whose `X-Forwarded-For` header is trusted.
     pub trusted_proxies: Vec<Network>,
 }
 
-/// `[keys]`
+/// `[keys]`: the files with the root keys.
 #[derive(Debug, Clone, Default)]
-pub struct Keys {
-    /// A file with the root key.
+pub struct KeysConfig {
+    /// The file with the root key.
     pub root_key_file: Option<PathBuf>,
-    /// A file with the root key before it, while the root key changes.
+    /// The file with the previous root key, while the root key is being replaced.
     pub previous_root_key_file: Option<PathBuf>,
 }
 
-/// `[bootstrap]`
+/// `[bootstrap]`: what the first start creates.
 #[derive(Debug, Clone)]
-pub struct Bootstrap {
-    /// The environments that the first start makes.
+pub struct BootstrapConfig {
+    /// The environments to create.
     pub environments: Vec<EnvironmentName>,
 }
 
-/// `[limits]`
+/// `[limits]`: the sizes of values and requests.
 #[derive(Debug, Clone, Copy)]
-pub struct Limits {
-    /// Longest value of a secret or var, in bytes of UTF-8.
+pub struct LimitsConfig {
+    /// The longest value of a secret or variable, in bytes of UTF-8.
     pub value_bytes: usize,
-    /// Versions of a secret that are kept.
+    /// The number of versions kept of each secret.
     pub versions_kept: u32,
-    /// Longest request body, in bytes.
+    /// The longest request body, in bytes.
     pub body_bytes: usize,
 }
 
-/// `[rate_limit]`; 0 switches a limit off.
+/// `[rate_limit]`: the rate limits; 0 disables one.
 #[derive(Debug, Clone, Copy)]
-pub struct RateLimit {
-    /// Requests a minute of one principal.
+pub struct RateLimitConfig {
+    /// The requests per minute of one principal.
     pub authenticated_per_minute: u32,
-    /// Requests a minute of one address without a valid credential.
+    /// The requests per minute of one address without a valid credential.
     pub anonymous_per_minute: u32,
-    /// Failed logins before they are slowed down.
+    /// The failed logins after which further attempts are delayed.
     pub login_failures: u32,
 }
 
-/// `[auth]`
+/// `[auth]`: password hashes and sessions.
 #[derive(Debug, Clone, Copy)]
-pub struct Auth {
-    /// Memory of one password hash, in KiB.
+pub struct AuthConfig {
+    /// The memory for one password hash, in KiB.
     pub argon2_memory_kib: u32,
-    /// Passes of one password hash.
+    /// The passes of one password hash.
     pub argon2_passes: u32,
-    /// A session ends after so many minutes without a request.
+    /// The minutes without a request after which a session ends.
     pub session_idle_minutes: u32,
-    /// A session ends after so many hours.
+    /// The hours after which a session ends.
     pub session_hours: u32,
 }
 
-/// `[audit]`
+/// `[audit]`: retention of the audit log.
 #[derive(Debug, Clone, Copy)]
-pub struct Audit {
-    /// Rows of the audit log that are older than so many days are dropped; 0
-    /// keeps them for ever.
+pub struct AuditConfig {
+    /// The age in days at which rows of the audit log are dropped; 0 keeps them forever.
     pub keep_days: u32,
 }
 
-/// `[backup]`
+/// `[backup]`: scheduled backups.
 #[derive(Debug, Clone)]
-pub struct Backup {
-    /// Where the server puts backups by itself; none are made without it.
+pub struct BackupConfig {
+    /// The directory for scheduled backups; without it, none are created.
     pub directory: Option<PathBuf>,
-    /// How often, in minutes.
+    /// The interval, in minutes.
     pub every_minutes: u32,
-    /// How many are kept.
+    /// The number of backups kept.
     pub keep: u32,
-    /// Whom they are sealed to, as text; under the root key if it is empty.
+    /// The recipients that backups are sealed to, as text; if empty, they are sealed under the root
+    /// key.
     pub recipients: Vec<String>,
 }
 
@@ -119,27 +123,27 @@ impl Default for Config {
         let development =
             EnvironmentName::parse("development").expect("the default name follows the rule");
         Self {
-            server: Server {
+            server: ServerConfig {
                 listen: SocketAddr::from(([127, 0, 0, 1], 8420)),
                 data_dir: PathBuf::from("./data"),
                 trusted_proxies: Vec::new(),
             },
-            keys: Keys::default(),
-            bootstrap: Bootstrap { environments: vec![development] },
-            limits: Limits { value_bytes: 64 << 10, versions_kept: 10, body_bytes: 1 << 20 },
-            rate_limit: RateLimit {
+            keys: KeysConfig::default(),
+            bootstrap: BootstrapConfig { environments: vec![development] },
+            limits: LimitsConfig { value_bytes: 64 << 10, versions_kept: 10, body_bytes: 1 << 20 },
+            rate_limit: RateLimitConfig {
                 authenticated_per_minute: 6000,
                 anonymous_per_minute: 120,
                 login_failures: 5,
             },
-            auth: Auth {
+            auth: AuthConfig {
                 argon2_memory_kib: 19_456,
                 argon2_passes: 2,
                 session_idle_minutes: 60,
                 session_hours: 24,
             },
-            audit: Audit { keep_days: 0 },
-            backup: Backup {
+            audit: AuditConfig { keep_days: 0 },
+            backup: BackupConfig {
                 directory: None,
                 every_minutes: 24 * 60,
                 keep: 7,
@@ -148,19 +152,19 @@ impl Default for Config {
             workloads: Vec::new(),
             deliveries: Vec::new(),
             log_level: log::LevelFilter::Info,
-            not_in_force: Vec::new(),
+            unsupported: Vec::new(),
         }
     }
 }
 
 impl Config {
-    /// Rules between settings: the name and the problem.
+    /// Checks the rules between settings. Fails with the name of a setting and the problem.
     pub(super) fn check(&self) -> Result<(), (&'static str, String)> {
         if self.limits.body_bytes < self.limits.value_bytes {
             return Err((
                 "[limits] body_bytes",
                 format!(
-                    "must be at least value_bytes ({}), or no such value could be sent.",
+                    "must be at least value_bytes ({}), or the longest value could not be sent.",
                     self.limits.value_bytes
                 ),
             ));
@@ -169,12 +173,13 @@ impl Config {
     }
 }
 
-/// Sections whose names are reserved for features to come.
+/// Sections whose names are reserved for future features.
 pub(super) const LATER_SECTIONS: [&str; 2] = ["tls", "metrics"];
 
-/// Sections that are lists, and cannot be given as variables.
+/// Sections that are lists of tables and cannot be set by variables.
 pub(super) const LISTS: [&str; 2] = ["workload", "deliver"];
 
+/// A setting: its name, and the function that checks and stores its value.
 pub(super) struct Setting {
     pub section: &'static str,
     pub key: &'static str,
@@ -233,7 +238,7 @@ pub(super) const SETTINGS: &[Setting] = settings! {
             let mut folded: Vec<_> = names.iter().map(EnvironmentName::folded).collect();
             folded.sort_unstable();
             if folded.windows(2).any(|pair| pair[0] == pair[1]) {
-                return Err("names one environment twice (case does not count).".to_owned());
+                return Err("contains a duplicate name (case is ignored).".to_owned());
             }
             config.bootstrap.environments = names;
             Ok(())
@@ -285,7 +290,7 @@ pub(super) const SETTINGS: &[Setting] = settings! {
     }
 };
 
-/// A period of minutes, hours or days in minutes: `30m`, `24h`, `7d`.
+/// Parses a period such as `30m`, `24h` or `7d`, and returns it in minutes.
 pub fn minutes(text: &str) -> Option<u32> {
     let text = text.trim();
     let unit = match text.chars().last()? {

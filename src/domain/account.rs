@@ -1,18 +1,20 @@
-//! What may be told about users, service accounts, tokens and sessions. There
-//! is no member for a password, a token or a hash of one.
+//! Users, service accounts, tokens and sessions as other code sees them.
+//!
+//! Owns: their public fields.
+//! Must never: have a field for a password, a token, or a hash of one.
+//! Called by: `access`, which fills them in, and `http`, which serves them.
 
 use serde::{Deserialize, Serialize};
 
-use super::{
-    Description, Email, PersonName, Role, Scope, ServiceAccountId, ServiceAccountName, SessionId,
-    Timestamp, TokenId, TokenName, UserId,
-};
+use crate::domain::id::{ServiceAccountId, SessionId, TokenId, UserId};
+use crate::domain::name::{Description, Email, PersonName, ServiceAccountName, TokenName};
+use crate::domain::principal::{Role, Scope};
+use crate::domain::time::Timestamp;
 
-/// Whose token it is.
+/// The owner of a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum OwnerId {
-    /// The operator of the host: the token of the first start, and those that
-    /// were made with it.
+    /// The operator of the host: owns the token of the first start and the tokens created with it.
     Host,
     /// A person.
     User(UserId),
@@ -23,89 +25,89 @@ pub enum OwnerId {
 /// A user.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UserInfo {
-    /// Its id.
+    /// The id.
     pub id: UserId,
-    /// What it logs in with.
+    /// The email address used to log in.
     pub email: Email,
-    /// What it is called.
+    /// The display name.
     pub name: PersonName,
-    /// Its role.
+    /// The role.
     pub role: Role,
-    /// Its scope, without environments that are gone.
+    /// The scope, without deleted environments.
     pub scope: Scope,
-    /// Whether it may not do anything for now.
+    /// Whether the account is disabled.
     pub disabled: bool,
-    /// When it last did something, to the minute.
+    /// The time of the last request, accurate to the minute.
     pub last_active_at: Option<Timestamp>,
-    /// When it was created.
+    /// The time of creation.
     pub created_at: Timestamp,
-    /// When it was last changed.
+    /// The time of the last change.
     pub updated_at: Timestamp,
 }
 
 /// A service account.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServiceAccountInfo {
-    /// Its id.
+    /// The id.
     pub id: ServiceAccountId,
-    /// Its name.
+    /// The name.
     pub name: ServiceAccountName,
-    /// What it is for.
+    /// The purpose, in free text.
     pub description: Description,
-    /// Its role.
+    /// The role.
     pub role: Role,
-    /// Its scope, without environments that are gone.
+    /// The scope, without deleted environments.
     pub scope: Scope,
-    /// Whether it may not do anything for now.
+    /// Whether the account is disabled.
     pub disabled: bool,
-    /// When it was created.
+    /// The time of creation.
     pub created_at: Timestamp,
-    /// When it was last changed.
+    /// The time of the last change.
     pub updated_at: Timestamp,
-    /// Who created it, by the name they had then.
+    /// The creator's name at that time.
     pub created_by: String,
-    /// How many API tokens it has.
+    /// The number of API tokens.
     pub tokens: u32,
 }
 
-/// An API token, without the token.
+/// An API token, without the token text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TokenInfo {
-    /// Its id.
+    /// The id.
     pub id: TokenId,
-    /// What its owner calls it.
+    /// The name given by the owner.
     pub name: TokenName,
-    /// Its first characters, to recognise it by.
+    /// The first characters of the token, to recognize it by.
     pub prefix: String,
-    /// Its own role.
+    /// The token's own role.
     pub role: Role,
-    /// Its own scope, without environments that are gone.
+    /// The token's own scope, without deleted environments.
     pub scope: Scope,
-    /// Whose it is.
+    /// The owner.
     pub owner: OwnerId,
-    /// When it was last used, to the minute.
+    /// The time of the last use, accurate to the minute.
     pub last_used_at: Option<Timestamp>,
-    /// When it stops working, if ever.
+    /// The time of expiry, if any.
     pub expires_at: Option<Timestamp>,
-    /// When it was made.
+    /// The time of creation.
     pub created_at: Timestamp,
-    /// Who made it, by the name they had then.
+    /// The creator's name at that time.
     pub created_by: String,
 }
 
 /// A session of a user.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SessionInfo {
-    /// Its id.
+    /// The id.
     pub id: SessionId,
-    /// When it began.
+    /// The time of the login.
     pub created_at: Timestamp,
-    /// When it was last used, to the minute.
+    /// The time of the last use, accurate to the minute.
     pub last_used_at: Timestamp,
-    /// When it ends at the latest.
+    /// The latest time at which the session ends.
     pub expires_at: Timestamp,
     /// The client's address at the login.
     pub ip: Option<String>,
-    /// What the client said it was, at the login.
+    /// The client's user agent at the login.
     pub user_agent: Option<String>,
 }

@@ -1,21 +1,25 @@
-//! What a request wants done with keys that are there already.
+//! What to do about keys that already exist.
+//!
+//! Owns: the choices and their names.
+//! Must never: decide which one applies.
+//! Called by: `http`, which parses the choice; `vault`, which follows it in imports and copies.
 
-/// What becomes of a key that the target has already.
+/// What to do about a key that already exists in the target environment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OnConflict {
-    /// Nothing at all is done.
+    /// Change nothing at all and report the conflict.
     Fail,
-    /// What is there stays.
+    /// Keep the existing value.
     Skip,
-    /// It gets a new version.
+    /// Store the new value as a new version.
     Replace,
 }
 
 impl OnConflict {
-    /// All of them.
+    /// Every choice.
     pub const ALL: [OnConflict; 3] = [Self::Fail, Self::Skip, Self::Replace];
 
-    /// The word for it on the wire.
+    /// Returns the name used in the API.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Fail => "fail",
@@ -24,8 +28,8 @@ impl OnConflict {
         }
     }
 
-    /// The reverse of `as_str`.
+    /// Parses the name used in the API.
     pub fn from_word(word: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|one| one.as_str() == word)
+        Self::ALL.into_iter().find(|choice| choice.as_str() == word)
     }
 }

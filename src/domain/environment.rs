@@ -1,40 +1,46 @@
-//! What may be told about an environment.
+//! An environment as other code sees it.
+//!
+//! Owns: its settings with their defaults, and its public fields.
+//! Must never: hold a key or a secret of the environment.
+//! Called by: `store`, `vault` and `http`.
 
 use serde::{Deserialize, Serialize};
 
-use super::{DisplayName, EnvironmentId, EnvironmentName, Timestamp};
+use crate::domain::id::EnvironmentId;
+use crate::domain::name::{DisplayName, EnvironmentName};
+use crate::domain::time::Timestamp;
 
-/// The rules of one environment.
+/// The settings of an environment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Settings {
-    /// Whether admins may reveal revealable secrets here at all.
+pub struct EnvironmentSettings {
+    /// Whether admins may reveal the revealable secrets of the environment.
     pub allow_secret_reveal: bool,
-    /// What `neverReveal` is for a new secret that does not say.
+    /// The `neverReveal` of a new secret whose request does not set it.
     pub never_reveal_by_default: bool,
 }
 
-impl Default for Settings {
+impl Default for EnvironmentSettings {
     fn default() -> Self {
         Self { allow_secret_reveal: true, never_reveal_by_default: false }
     }
 }
 
-/// An environment and how much it holds.
+/// An environment with the number of its secrets and variables.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EnvironmentInfo {
-    /// Its id.
+    /// The id.
     pub id: EnvironmentId,
-    /// Its name.
+    /// The name.
     pub name: EnvironmentName,
-    /// What it is called on screen.
+    /// The name shown in the console.
     pub display_name: DisplayName,
-    /// When it was created.
+    /// When the environment was created.
     pub created_at: Timestamp,
     /// When its name, display name or settings last changed.
     pub updated_at: Timestamp,
-    /// How many secrets it holds.
+    /// The number of secrets.
     pub secrets: u32,
-    /// How many vars it holds.
+    /// The number of variables.
     pub vars: u32,
 }

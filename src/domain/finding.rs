@@ -1,23 +1,27 @@
-//! What an examination has found: how bad it is, what it is, what to do.
+//! The findings of an examination such as `coffer doctor`.
+//!
+//! Owns: the severities and the shape of a finding.
+//! Must never: name a value, a key or a token; ids and paths only.
+//! Called by: `store` and `vault`, which report findings; `http` and `cli`, which show them.
 
 use serde::{Deserialize, Serialize};
 
-/// How bad something is.
+/// The severity of a finding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
-    /// As it should be.
+    /// Nothing is wrong.
     Ok,
-    /// It was not, and is now.
+    /// Something was wrong and has been repaired.
     Repaired,
-    /// Nothing is broken, and something is to be done all the same.
+    /// Nothing is broken, but somebody should act.
     Warn,
     /// Something is broken.
     Error,
 }
 
 impl Severity {
-    /// The word for it.
+    /// Returns the name used in JSON and in the audit log.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Ok => "ok",
@@ -28,35 +32,34 @@ impl Severity {
     }
 }
 
-/// One line of an examination. It names ids and paths, never a value, a key or
-/// a token.
+/// A finding. It names ids and paths, never a value, a key or a token.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Finding {
-    /// How bad it is.
+    /// The severity.
     pub severity: Severity,
-    /// What was found.
+    /// What was found, as a sentence.
     pub what: String,
-    /// What to do about it.
+    /// What to do about it, if anything.
     pub remedy: Option<String>,
 }
 
 impl Finding {
-    /// As it should be.
+    /// Reports that nothing is wrong.
     pub fn ok(what: impl Into<String>) -> Self {
         Self { severity: Severity::Ok, what: what.into(), remedy: None }
     }
 
-    /// It was not, and is now.
+    /// Reports a repair.
     pub fn repaired(what: impl Into<String>) -> Self {
         Self { severity: Severity::Repaired, ..Self::ok(what) }
     }
 
-    /// Nothing is broken yet.
+    /// Reports something that is not broken but needs action.
     pub fn warn(what: impl Into<String>, remedy: impl Into<String>) -> Self {
         Self { severity: Severity::Warn, what: what.into(), remedy: Some(remedy.into()) }
     }
 
-    /// Something is broken.
+    /// Reports something broken.
     pub fn error(what: impl Into<String>, remedy: impl Into<String>) -> Self {
         Self { severity: Severity::Error, ..Self::warn(what, remedy) }
     }

@@ -1,12 +1,16 @@
-//! Identifiers: opaque, URL-safe, unique for ever.
+//! Identifiers: opaque, URL-safe, never reused.
 //!
-//! An id is a ULID (128 bits: 48 of milliseconds, 80 of randomness) behind a
-//! prefix that says what it names:
+//! An id is a ULID (128 bits: 48 of milliseconds, 80 of randomness) with a prefix for the kind of
+//! thing it names:
 //!
 //! ```text
 //! wire   env_01JD3N5W8Q4X0V7M2K9R6T1HBC     prefix + 26 characters of Crockford base32
 //! store  16 bytes, big endian                sorts by creation time
 //! ```
+//!
+//! Owns: both forms, and the prefixes.
+//! Must never: accept a second spelling of an id.
+//! Called by: everything.
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
@@ -16,23 +20,23 @@ use std::str::FromStr;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use ulid::Ulid;
 
-use super::Timestamp;
+use crate::domain::time::Timestamp;
 
-/// What an id names; decides the prefix.
-pub trait Kind: 'static {
+/// The kind of thing that an id names.
+pub trait IdKind: 'static {
     /// The prefix on the wire, without the underscore.
     const PREFIX: &'static str;
 }
 
-/// The id of one thing of kind `K`.
+/// The id of a thing of kind `K`.
 pub struct Id<K>(u128, PhantomData<fn() -> K>);
 
-macro_rules! kinds {
+macro_rules! id_kinds {
     ($($(#[$doc:meta])* $kind:ident $alias:ident $prefix:literal;)*) => {$(
-        #[doc = concat!("Marks ids that begin with `", $prefix, "_`.")]
+        #[doc = concat!("The kind of ids that start with `", $prefix, "_`.")]
         #[derive(Debug)]
         pub enum $kind {}
-        impl Kind for $kind {
+        impl IdKind for $kind {
             const PREFIX: &'static str = $prefix;
         }
         $(#[$doc])*
@@ -40,31 +44,31 @@ macro_rules! kinds {
     )*};
 }
 
-kinds! {
-    /// Names an environment.
+id_kinds! {
+    /// The id of an environment.
     EnvironmentKind EnvironmentId "env";
-    /// Names a secret.
+    /// The id of a secret.
     SecretKind SecretId "sec";
-    /// Names a var.
+    /// The id of a variable.
     VarKind VarId "var";
-    /// Names an API token (the record, not the credential).
+    /// The id of an API token (of its record; it is not the credential).
     TokenKind TokenId "tok";
-    /// Names a user.
+    /// The id of a user.
     UserKind UserId "usr";
-    /// Names a service account.
+    /// The id of a service account.
     ServiceAccountKind ServiceAccountId "sva";
-    /// Names a session.
+    /// The id of a session.
     SessionKind SessionId "ses";
 }
 
-impl<K: Kind> Id<K> {
-    /// What the wire form looks like, as a regular expression.
+impl<K: IdKind> Id<K> {
+    /// Returns a regular expression for the wire form.
     pub fn pattern() -> String {
         format!("^{}_[0-7][0-9A-HJKMNP-TV-Z]{{25}}$", K::PREFIX)
     }
 
-    /// A new id. `random` must come from a cryptographic source: ids are not
-    /// secret, but nobody should be able to guess which ones exist.
+    /// Creates an id. `random` must come from a cryptographic source: ids are not secret, but nobody
+    /// should be able to guess which ones exist.
     pub fn new(now: Timestamp, random: [u8; 10]) -> Self {
         let mut wide = [0u8; 16];
         wide[6..].copy_from_slice(&random);
@@ -72,12 +76,12 @@ impl<K: Kind> Id<K> {
         Self::from_u128(Ulid::from_parts(ms, u128::from_be_bytes(wide)).0)
     }
 
-    /// The stored form.
+    /// Returns the stored form.
     pub fn to_bytes(self) -> [u8; 16] {
         self.0.to_be_bytes()
     }
 
-    /// From the stored form.
+    /// Reads the stored form.
     pub fn from_bytes(bytes: [u8; 16]) -> Self {
         Self::from_u128(u128::from_be_bytes(bytes))
     }
@@ -87,38 +91,38 @@ impl<K: Kind> Id<K> {
     }
 }
 
-/// Text that is not an id of the wanted kind. A path that carries such text
-/// names nothing, so callers answer "not found", never "malformed".
+/// A text that is not an id of the expected kind. A path with such a text names nothing, so callers
+/// answer "not found", never "malformed".
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NotAnId;
 
-impl<K: Kind> FromStr for Id<K> {
+impl<K: IdKind> FromStr for Id<K> {
     type Err = NotAnId;
 
     fn from_str(text: &str) -> Result<Self, NotAnId> {
         let tail =
             text.strip_prefix(K::PREFIX).and_then(|rest| rest.strip_prefix('_')).ok_or(NotAnId)?;
         let id = Self::from_u128(Ulid::from_string(tail).map_err(|_| NotAnId)?.0);
-        // Crockford base32 reads lower case and look-alikes too. One id has one
-        // spelling here, else "byte-identical for ever" would not hold.
+        // Crockford base32 also accepts lowercase and look-alikes. An id has one spelling here, so
+        // that it is byte-identical in every response.
         if id.to_string() == text { Ok(id) } else { Err(NotAnId) }
     }
 }
 
-impl<K: Kind> fmt::Display for Id<K> {
+impl<K: IdKind> fmt::Display for Id<K> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut buffer = [0; ulid::ULID_LEN];
         write!(f, "{}_{}", K::PREFIX, Ulid(self.0).array_to_str(&mut buffer))
     }
 }
 
-impl<K: Kind> fmt::Debug for Id<K> {
+impl<K: IdKind> fmt::Debug for Id<K> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
     }
 }
 
-// Written out because a derive would ask the marker to be Copy, Eq and so on.
+// Written out because a derive would require the marker to be Copy, Eq and so on.
 impl<K> Clone for Id<K> {
     fn clone(&self) -> Self {
         *self
@@ -147,7 +151,7 @@ impl<K> Hash for Id<K> {
     }
 }
 
-impl<K: Kind> Serialize for Id<K> {
+impl<K: IdKind> Serialize for Id<K> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         if serializer.is_human_readable() {
             serializer.collect_str(self)
@@ -157,7 +161,7 @@ impl<K: Kind> Serialize for Id<K> {
     }
 }
 
-impl<'de, K: Kind> Deserialize<'de> for Id<K> {
+impl<'de, K: IdKind> Deserialize<'de> for Id<K> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         if deserializer.is_human_readable() {
             let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;

@@ -1,16 +1,16 @@
-//! Names that people give: environments, keys, descriptions.
+//! Names and texts that people choose: environments, keys, descriptions.
 //!
-//! Each type's `parse` is the only place that knows its rule, and its error is
-//! the sentence the person who typed it will read. A violation never quotes
-//! what was typed: it may have been a secret in the wrong field.
+//! Owns: the rule of each type, in its `parse`, and the message about a text that breaks it.
+//! Must never: quote the text in a message: it may be a secret in the wrong field.
+//! Called by: everything that reads a name from outside.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::EnvironmentId;
+use crate::domain::id::EnvironmentId;
 
-/// Why a text is not a name of this type: a sentence without the text itself.
+/// The rule that a text breaks, as the rest of a sentence such as "name …". Never contains the text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Violation(pub &'static str);
 
@@ -20,18 +20,17 @@ impl fmt::Display for Violation {
     }
 }
 
-/// The name of an environment: `^[A-Za-z0-9][A-Za-z0-9._-]{0,49}$`, unique
-/// without regard to (ASCII) case, and never shaped like an environment id,
-/// because a path may carry either.
+/// The name of an environment: `^[A-Za-z0-9][A-Za-z0-9._-]{0,49}$`, unique without regard to ASCII
+/// case, and never shaped like an environment id, because a path may contain either.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct EnvironmentName(String);
 
 impl EnvironmentName {
-    /// Longest name, in characters (all of them ASCII).
+    /// The longest name, in characters (all ASCII).
     pub const MAX_CHARS: usize = 50;
 
-    /// Checks the rule.
+    /// Parses a text that follows the rule.
     pub fn parse(text: &str) -> Result<Self, Violation> {
         let mut bytes = text.bytes();
         let first = bytes.next().is_some_and(|b| b.is_ascii_alphanumeric());
@@ -41,8 +40,8 @@ impl EnvironmentName {
                 "must be 1 to 50 characters: letters, digits, '.', '_' and '-', starting with a letter or digit",
             ));
         }
-        // Without this rule somebody could name an environment after another
-        // one's id and catch the writes meant for it.
+        // Without this rule, somebody could name an environment after the id of another one and
+        // receive the writes meant for that.
         if text.to_ascii_lowercase().starts_with("env_") && text.len() == Self::id_length() {
             return Err(Violation("must not look like an environment id"));
         }
@@ -53,12 +52,12 @@ impl EnvironmentName {
         EnvironmentId::from_bytes([0; 16]).to_string().len()
     }
 
-    /// As it was given.
+    /// Returns the text as it was written.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// The form in which names are compared.
+    /// Returns the form in which names are compared.
     pub fn folded(&self) -> String {
         self.0.to_ascii_lowercase()
     }
@@ -70,17 +69,17 @@ impl fmt::Display for EnvironmentName {
     }
 }
 
-/// The key of a secret or a var: `^[A-Z][A-Z0-9_]*$`, at most 256 characters.
-/// It is what a workload's environment variable will be called.
+/// The key of a secret or variable: `^[A-Z][A-Z0-9_]*$`, at most 256 characters. It becomes the
+/// name of an environment variable.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct KeyName(String);
 
 impl KeyName {
-    /// Longest key, in characters (all of them ASCII).
+    /// The longest key, in characters (all ASCII).
     pub const MAX_CHARS: usize = 256;
 
-    /// Checks the rule.
+    /// Parses a text that follows the rule.
     pub fn parse(text: &str) -> Result<Self, Violation> {
         let mut bytes = text.bytes();
         let first = bytes.next().is_some_and(|b| b.is_ascii_uppercase());
@@ -89,12 +88,12 @@ impl KeyName {
             Ok(Self(text.to_owned()))
         } else {
             Err(Violation(
-                "must be 1 to 256 characters: upper-case letters, digits and '_', starting with a letter",
+                "must be 1 to 256 characters: uppercase letters, digits and '_', starting with a letter",
             ))
         }
     }
 
-    /// As it was given.
+    /// Returns the text as it was written.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -114,10 +113,10 @@ macro_rules! optional_texts {
         pub struct $name(Option<String>);
 
         impl $name {
-            /// Longest text, in Unicode scalar values.
+            /// The longest text, in Unicode scalar values.
             pub const MAX_CHARS: usize = $max;
 
-            /// Checks the rule. The empty text means "none".
+            /// Parses the text. An empty text means `None`.
             pub fn parse(text: &str) -> Result<Self, Violation> {
                 if text.chars().count() > Self::MAX_CHARS {
                     return Err(Violation($rule));
@@ -125,7 +124,7 @@ macro_rules! optional_texts {
                 Ok(Self((!text.is_empty()).then(|| text.to_owned())))
             }
 
-            /// The text, if there is one.
+            /// Returns the text, if any.
             pub fn as_deref(&self) -> Option<&str> {
                 self.0.as_deref()
             }
@@ -134,27 +133,26 @@ macro_rules! optional_texts {
 }
 
 optional_texts! {
-    /// What a secret or var is for, in its owner's words; may be absent.
+    /// The optional description of a secret, variable or service account.
     Description 1000 "must be at most 1000 characters";
-    /// What an environment is called on screen; may be absent.
+    /// The optional display name of an environment.
     DisplayName 100 "must be at most 100 characters";
-    /// What a person is called; may be absent.
+    /// The optional display name of a user.
     PersonName 100 "must be at most 100 characters";
 }
 
-/// An e-mail address: what stands before and after its last `@` is not empty,
-/// it has no blanks and no control characters, and at most 254 bytes (RFC 5321,
-/// section 4.5.3.1.3, less the brackets). It is a name to log in with; nothing
-/// is ever sent to it, so nothing more is asked of it.
+/// An email address: a non-empty part on both sides of the last `@`, no whitespace, no control
+/// characters, and at most 254 bytes (RFC 5321, section 4.5.3.1.3, without the brackets). It is only
+/// a name to log in with; nothing is sent to it, so nothing more is checked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Email(String);
 
 impl Email {
-    /// Longest address, in bytes of UTF-8.
+    /// The longest address, in bytes of UTF-8.
     pub const MAX_BYTES: usize = 254;
 
-    /// Checks the rule.
+    /// Parses a text that follows the rule.
     pub fn parse(text: &str) -> Result<Self, Violation> {
         let halves = text.rsplit_once('@');
         let whole = halves.is_some_and(|(local, domain)| !local.is_empty() && !domain.is_empty());
@@ -162,23 +160,23 @@ impl Email {
         if whole && text.len() <= Self::MAX_BYTES && !text.contains(odd) {
             Ok(Self(text.to_owned()))
         } else {
-            Err(Violation("must be an e-mail address of at most 254 bytes, without blanks"))
+            Err(Violation("must be an email address of at most 254 bytes, without spaces"))
         }
     }
 
-    /// As it was given.
+    /// Returns the text as it was written.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// The form in which addresses are compared.
+    /// Returns the form in which addresses are compared.
     pub fn folded(&self) -> String {
         folded_email(&self.0)
     }
 }
 
-/// The form in which addresses are compared, of text that may not be one: what
-/// is tried at a login is compared in the same way as what is stored.
+/// Returns the form in which addresses are compared, for a text that may not be an address: a login
+/// attempt is compared in the same way as a stored address.
 pub fn folded_email(text: &str) -> String {
     text.to_lowercase()
 }
@@ -189,52 +187,63 @@ impl fmt::Display for Email {
     }
 }
 
-/// The name of a service account: `^[a-z0-9][a-z0-9_-]{0,63}$`.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct ServiceAccountName(String);
+macro_rules! slugs {
+    ($($(#[$doc:meta])* $name:ident;)*) => {$(
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(transparent)]
+        pub struct $name(String);
 
-impl ServiceAccountName {
-    /// Longest name, in characters (all of them ASCII).
-    pub const MAX_CHARS: usize = 64;
+        impl $name {
+            /// The longest name, in characters (all ASCII).
+            pub const MAX_CHARS: usize = 64;
 
-    /// Checks the rule.
-    pub fn parse(text: &str) -> Result<Self, Violation> {
-        let word = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
-        let mut bytes = text.bytes();
-        let first = bytes.next().is_some_and(word);
-        let rest = bytes.all(|b| word(b) || matches!(b, b'_' | b'-'));
-        if first && rest && text.len() <= Self::MAX_CHARS {
-            Ok(Self(text.to_owned()))
-        } else {
-            Err(Violation(
-                "must be 1 to 64 characters: lower-case letters, digits, '_' and '-', starting with a letter or digit",
-            ))
+            /// Parses a text that follows the rule.
+            pub fn parse(text: &str) -> Result<Self, Violation> {
+                let word = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
+                let mut bytes = text.bytes();
+                let first = bytes.next().is_some_and(word);
+                let rest = bytes.all(|b| word(b) || matches!(b, b'_' | b'-'));
+                if first && rest && text.len() <= Self::MAX_CHARS {
+                    Ok(Self(text.to_owned()))
+                } else {
+                    Err(Violation(
+                        "must be 1 to 64 characters: lowercase letters, digits, '_' and '-', starting with a letter or digit",
+                    ))
+                }
+            }
+
+            /// Returns the text as it was written.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
         }
-    }
 
-    /// As it was given.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+    )*};
 }
 
-impl fmt::Display for ServiceAccountName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
+slugs! {
+    /// The name of a service account: `^[a-z0-9][a-z0-9_-]{0,63}$`.
+    ServiceAccountName;
+    /// The name of a workload: `^[a-z0-9][a-z0-9_-]{0,63}$`.
+    WorkloadName;
 }
 
-/// What its owner calls an API token.
+/// The name of an API token.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct TokenName(String);
 
 impl TokenName {
-    /// Longest name, in Unicode scalar values.
+    /// The longest name, in Unicode scalar values.
     pub const MAX_CHARS: usize = 100;
 
-    /// Checks the rule.
+    /// Parses a text that follows the rule.
     pub fn parse(text: &str) -> Result<Self, Violation> {
         if (1..=Self::MAX_CHARS).contains(&text.chars().count()) {
             Ok(Self(text.to_owned()))
@@ -243,7 +252,7 @@ impl TokenName {
         }
     }
 
-    /// As it was given.
+    /// Returns the text as it was written.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -279,12 +288,16 @@ mod tests {
     }
 
     #[test]
-    fn service_account_names() {
-        for good in ["a", "9", "deploy-bot_2", &"x".repeat(64)] {
+    fn service_account_and_workload_names() {
+        for good in ["a", "9", "deploy-bot_2", "api-2_x", &"x".repeat(64)] {
             assert!(ServiceAccountName::parse(good).is_ok(), "{good}");
+            assert!(WorkloadName::parse(good).is_ok(), "{good}");
         }
-        for bad in ["", "-a", "_a", "A", "a.b", "ä", "a\n", &"x".repeat(65)] {
+        for bad in
+            ["", "-a", "_a", "A", "a.b", "a b", "a/b", "ä", "a\n", &"x".repeat(65), &"a".repeat(65)]
+        {
             assert!(ServiceAccountName::parse(bad).is_err(), "{bad}");
+            assert!(WorkloadName::parse(bad).is_err(), "{bad}");
         }
     }
 

@@ -1,8 +1,12 @@
-//! Ranges of addresses.
+//! IP address ranges.
+//!
+//! Owns: how a range is parsed and which addresses it contains.
+//! Must never: resolve a host name.
+//! Called by: `config` for trusted proxies, `http` for client addresses, `server` and `cli`.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-/// A range of addresses: `10.0.0.0/8`, `::1`.
+/// An address range such as `10.0.0.0/8` or `::1`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Network {
     address: IpAddr,
@@ -10,14 +14,14 @@ pub struct Network {
 }
 
 impl Network {
-    /// From an address, or an address and the number of bits that count.
+    /// Parses an address with an optional prefix length.
     pub fn parse(text: &str) -> Option<Self> {
         let (address, bits) = match text.split_once('/') {
             Some((address, bits)) => (address, Some(bits.parse().ok()?)),
             None => (text, None),
         };
         let address: IpAddr = address.parse().ok()?;
-        // An IPv4 range is written as one, not as its image in IPv6.
+        // An IPv4 range must be written as IPv4, not as an IPv4-mapped IPv6 address.
         if address.to_canonical() != address {
             return None;
         }
@@ -26,8 +30,7 @@ impl Network {
         (prefix_bits <= most).then_some(Self { address, prefix_bits })
     }
 
-    /// Whether the range holds an address. An IPv4 address that came in over
-    /// an IPv6 socket counts as itself.
+    /// Reports whether the range contains an address. An IPv4-mapped IPv6 address counts as IPv4.
     pub fn contains(&self, address: IpAddr) -> bool {
         let shift = |width: u32| width - u32::from(self.prefix_bits);
         match (self.address, address.to_canonical()) {
@@ -44,7 +47,8 @@ impl Network {
     }
 }
 
-/// Where this machine reaches a server that listens on all its addresses.
+/// Returns the address at which this machine reaches a server that listens on `address`: the
+/// loopback address if the server listens on every interface.
 pub fn reachable(mut address: SocketAddr) -> SocketAddr {
     if address.ip().is_unspecified() {
         address.set_ip(match address {

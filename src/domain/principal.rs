@@ -1,26 +1,30 @@
-//! Who is asking: role, scope, principal.
+//! The caller: role, scope, principal.
+//!
+//! Owns: what a principal consists of, and the arithmetic of scopes.
+//! Must never: decide whether an operation is allowed; `vault::policy` does.
+//! Called by: `access`, which creates principals; `vault` and `http`, which check them.
 
 use std::collections::BTreeSet;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::{EnvironmentId, ServiceAccountId, SessionId, TokenId, UserId};
+use crate::domain::id::{EnvironmentId, ServiceAccountId, SessionId, TokenId, UserId};
 
-/// What a principal may do. Ordered: each role may do all that a lower one may.
+/// What a principal may do. Ordered: each role includes the ones below it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
-    /// Reads everything that is not a secret's value.
+    /// May read everything except the values of secrets.
     Viewer,
-    /// Also writes secrets and vars.
+    /// May also write secrets and variables.
     Operator,
-    /// Also reveals, and administers.
+    /// May also reveal values and administer.
     Admin,
 }
 
 impl Role {
-    /// The word for it on the wire, in the audit log and in messages.
+    /// Returns the name used in the API, the audit log and messages.
     pub fn as_str(self) -> &'static str {
         match self {
             Role::Viewer => "viewer",
@@ -36,17 +40,17 @@ impl fmt::Display for Role {
     }
 }
 
-/// Where a principal may do it.
+/// The environments in which a principal may act.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Scope {
-    /// Every environment, those of the future included.
+    /// Every environment, including future ones.
     All,
-    /// These environments and no others.
+    /// Only these environments.
     Environments(BTreeSet<EnvironmentId>),
 }
 
 impl Scope {
-    /// Whether the scope reaches this environment.
+    /// Reports whether the scope includes an environment.
     pub fn covers(&self, environment: EnvironmentId) -> bool {
         match self {
             Scope::All => true,
@@ -54,12 +58,12 @@ impl Scope {
         }
     }
 
-    /// Whether it reaches wherever another one does.
+    /// Reports whether the scope includes all of another scope.
     pub fn contains(&self, other: &Scope) -> bool {
         self.intersection(other) == *other
     }
 
-    /// Where both of two scopes reach.
+    /// Returns the environments that both scopes include.
     #[must_use]
     pub fn intersection(&self, other: &Scope) -> Scope {
         match (self, other) {
@@ -72,28 +76,28 @@ impl Scope {
     }
 }
 
-/// What the caller showed to become a principal; copied into audit rows.
+/// The credential by which a caller became a principal; copied into audit rows.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Credential {
-    /// The server itself: first start, start, stop.
+    /// None: the server acts by itself, as at a start or a stop.
     Host,
     /// An API token.
     Token(TokenId),
-    /// A session of a user, by token or by cookie.
+    /// A session of a user, presented as a token or as a cookie.
     Session(SessionId),
 }
 
-/// Tells principals apart: each API token is one of its own, and all sessions
-/// of a user are that user.
+/// Identifies a principal, for limits and idempotency: each API token is a principal of its own, and
+/// all sessions of a user are the same one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum PrincipalKey {
     /// The server itself.
     Host,
     /// An API token.
     Token(TokenId),
-    /// A user in person.
+    /// A user, through any of their sessions.
     User(UserId),
-    /// A session that belongs to no user; there is none such.
+    /// A session without a user. Does not occur, but the type allows it.
     Session(SessionId),
 }
 
@@ -108,21 +112,21 @@ impl fmt::Display for PrincipalKey {
     }
 }
 
-/// A user as audit rows name it: copied, so that the row outlives the user.
+/// A user as recorded in audit rows: a copy, so that the row outlives the user.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UserLabel {
-    /// Its id.
+    /// The id.
     pub id: UserId,
-    /// Its e-mail address at that time.
+    /// The email address at that time.
     pub email: String,
-    /// Its name at that time.
+    /// The name at that time.
     pub name: Option<String>,
 }
 
-/// On whose behalf a credential acts.
+/// The owner of a credential.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Owner {
-    /// The operator of the host: the first token belongs to nobody else.
+    /// The operator of the host, who owns the first token.
     Host,
     /// A person.
     User(UserLabel),
@@ -130,23 +134,23 @@ pub enum Owner {
     ServiceAccount(ServiceAccountId),
 }
 
-/// An authenticated caller, with what it may really do now.
+/// An authenticated caller, with its effective role and scope.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Principal {
-    /// How it proved who it is.
+    /// The credential that authenticated it.
     pub credential: Credential,
-    /// On whose behalf it acts.
+    /// The owner of the credential.
     pub owner: Owner,
-    /// The name that audit rows and versions show.
+    /// The name shown in audit rows and versions.
     pub name: String,
-    /// Its effective role.
+    /// The effective role: the lower one of the credential's and the owner's.
     pub role: Role,
-    /// Its effective scope.
+    /// The effective scope: the intersection of the credential's and the owner's.
     pub scope: Scope,
 }
 
 impl Principal {
-    /// The server acting on its own account.
+    /// Returns the principal for actions of the server itself.
     pub fn host() -> Self {
         Self {
             credential: Credential::Host,
@@ -157,7 +161,7 @@ impl Principal {
         }
     }
 
-    /// Tells it from other principals.
+    /// Returns the key that identifies the principal.
     pub fn key(&self) -> PrincipalKey {
         match (&self.credential, self.user_id()) {
             (Credential::Host, _) => PrincipalKey::Host,
@@ -167,7 +171,7 @@ impl Principal {
         }
     }
 
-    /// The API token it came with, if any.
+    /// Returns the API token that authenticated it, if any.
     pub fn token_id(&self) -> Option<TokenId> {
         match self.credential {
             Credential::Host | Credential::Session(_) => None,
@@ -175,7 +179,7 @@ impl Principal {
         }
     }
 
-    /// The session it came with, if any.
+    /// Returns the session that authenticated it, if any.
     pub fn session_id(&self) -> Option<SessionId> {
         match self.credential {
             Credential::Host | Credential::Token(_) => None,
@@ -183,7 +187,7 @@ impl Principal {
         }
     }
 
-    /// The user on whose behalf it acts, if any.
+    /// Returns the user who owns the credential, if any.
     pub fn user_id(&self) -> Option<UserId> {
         match &self.owner {
             Owner::User(label) => Some(label.id),
@@ -191,12 +195,12 @@ impl Principal {
         }
     }
 
-    /// Whether it is this user in person: logged in, not acting by a token.
+    /// Reports whether this user is the caller in person: by a session, not by a token.
     pub fn is_in_person(&self, user: UserId) -> bool {
         matches!(self.credential, Credential::Session(_)) && self.user_id() == Some(user)
     }
 
-    /// Whether it administers everything, so that no list bounds it.
+    /// Reports whether it is an admin of every environment.
     pub fn administers_everything(&self) -> bool {
         self.role == Role::Admin && self.scope == Scope::All
     }

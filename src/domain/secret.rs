@@ -1,29 +1,35 @@
-//! What may be told about a secret or a var.
+//! Secrets and variables as other code sees them.
+//!
+//! Owns: their public fields, versions and reveal modes.
+//! Must never: have a field for a secret value, or anything computed from one.
+//! Called by: `store`, `vault` and `http`.
 
 use serde::{Deserialize, Serialize};
 
-use super::{Description, EnvironmentId, KeyName, SecretId, Timestamp, VarId};
+use crate::domain::id::{EnvironmentId, SecretId, VarId};
+use crate::domain::name::{Description, KeyName};
+use crate::domain::time::Timestamp;
 
-/// Counts the values a secret or var has had; the first is 1.
+/// The number of a version of a secret or variable, counted from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Version(u32);
 
 impl Version {
-    /// The version a create makes.
+    /// The version of a newly created secret or variable.
     pub const FIRST: Version = Version(1);
 
-    /// From a number; zero is no version.
+    /// Returns the version with this number, or `None` for zero.
     pub fn new(number: u32) -> Option<Self> {
         (number > 0).then_some(Self(number))
     }
 
-    /// The number.
+    /// Returns the number.
     pub fn get(self) -> u32 {
         self.0
     }
 
-    /// The one after; `None` after four thousand million of them.
+    /// Returns the next version, or `None` on overflow.
     pub fn next(self) -> Option<Self> {
         self.0.checked_add(1).map(Self)
     }
@@ -35,80 +41,80 @@ impl std::fmt::Display for Version {
     }
 }
 
-/// Whether a person may ever see the value again. It is part of what seals
-/// the value (see `vault::cipher`), not only a flag beside it.
+/// Whether anyone may see the value again. The mode is part of what seals the value (see
+/// `vault::cipher`), not only a flag stored beside it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum RevealMode {
-    /// An admin may reveal it.
+    /// An admin may reveal the value.
     Revealable,
-    /// Nobody may, in no role, for ever.
+    /// Nobody may ever reveal the value, in any role.
     NeverReveal,
 }
 
 impl RevealMode {
-    /// From the wire's `neverReveal`.
+    /// Converts the API's `neverReveal`.
     pub fn from_never_reveal(never: bool) -> Self {
         if never { Self::NeverReveal } else { Self::Revealable }
     }
 
-    /// The wire's `neverReveal`.
+    /// Returns the API's `neverReveal`.
     pub fn never_reveal(self) -> bool {
         self == Self::NeverReveal
     }
 }
 
-/// Everything that may be told about a secret. There is no member for a value,
-/// a piece, a length, a hash or a fingerprint of one, and there must never be.
+/// Everything about a secret that may be shown. There must never be a field for a value, or for a
+/// part, a length, a hash or a fingerprint of one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SecretInfo {
-    /// Its id.
+    /// The id.
     pub id: SecretId,
-    /// The environment it lives in.
+    /// The environment that contains it.
     pub environment: EnvironmentId,
-    /// Its key.
+    /// The key.
     pub key: KeyName,
-    /// What it is for.
+    /// The purpose, in free text.
     pub description: Description,
-    /// Whether it may be revealed.
+    /// Whether the value may be revealed.
     pub mode: RevealMode,
-    /// The version in force.
+    /// The active version.
     pub version: Version,
-    /// When it was created.
+    /// The time of creation.
     pub created_at: Timestamp,
-    /// When its value last changed.
+    /// The time of the last change of the value.
     pub updated_at: Timestamp,
 }
 
 /// One retained version of a secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VersionInfo {
-    /// Its number.
+    /// The number of the version.
     pub version: Version,
-    /// When it was put.
+    /// The time at which the version was stored.
     pub created_at: Timestamp,
-    /// Who put it, by the name they had then.
+    /// The name of the actor who stored it, at that time.
     pub created_by: String,
-    /// Whether it is the one in force.
+    /// Whether this is the active version.
     pub active: bool,
 }
 
-/// A var: configuration that is not secret, so its value is part of it.
+/// A variable: configuration that is not secret, so its value is included.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VarInfo {
-    /// Its id.
+    /// The id.
     pub id: VarId,
-    /// The environment it lives in.
+    /// The environment that contains it.
     pub environment: EnvironmentId,
-    /// Its key.
+    /// The key.
     pub key: KeyName,
-    /// Its value.
+    /// The value.
     pub value: String,
-    /// What it is for.
+    /// The purpose, in free text.
     pub description: Description,
-    /// The version in force.
+    /// The active version.
     pub version: Version,
-    /// When it was created.
+    /// The time of creation.
     pub created_at: Timestamp,
-    /// When its value last changed.
+    /// The time of the last change of the value.
     pub updated_at: Timestamp,
 }

@@ -1,29 +1,33 @@
-//! Time: milliseconds since the epoch, and who says what time it is.
+//! Timestamps, and the clock that supplies them.
+//!
+//! Owns: the one format of a time on the wire.
+//! Must never: read the system clock except through `SystemClock`.
+//! Called by: everything; the clock is an argument, so that tests can set the time.
 
 use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// A moment, in milliseconds since 1970-01-01T00:00:00Z. On the wire it is
+/// A point in time, in milliseconds since 1970-01-01T00:00:00Z. On the wire it is
 /// `YYYY-MM-DDTHH:MM:SS.mmmZ` (RFC 3339, UTC, always three decimals).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(i64);
 
 impl Timestamp {
-    /// From milliseconds since the epoch.
+    /// Converts milliseconds since the epoch.
     pub fn from_millis(millis: i64) -> Self {
         Self(millis)
     }
 
-    /// From RFC 3339 text with any offset. There, years have four digits; jiff
-    /// reads others, too, which would not be written back as they came.
+    /// Parses RFC 3339 text with any offset. Refuses years outside the four digits of RFC 3339, which
+    /// jiff accepts but which would be written differently.
     pub fn parse(text: &str) -> Option<Self> {
         let moment = text.parse::<jiff::Timestamp>().ok()?;
         let time = Self(moment.as_millisecond());
         (time >= YEAR_0).then_some(time)
     }
 
-    /// Milliseconds since the epoch.
+    /// Returns the milliseconds since the epoch.
     pub fn millis(self) -> i64 {
         self.0
     }
@@ -34,8 +38,8 @@ const YEAR_0: Timestamp = Timestamp(-62_167_219_200_000);
 
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // A stored number outside the years that jiff knows can only come from
-        // a damaged row; the nearest end is shown instead of a panic.
+        // A stored number outside jiff's range can only come from a damaged row; the nearest
+        // limit is shown, because a panic would break every response that includes the row.
         let moment = jiff::Timestamp::from_millisecond(self.0).unwrap_or(if self.0 < 0 {
             jiff::Timestamp::MIN
         } else {
@@ -55,21 +59,21 @@ impl Serialize for Timestamp {
     }
 }
 
-/// Stored form only: no request carries a time that becomes a `Timestamp`.
+/// Reads the stored form only: no request body contains a `Timestamp`.
 impl<'de> Deserialize<'de> for Timestamp {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         i64::deserialize(deserializer).map(Self)
     }
 }
 
-/// Where the time comes from. A parameter, so that tests can say what time it
-/// is and none of them sleeps.
+/// A source of the current time. An argument wherever time matters, so that tests set the time and
+/// never sleep.
 pub trait Clock: Send + Sync + fmt::Debug {
-    /// Now.
+    /// Returns the current time.
     fn now(&self) -> Timestamp;
 }
 
-/// The clock of the machine.
+/// The system clock.
 #[derive(Debug, Clone, Copy)]
 pub struct SystemClock;
 
@@ -92,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_parsed_is_written_back() {
+    fn a_parsed_time_is_written_back() {
         for (text, shown) in [
             ("0000-01-01T00:00:00Z", "0000-01-01T00:00:00.000Z"),
             ("0000-01-01T02:00:00+02:00", "0000-01-01T00:00:00.000Z"),
@@ -103,7 +107,7 @@ mod tests {
             assert_eq!(time.to_string(), shown);
             assert_eq!(Timestamp::parse(shown), Some(time));
         }
-        // Found by the fuzz target `texts`: they came back as another text.
+        // Found by the fuzz target `texts`: these were written back as a different text.
         for text in
             ["-000001-01-01T00:00:00Z", "-009999-01-02T00:00:00Z", "0000-01-01T00:00:00+01:00"]
         {
@@ -112,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn a_damaged_row_cannot_panic_the_clock() {
+    fn a_damaged_timestamp_does_not_panic() {
         assert!(Timestamp::from_millis(i64::MAX).to_string().starts_with("9999"));
         assert!(!Timestamp::from_millis(i64::MIN).to_string().is_empty());
     }

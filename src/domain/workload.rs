@@ -1,50 +1,18 @@
-//! What the host's configuration says about who gets values: names and
-//! patterns of keys.
+//! Patterns that select the keys a workload or a file receives.
+//!
+//! Owns: the syntax of a pattern and how it matches.
+//! Must never: take more than quadratic time, whatever the pattern.
+//! Called by: `config`, which parses patterns, and `vault`, which applies them.
 
-use std::fmt;
+use crate::domain::name::{KeyName, Violation};
 
-use super::{KeyName, Violation};
-
-/// The name of a workload: `^[a-z0-9][a-z0-9_-]{0,63}$`.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct WorkloadName(String);
-
-impl WorkloadName {
-    /// Longest name, in characters (all of them ASCII).
-    pub const MAX_CHARS: usize = 64;
-
-    /// Checks the rule.
-    pub fn parse(text: &str) -> Result<Self, Violation> {
-        let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
-        let first = text.bytes().next().is_some_and(plain);
-        let rest = text.bytes().all(|b| plain(b) || matches!(b, b'_' | b'-'));
-        if !first || !rest || text.len() > Self::MAX_CHARS {
-            return Err(Violation(
-                "must be 1 to 64 characters: lower-case letters, digits, '_' and '-', starting with a letter or digit",
-            ));
-        }
-        Ok(Self(text.to_owned()))
-    }
-
-    /// As it was given.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Display for WorkloadName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-/// Which keys: a key in which `*` stands for any characters, also for none.
+/// A key in which `*` matches any characters, including none.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeyPattern(String);
 
 impl KeyPattern {
-    /// Checks the rule: 1 to 256 characters `A-Z`, `0-9`, `_`, `*`, the first one no
-    /// digit or `_`. Anything else could match no key.
+    /// Parses a pattern: 1 to 256 of the characters `A-Z`, `0-9`, `_` and `*`, not starting with a
+    /// digit or `_`. Anything else could not match a key.
     pub fn parse(text: &str) -> Result<Self, Violation> {
         let first = text.bytes().next().is_some_and(|b| b.is_ascii_uppercase() || b == b'*');
         let rest = text
@@ -58,18 +26,18 @@ impl KeyPattern {
         Ok(Self(text.to_owned()))
     }
 
-    /// The pattern that takes every key.
+    /// Returns the pattern that matches every key.
     pub fn any() -> Self {
         Self("*".to_owned())
     }
 
-    /// As it was given.
+    /// Returns the pattern as it was written.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// Whether a key is meant. Takes time in proportion to the product of both
-    /// lengths at most: there is one place to come back to, the last `*`.
+    /// Reports whether the pattern matches a key. Takes at most time proportional to the product of
+    /// both lengths, because backtracking only ever returns to the last `*`.
     pub fn matches(&self, key: &KeyName) -> bool {
         let (pattern, key) = (self.0.as_bytes(), key.as_str().as_bytes());
         let (mut p, mut k) = (0, 0);
@@ -102,7 +70,7 @@ mod tests {
     }
 
     #[test]
-    fn a_star_is_any_characters() {
+    fn a_star_matches_any_characters() {
         for (pattern, key, fits) in [
             ("*", "A", true),
             ("DATABASE_*", "DATABASE_URL", true),
@@ -121,18 +89,14 @@ mod tests {
     }
 
     #[test]
-    fn what_could_match_no_key_is_no_pattern() {
+    fn a_pattern_that_cannot_match_a_key_is_refused() {
         for bad in ["", "a", "1A", "_A", "A-B", "A B", "A?", "Ä", &"A".repeat(257)] {
             assert!(KeyPattern::parse(bad).is_err(), "{bad}");
         }
-        for bad in ["", "A", "-a", "a b", "a/b", &"a".repeat(65)] {
-            assert!(WorkloadName::parse(bad).is_err(), "{bad}");
-        }
-        assert!(WorkloadName::parse("api-2_x").is_ok());
     }
 
     proptest! {
-        /// Against the plain definition.
+        /// Compares the matcher with the definition.
         #[test]
         fn patterns_match_as_defined(pattern in "[A*][AB*]{0,7}", key in "[AB]{1,9}") {
             fn plain(pattern: &[u8], key: &[u8]) -> bool {

@@ -1,39 +1,43 @@
-//! Templates: text with places for values.
+//! Templates: text with placeholders for values.
 //!
 //! ```text
-//! ${KEY}           the value; it must be there
-//! ${KEY:-default}  the value, or this text if there is none or an empty one;
-//!                  the text has no } and no line break
+//! ${KEY}           the value, which must exist
+//! ${KEY:-default}  the value, or the default if the value is missing or empty; the default
+//!                  contains no } and no line break
 //! $$               a dollar sign
 //! ```
 //!
-//! One pass: what a value or a default holds is never looked at again, so a value
-//! cannot name another one. A dollar sign before anything else is refused: it
-//! may be a slip, and a file that says `$PASSWORD` to its reader helps nobody.
+//! Rendering is one pass: values and defaults are not expanded again, so a value cannot refer to
+//! another one. Any other dollar sign is refused: it is probably a mistake, and a file with a
+//! literal `$PASSWORD` in it helps nobody.
+//!
+//! Owns: this grammar.
+//! Must never: keep a value, or expand one.
+//! Called by: `vault` for deliveries and `server` when it loads them.
 
 use std::fmt;
 
 use zeroize::Zeroizing;
 
 use crate::domain::KeyName;
-use crate::formats::{Length, Sink};
+use crate::formats::write::sink::{ByteCounter, Sink};
 
-/// A text with places for values. It comes from the host, and holds none.
+/// A parsed template. It comes from the host and contains no values.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Template(Vec<Part>);
+pub struct Template(Vec<TemplatePart>);
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Part {
+enum TemplatePart {
     Text(String),
     Value { key: KeyName, default: Option<String> },
 }
 
-/// What is wrong with a template, and on which line.
+/// An error in a template, with its line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BadTemplate {
-    /// The line, from 1 on.
+    /// The line, counted from 1.
     pub line: usize,
-    /// What is wrong there.
+    /// The problem.
     pub why: &'static str,
 }
 
@@ -46,12 +50,12 @@ impl fmt::Display for BadTemplate {
 impl std::error::Error for BadTemplate {}
 
 const LONE_DOLLAR: &str =
-    "a $ must begin ${KEY} or ${KEY:-default}; write $$ for a dollar sign itself";
+    "a $ must start ${KEY} or ${KEY:-default}; write $$ for a literal dollar sign";
 
 impl Template {
-    /// Takes a text apart.
+    /// Parses a template.
     pub fn parse(text: &str) -> Result<Self, BadTemplate> {
-        let mut parts = Parts::default();
+        let mut parts = TemplateBuilder::default();
         let mut rest = text;
         while let Some((before, from)) = rest.split_once('$') {
             parts.text(before);
@@ -64,43 +68,43 @@ impl Template {
             }
             let inside = from.strip_prefix('{').ok_or_else(|| bad(LONE_DOLLAR))?;
             let closed = inside.split_once('}').filter(|(inner, _)| !inner.contains('\n'));
-            let (inner, after) = closed.ok_or_else(|| bad("a ${ is not closed on its line"))?;
+            let (inner, after) =
+                closed.ok_or_else(|| bad("a ${ must be closed on the same line"))?;
             let (key, default) = match inner.split_once(":-") {
-                Some((key, default)) => (key, Some(without_escapes(default).map_err(bad)?)),
+                Some((key, default)) => (key, Some(unescaped(default).map_err(bad)?)),
                 None => (inner, None),
             };
             let key = KeyName::parse(key).map_err(|_| {
-                bad("what stands in ${…} must be a key: upper-case letters, digits and '_', starting with a letter")
+                bad("the name in ${…} must be a key: uppercase letters, digits and '_', starting with a letter")
             })?;
-            parts.0.push(Part::Value { key, default });
+            parts.0.push(TemplatePart::Value { key, default });
             rest = after;
         }
         parts.text(rest);
         Ok(Self(parts.0))
     }
 
-    /// The keys that it names, each once, in their order; those with a default
-    /// are among them.
+    /// Returns the keys in the template, each once and in order, including those with a default.
     pub fn keys(&self) -> Vec<&KeyName> {
         let mut keys = Vec::new();
         for part in &self.0 {
             match part {
-                Part::Value { key, .. } if !keys.contains(&key) => keys.push(key),
+                TemplatePart::Value { key, .. } if !keys.contains(&key) => keys.push(key),
                 _ => {}
             }
         }
         keys
     }
 
-    /// Those of them without which it cannot be rendered.
+    /// Returns the keys without a default, which must exist for the template to be rendered.
     pub fn needed(&self) -> impl Iterator<Item = &KeyName> {
         self.0.iter().filter_map(|part| match part {
-            Part::Value { key, default: None } => Some(key),
+            TemplatePart::Value { key, default: None } => Some(key),
             _ => None,
         })
     }
 
-    /// The text with its values, or the keys that have none, each once.
+    /// Renders the template. Fails with every required key that has no value, each once.
     pub fn render<'v>(
         &self,
         lookup: impl Fn(&KeyName) -> Option<&'v str>,
@@ -108,7 +112,7 @@ impl Template {
         let mut missing: Vec<KeyName> = Vec::new();
         for part in &self.0 {
             match part {
-                Part::Value { key, default: None }
+                TemplatePart::Value { key, default: None }
                     if lookup(key).is_none() && !missing.contains(key) =>
                 {
                     missing.push(key.clone());
@@ -119,7 +123,7 @@ impl Template {
         if !missing.is_empty() {
             return Err(missing);
         }
-        let mut length = Length(0);
+        let mut length = ByteCounter(0);
         self.fill(&lookup, &mut length);
         let mut text = Zeroizing::new(String::with_capacity(length.0));
         self.fill(&lookup, &mut *text);
@@ -129,8 +133,8 @@ impl Template {
     fn fill<'v>(&self, lookup: &impl Fn(&KeyName) -> Option<&'v str>, out: &mut dyn Sink) {
         for part in &self.0 {
             match part {
-                Part::Text(text) => out.put(text),
-                Part::Value { key, default } => {
+                TemplatePart::Text(text) => out.put(text),
+                TemplatePart::Value { key, default } => {
                     let value = lookup(key);
                     match (value, default) {
                         (None | Some(""), Some(default)) => out.put(default),
@@ -142,8 +146,8 @@ impl Template {
     }
 }
 
-/// A default, in which `$$` is a dollar sign and nothing is a place.
-fn without_escapes(text: &str) -> Result<String, &'static str> {
+/// Unescapes a default, in which `$$` is a dollar sign and placeholders are not allowed.
+fn unescaped(text: &str) -> Result<String, &'static str> {
     let mut plain = String::with_capacity(text.len());
     let mut rest = text;
     while let Some((before, from)) = rest.split_once('$') {
@@ -156,14 +160,14 @@ fn without_escapes(text: &str) -> Result<String, &'static str> {
 }
 
 #[derive(Default)]
-struct Parts(Vec<Part>);
+struct TemplateBuilder(Vec<TemplatePart>);
 
-impl Parts {
+impl TemplateBuilder {
     fn text(&mut self, text: &str) {
         match self.0.last_mut() {
             _ if text.is_empty() => {}
-            Some(Part::Text(before)) => before.push_str(text),
-            _ => self.0.push(Part::Text(text.to_owned())),
+            Some(TemplatePart::Text(before)) => before.push_str(text),
+            _ => self.0.push(TemplatePart::Text(text.to_owned())),
         }
     }
 }
@@ -183,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn values_stand_in_their_places() {
+    fn values_replace_their_placeholders() {
         let pairs = [("A", "1"), ("B_2", "${A} $$ $A"), ("E", "")];
         let ok = |text: &str| rendered(text, &pairs).unwrap();
         assert_eq!(ok("x=${A};y=${B_2}\n"), "x=1;y=${A} $$ $A\n");
@@ -193,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_missing_is_named_once_and_nothing_is_rendered() {
+    fn each_missing_key_is_named_once_and_nothing_is_rendered() {
         assert_eq!(rendered("${X} ${A} ${Y} ${X} ${W:-}", &[("A", "1")]), Err("X Y".to_owned()));
         let template = Template::parse("${X} ${A:-1} ${X}").unwrap();
         let keys: Vec<_> = template.keys().into_iter().map(KeyName::as_str).collect();
@@ -201,14 +205,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_place_is_refused_with_its_line() {
+    fn anything_but_a_placeholder_is_refused_with_its_line() {
         let bad = [
-            ("a\n$x", "line 2: a $ must begin"),
-            ("$", "line 1: a $ must begin"),
-            ("\n\n${A\n}", "line 3: a ${ is not closed"),
-            ("${}", "line 1: what stands in"),
-            ("${a}", "line 1: what stands in"),
-            ("${A-b}", "line 1: what stands in"),
+            ("a\n$x", "line 2: a $ must start"),
+            ("$", "line 1: a $ must start"),
+            ("\n\n${A\n}", "line 3: a ${ must be closed"),
+            ("${}", "line 1: the name in"),
+            ("${a}", "line 1: the name in"),
+            ("${A-b}", "line 1: the name in"),
             ("${A:-$B}", "line 1: a $ in a default"),
             ("${A:-${B}}", "line 1: a $ in a default"),
         ];
@@ -219,7 +223,7 @@ mod tests {
     }
 
     proptest! {
-        /// Any text survives escaping, and any value arrives as it is.
+        /// Any text survives escaping, and any value is inserted literally.
         #[test]
         fn nothing_is_expanded_twice(text in "[$a{}A:-]{0,12}", value in "[$a{}A:-]{0,12}") {
             let template = format!("{}${{A}}", text.replace('$', "$$"));

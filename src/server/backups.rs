@@ -246,7 +246,7 @@ async fn write(
     let room = tokio::task::spawn_blocking(move || {
         let live_bytes = shared.vault.live_bytes()?;
         let room = shared.vault.room(&file);
-        room.has(&file, live_bytes).map_err(at(&file))?;
+        room.check(&file, live_bytes).map_err(at(&file))?;
         Ok::<_, ScheduledError>(room)
     });
     let room = room.await.map_err(|_| ScheduledError::Thread)??;
@@ -257,7 +257,7 @@ async fn write(
     let (stopped, recipients) = (Arc::clone(&stop.0), schedule.recipients.clone());
     let file = path.to_owned();
     let written = tokio::task::spawn_blocking(move || {
-        let part = PrivateFile::create(&file).map_err(at(&file))?.leaving(room);
+        let part = PrivateFile::create(&file).map_err(at(&file))?.within(room);
         let mut out = BufWriter::with_capacity(128 << 10, StoppableWriter { part, stopped });
         backup.write_to(&mut out, &recipients).map_err(|error| match error {
             BackupError::Io(cause) => at(&file)(cause),
@@ -299,7 +299,7 @@ fn remove_parts(directory: &Path, id: DatabaseId) -> io::Result<()> {
     for entry in std::fs::read_dir(directory)? {
         let entry = entry?;
         let name = entry.file_name().to_string_lossy().into_owned();
-        let whole = name.strip_suffix(PrivateFile::HALF).and_then(|part| part.rsplit_once('.'));
+        let whole = name.strip_suffix(PrivateFile::PARTIAL).and_then(|part| part.rsplit_once('.'));
         if whole.is_some_and(|(whole, _)| time_of(id, whole).is_some()) {
             std::fs::remove_file(entry.path())?;
         }

@@ -20,8 +20,8 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::audit::Action;
-use crate::config::{self, Config, ConfigError, Deliver, Form, Workload};
-use crate::delivery::{Attributes, Catalogue, FileDelivery, FormName};
+use crate::config::{self, Config, ConfigError, DeliveryConfig, FileFormConfig, WorkloadConfig};
+use crate::delivery::{Catalogue, FileAttributes, FileDelivery, FormName};
 use crate::domain::EnvironmentName;
 use crate::formats::{Format, Template};
 use crate::http::State;
@@ -68,26 +68,27 @@ pub(crate) fn local_identity(data_dir: &Path) -> PathBuf {
 pub(super) fn catalog(config: &Config) -> Result<Catalogue, DeclareError> {
     let mut workloads = config.workloads.clone();
     let own = config::workloads_in(&config.server.data_dir.join(LOCAL_WORKLOAD))?;
-    let is_new = |one: &Workload| !config.workloads.iter().any(|other| other.name == one.name);
+    let is_new =
+        |one: &WorkloadConfig| !config.workloads.iter().any(|other| other.name == one.name);
     workloads.extend(own.into_iter().filter(is_new));
     let enrolments = workloads.into_iter().map(enrol).collect::<Result<_, _>>()?;
     let files = config.deliveries.iter().map(file).collect::<Result<_, _>>()?;
     Ok(Catalogue::new(enrolments, files))
 }
 
-fn file(deliver: &Deliver) -> Result<FileDelivery, DeclareError> {
+fn file(deliver: &DeliveryConfig) -> Result<FileDelivery, DeclareError> {
     let path = deliver.path.to_string_lossy().into_owned();
     let wrong = |key: &str, problem: String| DeclareError::File {
         path: path.clone(),
         problem: format!("{key}: {problem}"),
     };
     let (form, name) = match &deliver.form {
-        Form::Format(format) => {
+        FileFormConfig::Format(format) => {
             let parsed: Result<Format, _> = format.parse();
             let format = parsed.map_err(|rule| wrong("format", format!("{rule}.")))?;
             (FileForm::Format(format), FormName::Format(format.as_str()))
         }
-        Form::Template(at) => {
+        FileFormConfig::Template(at) => {
             let text = std::fs::read_to_string(at)
                 .map_err(|error| wrong("template", format!("{}: {error}.", at.display())))?;
             let template = Template::parse(&text)
@@ -99,7 +100,7 @@ fn file(deliver: &Deliver) -> Result<FileDelivery, DeclareError> {
         let Some(name) = name else { return Ok(None) };
         number_of(name, Path::new(table)).map(Some).map_err(|problem| wrong(key, problem))
     };
-    let attributes = Attributes {
+    let attributes = FileAttributes {
         mode: deliver.mode,
         owner: id("owner", &deliver.owner, "/etc/passwd")?,
         group: id("group", &deliver.group, "/etc/group")?,
@@ -131,8 +132,8 @@ fn number_of(name: &str, table: &Path) -> Result<u32, String> {
     found.ok_or_else(|| format!("no {name} in {}. Use a number instead.", table.display()))
 }
 
-fn enrol(workload: Workload) -> Result<Enrolment<ToRecipients>, DeclareError> {
-    let Workload { name, environments, recipients, keys } = workload;
+fn enrol(workload: WorkloadConfig) -> Result<Enrolment<ToRecipients>, DeclareError> {
+    let WorkloadConfig { name, environments, recipients, keys } = workload;
     let parsed: Result<Vec<_>, _> = recipients.iter().map(|text| Recipient::parse(text)).collect();
     let recipients = parsed
         .map_err(|cause| DeclareError::Recipient { workload: name.as_str().to_owned(), cause })?;

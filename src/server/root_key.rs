@@ -220,7 +220,7 @@ impl RootKeyReader<'_> {
     }
 
     fn key(&self, text: &str, origin: &str) -> Result<RootKey, RootKeyError> {
-        if SealedRootKey::is_meant(text) {
+        if SealedRootKey::looks_like(text) {
             let opened =
                 passphrase::open(text, origin, self.names.passphrase, self.variables, self.ask);
             return opened
@@ -260,7 +260,7 @@ pub(crate) fn in_file(
     let reader = RootKeyReader { variables, names: &CURRENT_NAMES, remedy, ask };
     let text = read_text(path)?;
     let key = reader.key(&text, &path.display().to_string())?;
-    Ok((key, SealedRootKey::is_meant(&text)))
+    Ok((key, SealedRootKey::looks_like(&text)))
 }
 
 fn read_text(path: &Path) -> Result<Zeroizing<String>, RootKeyError> {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde_json::json;
 
-use crate::access::{self, Access, Cost, NewTokenFile, Rates, Token};
+use crate::access::{self, Access, AccessSettings, Cost, NewTokenFile, Rates, Token};
 use crate::audit::Action;
 use crate::config::{Config, Variables};
 use crate::delivery::{Declared, keep_delivering};
@@ -156,8 +156,8 @@ fn unlock(
     Ok(UnlockedDatabase { unlocked, source, compacted, now })
 }
 
-fn access_settings(config: &Config) -> access::Settings {
-    access::Settings {
+fn access_settings(config: &Config) -> AccessSettings {
+    AccessSettings {
         cost: Cost { memory_kib: config.auth.argon2_memory_kib, passes: config.auth.argon2_passes },
         session_idle_millis: i64::from(config.auth.session_idle_minutes) * 60_000,
         session_millis: i64::from(config.auth.session_hours) * 3_600_000,
@@ -165,8 +165,8 @@ fn access_settings(config: &Config) -> access::Settings {
     }
 }
 
-fn vault_limits(config: &Config) -> vault::Limits {
-    vault::Limits {
+fn vault_limits(config: &Config) -> vault::VaultLimits {
+    vault::VaultLimits {
         value_bytes: config.limits.value_bytes,
         versions_kept: config.limits.versions_kept,
     }
@@ -255,7 +255,7 @@ impl Prepared {
                 Err(panicked) => Err(ServeError::Http(panicked.into())),
             },
             never = keep_pruning(vault, self.keep_days, more) => match never {},
-            never = keep_delivering(vault, &self.state.declared, &self.state.receipts) => {
+            never = keep_delivering(vault, &self.state.declared, &self.state.delivery_statuses) => {
                 match never {}
             }
             never = keep_reloading(&self.state, self.reload) => match never {},
@@ -310,7 +310,7 @@ pub(crate) fn run(
     reload: Reload,
     ask_passphrase: AskPassphrase,
 ) -> Result<(), ServeError> {
-    for name in &config.not_in_force {
+    for name in &config.unsupported {
         log::warn!("{name} is set but has no effect in this version");
     }
     if !config.server.listen.ip().is_loopback() {
@@ -336,7 +336,7 @@ pub(crate) fn run(
                 std::process::exit(0);
             }
         };
-        prepared.state.vault.stay_open();
+        prepared.state.vault.leak_until_exit();
         let address = prepared.address();
         let first_start = prepared.first_start;
         let reload = Some((reload_signals, reload));

@@ -1,6 +1,10 @@
-//! Whether the rows fit each other: each index entry leads to its row, each
-//! row has its index entry, nothing is left over. Reads everything; for
-//! diagnosis, not for requests.
+//! Checks that the rows are consistent with each other: each index entry points to its row, each
+//! row has its index entry, nothing is left over.
+//!
+//! Owns: what consistent means.
+//! Must never: change anything, or print a value. It reads every row, so it is for diagnosis and
+//! not for requests.
+//! Called by: `vault`'s doctor and the examination of backups.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
@@ -11,15 +15,16 @@ use crate::store::rows::account_row::Used;
 use crate::store::rows::keyspace::Table;
 use crate::store::rows::row::{CountsRow, SecretPlace, VarPlace};
 use crate::store::rows::tables::{
-    AuditHead, AuditRows, AuditStart, Counts, Doomed, EnvironmentNames, Environments, Keys,
-    LastUses, ReceiptChunks, ReceiptTimes, Receipts, Rotation, SecretPlaces, Secrets,
-    ServiceAccountNames, ServiceAccounts, ServiceKeys, SessionHashes, Sessions, TokenHashes,
-    Tokens, UserEmails, UserSessions, Users, ValueChunks, VarChunks, VarPlaces, Vars, Versions,
+    AuditHead, AuditRows, AuditStart, Counts, EnvironmentNames, Environments, IdempotencyChunks,
+    IdempotencyRecords, IdempotencyTimes, Keys, LastUses, PendingDeletions, Rotation, SecretPlaces,
+    Secrets, ServiceAccountNames, ServiceAccounts, ServiceKeys, SessionHashes, Sessions,
+    TokenHashes, Tokens, UserEmails, UserSessions, Users, ValueChunks, VarChunks, VarPlaces, Vars,
+    Versions,
 };
 use crate::store::rows::view::{ReadError, View};
 
-/// Walks the whole database; one line for each thing that does not fit. Lines
-/// name ids and keys, never values.
+/// Checks the whole database and returns one line for each inconsistency. Lines name ids and keys,
+/// never values.
 pub fn check(view: &impl View) -> Result<Vec<String>, ReadError> {
     let mut check = Check { view, findings: Vec::new(), counts: BTreeMap::new() };
     check.wrapping_keys()?;
@@ -30,7 +35,7 @@ pub fn check(view: &impl View) -> Result<Vec<String>, ReadError> {
     check.tokens()?;
     check.owners()?;
     check.accounts()?;
-    check.receipts()?;
+    check.idempotency_records()?;
     check.counts()?;
     check.audit()?;
     Ok(check.findings)
@@ -49,7 +54,7 @@ impl<V: View> Check<'_, V> {
         }
     }
 
-    /// Looks at each row of a table; a damaged one is a finding.
+    /// Visits each row of a table. A damaged one is a finding.
     fn each<T: Table>(
         &mut self,
         look: impl FnMut(&mut Self, T::Key, T::Row) -> Result<(), ReadError>,
@@ -59,7 +64,7 @@ impl<V: View> Check<'_, V> {
         Ok(())
     }
 
-    /// Likewise, and gives back what is damaged.
+    /// Visits each row of a table and returns the damaged ones, for tables that are visited twice.
     fn each_readable<T: Table>(
         &mut self,
         mut look: impl FnMut(&mut Self, T::Key, T::Row) -> Result<(), ReadError>,
@@ -75,7 +80,7 @@ impl<V: View> Check<'_, V> {
         Ok(damaged)
     }
 
-    /// Looks at each key of a table; one that is none is a finding.
+    /// Visits each key of a table. One that does not decode is a finding.
     fn each_key<T: Table>(
         &mut self,
         mut look: impl FnMut(&mut Self, T::Key) -> Result<(), ReadError>,
@@ -91,8 +96,7 @@ impl<V: View> Check<'_, V> {
         Ok(())
     }
 
-    /// What an index entry says; one that is damaged, which is a finding of its
-    /// own, says nothing.
+    /// Returns an index entry; `None` if it is missing, or damaged, which is a finding of its own.
     fn entry<T: Table>(&self, key: &T::Key) -> Result<Option<T::Row>, ReadError> {
         match self.view.get::<T>(key) {
             Err(ReadError::Damaged { .. }) => Ok(None),
@@ -100,8 +104,8 @@ impl<V: View> Check<'_, V> {
         }
     }
 
-    /// Whether a row is there and is so. One that is damaged, which is a finding
-    /// of its own, may be.
+    /// Returns whether a row exists and satisfies `so`. A damaged row, which is a finding of its
+    /// own, gets the benefit of the doubt.
     fn may_be<T: Table>(
         &self,
         key: &T::Key,
@@ -113,15 +117,19 @@ impl<V: View> Check<'_, V> {
         }
     }
 
-    /// A row outside every environment is a finding, unless its environment was
-    /// deleted and is still being emptied.
-    fn homeless(&mut self, id: &dyn Display, environment: EnvironmentId) -> Result<(), ReadError> {
-        let doomed = self.view.has::<Doomed>(&environment)?;
-        self.expect(doomed, || format!("{id} is in {environment}, which does not exist"));
+    /// Reports a row whose environment does not exist, unless that was deleted and is still being
+    /// emptied.
+    fn check_pending_deletion(
+        &mut self,
+        id: &dyn Display,
+        environment: EnvironmentId,
+    ) -> Result<(), ReadError> {
+        let pending = self.view.has::<PendingDeletions>(&environment)?;
+        self.expect(pending, || format!("{id} is in {environment}, which does not exist"));
         Ok(())
     }
 
-    /// Whatever is wrapped must be wrapped under a key that there is.
+    /// Everything wrapped must be wrapped under an existing key.
     fn wrapping_keys(&mut self) -> Result<(), ReadError> {
         let mut keys = BTreeSet::new();
         self.each::<Keys>(|_, id, _| {
@@ -138,8 +146,8 @@ impl<V: View> Check<'_, V> {
             wrapped.push((row.to, "what a rotation wraps".to_owned()));
             Ok(())
         })?;
-        let _told = self.each_readable::<Versions>(|_, (id, version), row| {
-            // Nearly all are; the text is for those that are not.
+        let _reported = self.each_readable::<Versions>(|_, (id, version), row| {
+            // Nearly all are, so the text is built only for the others.
             if !keys.contains(&row.data_key.key) {
                 wrapped.push((row.data_key.key, format!("version {version} of {id}")));
             }
@@ -154,16 +162,16 @@ impl<V: View> Check<'_, V> {
     }
 
     fn environments(&mut self) -> Result<(), ReadError> {
-        self.each::<Doomed>(|_, _, ()| Ok(()))?;
+        self.each::<PendingDeletions>(|_, _, ()| Ok(()))?;
         self.each::<Environments>(|check, id, row| {
             let named = check.entry::<EnvironmentNames>(&row.name.folded())?;
-            check.expect(named == Some(id), || format!("{id} is not found by its name"));
+            check.expect(named == Some(id), || format!("{id} cannot be found by its name"));
             check.counts.insert(id, CountsRow::default());
             Ok(())
         })?;
         self.each::<EnvironmentNames>(|check, _, id| {
             let known = check.view.has::<Environments>(&id)?;
-            check.expect(known, || format!("a name leads to {id}, which does not exist"));
+            check.expect(known, || format!("a name points to {id}, which does not exist"));
             Ok(())
         })?;
         Ok(())
@@ -174,19 +182,21 @@ impl<V: View> Check<'_, V> {
             let id = row.id;
             let place = SecretPlace { environment, key };
             let found = check.entry::<SecretPlaces>(&id)?;
-            check.expect(found.as_ref() == Some(&place), || format!("{id} is not found by its id"));
+            check.expect(found.as_ref() == Some(&place), || {
+                format!("{id} cannot be found by its id")
+            });
             let has_version = check.view.has::<Versions>(&(id, row.version))?;
             check.expect(has_version, || format!("{id} has no version {}", row.version));
             match check.counts.get_mut(&environment) {
                 Some(counts) => counts.secrets += 1,
-                None => check.homeless(&id, environment)?,
+                None => check.check_pending_deletion(&id, environment)?,
             }
             Ok(())
         })?;
         self.each::<SecretPlaces>(|check, id, place| {
             let row =
                 check.may_be::<Secrets>(&(place.environment, place.key), |row| row.id == id)?;
-            check.expect(row, || format!("{id} leads to no row"));
+            check.expect(row, || format!("{id} points to no row"));
             Ok(())
         })?;
         Ok(())
@@ -198,14 +208,16 @@ impl<V: View> Check<'_, V> {
             check.expect(owned, || format!("version {version} of {id} is left over"));
             for chunk in 0..row.chunks {
                 let there = check.view.has::<ValueChunks>(&(id, version, chunk))?;
-                check.expect(there, || format!("version {version} of {id} lacks piece {chunk}"));
+                check.expect(there, || {
+                    format!("version {version} of {id} is missing chunk {chunk}")
+                });
             }
             Ok(())
         })?;
         self.each_key::<ValueChunks>(|check, (id, version, chunk)| {
             let owned = check.may_be::<Versions>(&(id, version), |row| chunk < row.chunks)?;
             check.expect(owned, || {
-                format!("piece {chunk} of version {version} of {id} is left over")
+                format!("chunk {chunk} of version {version} of {id} is left over")
             });
             Ok(())
         })?;
@@ -217,20 +229,22 @@ impl<V: View> Check<'_, V> {
             let id = row.id;
             let place = VarPlace { environment, key };
             let found = check.entry::<VarPlaces>(&id)?;
-            check.expect(found.as_ref() == Some(&place), || format!("{id} is not found by its id"));
+            check.expect(found.as_ref() == Some(&place), || {
+                format!("{id} cannot be found by its id")
+            });
             for chunk in 0..row.chunks {
                 let there = check.view.has::<VarChunks>(&(id, row.version, chunk))?;
-                check.expect(there, || format!("{id} lacks piece {chunk}"));
+                check.expect(there, || format!("{id} is missing chunk {chunk}"));
             }
             match check.counts.get_mut(&environment) {
                 Some(counts) => counts.vars += 1,
-                None => check.homeless(&id, environment)?,
+                None => check.check_pending_deletion(&id, environment)?,
             }
             Ok(())
         })?;
         self.each::<VarPlaces>(|check, id, place| {
             let row = check.may_be::<Vars>(&(place.environment, place.key), |row| row.id == id)?;
-            check.expect(row, || format!("{id} leads to no row"));
+            check.expect(row, || format!("{id} points to no row"));
             Ok(())
         })?;
         self.each_key::<VarChunks>(|check, (id, version, chunk)| {
@@ -242,7 +256,7 @@ impl<V: View> Check<'_, V> {
                 None => false,
             };
             check.expect(owned, || {
-                format!("piece {chunk} of version {version} of {id} is left over")
+                format!("chunk {chunk} of version {version} of {id} is left over")
             });
             Ok(())
         })?;
@@ -252,20 +266,20 @@ impl<V: View> Check<'_, V> {
     fn tokens(&mut self) -> Result<(), ReadError> {
         self.each::<Tokens>(|check, id, row| {
             let found = check.entry::<TokenHashes>(&row.hash)?;
-            check.expect(found == Some(id), || format!("{id} is not found by its hash"));
+            check.expect(found == Some(id), || format!("{id} cannot be found by its hash"));
             Ok(())
         })?;
         self.each::<TokenHashes>(|check, _, id| {
             let there = check.view.has::<Tokens>(&id)?;
-            check.expect(there, || format!("a hash leads to {id}, which does not exist"));
+            check.expect(there, || format!("a hash points to {id}, which does not exist"));
             Ok(())
         })?;
         Ok(())
     }
 
-    /// Whoever a token or session belongs to must be there.
+    /// The owner of every token and session must exist.
     fn owners(&mut self) -> Result<(), ReadError> {
-        let _told = self.each_readable::<Tokens>(|check, id, row| {
+        let _reported = self.each_readable::<Tokens>(|check, id, row| {
             let there = match row.owner {
                 OwnerId::Host => true,
                 OwnerId::User(user) => check.view.has::<Users>(&user)?,
@@ -278,19 +292,21 @@ impl<V: View> Check<'_, V> {
             let there = check.view.has::<Users>(&row.user)?;
             check.expect(there, || format!("the user of {id} does not exist"));
             let found = check.entry::<SessionHashes>(&row.hash)?;
-            check.expect(found == Some(id), || format!("{id} is not found by its hash"));
+            check.expect(found == Some(id), || format!("{id} cannot be found by its hash"));
             let listed = check.view.has::<UserSessions>(&(row.user, id))?;
-            check.expect(listed, || format!("{id} is not among its user's sessions"));
+            check.expect(listed, || format!("{id} is missing from its user's sessions"));
             Ok(())
         })?;
         self.each::<SessionHashes>(|check, _, id| {
             let there = check.view.has::<Sessions>(&id)?;
-            check.expect(there, || format!("a hash leads to {id}, which does not exist"));
+            check.expect(there, || format!("a hash points to {id}, which does not exist"));
             Ok(())
         })?;
         self.each::<UserSessions>(|check, (user, id), ()| {
             let there = check.may_be::<Sessions>(&id, |row| row.user == user)?;
-            check.expect(there, || format!("{user} is said to have {id}"));
+            check.expect(there, || {
+                format!("{user} is listed with {id}, which is not a session of theirs")
+            });
             Ok(())
         })?;
         self.each::<LastUses>(|check, used, _| {
@@ -308,48 +324,52 @@ impl<V: View> Check<'_, V> {
     fn accounts(&mut self) -> Result<(), ReadError> {
         self.each::<Users>(|check, id, row| {
             let found = check.entry::<UserEmails>(&row.email.folded())?;
-            check.expect(found == Some(id), || format!("{id} is not found by its address"));
+            check.expect(found == Some(id), || {
+                format!("{id} cannot be found by its e-mail address")
+            });
             Ok(())
         })?;
         self.each::<UserEmails>(|check, _, id| {
             let there = check.view.has::<Users>(&id)?;
-            check.expect(there, || format!("an address leads to {id}, which does not exist"));
+            check.expect(there, || {
+                format!("an e-mail address points to {id}, which does not exist")
+            });
             Ok(())
         })?;
         self.each::<ServiceAccounts>(|check, id, row| {
             let name = row.name.as_str().to_owned();
             let found = check.entry::<ServiceAccountNames>(&name)?;
-            check.expect(found == Some(id), || format!("{id} is not found by its name"));
+            check.expect(found == Some(id), || format!("{id} cannot be found by its name"));
             Ok(())
         })?;
         self.each::<ServiceAccountNames>(|check, _, id| {
             let there = check.view.has::<ServiceAccounts>(&id)?;
-            check.expect(there, || format!("a name leads to {id}, which does not exist"));
+            check.expect(there, || format!("a name points to {id}, which does not exist"));
             Ok(())
         })?;
         Ok(())
     }
 
-    /// What requests with an `Idempotency-Key` were answered.
-    fn receipts(&mut self) -> Result<(), ReadError> {
-        self.each::<Receipts>(|check, key, row| {
+    /// Every idempotency record must have all chunks of its answer and be listed by its time.
+    fn idempotency_records(&mut self) -> Result<(), ReadError> {
+        self.each::<IdempotencyRecords>(|check, key, row| {
             for chunk in 0..row.chunks {
-                let there = check.view.has::<ReceiptChunks>(&(key, chunk))?;
-                check.expect(there, || format!("{} lacks piece {chunk}", receipt(key)));
+                let there = check.view.has::<IdempotencyChunks>(&(key, chunk))?;
+                check.expect(there, || format!("{} is missing chunk {chunk}", record_name(key)));
             }
-            let timed = check.view.has::<ReceiptTimes>(&(row.at, key))?;
-            check.expect(timed, || format!("{} is not found by its time", receipt(key)));
+            let timed = check.view.has::<IdempotencyTimes>(&(row.at, key))?;
+            check.expect(timed, || format!("{} cannot be found by its time", record_name(key)));
             Ok(())
         })?;
-        self.each::<ReceiptChunks>(|check, (key, chunk), _| {
-            let owned = check.may_be::<Receipts>(&key, |row| chunk < row.chunks)?;
-            check.expect(owned, || format!("piece {chunk} of {} is left over", receipt(key)));
+        self.each::<IdempotencyChunks>(|check, (key, chunk), _| {
+            let owned = check.may_be::<IdempotencyRecords>(&key, |row| chunk < row.chunks)?;
+            check.expect(owned, || format!("chunk {chunk} of {} is left over", record_name(key)));
             Ok(())
         })?;
-        self.each::<ReceiptTimes>(|check, (at, key), ()| {
-            let there = check.may_be::<Receipts>(&key, |row| row.at == at)?;
+        self.each::<IdempotencyTimes>(|check, (at, key), ()| {
+            let there = check.may_be::<IdempotencyRecords>(&key, |row| row.at == at)?;
             check.expect(there, || {
-                format!("a time leads to {}, which is not of then", receipt(key))
+                format!("a time points to {}, which is not of that time", record_name(key))
             });
             Ok(())
         })?;
@@ -365,14 +385,17 @@ impl<V: View> Check<'_, V> {
         for (id, counted) in std::mem::take(&mut self.counts) {
             let stored = stored.get(&id).copied().unwrap_or_default();
             self.expect(stored == counted, || {
-                format!("{id} is said to hold {stored:?} and holds {counted:?}")
+                format!(
+                    "{id} is recorded as holding {} secrets and {} vars, but holds {} and {}",
+                    stored.secrets, stored.vars, counted.secrets, counted.vars
+                )
             });
         }
         Ok(())
     }
 
-    /// The log begins behind its marker and ends at its head. Whether the rows
-    /// in between hold is for who has the key.
+    /// The log must begin after its start marker and end at its head. Whether the rows in between
+    /// are authentic takes the audit key to tell.
     fn audit(&mut self) -> Result<(), ReadError> {
         let (mut before, mut head) = (0, 0);
         self.each::<AuditStart>(|_, (), row| {
@@ -391,18 +414,19 @@ impl<V: View> Check<'_, V> {
         })?;
         let first = first.unwrap_or(before + 1);
         self.expect(first == before + 1, || {
-            format!("the audit log begins at row {first}, and rows up to {before} were dropped")
+            format!(
+                "the audit log begins at row {first}, but only rows up to {before} were dropped"
+            )
         });
         self.expect(last == head, || {
-            format!("the audit log ends at row {last}, and its head is {head}")
+            format!("the audit log ends at row {last}, but its head is row {head}")
         });
         Ok(())
     }
 }
 
-/// What a receipt is called in a line, for people know receipts of deliveries. As
-/// much of its key, a keyed hash, as tells it from others.
-pub(super) fn receipt(key: [u8; 32]) -> String {
+/// Describes an idempotency record by the first bytes of its key, which is a keyed hash.
+pub(super) fn record_name(key: [u8; 32]) -> String {
     let [a, b, c, d, ..] = key;
-    format!("kept answer {:08x}", u32::from_be_bytes([a, b, c, d]))
+    format!("idempotency record {:08x}", u32::from_be_bytes([a, b, c, d]))
 }

@@ -1,7 +1,7 @@
-//! The database, ready for work.
+//! The open database: direct reads, and changes through the writer.
 //!
-//! Owns: reads, the way to the writer, and the end of both.
-//! Must never: change anything but through the writer.
+//! Owns: reads, access to the writer, and shutting both down.
+//! Must never: change anything except through the writer.
 //! Called by: `vault` and `access`.
 
 use std::fs::File;
@@ -12,13 +12,13 @@ use tokio::sync::watch;
 
 use crate::audit::Draft;
 use crate::domain::EnvironmentId;
-use crate::store::disk_budget::Room;
-use crate::store::point_in_time::Frozen;
+use crate::store::disk_budget::DiskBudget;
+use crate::store::point_in_time::PointInTime;
 use crate::store::revisions::Revisions;
 use crate::store::rows::keyspace::Table;
 use crate::store::rows::view::{self, ReadError, View};
 use crate::store::sled::compact::{self, Extent, Usage};
-use crate::store::sled::flush_watchdog::let_go;
+use crate::store::sled::flush_watchdog::close_catching_panic;
 use crate::store::sled::unsynced;
 use crate::store::unavailable::Unavailable;
 use crate::store::writer::change::Change;
@@ -26,16 +26,16 @@ use crate::store::writer::decision::IntoDecision;
 use crate::store::writer::thread::Writer;
 use crate::store::writer::transaction::{CommitError, Tx};
 
-/// The database, ready for work. Reads go straight to the tree and see what
-/// has been applied; changes go through the writer.
+/// The open database. Reads go straight to the tree and see what has been applied; changes go
+/// through the writer.
 #[derive(Debug)]
 pub struct Store {
-    /// There until it is dropped.
+    /// `Some` until the store is dropped.
     tree: Option<sled::Tree>,
     revisions: Arc<Revisions>,
     writer: Writer,
     data_dir: PathBuf,
-    /// sled stays open as long as its tree is held, and so does the lock.
+    /// Held as long as the tree, because sled stays open until its last handle is dropped.
     _lock: Arc<File>,
 }
 
@@ -50,8 +50,8 @@ impl Store {
         Self { tree: Some(tree), revisions, writer, data_dir, _lock: lock }
     }
 
-    /// A change to the database, and the only way to make one. `change` runs in the writer
-    /// thread; see [`Change::commit`].
+    /// Prepares a change to the database; there is no other way to make one. `change` runs in the
+    /// writer thread; see [`Change::commit`].
     pub fn change<F, D, E>(&self, change: F) -> Change<'_, F>
     where
         F: FnOnce(&mut Tx<'_>) -> Result<D, E> + Send + 'static,
@@ -60,7 +60,7 @@ impl Store {
         Change::new(&self.writer, change)
     }
 
-    /// A change that writes nothing but an audit row.
+    /// Prepares a change that writes only an audit row.
     pub fn record<E>(
         &self,
         row: Draft,
@@ -68,107 +68,105 @@ impl Store {
         Change::new(&self.writer, move |_: &mut Tx<'_>| Ok(((), row)))
     }
 
-    /// The database as it is at one moment, to be read while it goes on being
-    /// written; see [`Frozen`]. One view at a time: `OtherBackup` says that there
-    /// is another.
-    pub async fn freeze(&self) -> Result<Frozen, Unavailable> {
-        self.frozen(self.writer.freeze()?.await)
+    /// Takes a view of the database at this moment, to be read while writes continue; see
+    /// [`PointInTime`]. Fails with [`Unavailable::OtherBackup`] while another view is open.
+    pub async fn point_in_time(&self) -> Result<PointInTime, Unavailable> {
+        self.taken(self.writer.point_in_time()?.await)
     }
 
-    /// Like [`Store::freeze`], for callers without an async runtime.
-    pub fn freeze_blocking(&self) -> Result<Frozen, Unavailable> {
-        self.frozen(self.writer.freeze()?.blocking_recv())
+    /// Like [`Store::point_in_time`], for callers without an async runtime.
+    pub fn point_in_time_blocking(&self) -> Result<PointInTime, Unavailable> {
+        self.taken(self.writer.point_in_time()?.blocking_recv())
     }
 
-    fn frozen<N>(&self, answer: Result<Option<Frozen>, N>) -> Result<Frozen, Unavailable> {
+    fn taken<N>(&self, answer: Result<Option<PointInTime>, N>) -> Result<PointInTime, Unavailable> {
         match answer {
-            Ok(frozen) => frozen.ok_or(Unavailable::OtherBackup),
-            Err(_) => match self.writer.unanswered::<()>() {
+            Ok(view) => view.ok_or(Unavailable::OtherBackup),
+            Err(_) => match self.writer.why_unanswered::<()>() {
                 CommitError::Unavailable(why) => Err(why),
                 _ => Err(Unavailable::Failed),
             },
         }
     }
 
-    /// Where everything is stored.
+    /// Returns the data directory.
     pub fn data_dir(&self) -> &Path {
         &self.data_dir
     }
 
-    /// How much room it takes. Reads every row.
+    /// Measures the database and its disk. Reads every row.
     pub fn usage(&self) -> Result<Usage, ReadError> {
         compact::usage(self.tree(), self.writer.space())
     }
 
-    /// The bytes of keys and rows, if they can be counted within a time.
+    /// Counts the bytes of all keys and rows; `None` if that takes longer than `limit`.
     pub fn live_bytes_within(&self, limit: std::time::Duration) -> Option<u64> {
         compact::live_bytes_within(self.tree(), limit)
     }
 
-    /// How much room it takes, as far as the file system knows. Reads no row.
+    /// Measures the database and its disk as the file system reports them. Reads no row.
     pub fn extent(&self) -> Extent {
         compact::extent(self.writer.space())
     }
 
-    /// The room for a file outside the database, at this path.
-    pub fn room(&self, path: &Path) -> Room {
-        Room::of(self.writer.space().clone(), path)
+    /// Returns the disk budget for a file at `path`, outside the database.
+    pub fn room(&self, path: &Path) -> DiskBudget {
+        DiskBudget::of(self.writer.space().clone(), path)
     }
 
-    /// The rows of a table from its last one back.
+    /// Iterates over a table's rows in reverse key order.
     pub fn scan_back<T: Table>(&self) -> impl Iterator<Item = Result<(T::Key, T::Row), ReadError>> {
         view::tree_scan_back::<T>(self.tree())
     }
 
-    /// Counts the changes that an environment has seen since the server
-    /// started. What was read before a change never has the number that is in
-    /// force after it, so answers can be kept under it.
+    /// Returns how many changes an environment has seen since the server started. Data read before
+    /// a change never carries the revision that follows it, so the revision can serve as a cache
+    /// key.
     pub fn revision(&self, environment: EnvironmentId) -> u64 {
         self.revisions.of(environment)
     }
 
-    /// Marks itself changed when an environment has changed; see [`Store::revision`].
+    /// Subscribes to changes of any environment's [`Store::revision`].
     pub fn changes(&self) -> watch::Receiver<()> {
         self.revisions.changes()
     }
 
-    /// Whether a write would be taken now, and if not, why.
+    /// Checks that a write would be accepted now.
     pub fn writable(&self) -> Result<(), Unavailable> {
         self.writer.writable()
     }
 
-    /// Resolves when the writer has died of a failed write or sync; nothing
-    /// can be acknowledged any more and the process should end.
+    /// Resolves once a write or sync has failed. Nothing can be acknowledged after that, so the
+    /// process should exit.
     pub async fn failed(&self) {
         self.writer.failed().await;
     }
 
-    /// Takes no more changes and finishes those that are queued; an error if they,
-    /// or what closing writes, are not known to be durable. The files close when
-    /// the store is dropped.
+    /// Stops accepting changes and finishes the queued ones. Fails if they, or what closing writes,
+    /// may not be durable. The files close when the store is dropped.
     pub fn close(&self) -> Result<(), Unavailable> {
         self.writer.close()
     }
 
-    /// Keeps sled open until the process ends, for processes that end after
-    /// [`Store::close`]. Closing it adds nothing to that, and may panic.
-    pub fn stay_open(self: &Arc<Self>) {
+    /// Keeps sled open until the process exits, for processes that exit right after
+    /// [`Store::close`]. Closing sled would add nothing by then, and may panic.
+    pub fn leak_until_exit(self: &Arc<Self>) {
         std::mem::forget(Arc::clone(self));
     }
 }
 
 impl Store {
     fn tree(&self) -> &sled::Tree {
-        self.tree.as_ref().expect("it is taken only when the store is dropped")
+        self.tree.as_ref().expect("the tree is taken only when the store is dropped")
     }
 }
 
 impl Drop for Store {
-    /// Closes sled, if nobody else has it open. What was answered is safe by now;
-    /// that the disk fails is for the next start to know.
+    /// Closes sled unless someone else holds it open. Acknowledged writes are durable by now; a
+    /// disk failure at this point is recorded for the next start.
     fn drop(&mut self) {
-        if let_go(self.tree.take()).is_err() {
-            unsynced::leave_word(&self.data_dir);
+        if close_catching_panic(self.tree.take()).is_err() {
+            unsynced::mark_unsynced(&self.data_dir);
         }
     }
 }

@@ -1,11 +1,15 @@
 //! Directories whose entries survive a power cut.
+//!
+//! Owns: creating directories, syncing them, and opening a file to lock it.
+//! Must never: report a directory as created before its name is durable.
+//! Called by: every file of `store` that touches the disk.
 
 use std::fs::{self, File};
 use std::io;
 use std::path::Path;
 
-/// Makes a directory with all that lead to it, for their owner only, each of them
-/// durable.
+/// Creates a directory and its missing parents, readable by their owner only. Each of them is
+/// durable when this returns.
 pub fn make_directory(dir: &Path) -> io::Result<()> {
     if dir.is_dir() {
         return Ok(());
@@ -15,7 +19,7 @@ pub fn make_directory(dir: &Path) -> io::Result<()> {
         make_directory(parent)?;
     }
     let mut builder = fs::DirBuilder::new();
-    // Whatever the umask is.
+    // Regardless of the umask.
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
     match builder.create(dir) {
@@ -25,8 +29,8 @@ pub fn make_directory(dir: &Path) -> io::Result<()> {
     sync_directory(parent)
 }
 
-/// A file that can be locked: where locks go over a network, only one that is open
-/// for writing can be, says flock(2).
+/// Opens a file for locking. It is opened for writing because network file systems refuse to lock a
+/// file that is open only for reading; see flock(2).
 pub(super) fn open_to_lock(path: &Path) -> io::Result<fs::File> {
     fs::File::options().read(true).write(true).open(path)
 }

@@ -1,11 +1,12 @@
-//! How much free space the disk has left, and who may take it.
+//! How much free space the disk has left, and who may use it.
 //!
-//! sled cannot go on after a full disk, so it must never meet one. A file that is written onto the
-//! database's disk fills it as well as any, so a backup checks while it grows.
+//! sled cannot continue after the disk has filled up, so it must never meet a full one. A file
+//! written next to the database uses the same space, so a backup checks the budget as it grows.
 //!
-//! Must never: let a write begin that could fill the disk; keep a file from being written to
-//! another disk because the database's is full, which is when a backup is wanted.
-//! Called by: the writer for every change, and by whoever writes a file beside the database.
+//! Owns: the floor of free space, and which share of it each kind of write may use.
+//! Must never: let a write start that could fill the disk; keep a file from being written to
+//! another disk because the database's disk is full, which is when a backup is wanted.
+//! Called by: the writer, for every change, and everything that writes a file next to the database.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -13,33 +14,32 @@ use std::path::{Path, PathBuf};
 use crate::store::directory::parent;
 use crate::store::unavailable::Unavailable;
 
-/// Watches how much room is left.
+/// The free space on the database's disk, and the floor below which writes are refused.
 #[derive(Debug, Clone)]
 pub(in crate::store) struct FreeSpace {
     pub dir: PathBuf,
     pub floor_bytes: u64,
 }
 
-/// How much a change may take of what is left.
+/// How far below the floor a change may go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::store) enum Share {
-    /// What lies above the floor.
+    /// Not at all: only the space above the floor.
     Common,
-    /// Down to half of it: for records of what was refused, which anybody with
-    /// a credential can bring about.
+    /// To half the floor: for records of refusals, which anyone with a credential can cause.
     Refusals,
-    /// Down to a quarter of it: for what makes room or must be recorded.
+    /// To a quarter of the floor: for what frees space or must be recorded.
     Reserve,
 }
 
 impl FreeSpace {
-    /// How many bytes are left; none, when that cannot be told.
+    /// Returns the free space in bytes; 0 if it is unknown.
     pub fn left(&self) -> u64 {
         let stat = rustix::fs::statvfs(&self.dir);
         stat.map_or(0, |stat| stat.f_bavail.saturating_mul(stat.f_frsize))
     }
 
-    /// Whether a change may be made when so much is left.
+    /// Checks that a change may be made while `left` bytes are free.
     pub fn check(&self, left: u64, share: Share) -> Result<(), Unavailable> {
         let floor = match share {
             Share::Common => self.floor_bytes,
@@ -50,35 +50,36 @@ impl FreeSpace {
     }
 }
 
-/// Looked at again after so many bytes. Far below any floor.
-const LOOK_BYTES: u64 = 1 << 20;
+/// The free space is checked again after this many bytes, which is far below any floor.
+const CHECK_BYTES: u64 = 1 << 20;
 
-/// The room beside a database.
+/// The space that a file may use next to a database.
 #[derive(Debug)]
-pub struct Room {
+pub struct DiskBudget {
     space: FreeSpace,
     watched: bool,
-    /// Bytes since the disk was looked at.
-    taken: u64,
+    /// Bytes written since the free space was last checked.
+    unchecked: u64,
 }
 
-impl Room {
-    /// For a file that will be written to `path`, beside the database of
-    /// `data_dir`, whose disk must keep `floor_bytes` free.
+impl DiskBudget {
+    /// Returns the budget of a file at `path`, next to the database of `data_dir`, whose disk must
+    /// keep `floor_bytes` free.
     pub fn beside(data_dir: &Path, path: &Path, floor_bytes: u64) -> Self {
         Self::of(FreeSpace { dir: data_dir.to_owned(), floor_bytes }, path)
     }
 
     pub(in crate::store) fn of(space: FreeSpace, path: &Path) -> Self {
-        // Two file systems may draw on one disk without saying so. A disk that
-        // had room before and has none now is told by that alone.
+        // Two file systems can share one disk without any visible sign. So the disk is also watched
+        // if it has enough space now: if it runs out while the file grows, the file is what fills
+        // it.
         let watched = is_on(&space.dir, parent(path)) || space.left() >= space.floor_bytes;
-        Self { space, watched, taken: LOOK_BYTES }
+        Self { space, watched, unchecked: CHECK_BYTES }
     }
 
-    /// That a file of about so many bytes has room if it lies on the database's
-    /// disk, and otherwise nothing.
-    pub fn has(&self, path: &Path, bytes: u64) -> io::Result<()> {
+    /// Fails if a file of about `bytes` bytes would go to the database's disk and does not fit
+    /// there.
+    pub fn check(&self, path: &Path, bytes: u64) -> io::Result<()> {
         if !is_on(&self.space.dir, parent(path)) {
             return Ok(());
         }
@@ -86,27 +87,25 @@ impl Room {
         if left >= self.space.floor_bytes.saturating_add(bytes) { Ok(()) } else { Err(full(left)) }
     }
 
-    /// That so many bytes more may be written.
-    pub(in crate::store) fn take(&mut self, bytes: usize) -> io::Result<()> {
-        self.taken = self.taken.saturating_add(bytes as u64);
-        if !self.watched || self.taken < LOOK_BYTES {
+    /// Accounts for `bytes` more bytes; fails if the disk has reached its floor.
+    pub(in crate::store) fn spend(&mut self, bytes: usize) -> io::Result<()> {
+        self.unchecked = self.unchecked.saturating_add(bytes as u64);
+        if !self.watched || self.unchecked < CHECK_BYTES {
             return Ok(());
         }
-        self.taken = 0;
+        self.unchecked = 0;
         let left = self.space.left();
         if left >= self.space.floor_bytes { Ok(()) } else { Err(full(left)) }
     }
 }
 
 fn full(left: u64) -> io::Error {
-    let problem = format!(
-        "the disk of the database has {} MiB left, which the database itself needs",
-        left >> 20
-    );
+    let problem =
+        format!("the database's disk has {} MiB left, which the database itself needs", left >> 20);
     io::Error::new(io::ErrorKind::StorageFull, problem)
 }
 
-/// Whether both are on one file system; where that cannot be told they are.
+/// Returns whether both are on one file system. When in doubt, they are.
 fn is_on(data_dir: &Path, directory: &Path) -> bool {
     #[cfg(unix)]
     {
@@ -135,16 +134,16 @@ mod tests {
     fn a_file_on_the_databases_disk_stops_above_the_floor() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("a.backup");
-        let room = |floor| Room::beside(dir.path(), &path, floor);
-        room(0).has(&path, 1).unwrap();
-        let refused = room(0).has(&path, u64::MAX).unwrap_err();
+        let budget = |floor| DiskBudget::beside(dir.path(), &path, floor);
+        budget(0).check(&path, 1).unwrap();
+        let refused = budget(0).check(&path, u64::MAX).unwrap_err();
         assert_eq!(refused.kind(), io::ErrorKind::StorageFull);
-        let mut file = PrivateFile::create(&path).unwrap().leaving(room(u64::MAX));
-        let refused = file.write_all(b"one byte is too many").unwrap_err();
+        let mut file = PrivateFile::create(&path).unwrap().within(budget(u64::MAX));
+        let refused = file.write_all(b"over the floor already").unwrap_err();
         assert_eq!(refused.kind(), io::ErrorKind::StorageFull);
         drop(file);
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
-        let mut file = PrivateFile::create(&path).unwrap().leaving(room(0));
+        let mut file = PrivateFile::create(&path).unwrap().within(budget(0));
         file.write_all(&vec![0; 3 << 20]).unwrap();
         assert_eq!(file.finish_new().unwrap(), 3 << 20);
     }

@@ -1,15 +1,15 @@
-//! The database: the only room that knows sled.
+//! The database, and the only module that uses sled.
 //!
-//! Owns: the data directory, the keyspace, the rows, the one writer.
-//! Must never: see a value of a secret (rows hold ciphertext), decide who may
-//! do what, or answer a write before it would survive a power cut.
-//! Called by: `vault` and `access`, with typed tables; `cli` opens it.
+//! Owns: the data directory, the keyspace, the rows, the single writer.
+//! Must never: see a secret in plaintext (rows hold ciphertext), decide who may do what, or
+//! acknowledge a write before it would survive a power cut.
+//! Called by: `vault` and `access`, through typed tables; `server` and `cli` open it.
 //!
-//! One sled tree holds everything, told apart by the first byte of the key
-//! (`keyspace`), because a batch on one tree is atomic and a transaction over
-//! several may run twice. `disk` knows what sled 0.34 does not do for us;
-//! `writer` is the only code that changes anything.
+//! All tables share one sled tree and are distinguished by the first byte of the key
+//! (`rows::keyspace`), because a batch on one tree is atomic, while a transaction across several
+//! trees may run twice. `sled` makes up for what sled 0.34 lacks; only `writer` changes anything.
 
+mod advice;
 mod check;
 mod database;
 mod directory;
@@ -21,7 +21,7 @@ mod opened;
 mod point_in_time;
 mod private_file;
 mod readable_ranges;
-mod remedy;
+
 mod repair;
 mod restore;
 mod revisions;
@@ -33,31 +33,33 @@ mod writer;
 pub use check::check;
 pub use database::Store;
 pub use directory::make_directory;
-pub use disk_budget::Room;
+pub use disk_budget::DiskBudget;
 pub use opened::Opened;
-pub use point_in_time::{Frozen, FrozenError, RawRow};
+pub use point_in_time::{PointInTime, PointInTimeError, RawRow};
 pub use private_file::{PrivateFile, write_new_private, write_private};
-pub use readable_ranges::unreadable;
-pub use repair::{Depth, Repaired, repair};
+pub use readable_ranges::unreadable_tables;
+pub use repair::{RepairDepth, RepairReport, repair};
 pub use restore::{
-    LoadError, Loading, MemoryRows, Place, Unsettled, can_be_restored, counted_as, is_backed_up,
+    MemoryRows, NotDurable, RestoreError, RestoreTarget, RestoreWriter, check_restorable,
+    is_backed_up, row_kind,
 };
 pub use rows::account_row::{PasswordRow, ServiceAccountRow, SessionRow, TokenRow, Used, UserRow};
 pub use rows::keyspace::Table;
 pub use rows::row::{
-    Bytes, CHUNK_BYTES, CountsRow, EnvironmentRow, HeadRow, KeyId, KeyRow, ReceiptRow, RotationRow,
-    SecretPlace, SecretRow, ServiceKeysRow, StartRow, StoredAuditRow, VarPlace, VarRow, VersionRow,
-    WrappedKey,
+    Bytes, CHUNK_BYTES, CountsRow, EnvironmentRow, HeadRow, IdempotencyRow, KeyId, KeyRow,
+    RotationRow, SecretPlace, SecretRow, ServiceKeysRow, StartRow, StoredAuditRow, VarPlace,
+    VarRow, VersionRow, WrappedKey,
 };
 pub use rows::tables::{
-    AuditHead, AuditRows, AuditStart, Counts, Doomed, EnvironmentNames, Environments, Keys,
-    LastUses, ReceiptChunks, ReceiptTimes, Receipts, Rotation, SecretPlaces, Secrets,
-    ServiceAccountNames, ServiceAccounts, ServiceKeys, SessionHashes, Sessions, TokenHashes,
-    Tokens, UserEmails, UserSessions, Users, ValueChunks, VarChunks, VarPlaces, Vars, Versions,
+    AuditHead, AuditRows, AuditStart, Counts, EnvironmentNames, Environments, IdempotencyChunks,
+    IdempotencyRecords, IdempotencyTimes, Keys, LastUses, PendingDeletions, Rotation, SecretPlaces,
+    Secrets, ServiceAccountNames, ServiceAccounts, ServiceKeys, SessionHashes, Sessions,
+    TokenHashes, Tokens, UserEmails, UserSessions, Users, ValueChunks, VarChunks, VarPlaces, Vars,
+    Versions,
 };
 pub use rows::view::{ReadError, View};
 pub use sled::compact::{CompactError, Compacted, Extent, Usage};
-pub use sled::disk::{Held, IN_USE, Options};
+pub use sled::disk::{DataDirLock, IN_USE, Options};
 pub use sled::leftovers::{Leftover, leftovers, remove_leftover};
 pub use sled::open_error::OpenError;
 pub use sled::restoring_mark::RESTORING;

@@ -1,8 +1,8 @@
-//! A database that is open and has no writer yet: it can be read, compacted and closed.
+//! An open database that has no writer yet: it can be read, compacted and closed.
 //!
 //! Owns: the step from a directory to a `Store`.
 //! Must never: change a row.
-//! Called by: `server` and `cli`, which know no key yet; `vault`, which starts the writer.
+//! Called by: `server` and `cli`, before a key is known; `vault`, which starts the writer.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -12,12 +12,12 @@ use crate::store::database::Store;
 use crate::store::revisions::Revisions;
 use crate::store::rows::view::{self, ReadError, View};
 use crate::store::sled::compact::{self, CompactError, Compacted, Usage};
-use crate::store::sled::disk::{Disk, Held, Options};
+use crate::store::sled::disk::{DataDirLock, Disk, Options};
 use crate::store::sled::open_error::OpenError;
 use crate::store::writer::thread::Writer;
 
-/// An open database without its writer: what there is until the keys are
-/// known. It can be read, not changed.
+/// An open database without a writer, as it exists until the keys are known. It can be read but not
+/// changed.
 #[derive(Debug)]
 pub struct Opened {
     disk: Disk,
@@ -28,52 +28,52 @@ impl Opened {
         Self { disk }
     }
 
-    /// Opens (or makes) the database below `data_dir` and locks it.
+    /// Opens the database in `data_dir` and locks it, creating both if they are missing.
     pub fn open(data_dir: &Path, options: Options) -> Result<Self, OpenError> {
-        Self::open_held(Held::take(data_dir)?, options)
+        Self::open_held(DataDirLock::acquire(data_dir)?, options)
     }
 
-    /// Opens a database that must be there already.
+    /// Opens an existing database; fails with `OpenError::None` if there is none.
     pub fn open_existing(data_dir: &Path, options: Options) -> Result<Self, OpenError> {
-        Self::open_held(Held::take_existing(data_dir)?, options)
+        Self::open_held(DataDirLock::acquire_existing(data_dir)?, options)
     }
 
-    /// Opens the database of a directory that is locked already.
-    pub fn open_held(held: Held, options: Options) -> Result<Self, OpenError> {
+    /// Opens the database in a directory that is already locked.
+    pub fn open_held(held: DataDirLock, options: Options) -> Result<Self, OpenError> {
         Disk::open(held, options).map(|disk| Self { disk })
     }
 
-    /// Writes the log anew with what is live, and what came of that; see
-    /// `compact`. When it could not be done, the database is as it was.
+    /// Rewrites the log with only its live rows; see `sled::compact`. The inner result says how
+    /// that went: after an error there the database is unchanged.
     pub fn compact(self) -> Result<(Self, Result<Compacted, CompactError>), OpenError> {
         let tried = compact::compact(self.disk)?;
         Ok((Self { disk: tried.disk }, tried.outcome))
     }
 
-    /// Likewise, if the log is wasteful.
+    /// Compacts the database if enough of its log is garbage.
     pub fn compact_if_wasteful(self) -> Result<(Self, Option<Compacted>), OpenError> {
-        // One that cannot be read has other troubles.
+        // A database that cannot be read has worse problems than its size.
         if !compact::is_wasteful(&self.disk).unwrap_or(false) {
             return Ok((self, None));
         }
         let (opened, outcome) = self.compact()?;
         if let Err(error) = &outcome {
-            log::error!("the database is not compacted: {error}");
+            log::error!("compacting the database failed: {error}");
         }
         Ok((opened, outcome.ok()))
     }
 
-    /// How much room it takes. Reads every row.
+    /// Measures the database and its disk. Reads every row.
     pub fn usage(&self) -> Result<Usage, ReadError> {
         compact::usage(self.disk.tree(), self.disk.space())
     }
 
-    /// Closes it. Dropping it does so, too, and says in the log what fails.
+    /// Closes the database. Dropping it closes it too, and logs errors instead of returning them.
     pub fn close(self) -> Result<(), std::io::Error> {
         self.disk.close()
     }
 
-    /// Starts the writer; from here on there are changes.
+    /// Starts the writer, after which changes are accepted.
     pub fn start(self, chain: Chain) -> Result<Store, std::io::Error> {
         let tree = self.disk.tree().clone();
         let lock = self.disk.lock();
@@ -85,7 +85,7 @@ impl Opened {
 }
 
 impl Opened {
-    /// Whether nothing was ever written.
+    /// Returns whether the database holds no row.
     pub fn is_empty(&self) -> bool {
         self.disk.tree().is_empty()
     }

@@ -1,31 +1,32 @@
-//! The database as it was at one moment, while it goes on being written.
+//! A view of the database at one moment, readable while writes continue.
 //!
-//! sled 0.34 has no snapshots. So the writer, before it applies a group, hands
-//! over what the keys of that group hold (their *images*), and a reader that
-//! comes to such a key later takes the image instead of what it finds.
+//! sled 0.34 has no snapshots. So before the writer applies a group, it saves the rows that the
+//! group is about to change (their *before-images*), and a reader that reaches such a key later
+//! uses the image instead of the tree's row.
 //!
 //! ```text
-//! keys      ───────────passed───────────┤────────── to come ──────────
-//! reader    handed out, done with       │ tree, with the images over it
-//! writer    changes are of no interest  │ changes leave an image, once
+//! keys      ────── before the cursor ─────┤────── after the cursor ──────
+//! reader    done with these               │ reads the tree, then the images over it
+//! writer    ignores changes here          │ saves an image before the first change
 //! ```
 //!
-//! What holds, with `F(k)` for the row under `k` at the moment of freezing:
+//! With `F(k)` for the row under `k` when the view was taken:
 //!
-//! 1. Freezing happens in the writer's thread, between two groups.
-//! 2. For every key `k` to come: the tree holds `F(k)`, or there is an image of
-//!    `k` and it is `F(k)`. A group is applied only after its images are taken,
-//!    and an image is taken only if there is none, so the first one stays.
-//! 3. Keys that are passed have no image; the images hold nothing that the
-//!    reader will not need.
+//! 1. A view is taken in the writer's thread, between two groups.
+//! 2. For every key `k` after the cursor, either the tree holds `F(k)`, or there is an image of `k`
+//!    and it is `F(k)`. A group is applied only after its images are saved, and an image is saved
+//!    only if none exists, so the first one stays.
+//! 3. Keys before the cursor have no image: nothing is kept that the reader no longer needs.
 //!
-//! A step of the reader first reads a stretch of the tree, then takes that
-//! stretch's images and moves the border, under one lock. What it read may be
-//! older or newer than a group that is applied meanwhile; either way the group's
-//! images were there before the group was, so by (2) the step ends in `F`.
+//! A step of the reader first reads a range of the tree, then takes that range's images and
+//! advances the cursor, under one lock. What it read may be older or newer than a group that is
+//! being applied; either way the group's images were saved before the group was applied, so by (2)
+//! the step yields `F`.
 //!
-//! Must never: make the writer wait for a reader, or grow without bound. Images
-//! above the limit, or one that cannot be read, end the view; never the write.
+//! Owns: the view, its before-images, and the limit on them.
+//! Must never: make the writer wait for a reader, or grow without bound. If the images exceed the
+//! limit or cannot be read, the view fails, not the write.
+//! Called by: `writer`, which saves images; `vault`, which reads backups from it.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -33,24 +34,24 @@ use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use crate::store::rows::view::ReadError;
-use crate::store::rows::write_set::Overlay;
+use crate::store::rows::write_set::WriteSet;
 
-/// Images of at most so many bytes are kept for one view.
+/// The most bytes of before-images that are kept for one view.
 pub const MAX_IMAGE_BYTES: usize = 256 << 20;
-/// A step reads at most so many rows.
+/// The most rows that one step reads.
 const STEP_ROWS: usize = 512;
-/// A step ends with the row that takes it over so many bytes.
+/// A step ends with the row that exceeds this many bytes.
 const STEP_BYTES: usize = 512 << 10;
 
-/// A row as it is stored: key bytes and row bytes.
+/// An encoded key and its encoded row.
 pub type RawRow = (Vec<u8>, Vec<u8>);
 
-/// Why a view came to an end before its last row.
+/// Why a view ended before its last row.
 #[derive(Debug, Clone, thiserror::Error)]
-pub enum FrozenError {
-    /// More was written meanwhile than can be remembered.
+pub enum PointInTimeError {
+    /// More rows were changed while it was read than may be kept.
     #[error(
-        "more than {} MiB of rows were changed while the backup ran; take it when less is written, or onto a faster disk",
+        "more than {} MiB of rows were changed during the backup. Run it at a quieter time, or write it to a faster disk.",
         limit >> 20
     )]
     TooManyChanges {
@@ -62,76 +63,80 @@ pub enum FrozenError {
     Read(#[from] ReadError),
 }
 
-/// Up to where the reader has come.
+/// How far the reader has come.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-enum Passed {
-    Nothing,
-    UpTo(Vec<u8>),
-    Everything,
+enum Cursor {
+    Start,
+    After(Vec<u8>),
+    End,
 }
 
-impl Passed {
+impl Cursor {
     fn covers(&self, key: &[u8]) -> bool {
         match self {
-            Passed::Nothing => false,
-            Passed::UpTo(last) => key <= last.as_slice(),
-            Passed::Everything => true,
+            Cursor::Start => false,
+            Cursor::After(last) => key <= last.as_slice(),
+            Cursor::End => true,
         }
     }
 }
 
 #[derive(Debug)]
-struct Images {
-    passed: Passed,
+struct BeforeImages {
+    cursor: Cursor,
     rows: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
     bytes: usize,
-    failed: Option<FrozenError>,
+    failed: Option<PointInTimeError>,
 }
 
 #[derive(Debug)]
-struct Shared {
-    images: Mutex<Images>,
+struct SharedImages {
+    images: Mutex<BeforeImages>,
     limit: usize,
 }
 
-impl Shared {
-    fn lock(&self) -> MutexGuard<'_, Images> {
-        // Nothing in here panics half-way through a change.
+impl SharedImages {
+    fn lock(&self) -> MutexGuard<'_, BeforeImages> {
+        // No code that holds this lock panics half-way through a change.
         self.images.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 fn size(key: &[u8], row: Option<&Vec<u8>>) -> usize {
-    // The tree's own nodes cost about as much as a short key.
+    // An entry of the map costs about as much as a short key.
     64 + key.len() + row.map_or(0, Vec::len)
 }
 
-/// The writer's side: the view that is being read, if there is one.
+/// The writer's side: takes views and saves images for the one being read, if any.
 #[derive(Debug, Default)]
-pub(super) struct Freezer(Weak<Shared>);
+pub(super) struct SnapshotTaker(Weak<SharedImages>);
 
-impl Freezer {
-    /// Freezes what the tree holds now; `None` while another view is read.
-    /// Called where the tree is written, and between two writes.
-    pub fn freeze(&mut self, tree: &sled::Tree, lock: Arc<File>, limit: usize) -> Option<Frozen> {
+impl SnapshotTaker {
+    /// Takes a view of what the tree holds now; `None` while another view is open. Must be called
+    /// in the writer's thread, between two groups.
+    pub fn take(
+        &mut self,
+        tree: &sled::Tree,
+        lock: Arc<File>,
+        limit: usize,
+    ) -> Option<PointInTime> {
         if self.0.strong_count() > 0 {
             return None;
         }
-        let frozen = Frozen::new(tree.clone(), lock, limit);
-        self.0 = Arc::downgrade(&frozen.shared);
-        Some(frozen)
+        let view = PointInTime::new(tree.clone(), lock, limit);
+        self.0 = Arc::downgrade(&view.shared);
+        Some(view)
     }
 
-    /// Takes the images that `writes` is about to change. Called before they
-    /// are applied.
-    pub fn keep(&self, tree: &sled::Tree, writes: &Overlay) {
+    /// Saves the rows that `writes` is about to change. Must be called before they are applied.
+    pub fn keep_before_images(&self, tree: &sled::Tree, writes: &WriteSet) {
         let Some(shared) = self.0.upgrade() else { return };
         let mut images = shared.lock();
         for key in writes.keys() {
             if images.failed.is_some() {
                 return;
             }
-            if images.passed.covers(key) || images.rows.contains_key(key) {
+            if images.cursor.covers(key) || images.rows.contains_key(key) {
                 continue;
             }
             match tree.get(key) {
@@ -143,67 +148,67 @@ impl Freezer {
                 Err(error) => images.fail(ReadError::from(error).into()),
             }
             if images.bytes > shared.limit {
-                images.fail(FrozenError::TooManyChanges { limit: shared.limit });
+                images.fail(PointInTimeError::TooManyChanges { limit: shared.limit });
             }
         }
     }
 }
 
-impl Images {
-    fn fail(&mut self, error: FrozenError) {
+impl BeforeImages {
+    fn fail(&mut self, error: PointInTimeError) {
         self.failed = Some(error);
         self.rows.clear();
         self.bytes = 0;
     }
 
-    /// Takes out the images up to `end` and moves the border there.
-    fn pass(&mut self, end: Passed) -> BTreeMap<Vec<u8>, Option<Vec<u8>>> {
+    /// Removes and returns the images up to `end`, and moves the cursor there.
+    fn advance(&mut self, end: Cursor) -> BTreeMap<Vec<u8>, Option<Vec<u8>>> {
         let mut taken = std::mem::take(&mut self.rows);
-        if let Passed::UpTo(last) = &end {
+        if let Cursor::After(last) = &end {
             let mut rest = taken.split_off(last);
-            // `split_off` leaves the border itself on the far side.
+            // `split_off` puts the row at the cursor into the second half.
             if let Some(row) = rest.remove(last) {
                 taken.insert(last.clone(), row);
             }
             self.rows = rest;
         }
         self.bytes -= taken.iter().map(|(key, row)| size(key, row.as_ref())).sum::<usize>();
-        self.passed = end;
+        self.cursor = end;
         taken
     }
 }
 
-/// The reader's side.
+/// The reader's side: iterates over all rows as they were when the view was taken.
 #[derive(Debug)]
-pub struct Frozen {
+pub struct PointInTime {
     tree: sled::Tree,
-    shared: Arc<Shared>,
+    shared: Arc<SharedImages>,
     step_rows: usize,
-    /// sled stays open as long as its tree is held, and so does the lock.
+    /// Held as long as the tree, because sled stays open until its last handle is dropped.
     _lock: Arc<File>,
 }
 
-impl Frozen {
+impl PointInTime {
     pub(super) fn new(tree: sled::Tree, lock: Arc<File>, limit: usize) -> Self {
         let images =
-            Images { passed: Passed::Nothing, rows: BTreeMap::new(), bytes: 0, failed: None };
-        let shared = Arc::new(Shared { images: Mutex::new(images), limit });
+            BeforeImages { cursor: Cursor::Start, rows: BTreeMap::new(), bytes: 0, failed: None };
+        let shared = Arc::new(SharedImages { images: Mutex::new(images), limit });
         Self { tree, shared, step_rows: STEP_ROWS, _lock: lock }
     }
 
-    /// The next rows in key order; none when there are no more.
-    pub fn step(&mut self) -> Result<Vec<RawRow>, FrozenError> {
+    /// Returns the next rows in key order; an empty list means the end.
+    pub fn step(&mut self) -> Result<Vec<RawRow>, PointInTimeError> {
         loop {
-            let passed = self.shared.lock().passed.clone();
-            if passed == Passed::Everything {
+            let cursor = self.shared.lock().cursor.clone();
+            if cursor == Cursor::End {
                 return Ok(Vec::new());
             }
-            let (found, end) = self.stretch(&passed)?;
+            let (found, end) = self.read_range(&cursor)?;
             let mut images = self.shared.lock();
             if let Some(error) = &images.failed {
                 return Err(error.clone());
             }
-            let taken = images.pass(end);
+            let taken = images.advance(end);
             drop(images);
             let mut rows: BTreeMap<_, _> = found.into_iter().collect();
             for (key, row) in taken {
@@ -212,17 +217,17 @@ impl Frozen {
                     None => rows.remove(&key),
                 };
             }
-            // A stretch can be all new rows, which were not there.
+            // A range can consist of rows that were added after the view was taken.
             if !rows.is_empty() {
                 return Ok(rows.into_iter().collect());
             }
         }
     }
 
-    /// What the tree holds behind the border, and how far that goes.
-    fn stretch(&self, passed: &Passed) -> Result<(Vec<RawRow>, Passed), FrozenError> {
-        let start = match passed {
-            Passed::UpTo(last) => Bound::Excluded(last.clone()),
+    /// Reads the tree's next rows after the cursor, and where they end.
+    fn read_range(&self, cursor: &Cursor) -> Result<(Vec<RawRow>, Cursor), PointInTimeError> {
+        let start = match cursor {
+            Cursor::After(last) => Bound::Excluded(last.clone()),
             _ => Bound::Unbounded,
         };
         let (mut rows, mut bytes) = (Vec::new(), 0);
@@ -231,11 +236,11 @@ impl Frozen {
             bytes += key.len() + row.len();
             rows.push((key.to_vec(), row.to_vec()));
             if rows.len() >= self.step_rows || bytes >= STEP_BYTES {
-                let end = Passed::UpTo(key.to_vec());
+                let end = Cursor::After(key.to_vec());
                 return Ok((rows, end));
             }
         }
-        Ok((rows, Passed::Everything))
+        Ok((rows, Cursor::End))
     }
 }
 
@@ -250,13 +255,13 @@ mod tests {
         (db, Arc::new(tempfile::tempfile().unwrap()))
     }
 
-    fn apply(freezer: &Freezer, tree: &sled::Tree, writes: &[(Vec<u8>, Option<Vec<u8>>)]) {
-        let mut overlay = Overlay::default();
+    fn apply(taker: &SnapshotTaker, tree: &sled::Tree, writes: &[(Vec<u8>, Option<Vec<u8>>)]) {
+        let mut set = WriteSet::default();
         for (key, row) in writes {
-            overlay.set(key.clone(), row.clone());
+            set.set(key.clone(), row.clone());
         }
-        freezer.keep(tree, &overlay);
-        tree.apply_batch(overlay.into_batch()).unwrap();
+        taker.keep_before_images(tree, &set);
+        tree.apply_batch(set.into_batch()).unwrap();
     }
 
     type Write = (Vec<u8>, Option<Vec<u8>>);
@@ -269,8 +274,8 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(96))]
 
-        /// Whatever is written between its steps, a view shows what there was
-        /// when it was made, in order, and nothing else.
+        /// Whatever is written between its steps, a view yields exactly the rows that existed when
+        /// it was taken, in order.
         #[test]
         fn a_view_is_the_state_at_its_first_moment(
             before in prop::collection::vec(write(), 0..60),
@@ -279,18 +284,18 @@ mod tests {
             step_rows in 1usize..6,
         ) {
             let (db, lock) = tree();
-            let mut freezer = Freezer::default();
-            apply(&freezer, &db, &before);
+            let mut taker = SnapshotTaker::default();
+            apply(&taker, &db, &before);
             let expected: Vec<RawRow> = db.iter()
                 .map(|row| row.map(|(key, row)| (key.to_vec(), row.to_vec())).unwrap()).collect();
-            let mut frozen = freezer.freeze(&db, lock, MAX_IMAGE_BYTES).unwrap();
-            frozen.step_rows = step_rows;
+            let mut view = taker.take(&db, lock, MAX_IMAGE_BYTES).unwrap();
+            view.step_rows = step_rows;
             let (mut seen, mut ended) = (Vec::new(), false);
             for event in meanwhile {
                 match event {
-                    Some(writes) => apply(&freezer, &db, &writes),
+                    Some(writes) => apply(&taker, &db, &writes),
                     None if !ended => {
-                        let rows = frozen.step().unwrap();
+                        let rows = view.step().unwrap();
                         ended = rows.is_empty();
                         seen.extend(rows);
                     }
@@ -298,43 +303,43 @@ mod tests {
                 }
             }
             loop {
-                let rows = frozen.step().unwrap();
+                let rows = view.step().unwrap();
                 if rows.is_empty() {
                     break;
                 }
                 seen.extend(rows);
             }
             prop_assert_eq!(seen, expected);
-            // Nothing is remembered that nobody will need.
-            prop_assert!(frozen.shared.lock().rows.is_empty());
-            prop_assert_eq!(frozen.shared.lock().bytes, 0);
+            // No image is kept that is no longer needed.
+            prop_assert!(view.shared.lock().rows.is_empty());
+            prop_assert_eq!(view.shared.lock().bytes, 0);
         }
     }
 
     #[test]
     fn a_view_ends_when_more_is_changed_than_it_may_remember() {
         let (db, lock) = tree();
-        let mut freezer = Freezer::default();
+        let mut taker = SnapshotTaker::default();
         for n in 0..100u8 {
-            apply(&freezer, &db, &[(vec![n], Some(vec![0; 100]))]);
+            apply(&taker, &db, &[(vec![n], Some(vec![0; 100]))]);
         }
-        let mut frozen = freezer.freeze(&db, lock, 4096).unwrap();
+        let mut view = taker.take(&db, lock, 4096).unwrap();
         for n in 0..100u8 {
-            apply(&freezer, &db, &[(vec![n], None)]);
+            apply(&taker, &db, &[(vec![n], None)]);
         }
-        assert!(frozen.shared.lock().rows.is_empty(), "the memory is given back");
-        assert!(matches!(frozen.step(), Err(FrozenError::TooManyChanges { limit: 4096 })));
-        // The writes themselves went through.
+        assert!(view.shared.lock().rows.is_empty(), "the images are dropped");
+        assert!(matches!(view.step(), Err(PointInTimeError::TooManyChanges { limit: 4096 })));
+        // The writes themselves succeeded.
         assert!(db.is_empty());
     }
 
     #[test]
     fn there_is_one_view_at_a_time_and_a_dropped_one_makes_room() {
         let (db, lock) = tree();
-        let mut freezer = Freezer::default();
-        let first = freezer.freeze(&db, Arc::clone(&lock), MAX_IMAGE_BYTES).unwrap();
-        assert!(freezer.freeze(&db, Arc::clone(&lock), MAX_IMAGE_BYTES).is_none());
+        let mut taker = SnapshotTaker::default();
+        let first = taker.take(&db, Arc::clone(&lock), MAX_IMAGE_BYTES).unwrap();
+        assert!(taker.take(&db, Arc::clone(&lock), MAX_IMAGE_BYTES).is_none());
         drop(first);
-        assert!(freezer.freeze(&db, lock, MAX_IMAGE_BYTES).is_some());
+        assert!(taker.take(&db, lock, MAX_IMAGE_BYTES).is_some());
     }
 }

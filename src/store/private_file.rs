@@ -1,29 +1,31 @@
-//! Files that only their owner may read: keys and tokens in the data directory,
-//! backups.
+//! Files that only their owner may read: keys and tokens in the data directory, and backups.
 //!
 //! ```text
-//! <name>.PID-N.part   not whole yet: the whole name, this process, the how many-eth
-//! <name>              whole and durable
+//! <name>.PID-N.part   incomplete: full name, process id, and a counter
+//! <name>              complete and durable
 //! ```
 //!
-//! Must never: write into, or remove, a file that is not its own half. The half's
-//! name is longer than the file's, so it is never the file itself, and it is made
-//! anew, so it is never another file.
+//! Owns: writing such a file and giving it its name once it is complete.
+//! Must never: write to or remove a file other than its own partial file. That name is longer than
+//! the final one, so it is never the final file, and the file is always created anew, so it is
+//! never somebody else's.
+//! Called by: everything that writes a key, a token or a backup.
 
 use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::store::disk_budget::Room;
+use crate::store::directory::{parent, sync_directory};
+use crate::store::disk_budget::DiskBudget;
 
-/// Writes a line to a file that only its owner can read, durably, replacing
-/// what is there at once or not at all.
+/// Writes a line durably to a file that only its owner can read. An existing file is replaced
+/// atomically.
 pub fn write_private(path: &Path, line: &str) -> io::Result<()> {
     with_line(path, line)?.finish().map(drop)
 }
 
-/// Likewise, to a file that must not be there yet.
+/// Writes a line durably to a new file that only its owner can read; fails if `path` exists.
 pub fn write_new_private(path: &Path, line: &str) -> io::Result<()> {
     with_line(path, line)?.finish_new().map(drop)
 }
@@ -35,59 +37,58 @@ fn with_line(path: &Path, line: &str) -> io::Result<PrivateFile> {
     Ok(file)
 }
 
-/// A file of any length that only its owner can read. It has its name once it
-/// is whole and durable, and not before.
+/// A file that only its owner can read. It gets its name once it is complete and durable.
 #[derive(Debug)]
 pub struct PrivateFile {
     file: fs::File,
-    half: Option<PathBuf>,
+    partial: Option<PathBuf>,
     path: PathBuf,
-    room: Option<Room>,
+    budget: Option<DiskBudget>,
 }
 
 impl PrivateFile {
-    /// What the names of files that are not whole end in.
-    pub const HALF: &str = ".part";
+    /// The suffix of incomplete files.
+    pub const PARTIAL: &str = ".part";
 
-    /// Begins one. The half has the process's number in its name, so that two
-    /// processes never write into each other's.
+    /// Starts a file. The partial file's name contains the process id, so that two processes never
+    /// write to the same one.
     pub fn create(path: &Path) -> io::Result<Self> {
-        static MADE: AtomicU64 = AtomicU64::new(0);
+        static COUNTER: AtomicU64 = AtomicU64::new(0);
 
         let mut name = path.file_name().ok_or(io::ErrorKind::InvalidFilename)?.to_owned();
-        let number = MADE.fetch_add(1, Ordering::Relaxed);
-        name.push(format!(".{}-{number}{}", std::process::id(), Self::HALF));
-        let half = path.with_file_name(name);
+        let number = COUNTER.fetch_add(1, Ordering::Relaxed);
+        name.push(format!(".{}-{number}{}", std::process::id(), Self::PARTIAL));
+        let partial = path.with_file_name(name);
         let mut options = fs::OpenOptions::new();
-        // Not through a link that somebody has put there meanwhile.
+        // Must not follow a link that somebody has placed there.
         options.write(true).create_new(true);
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let file = match options.open(&half) {
-            // Of a process that had this number before and was killed: in a
-            // container every server has the same.
+        let file = match options.open(&partial) {
+            // Left by a killed process that had the same id; in a container, every server does.
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                fs::remove_file(&half)?;
-                options.open(&half)?
+                fs::remove_file(&partial)?;
+                options.open(&partial)?
             }
             opened => opened?,
         };
-        Ok(Self { file, half: Some(half), path: path.to_owned(), room: None })
+        Ok(Self { file, partial: Some(partial), path: path.to_owned(), budget: None })
     }
 
-    /// It ends with an error rather than take the last room of a database.
+    /// Makes writes fail once they would use up the space that the database needs.
     #[must_use]
-    pub fn leaving(mut self, room: Room) -> Self {
-        self.room = Some(room);
+    pub fn within(mut self, budget: DiskBudget) -> Self {
+        self.budget = Some(budget);
         self
     }
 
-    /// Gives the file its name, from another that may have it; how long it is.
+    /// Gives the file its name, replacing any file that has it, and returns its length.
     pub fn finish(self) -> io::Result<u64> {
-        self.named(|half, path| fs::rename(half, path))
+        self.named(|partial, path| fs::rename(partial, path))
     }
 
-    /// Gives the file its name, which no other may have: `AlreadyExists`.
+    /// Gives the file its name and returns its length; fails with `AlreadyExists` if the name is
+    /// taken.
     pub fn finish_new(self) -> io::Result<u64> {
         self.named(rename_new)
     }
@@ -95,18 +96,17 @@ impl PrivateFile {
     fn named(mut self, name: impl FnOnce(&Path, &Path) -> io::Result<()>) -> io::Result<u64> {
         self.file.sync_all()?;
         let bytes = self.file.metadata()?.len();
-        if let Some(half) = &self.half {
-            name(half, &self.path)?;
+        if let Some(partial) = &self.partial {
+            name(partial, &self.path)?;
         }
-        self.half = None;
-        let parent = self.path.parent().filter(|parent| !parent.as_os_str().is_empty());
-        fs::File::open(parent.unwrap_or(Path::new(".")))?.sync_all()?;
+        self.partial = None;
+        sync_directory(parent(&self.path))?;
         Ok(bytes)
     }
 }
 
-/// Renames to a name that nothing has. In one step where the file system can do
-/// that, which is nearly everywhere.
+/// Renames a file, failing if the new name is taken. Atomic wherever the file system supports that,
+/// which is nearly everywhere.
 fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
     let cannot = |error: &io::Error| {
         use io::ErrorKind as Kind;
@@ -135,8 +135,8 @@ fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
 
 impl Write for PrivateFile {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if let Some(room) = &mut self.room {
-            room.take(bytes.len())?;
+        if let Some(budget) = &mut self.budget {
+            budget.spend(bytes.len())?;
         }
         self.file.write(bytes)
     }
@@ -148,9 +148,9 @@ impl Write for PrivateFile {
 
 impl Drop for PrivateFile {
     fn drop(&mut self) {
-        if let Some(half) = &self.half {
-            // What stays says by its name that it is only a half.
-            let _ = fs::remove_file(half);
+        if let Some(partial) = &self.partial {
+            // If this fails, the file's name still marks it as incomplete.
+            let _ = fs::remove_file(partial);
         }
     }
 }
@@ -167,9 +167,9 @@ mod tests {
         names
     }
 
-    /// The half was `<stem>.new`, whatever stood there.
+    /// The partial file used to be `<stem>.new`, overwriting any file of that name.
     #[test]
-    fn a_neighbour_whose_name_ends_in_new_is_not_touched() {
+    fn a_neighbor_whose_name_ends_in_new_is_not_touched() {
         let dir = tempfile::tempdir().unwrap();
         let at = |name: &str| dir.path().join(name);
         for name in ["root.key.new", "root.key.previous", "root.new", "root.key"] {
@@ -187,9 +187,9 @@ mod tests {
     fn a_new_file_never_takes_the_place_of_another() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("a");
-        let half = PrivateFile::create(&path).unwrap();
+        let partial = PrivateFile::create(&path).unwrap();
         fs::write(&path, "somebody was faster").unwrap();
-        let refused = half.finish_new().unwrap_err();
+        let refused = partial.finish_new().unwrap_err();
         assert_eq!(refused.kind(), io::ErrorKind::AlreadyExists);
         assert_eq!(fs::read_to_string(&path).unwrap(), "somebody was faster");
         assert_eq!(names(dir.path()), ["a"]);

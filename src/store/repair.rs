@@ -1,23 +1,24 @@
-//! Making the index rows fit again.
-//!
-//! Owns: which rows can be worked out from others, and are.
-//! Must never: touch a row of the audit log, or one that holds what is nowhere
-//! else: environments, secrets, vars, accounts, tokens, data keys, values. What
-//! leads nowhere goes only if nothing is left that it could lead to, and what
-//! belongs to nobody only if nobody's row is damaged. Dropped for being damaged are
-//! only times of last use, and receipts: one lives for a day, and until then all it
-//! could do is to refuse the request that it is about.
+//! Repairs rows that can be derived from others.
 //!
 //! ```text
-//! worked out from          rows
+//! derived from             rows
 //! Environments             EnvironmentNames, Counts
 //! Secrets, Vars            SecretPlaces, VarPlaces, Counts
 //! Tokens, Sessions         TokenHashes, SessionHashes, UserSessions, LastUses
 //! Users, ServiceAccounts   UserEmails, ServiceAccountNames, LastUses
-//! Receipts                 ReceiptTimes
-//! nobody's                 Versions, ValueChunks, VarChunks, ReceiptChunks   (not at a start)
-//! broken                   Receipts                                         (not at a start)
+//! IdempotencyRecords       IdempotencyTimes
+//! orphaned                 Versions, ValueChunks, VarChunks, IdempotencyChunks   (not at a start)
+//! damaged                  IdempotencyRecords                                    (not at a start)
 //! ```
+//!
+//! Owns: which rows can be derived from others, and restoring them.
+//! Must never: touch a row of the audit log, or a row whose content exists nowhere else:
+//! environments, secrets, vars, accounts, tokens, data keys, values. An index entry is removed only
+//! if nothing is left that it could point to, and an orphan only if no row that could own it is
+//! damaged. Damaged rows are removed only if they are times of last use, or idempotency records: a
+//! record lives for a day, and all that it could do until then is to reject the request that it
+//! belongs to.
+//! Called by: `vault`'s maintenance, inside a change.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fmt::Display;
@@ -25,47 +26,47 @@ use std::hash::{BuildHasher, RandomState};
 
 use crate::domain::{EnvironmentId, SecretId, VarId, Version};
 
-use crate::store::check::receipt;
+use crate::store::check::record_name;
 use crate::store::rows::account_row::Used;
 use crate::store::rows::keyspace::{Table, full_key};
 use crate::store::rows::row::{CountsRow, SecretPlace, VarPlace};
 use crate::store::rows::tables::{
-    Counts, EnvironmentNames, Environments, LastUses, ReceiptChunks, ReceiptTimes, Receipts,
-    SecretPlaces, Secrets, ServiceAccountNames, ServiceAccounts, SessionHashes, Sessions,
-    TokenHashes, Tokens, UserEmails, UserSessions, Users, ValueChunks, VarChunks, VarPlaces, Vars,
-    Versions,
+    Counts, EnvironmentNames, Environments, IdempotencyChunks, IdempotencyRecords,
+    IdempotencyTimes, LastUses, SecretPlaces, Secrets, ServiceAccountNames, ServiceAccounts,
+    SessionHashes, Sessions, TokenHashes, Tokens, UserEmails, UserSessions, Users, ValueChunks,
+    VarChunks, VarPlaces, Vars, Versions,
 };
 use crate::store::rows::view::{ReadError, View, encode_row};
 use crate::store::writer::transaction::Tx;
 
-/// How far a repair goes.
+/// How much a repair may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Depth {
-    /// What is worked out from other rows: safe without a copy.
+pub enum RepairDepth {
+    /// Restores what can be derived from other rows. Safe without a copy of the database.
     Index,
-    /// Likewise, and what belongs to nobody is removed.
+    /// Also removes what belongs to nothing.
     Leftovers,
 }
 
-/// So much is repaired in one change. A batch is held in memory more than once.
-const MOST_LINES: usize = 10_000;
+/// The most repairs in one change, which is held in memory more than once.
+const MAX_LINES: usize = 10_000;
 
 /// What was repaired.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Repaired {
-    /// One line each; they name ids, never values.
+pub struct RepairReport {
+    /// One line for each repair. Lines name ids, never values.
     pub lines: Vec<String>,
-    /// How many of each kind.
+    /// The number of repairs of each kind.
     pub counts: BTreeMap<&'static str, u32>,
 }
 
-impl Repaired {
-    /// Whether there may be more, for a change of its own.
+impl RepairReport {
+    /// Returns whether more repairs may be needed, in another change.
     pub fn is_full(&self) -> bool {
-        self.lines.len() >= MOST_LINES
+        self.lines.len() >= MAX_LINES
     }
 
-    /// Likewise what another change has done.
+    /// Adds the repairs of another change.
     pub fn add(&mut self, more: Self) {
         self.lines.extend(more.lines);
         for (kind, count) in more.counts {
@@ -74,10 +75,10 @@ impl Repaired {
     }
 }
 
-/// Repairs what can be repaired, in the change that is given; call it again when
-/// that [is full](Repaired::is_full).
-pub fn repair(tx: &mut Tx<'_>, depth: Depth) -> Result<Repaired, ReadError> {
-    let mut repair = Repair { tx, depth, done: Repaired::default() };
+/// Repairs what can be repaired, in the given change. To be called again, in another change, while
+/// the report [is full](RepairReport::is_full).
+pub fn repair(tx: &mut Tx<'_>, depth: RepairDepth) -> Result<RepairReport, ReadError> {
+    let mut repair = Repair { tx, depth, done: RepairReport::default() };
     repair.environments()?;
     repair.secrets()?;
     repair.vars()?;
@@ -85,37 +86,37 @@ pub fn repair(tx: &mut Tx<'_>, depth: Depth) -> Result<Repaired, ReadError> {
     repair.tokens()?;
     repair.sessions()?;
     repair.last_uses()?;
-    if depth == Depth::Leftovers {
-        repair.broken_receipts()?;
+    if depth == RepairDepth::Leftovers {
+        repair.damaged_idempotency_records()?;
     }
-    repair.receipts()?;
-    if depth == Depth::Leftovers {
+    repair.idempotency_records()?;
+    if depth == RepairDepth::Leftovers {
         repair.versions()?;
         repair.value_chunks()?;
         repair.var_chunks()?;
-        repair.receipt_chunks()?;
+        repair.idempotency_chunks()?;
     }
     Ok(repair.done)
 }
 
-/// The entries that an index should have, as far as they are not there. Of those
-/// that are there it remembers little: a start does this, with whatever there is.
-struct Wanted<I: Table> {
+/// The entries that an index should have and lacks. Of those that it has, only a hash is kept: a
+/// start runs this on databases of any size.
+struct ExpectedEntries<I: Table> {
     claimed: HashSet<u64>,
-    /// Two rows want the entry; which of them is right is not for us to say.
+    /// Entries that two rows claim. Which row is right cannot be decided here.
     contested: HashSet<u64>,
-    missing: BTreeMap<Vec<u8>, Missing<I>>,
+    missing: BTreeMap<Vec<u8>, MissingEntry<I>>,
     hash: RandomState,
 }
 
-struct Missing<I: Table> {
+struct MissingEntry<I: Table> {
     row: I::Row,
-    /// What is there in its place.
+    /// Whether another row is stored under the entry's key.
     stored: bool,
     whose: String,
 }
 
-impl<I: Table> Wanted<I> {
+impl<I: Table> ExpectedEntries<I> {
     fn new() -> Self {
         Self {
             claimed: HashSet::new(),
@@ -141,7 +142,7 @@ impl<I: Table> Wanted<I> {
         let stored = tx.get_bytes(&key)?;
         if stored.as_deref() != Some(&encode_row::<I>(&row)) {
             let stored = stored.is_some();
-            self.missing.insert(key, Missing { row, stored, whose: whose.to_string() });
+            self.missing.insert(key, MissingEntry { row, stored, whose: whose.to_string() });
         }
         Ok(())
     }
@@ -153,12 +154,12 @@ impl<I: Table> Wanted<I> {
 
 struct Repair<'t, 'a> {
     tx: &'t mut Tx<'a>,
-    depth: Depth,
-    done: Repaired,
+    depth: RepairDepth,
+    done: RepairReport,
 }
 
 impl Repair<'_, '_> {
-    /// Looks at each row that can be read; whether there are others.
+    /// Visits each readable row of a table and returns whether any row is damaged.
     fn each<T: Table>(
         &self,
         mut look: impl FnMut(&Tx<'_>, T::Key, T::Row) -> Result<(), ReadError>,
@@ -174,7 +175,7 @@ impl Repair<'_, '_> {
         Ok(damaged)
     }
 
-    /// The keys of a table that are not wanted; those that are none are passed over.
+    /// Returns the keys of a table for which `wanted` is false, skipping those that do not decode.
     fn keys<T: Table>(
         &self,
         wanted: impl Fn(&T::Key) -> Result<bool, ReadError>,
@@ -202,16 +203,15 @@ impl Repair<'_, '_> {
         self.note(kind, line);
     }
 
-    /// Puts the entries that are missing or wrong, and removes those that lead
-    /// nowhere: nobody wants them, and `kept` does not say that they may lead to
-    /// something that cannot be read just now.
+    /// Writes entries that are missing or wrong, and removes those that no row claims, unless
+    /// `kept` says that an entry may point to a row that is unreadable.
     fn index<I: Table>(
         &mut self,
         kind: &'static str,
-        wanted: Wanted<I>,
+        wanted: ExpectedEntries<I>,
         kept: impl Fn(&Tx<'_>, &I::Key) -> Result<bool, ReadError>,
     ) -> Result<(), ReadError> {
-        for (key, Missing { row, stored, whose }) in &wanted.missing {
+        for (key, MissingEntry { row, stored, whose }) in &wanted.missing {
             if self.done.is_full() {
                 return Ok(());
             }
@@ -221,21 +221,25 @@ impl Repair<'_, '_> {
             }
             self.tx.put::<I>(&key, row);
             let was = if *stored { "wrong" } else { "missing" };
-            self.note(kind, format!("an index entry of {whose} was {was}, and is there again"));
+            self.note(kind, format!("an index entry of {whose} was {was} and has been restored"));
         }
         let unwanted = self.keys::<I>(|key| Ok(wanted.has(key) || kept(self.tx, key)?))?;
         for key in unwanted {
             let table = char::from(I::PREFIX);
-            self.remove::<I>(&key, kind, format!("an index entry ({table:?}) led nowhere"));
+            self.remove::<I>(
+                &key,
+                kind,
+                format!("an index entry ({table:?}) pointed to nothing; removed"),
+            );
         }
-        if self.depth == Depth::Leftovers {
-            self.nameless::<I>(kind)?;
+        if self.depth == RepairDepth::Leftovers {
+            self.remove_invalid_keys::<I>(kind)?;
         }
         Ok(())
     }
 
-    /// Rows under what is no key, so that nobody can ever find them.
-    fn nameless<I: Table>(&mut self, kind: &'static str) -> Result<(), ReadError> {
+    /// Removes rows whose key does not decode, so that nothing can ever find them.
+    fn remove_invalid_keys<I: Table>(&mut self, kind: &'static str) -> Result<(), ReadError> {
         let mut found = Vec::new();
         for row in self.tx.scan_bytes(&[I::PREFIX], None) {
             let (key, _) = row?;
@@ -249,13 +253,13 @@ impl Repair<'_, '_> {
             }
             self.tx.remove_bytes(key);
             let table = char::from(I::PREFIX);
-            self.note(kind, format!("a row of table {table:?} was under no key, and is removed"));
+            self.note(kind, format!("a row of table {table:?} had an invalid key; removed"));
         }
         Ok(())
     }
 
     fn environments(&mut self) -> Result<(), ReadError> {
-        let (mut wanted, mut ids) = (Wanted::<EnvironmentNames>::new(), Vec::new());
+        let (mut wanted, mut ids) = (ExpectedEntries::<EnvironmentNames>::new(), Vec::new());
         let damaged = self.each::<Environments>(|tx, id, row| {
             ids.push(id);
             wanted.add(tx, &row.name.folded(), id, &id)
@@ -274,7 +278,7 @@ impl Repair<'_, '_> {
             counted.entry(environment).or_default().vars += 1;
             Ok(())
         })?;
-        // A damaged row counts or not, depending on what becomes of it.
+        // Whether a damaged row counts depends on what becomes of it.
         if secrets || vars {
             return Ok(());
         }
@@ -287,7 +291,7 @@ impl Repair<'_, '_> {
             if stored != Some(counted) && !self.done.is_full() {
                 self.tx.put::<Counts>(id, &counted);
                 let CountsRow { secrets, vars } = counted;
-                let line = format!("{id} holds {secrets} secrets and {vars} vars; counted anew");
+                let line = format!("{id} holds {secrets} secrets and {vars} vars; recounted");
                 self.note("counts", line);
             }
         }
@@ -295,18 +299,18 @@ impl Repair<'_, '_> {
     }
 
     fn secrets(&mut self) -> Result<(), ReadError> {
-        let mut wanted = Wanted::<SecretPlaces>::new();
+        let mut wanted = ExpectedEntries::<SecretPlaces>::new();
         let damaged = self.each::<Secrets>(|tx, (environment, key), row| {
             wanted.add(tx, &row.id, SecretPlace { environment, key }, &row.id)
         })?;
         self.index("places", wanted, |tx, id| {
-            // Without it nobody could tell where its versions belong.
+            // The entry is the only record of where these versions belong.
             Ok(damaged || tx.keys::<Versions>(&id.to_bytes()).next().is_some())
         })
     }
 
     fn vars(&mut self) -> Result<(), ReadError> {
-        let mut wanted = Wanted::<VarPlaces>::new();
+        let mut wanted = ExpectedEntries::<VarPlaces>::new();
         let damaged = self.each::<Vars>(|tx, (environment, key), row| {
             wanted.add(tx, &row.id, VarPlace { environment, key }, &row.id)
         })?;
@@ -316,11 +320,11 @@ impl Repair<'_, '_> {
     }
 
     fn accounts(&mut self) -> Result<(), ReadError> {
-        let mut wanted = Wanted::<UserEmails>::new();
+        let mut wanted = ExpectedEntries::<UserEmails>::new();
         let damaged =
             self.each::<Users>(|tx, id, row| wanted.add(tx, &row.email.folded(), id, &id))?;
         self.index("names", wanted, |_, _| Ok(damaged))?;
-        let mut wanted = Wanted::<ServiceAccountNames>::new();
+        let mut wanted = ExpectedEntries::<ServiceAccountNames>::new();
         let damaged = self.each::<ServiceAccounts>(|tx, id, row| {
             wanted.add(tx, &row.name.as_str().to_owned(), id, &id)
         })?;
@@ -328,14 +332,14 @@ impl Repair<'_, '_> {
     }
 
     fn tokens(&mut self) -> Result<(), ReadError> {
-        let mut wanted = Wanted::<TokenHashes>::new();
+        let mut wanted = ExpectedEntries::<TokenHashes>::new();
         let damaged = self.each::<Tokens>(|tx, id, row| wanted.add(tx, &row.hash, id, &id))?;
         self.index("hashes", wanted, |_, _| Ok(damaged))
     }
 
     fn sessions(&mut self) -> Result<(), ReadError> {
-        let mut hashes = Wanted::<SessionHashes>::new();
-        let mut listed = Wanted::<UserSessions>::new();
+        let mut hashes = ExpectedEntries::<SessionHashes>::new();
+        let mut listed = ExpectedEntries::<UserSessions>::new();
         let damaged = self.each::<Sessions>(|tx, id, row| {
             hashes.add(tx, &row.hash, id, &id)?;
             listed.add(tx, &(row.user, id), (), &id)
@@ -355,31 +359,32 @@ impl Repair<'_, '_> {
             Ok(there && readable)
         })?;
         for used in unwanted {
-            let line = format!("the last use of {used:?} was left over or damaged");
+            let line = format!("the last use of {used:?} was left over or damaged; removed");
             self.remove::<LastUses>(&used, "lastUses", line);
         }
         Ok(())
     }
 
-    /// Receipts that cannot be read, or lack a piece of their answer. What their
-    /// requests were answered is not known any more.
-    fn broken_receipts(&mut self) -> Result<(), ReadError> {
-        let broken = self.keys::<Receipts>(|key| match self.tx.get::<Receipts>(key) {
-            Ok(None) => Ok(true),
-            Ok(Some(row)) => self.has_its_pieces(*key, row.chunks),
-            Err(ReadError::Damaged { .. }) => Ok(false),
-            Err(error) => Err(error),
-        })?;
+    /// Removes idempotency records that cannot be read or miss a chunk of their answer, since that
+    /// answer cannot be given again.
+    fn damaged_idempotency_records(&mut self) -> Result<(), ReadError> {
+        let broken =
+            self.keys::<IdempotencyRecords>(|key| match self.tx.get::<IdempotencyRecords>(key) {
+                Ok(None) => Ok(true),
+                Ok(Some(row)) => self.has_all_chunks(*key, row.chunks),
+                Err(ReadError::Damaged { .. }) => Ok(false),
+                Err(error) => Err(error),
+            })?;
         for key in broken {
-            let line = format!("{} was damaged; its request can be sent again", receipt(key));
-            self.remove::<Receipts>(&key, "receipts", line);
+            let line = format!("{} was damaged; its request can be sent again", record_name(key));
+            self.remove::<IdempotencyRecords>(&key, "receipts", line);
         }
-        self.nameless::<Receipts>("receipts")
+        self.remove_invalid_keys::<IdempotencyRecords>("receipts")
     }
 
-    fn has_its_pieces(&self, key: [u8; 32], chunks: u16) -> Result<bool, ReadError> {
+    fn has_all_chunks(&self, key: [u8; 32], chunks: u16) -> Result<bool, ReadError> {
         for chunk in 0..chunks {
-            match self.tx.get::<ReceiptChunks>(&(key, chunk)) {
+            match self.tx.get::<IdempotencyChunks>(&(key, chunk)) {
                 Ok(Some(_)) => {}
                 Ok(None) | Err(ReadError::Damaged { .. }) => return Ok(false),
                 Err(error) => return Err(error),
@@ -388,30 +393,33 @@ impl Repair<'_, '_> {
         Ok(true)
     }
 
-    fn receipts(&mut self) -> Result<(), ReadError> {
-        let mut wanted = Wanted::<ReceiptTimes>::new();
-        let damaged = self
-            .each::<Receipts>(|tx, key, row| wanted.add(tx, &(row.at, key), (), &receipt(key)))?;
-        // By its time alone a receipt is forgotten in the end, a damaged one, too.
+    fn idempotency_records(&mut self) -> Result<(), ReadError> {
+        let mut wanted = ExpectedEntries::<IdempotencyTimes>::new();
+        let damaged = self.each::<IdempotencyRecords>(|tx, key, row| {
+            wanted.add(tx, &(row.at, key), (), &record_name(key))
+        })?;
+        // Expiry goes by these times, and damaged records must expire too.
         self.index("times", wanted, |_, _| Ok(damaged))
     }
 
-    fn receipt_chunks(&mut self) -> Result<(), ReadError> {
+    fn idempotency_chunks(&mut self) -> Result<(), ReadError> {
         let unowned =
-            self.keys::<ReceiptChunks>(|(whose, chunk)| match self.tx.get::<Receipts>(whose) {
-                Ok(row) => Ok(row.is_some_and(|row| *chunk < row.chunks)),
-                Err(ReadError::Damaged { .. }) => Ok(true),
-                Err(error) => Err(error),
+            self.keys::<IdempotencyChunks>(|(whose, chunk)| {
+                match self.tx.get::<IdempotencyRecords>(whose) {
+                    Ok(row) => Ok(row.is_some_and(|row| *chunk < row.chunks)),
+                    Err(ReadError::Damaged { .. }) => Ok(true),
+                    Err(error) => Err(error),
+                }
             })?;
         for key @ (whose, chunk) in unowned {
-            let line = format!("piece {chunk} of {} was left over", receipt(whose));
-            self.remove::<ReceiptChunks>(&key, "pieces", line);
+            let line = format!("chunk {chunk} of {} was left over; removed", record_name(whose));
+            self.remove::<IdempotencyChunks>(&key, "pieces", line);
         }
-        self.nameless::<ReceiptChunks>("pieces")
+        self.remove_invalid_keys::<IdempotencyChunks>("pieces")
     }
 
-    /// Versions of secrets of which nothing else is left. Where they belong is
-    /// part of what they were sealed with, so nobody can open them any more.
+    /// Removes versions of secrets of which nothing else is left. Their environment and key are
+    /// part of what they were sealed with, so nobody can open them.
     fn versions(&mut self) -> Result<(), ReadError> {
         let mut owners: BTreeSet<SecretId> = BTreeSet::new();
         let damaged = self.each::<Secrets>(|_, _, row| {
@@ -425,13 +433,13 @@ impl Repair<'_, '_> {
             owners.insert(key?);
         }
         for key @ (id, version) in self.keys::<Versions>(|(id, _)| Ok(owners.contains(id)))? {
-            let line = format!("version {version} of {id} belonged to nothing");
+            let line = format!("version {version} of {id} belonged to no secret; removed");
             self.remove::<Versions>(&key, "versions", line);
         }
         Ok(())
     }
 
-    /// Pieces without the data key that would open them, or behind the last one.
+    /// Removes chunks whose version is gone, or that follow its last chunk.
     fn value_chunks(&mut self) -> Result<(), ReadError> {
         let unowned = self.keys::<ValueChunks>(|(id, version, chunk)| {
             match self.tx.get::<Versions>(&(*id, *version)) {
@@ -441,26 +449,25 @@ impl Repair<'_, '_> {
             }
         })?;
         for key @ (id, version, chunk) in unowned {
-            let line = format!("piece {chunk} of version {version} of {id} was left over");
+            let line = format!("chunk {chunk} of version {version} of {id} was left over; removed");
             self.remove::<ValueChunks>(&key, "pieces", line);
         }
         Ok(())
     }
 
-    /// Pieces of values that are not in force, or of vars of which nothing else
-    /// is left.
+    /// Removes chunks of replaced values, and of vars of which nothing else is left.
     fn var_chunks(&mut self) -> Result<(), ReadError> {
-        let mut in_force: BTreeMap<VarId, (Version, u16)> = BTreeMap::new();
+        let mut current: BTreeMap<VarId, (Version, u16)> = BTreeMap::new();
         let damaged = self.each::<Vars>(|_, _, row| {
-            in_force.insert(row.id, (row.version, row.chunks));
+            current.insert(row.id, (row.version, row.chunks));
             Ok(())
         })?;
-        let unowned = self.keys::<VarChunks>(|(id, version, chunk)| match in_force.get(id) {
-            Some((current, chunks)) => Ok(version == current && chunk < chunks),
+        let unowned = self.keys::<VarChunks>(|(id, version, chunk)| match current.get(id) {
+            Some((latest, chunks)) => Ok(version == latest && chunk < chunks),
             None => Ok(damaged || self.tx.has::<VarPlaces>(id)?),
         })?;
         for key @ (id, version, chunk) in unowned {
-            let line = format!("piece {chunk} of version {version} of {id} was left over");
+            let line = format!("chunk {chunk} of version {version} of {id} was left over; removed");
             self.remove::<VarChunks>(&key, "pieces", line);
         }
         Ok(())

@@ -1,20 +1,20 @@
-//! Rows from a backup: into a new database, or only into memory.
+//! Loads the rows of a backup into a new database, or only into memory.
 //!
 //! ```text
-//! <data dir>/lock          held while rows are loaded
+//! <data dir>/lock          held during the restore
 //! <data dir>/restoring/    a data directory of its own, until it is complete
 //!                  db/     renamed to <data dir>/db in one step
 //! ```
 //!
-//! The directory is inside the data directory and not beside it, so that the
-//! rename works where the data directory is a mount, and `root.key` may be there
-//! already. While `restoring` exists, and no `db` beside it, no server opens the
-//! data directory: a restore that was cut off is run again, it does not turn into a
-//! new database.
-//! Even `restoring` itself does not open before it is complete: the wrapping
-//! keys are written last.
+//! The stage is inside the data directory and not next to it, so that the rename works even if the
+//! data directory is a mount point, and `root.key` may already be there. While `restoring` exists
+//! without a `db` next to it, no server opens the data directory: an interrupted restore is run
+//! again and does not turn into a new database. `restoring` itself does not open either before it
+//! is complete, because the wrapping keys are written last.
 //!
+//! Owns: the stage, and the checks before a restore.
 //! Must never: touch a data directory that holds a database.
+//! Called by: `vault::backup`.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, TryLockError};
@@ -31,69 +31,69 @@ use crate::store::rows::tables::{
     Tokens, UserSessions, Users, ValueChunks, VarChunks, Vars, Versions,
 };
 use crate::store::rows::view::{ReadError, Scan, View};
-use crate::store::rows::write_set::Overlay;
-use crate::store::sled::disk::{Disk, Held, Options};
+use crate::store::rows::write_set::WriteSet;
+use crate::store::sled::disk::{DataDirLock, Disk, Options};
 use crate::store::sled::open_error::OpenError;
 use crate::store::sled::restoring_mark::RESTORING;
 use crate::store::unavailable::Unavailable;
 
-/// What may be in a data directory that counts as empty: the keys that the
-/// operator has put there, what an earlier restore left, what a file system has
-/// at its root.
-const MAY_BE_THERE: [&str; 5] = ["root.key", "root.key.previous", "lock", RESTORING, "lost+found"];
-/// Rows are applied and synced in batches of about so many bytes.
+/// What an empty data directory may contain: keys that the operator has put there, what an earlier
+/// restore left, and what a file system has at its root.
+const IGNORED_ENTRIES: [&str; 5] =
+    ["root.key", "root.key.previous", "lock", RESTORING, "lost+found"];
+/// Rows are applied and synced in batches of about this many bytes.
 const BATCH_BYTES: usize = 4 << 20;
 
-/// Why rows could not be loaded.
+/// Why a backup could not be restored.
 #[derive(Debug, thiserror::Error)]
-pub enum LoadError {
-    /// There is something in the directory.
+pub enum RestoreError {
+    /// The directory is not empty.
     #[error(
-        "{} is not empty: it holds {found}. Name another directory, or an empty one; nothing is overwritten.",
+        "{} is not empty: it contains {found}. Choose an empty or new directory; a restore never overwrites files.",
         path.display()
     )]
     NotEmpty {
         /// The data directory.
         path: PathBuf,
-        /// What is in it.
+        /// The first entry found in it.
         found: String,
     },
     /// The new database could not be opened.
     #[error("{0}")]
     Open(#[from] OpenError),
     /// The disk is nearly full.
-    #[error("{0}; make room, then restore again")]
+    #[error("{0}. Free up space, then restore again.")]
     Unavailable(#[from] Unavailable),
-    /// The disk has less room than the database takes, and has to keep free.
+    /// The disk has too little free space for the database and the floor that must stay free.
     #[error(
-        "{} has {left} MiB left, and the restored database needs at least {wanted} MiB there. Make room, or name a directory on another disk.",
+        "{} has {left} MiB left, but the restored database needs at least {wanted} MiB. Free up space or choose a directory on another disk.",
         path.display()
     )]
-    TooLittleRoom {
-        /// The data directory, or what there is of its path.
+    TooLittleSpace {
+        /// The data directory, or the closest parent that exists.
         path: PathBuf,
         /// Free, in MiB.
         left: u64,
         /// Needed, in MiB.
         wanted: u64,
     },
-    /// The file system refused.
+    /// The file system returned an error.
     #[error("{}: {cause}", path.display())]
     Io {
         /// The file or directory.
         path: PathBuf,
-        /// What it said.
+        /// The error.
         cause: io::Error,
     },
 }
 
-fn at(path: &Path) -> impl FnOnce(io::Error) -> LoadError {
+fn at(path: &Path) -> impl FnOnce(io::Error) -> RestoreError {
     let path = path.to_owned();
-    move |cause| LoadError::Io { path, cause }
+    move |cause| RestoreError::Io { path, cause }
 }
 
-/// That a directory can be restored into: it is missing, or as good as empty.
-fn can_be_loaded(data_dir: &Path) -> Result<(), LoadError> {
+/// Checks that a directory can be restored into: it is missing, or contains nothing of value.
+fn check_empty(data_dir: &Path) -> Result<(), RestoreError> {
     let entries = match fs::read_dir(data_dir) {
         Err(cause) if cause.kind() == io::ErrorKind::NotFound => return Ok(()),
         entries => entries.map_err(at(data_dir))?,
@@ -101,79 +101,81 @@ fn can_be_loaded(data_dir: &Path) -> Result<(), LoadError> {
     for entry in entries {
         let name = entry.map_err(at(data_dir))?.file_name();
         let name = name.to_string_lossy();
-        if !MAY_BE_THERE.contains(&name.as_ref()) {
+        if !IGNORED_ENTRIES.contains(&name.as_ref()) {
             let (path, found) = (data_dir.to_owned(), name.into_owned());
-            return Err(LoadError::NotEmpty { path, found });
+            return Err(RestoreError::NotEmpty { path, found });
         }
     }
     Ok(())
 }
 
-/// That a backup of so many bytes can be restored into a directory, as far as that
-/// can be told without writing: it is as good as empty, and the file system lets us make
-/// it, and has room for it. The database takes at least as much as the backup.
-pub fn can_be_restored(data_dir: &Path, bytes: u64, options: Options) -> Result<(), LoadError> {
+/// Checks, without writing, that a backup of `bytes` bytes can be restored into a directory: it is
+/// empty or missing, it may be created, and its file system has enough space. The database takes at
+/// least as much as the backup.
+pub fn check_restorable(data_dir: &Path, bytes: u64, options: Options) -> Result<(), RestoreError> {
     use rustix::fs::{Access, AtFlags, CWD, accessat};
 
-    can_be_loaded(data_dir)?;
-    let mut there = std::path::absolute(data_dir).map_err(at(data_dir))?;
-    while matches!(there.symlink_metadata(), Err(cause) if cause.kind() == io::ErrorKind::NotFound)
-        && there.pop()
+    check_empty(data_dir)?;
+    let mut existing = std::path::absolute(data_dir).map_err(at(data_dir))?;
+    while matches!(existing.symlink_metadata(), Err(cause) if cause.kind() == io::ErrorKind::NotFound)
+        && existing.pop()
     {}
-    // The kernel's word on it: permissions, and whether anything can be written there.
+    // Asks the kernel, which knows permissions and read-only file systems.
     let access = Access::READ_OK | Access::WRITE_OK | Access::EXEC_OK;
-    accessat(CWD, &there, access, AtFlags::empty()).map_err(io::Error::from).map_err(at(&there))?;
-    if !there.metadata().map_err(at(&there))?.is_dir() {
-        return Err(at(&there)(io::ErrorKind::NotADirectory.into()));
+    accessat(CWD, &existing, access, AtFlags::empty())
+        .map_err(io::Error::from)
+        .map_err(at(&existing))?;
+    if !existing.metadata().map_err(at(&existing))?.is_dir() {
+        return Err(at(&existing)(io::ErrorKind::NotADirectory.into()));
     }
-    let space = FreeSpace { dir: there, floor_bytes: options.min_free_bytes };
-    // What a restore that was cut off has left makes room.
+    let space = FreeSpace { dir: existing, floor_bytes: options.min_free_bytes };
+    // What an interrupted restore left will be removed first.
     let made = fs::metadata(data_dir.join(RESTORING).join("db/db")).map_or(0, |log| log.len());
     let left = space.left().saturating_add(made);
     let wanted = space.floor_bytes.saturating_add(bytes);
     if left >= wanted {
         return Ok(());
     }
-    Err(LoadError::TooLittleRoom {
+    Err(RestoreError::TooLittleSpace {
         path: space.dir,
         left: left >> 20,
         wanted: wanted.div_ceil(1 << 20),
     })
 }
 
-/// A new database that is being filled. Dropped before its end, it leaves nothing but
-/// an empty stage, which keeps servers out.
+/// A new database that is being filled. If dropped before the end, it leaves an empty stage, which
+/// keeps servers out.
 #[derive(Debug)]
-pub struct Loading {
+pub struct RestoreWriter {
     disk: Disk,
-    batch: Overlay,
-    /// Rows without which nothing opens; they go in last.
-    keys: Overlay,
-    place: Place,
+    batch: WriteSet,
+    /// Rows that a database does not open without; they are written last.
+    keys: WriteSet,
+    target: RestoreTarget,
 }
 
-/// A database that is in place, and not known to stay there through a power cut.
+/// The database was installed, but may not survive a power cut.
 #[derive(Debug, thiserror::Error)]
 #[error("{}: {cause}", path.display())]
-pub struct Unsettled {
+pub struct NotDurable {
     /// The data directory.
     pub path: PathBuf,
-    /// What the file system said.
+    /// The file system's error.
     pub cause: io::Error,
 }
 
-/// Where a loaded database waits, and where it belongs.
+/// The stage of a restored database, and the data directory that it will be moved to.
 #[derive(Debug)]
-pub struct Place {
+pub struct RestoreTarget {
     data_dir: PathBuf,
     stage: PathBuf,
     _lock: File,
 }
 
-impl Loading {
-    /// Makes the directory, and an empty database in it.
-    pub fn begin(data_dir: &Path, options: Options) -> Result<Self, LoadError> {
-        can_be_loaded(data_dir)?;
+impl RestoreWriter {
+    /// Creates the data directory and an empty database in its stage.
+    pub fn begin(data_dir: &Path, options: Options) -> Result<Self, RestoreError> {
+        check_empty(data_dir)?;
         make_directory(data_dir).map_err(at(data_dir))?;
         let lock_path = data_dir.join("lock");
         let lock = File::create(&lock_path).map_err(at(&lock_path))?;
@@ -181,17 +183,17 @@ impl Loading {
             TryLockError::WouldBlock => OpenError::InUse { path: data_dir.to_owned() }.into(),
             TryLockError::Error(cause) => at(&lock_path)(cause),
         })?;
-        // A server may have been faster.
-        can_be_loaded(data_dir)?;
+        // A server may have started in between.
+        check_empty(data_dir)?;
         let stage = data_dir.join(RESTORING);
-        let place = Place { data_dir: data_dir.to_owned(), stage, _lock: lock };
-        place.begin().map_err(at(&place.stage))?;
-        let disk = Disk::open(Held::take(&place.stage)?, options)?;
-        Ok(Self { disk, batch: Overlay::default(), keys: Overlay::default(), place })
+        let target = RestoreTarget { data_dir: data_dir.to_owned(), stage, _lock: lock };
+        target.create_stage().map_err(at(&target.stage))?;
+        let disk = Disk::open(DataDirLock::acquire(&target.stage)?, options)?;
+        Ok(Self { disk, batch: WriteSet::default(), keys: WriteSet::default(), target })
     }
 
     /// Adds a row.
-    pub fn row(&mut self, key: Vec<u8>, row: Vec<u8>) -> Result<(), LoadError> {
+    pub fn row(&mut self, key: Vec<u8>, row: Vec<u8>) -> Result<(), RestoreError> {
         if key.first() == Some(&Keys::PREFIX) {
             self.keys.set(key, Some(row));
             return Ok(());
@@ -200,56 +202,56 @@ impl Loading {
         if self.batch.size() < BATCH_BYTES { Ok(()) } else { self.apply() }
     }
 
-    fn apply(&mut self) -> Result<(), LoadError> {
+    fn apply(&mut self) -> Result<(), RestoreError> {
         let batch = std::mem::take(&mut self.batch);
         if batch.is_empty() {
             return Ok(());
         }
         let space = self.disk.space();
         space.check(space.left(), Share::Common)?;
-        self.disk.apply(batch).map_err(at(&self.place.stage))
+        self.disk.apply(batch).map_err(at(&self.target.stage))
     }
 
-    /// All rows are there. The database can be opened, and then put in place.
-    pub fn finish(mut self) -> Result<(Opened, Place), LoadError> {
+    /// Writes the last rows. The database can then be opened, and installed once it is closed.
+    pub fn finish(mut self) -> Result<(Opened, RestoreTarget), RestoreError> {
         self.apply()?;
         self.batch = std::mem::take(&mut self.keys);
         self.apply()?;
-        Ok((Opened::new(self.disk), self.place))
+        Ok((Opened::new(self.disk), self.target))
     }
 }
 
-impl Place {
-    /// Puts the database where a server looks for it. Nothing may have it open
-    /// any more. `Some` when it is there and may not be after a power cut.
-    pub fn put(self) -> Result<Option<Unsettled>, LoadError> {
+impl RestoreTarget {
+    /// Moves the database to where a server looks for it. Nothing may have it open. Returns `Some`
+    /// if it is in place but may not survive a power cut.
+    pub fn install(self) -> Result<Option<NotDurable>, RestoreError> {
         let made = self.stage.join("db");
         let log_path = made.join("db");
-        // sled's own threads may keep its files a moment longer than its handle.
+        // sled's own threads may hold its files slightly longer than its handle.
         open_to_lock(&log_path).and_then(|log| log.lock()).map_err(at(&log_path))?;
         sync_directory(&made).map_err(at(&made))?;
         let db = self.data_dir.join("db");
         fs::rename(&made, &db).map_err(at(&db))?;
-        // From here on the database is there, and restoring it again would be
-        // refused. The next start syncs and marks what could not be done here.
+        // From here on the database is in place, and restoring again would be refused. The next
+        // start syncs and marks what could not be done here.
         let settled = sync_directory(&self.data_dir)
             .and_then(|()| crate::store::sled::disk::mark_in_use(&self.data_dir));
-        // The next start removes what is left of the stage, if this cannot.
+        // If this fails, the next start removes the stage.
         if let Err(error) = fs::remove_dir_all(&self.stage) {
-            log::warn!("{} could not be removed: {error}", self.stage.display());
+            log::warn!("removing {} failed: {error}", self.stage.display());
         }
-        Ok(settled.err().map(|cause| Unsettled { path: self.data_dir.clone(), cause }))
+        Ok(settled.err().map(|cause| NotDurable { path: self.data_dir.clone(), cause }))
     }
 
-    /// An empty stage. One that an earlier restore has left stays where it is meanwhile:
+    /// Creates an empty stage. One that an earlier restore left stays in place meanwhile, because
     /// it keeps servers out.
-    fn begin(&self) -> io::Result<()> {
+    fn create_stage(&self) -> io::Result<()> {
         make_directory(&self.stage)?;
         sync_directory(&self.data_dir)?;
-        self.empty()
+        self.clear_stage()
     }
 
-    fn empty(&self) -> io::Result<()> {
+    fn clear_stage(&self) -> io::Result<()> {
         let entries = match fs::read_dir(&self.stage) {
             Err(error) => return ignore_missing(error),
             Ok(entries) => entries,
@@ -264,17 +266,17 @@ impl Place {
     }
 }
 
-impl Drop for Place {
-    /// What was not put in place goes. The stage itself stays: a server that was
-    /// waiting for the database must not begin an empty one.
+impl Drop for RestoreTarget {
+    /// Removes what was not installed. The stage itself stays: a server that was waiting for the
+    /// database must not create an empty one.
     fn drop(&mut self) {
-        if let Err(error) = self.empty() {
-            log::error!("{} could not be emptied: {error}", self.stage.display());
+        if let Err(error) = self.clear_stage() {
+            log::error!("removing the contents of {} failed: {error}", self.stage.display());
         }
     }
 }
 
-/// Rows that are only in memory: what is looked at and not kept.
+/// Rows that are only in memory, to examine a backup without restoring it.
 #[derive(Debug, Default)]
 pub struct MemoryRows(BTreeMap<Vec<u8>, Vec<u8>>);
 
@@ -302,8 +304,8 @@ impl View for MemoryRows {
     }
 }
 
-/// Whether a row goes into a backup. Sessions do not: a restored server must
-/// not let in whoever was logged in when the backup was made.
+/// Returns whether a row belongs in a backup. Sessions do not: a restored server must not let in
+/// those who were logged in when the backup was made.
 pub fn is_backed_up(key: &[u8]) -> bool {
     !matches!(
         key,
@@ -312,8 +314,8 @@ pub fn is_backed_up(key: &[u8]) -> bool {
     )
 }
 
-/// What a row counts as, for people.
-pub fn counted_as(key: &[u8]) -> &'static str {
+/// Returns the kind that a row is counted as in a backup's summary.
+pub fn row_kind(key: &[u8]) -> &'static str {
     match key.first() {
         Some(&Keys::PREFIX) => "wrappingKeys",
         Some(&Environments::PREFIX) => "environments",

@@ -1,7 +1,7 @@
-//! Change counters, one for each environment, in memory.
+//! Change counters, one per environment, in memory.
 //!
-//! Owns: the numbers under which answers may be kept, and the signal that one has changed.
-//! Must never: be older than what a reader can see.
+//! Owns: the revisions that cached responses are keyed by, and the signal that one has changed.
+//! Must never: lag behind what a reader can already see.
 //! Called by: the writer, after each group; readers, through `Store::revision`.
 
 use std::collections::HashMap;
@@ -11,11 +11,11 @@ use tokio::sync::watch;
 
 use crate::domain::EnvironmentId;
 
-/// A change counter for each environment.
+/// One change counter per environment.
 #[derive(Debug, Default)]
 pub(super) struct Revisions {
     of: RwLock<HashMap<EnvironmentId, u64>>,
-    /// Tells whoever waits that one of them has changed.
+    /// Signals that a counter has changed.
     changed: watch::Sender<()>,
 }
 
@@ -25,7 +25,7 @@ impl Revisions {
         map.get(&environment).copied().unwrap_or(0)
     }
 
-    /// Marks itself changed when one of them has changed.
+    /// Subscribes to the signal that a counter has changed.
     pub fn changes(&self) -> watch::Receiver<()> {
         self.changed.subscribe()
     }

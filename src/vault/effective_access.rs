@@ -1,10 +1,12 @@
-//! What a credential may do now: the lower of its own role and its owner's,
-//! where both scopes reach; nothing, once it or its owner is gone.
+//! What a credential may do now: the lower of its own role and its owner's, in the environments
+//! that both scopes cover; nothing once it or its owner is gone.
 //!
-//! It is worked out at each request, and again inside the writer before a
-//! change is made: a change that was queued behind the end of its own
-//! credential does not come about.
-//! Must never: keep an answer for later.
+//! It is computed for each request, and again inside the writer before a change is made, so that a
+//! change queued after its credential was revoked is refused.
+//!
+//! Must never: cache a result.
+//! Called by: `access`, to authenticate; `policy` and `guarded_change`, for the check in the
+//! writer.
 
 use crate::domain::{
     Credential, Owner, OwnerId, Principal, Role, Scope, SessionId, Timestamp, TokenId, UserId,
@@ -16,7 +18,8 @@ use crate::store::{
 
 use crate::vault::error::Error;
 
-/// The principal behind an API token, if there is one now.
+/// Returns the principal behind an API token; `None` if the token has expired, or its owner is
+/// disabled or deleted.
 pub fn token_principal(
     view: &impl View,
     id: TokenId,
@@ -33,8 +36,8 @@ pub fn token_principal(
         }
         OwnerId::User(user) => match view.get::<Users>(&user)? {
             Some(row) if !row.disabled => {
-                let label = label(user, &row);
-                Some((Owner::User(label), shown(&row), row.role, row.scope))
+                let label = user_label(user, &row);
+                Some((Owner::User(label), display_name(&row), row.role, row.scope))
             }
             _ => None,
         },
@@ -55,8 +58,8 @@ pub fn token_principal(
     }))
 }
 
-/// The principal behind a session, if there is one now. Whether the session
-/// has been idle for too long is for `access` to say.
+/// Returns the principal behind a session; `None` if the session has expired, or its user is
+/// disabled or deleted. `access` checks how long the session has been idle.
 pub fn session_principal(
     view: &impl View,
     id: SessionId,
@@ -69,36 +72,36 @@ pub fn session_principal(
     let user = view.get::<Users>(&row.user)?.filter(|user| !user.disabled);
     Ok(user.map(|user| Principal {
         credential: Credential::Session(id),
-        owner: Owner::User(label(row.user, &user)),
-        name: shown(&user),
+        owner: Owner::User(user_label(row.user, &user)),
+        name: display_name(&user),
         role: user.role,
         scope: user.scope,
     }))
 }
 
-/// A user as audit rows name it.
-pub fn label(id: UserId, row: &UserRow) -> UserLabel {
+/// Returns a user's identity as audit rows show it.
+pub fn user_label(id: UserId, row: &UserRow) -> UserLabel {
     let name = row.name.as_deref().map(str::to_owned);
     UserLabel { id, email: row.email.as_str().to_owned(), name }
 }
 
-fn shown(row: &UserRow) -> String {
+fn display_name(row: &UserRow) -> String {
     row.name.as_deref().unwrap_or(row.email.as_str()).to_owned()
 }
 
-/// What must still hold when the writer comes to a change.
-pub(super) struct Standing {
+/// The check that a change runs inside the writer, before it writes anything.
+pub(super) struct CredentialGuard {
     principal: Principal,
     now: Timestamp,
 }
 
-impl Standing {
+impl CredentialGuard {
     pub fn new(principal: &Principal, now: Timestamp) -> Self {
         Self { principal: principal.clone(), now }
     }
 
-    /// That the credential is still there and may do what it could do when the
-    /// request was authorised.
+    /// Fails unless the credential still exists and still has the rights that it had when the
+    /// request was authorized.
     pub fn check(&self, view: &impl View) -> Result<(), Error> {
         let present = match &self.principal.credential {
             Credential::Host => return Ok(()),
@@ -111,19 +114,19 @@ impl Standing {
                 None => None,
             },
         };
-        let stands = present.is_some_and(|present| {
+        let is_valid = present.is_some_and(|present| {
             present.role >= self.principal.role && present.scope.contains(&self.principal.scope)
         });
-        if stands { Ok(()) } else { Err(Error::NoLongerValid) }
+        if is_valid { Ok(()) } else { Err(Error::NoLongerValid) }
     }
 }
 
-/// That a principal's credential is still there and may still do as much. For
-/// changes that need no permit.
-pub fn check_standing(
+/// Fails unless a principal's credential still exists and still has the same rights. For changes
+/// that need no permit.
+pub fn check_credential(
     view: &impl View,
     principal: &Principal,
     now: Timestamp,
 ) -> Result<(), Error> {
-    Standing::new(principal, now).check(view)
+    CredentialGuard::new(principal, now).check(view)
 }

@@ -1,56 +1,55 @@
-//! Why a verb was not carried out: whose fault it is, without knowing HTTP.
+//! Why a verb was not carried out, and whose fault it is, without any knowledge of HTTP.
 
 use crate::audit::ResourceType;
 use crate::domain::{Role, Version};
 use crate::store::{CommitError, ReadError, Unavailable};
 
-use crate::vault::crypto::keyring::Fingerprint;
-use crate::vault::verbs::copy::CopyRefusal;
+use crate::vault::fingerprint::Fingerprint;
 
 /// Why a verb was not carried out.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The thing does not exist, or not for this caller.
+    /// The resource does not exist, or the caller may not know that it does.
     #[error("{} not found", .0.as_str())]
     NotFound(ResourceType),
     /// The caller's role is too low.
-    #[error("this needs the role {needed}")]
+    #[error("the role {needed} is required")]
     Role {
-        /// The lowest role that may.
+        /// The lowest role that is allowed.
         needed: Role,
     },
-    /// The caller's credential does not reach there.
-    #[error("the credential does not cover this")]
+    /// The caller's scope does not cover the target.
+    #[error("the credential does not cover this environment")]
     Scope,
     /// The name or key is taken.
     #[error("{} already exists", .0.as_str())]
     Exists(ResourceType),
-    /// The environment still holds secrets.
-    #[error("the environment holds {secrets} secrets")]
+    /// The environment still contains secrets.
+    #[error("the environment contains {secrets} secrets")]
     NotEmpty {
-        /// How many.
+        /// The number of secrets.
         secrets: u32,
     },
     /// The caller's precondition names another version.
-    #[error("the version in force is {current}")]
+    #[error("the current version is {current}")]
     OtherVersion {
-        /// The version in force.
+        /// The current version.
         current: Version,
     },
-    /// There is no higher version number.
+    /// The secret or var has used the highest version number.
     #[error("no version number is left")]
     VersionsExhausted,
     /// The secret is never-reveal.
     #[error("the secret is never-reveal")]
     WriteOnly,
-    /// Reveal is switched off for the environment.
-    #[error("reveal is switched off")]
+    /// Reveal is disabled in the settings of the environment.
+    #[error("reveal is disabled for the environment")]
     RevealDisabled,
-    /// `neverReveal` cannot be taken back.
-    #[error("never-reveal is for good")]
+    /// The caller tried to clear `neverReveal`.
+    #[error("never-reveal cannot be undone")]
     NeverRevealIsForGood,
-    /// A value is longer than the limit, or empty.
-    #[error("a value has 1 to {limit} bytes")]
+    /// A value is empty, or longer than the limit.
+    #[error("a value must have 1 to {limit} bytes")]
     ValueSize {
         /// The limit in bytes.
         limit: usize,
@@ -58,79 +57,109 @@ pub enum Error {
     /// A stored value does not open.
     #[error("a stored value does not open under key {key}")]
     Unreadable {
-        /// The key that it says it was sealed under.
+        /// The root key that it names. The number of its wrapping key, if that key is not loaded.
         key: Fingerprint,
     },
     /// A stored row is damaged.
-    #[error("a stored row is damaged")]
+    #[error("a stored {} is damaged", .0.as_str())]
     Damaged(ResourceType),
-    /// Values that somebody is to get do not open, or are damaged.
+    /// Values that an enrolment needs do not open, or are damaged.
     #[error("{} values do not open", keys.len())]
     Undeliverable {
-        /// Their keys.
+        /// The keys of all these values.
         keys: Vec<String>,
     },
-    /// What somebody is to get is too much for one bundle.
+    /// An enrolment has more values than fit into one bundle.
     #[error("the bundle is too large")]
     BundleTooLarge,
-    /// No write is taken just now.
+    /// The database takes no writes right now.
     #[error("{0}")]
     Unavailable(#[from] Unavailable),
     /// The database could not be read.
     #[error("{0}")]
     Read(#[from] ReadError),
-    /// A version of a secret is not kept, or never was.
+    /// The secret has no such version, or no longer keeps it.
     #[error("version not found")]
     NoSuchVersion,
-    /// The caller's credential ended, or may do less, since the request was
-    /// authorised.
-    #[error("the credential is no longer what it was")]
+    /// The caller's credential was revoked, or lost rights, after the request was authorized.
+    #[error("the credential was revoked or lost rights during the request")]
     NoLongerValid,
-    /// The request that wanted to be done once was done a moment ago.
-    #[error("the request was done a moment ago")]
+    /// A request with the same idempotency key was completed while this one waited.
+    #[error("a request with the same idempotency key has just completed")]
     JustDone,
-    /// A rotation is under way; there is one at a time.
-    #[error("a rotation is under way")]
+    /// Another rotation is in progress.
+    #[error("a key rotation is in progress")]
     RotationUnderWay,
-    /// The wrapping key is the one that new keys are wrapped under.
-    #[error("the key is in force")]
+    /// The wrapping key is the active one.
+    #[error("the key is active")]
     KeyInForce,
-    /// Something is still wrapped under the wrapping key.
+    /// Keys are still wrapped under the wrapping key.
     #[error("{wrapped} keys are still wrapped under it")]
     KeyNeeded {
-        /// How many.
+        /// The number of these keys.
         wrapped: u64,
     },
-    /// There is no higher key number.
+    /// The highest key number is used.
     #[error("no key number is left")]
     KeysExhausted,
-    /// One item of a list did not get through.
+    /// One item of a list failed.
     #[error("item {index} of {list}: {error}")]
     OfItem {
-        /// What the list is called.
+        /// The name of the list.
         list: &'static str,
-        /// Which item, from 0 on.
+        /// The index of the item, from 0.
         index: usize,
-        /// Why.
+        /// Why the item failed.
         error: Box<Error>,
     },
-    /// Keys of an import are taken, and it was to fail then.
-    #[error("{} keys of {list} are taken", .indices.len())]
+    /// An import that must not overwrite anything found keys that exist.
+    #[error("{} keys of {list} already exist", .indices.len())]
     Conflicts {
-        /// What the list is called.
+        /// The name of the list.
         list: &'static str,
-        /// Which items, from 0 on.
+        /// The indices of these items, from 0.
         indices: Vec<usize>,
     },
     /// Nothing was copied.
     #[error("{0}")]
     Copy(#[from] CopyRefusal),
-    /// A change panicked. That is a bug; nothing was written.
+    /// A change panicked, which is a bug. Nothing was written.
     #[error("a change panicked")]
     Panicked,
-    /// The operating system gave no random bytes.
-    #[error("the operating system gives no random bytes")]
+    /// The operating system returned no random bytes.
+    #[error("the operating system returned no random bytes")]
     NoRandomness,
+}
+
+/// Why nothing was copied.
+#[derive(Debug, thiserror::Error)]
+pub enum CopyRefusal {
+    /// The source does not exist, or the caller may not know that it does.
+    #[error("source environment: {0}")]
+    Source(Box<Error>),
+    /// Source and target are the same environment.
+    #[error("source and target are the same environment")]
+    SameEnvironment,
+    /// The source has no secrets with these keys. Holds their indices in the list of keys.
+    #[error("{} keys do not exist in the source environment", .0.len())]
+    Missing(Vec<usize>),
+    /// The target has secrets with these keys. Holds their indices in the list of keys.
+    #[error("{} keys already exist in the target environment", .0.len())]
+    Taken(Vec<usize>),
+    /// The list of keys is too long for one copy.
+    #[error("a copy can have at most {most} keys")]
+    TooMany {
+        /// The longest list allowed.
+        most: usize,
+    },
+    /// One secret cannot be copied.
+    #[error("key {at}: {error}")]
+    Secret {
+        /// The index of its key in the list.
+        at: usize,
+        /// Why it cannot be copied.
+        error: Box<Error>,
+    },
 }
 
 impl From<CommitError<Error>> for Error {
@@ -144,9 +173,10 @@ impl From<CommitError<Error>> for Error {
 }
 
 impl Error {
-    /// A row that cannot be read: damaged, or not to be had.
-    pub(super) fn damaged_or(error: ReadError, what: ResourceType) -> Self {
-        match error {
+    /// Returns a function for `map_err` that reports a damaged row as a damaged `what`, and any
+    /// other failure as it is.
+    pub(super) fn damaged_or(what: ResourceType) -> impl Fn(ReadError) -> Self + Copy {
+        move |error| match error {
             ReadError::Damaged { .. } => Error::Damaged(what),
             error => Error::Read(error),
         }

@@ -2,14 +2,14 @@
 //!
 //! Owns: the second check of a credential, inside the writer, and the record that answers a
 //! repeated request.
-//! Must never: let a change through that was queued behind the end of its own credential.
+//! Must never: apply a change that was queued after its credential was revoked.
 //! Called by: the verbs here and in `access`.
 
 use crate::domain::Timestamp;
 use crate::store::{CommitError, Decision, IntoDecision, Store, Tx};
 use crate::vault::error::Error;
-use crate::vault::idempotency::HasOutcome;
 use crate::vault::policy::{Level, Permit};
+use crate::vault::verb_result::HasVerbResult;
 
 /// A change that is not queued yet, for the caller of a permit.
 #[derive(Debug)]
@@ -24,24 +24,25 @@ pub struct GuardedChange<'a, L, F> {
 }
 
 impl<'a, L: Level, F> GuardedChange<'a, L, F> {
-    /// `run` is the change; its `Err` leaves no trace, see [`Decision`].
+    /// Describes a change. An `Err` of `run` leaves no trace; see [`Decision`].
     pub fn new(store: &'a Store, permit: &'a Permit<L>, now: Timestamp, run: F) -> Self {
         Self { store, permit, now, run, from_reserve: false, dry_run: false }
     }
 
-    /// Lets it use the last free space of the disk: for what frees space or ends a credential.
+    /// Lets the change use the last free space of the disk: for changes that free space or revoke a
+    /// credential.
     pub fn from_reserve(mut self) -> Self {
         self.from_reserve = true;
         self
     }
 
-    /// Runs it without keeping anything of it, to learn what would come of it now.
+    /// Runs the change without keeping any of its writes, to learn its outcome.
     pub fn dry_run(mut self, dry_run: bool) -> Self {
         self.dry_run = dry_run;
         self
     }
 
-    /// Makes the change; returns once it would survive a power cut.
+    /// Makes the change, and returns once it would survive a power cut.
     pub async fn commit<D, E>(self) -> Result<D::Value, E>
     where
         F: FnOnce(&mut Tx<'_>) -> Result<D, E> + Send + 'static,
@@ -53,13 +54,13 @@ impl<'a, L: Level, F> GuardedChange<'a, L, F> {
         queue(store, from_reserve, dry_run, guarded(permit, now, run)).await
     }
 
-    /// Makes the change and keeps its outcome with it, if the request has an
+    /// Makes the change like [`GuardedChange::commit`], and keeps its answer if the request has an
     /// `Idempotency-Key`; see the module `idempotency`. A dry run keeps nothing.
     pub async fn commit_once<D, E>(self) -> Result<D::Value, E>
     where
         F: FnOnce(&mut Tx<'_>) -> Result<D, E> + Send + 'static,
         D: IntoDecision<E> + 'static,
-        D::Value: HasOutcome + Send + 'static,
+        D::Value: HasVerbResult + Send + 'static,
         E: From<Error> + From<CommitError<E>> + Send + 'static,
     {
         if self.dry_run {
@@ -87,7 +88,7 @@ where
     change.commit().await.map_err(E::from)
 }
 
-/// Wraps a change so that it is made only while its caller's credential may still make it.
+/// Wraps a change so that it runs only if its caller's credential still has its rights.
 pub(super) fn guarded<L, D, E, F>(
     permit: &Permit<L>,
     now: Timestamp,
@@ -97,15 +98,14 @@ where
     E: From<Error>,
     F: FnOnce(&mut Tx<'_>) -> Result<D, E> + Send,
 {
-    let standing = permit.standing(now);
+    let guard = permit.credential_guard(now);
     move |tx| {
-        standing.check(tx)?;
+        guard.check(tx)?;
         change(tx)
     }
 }
 
-/// Wraps a change like [`guarded`], and keeps its outcome for a request with an
-/// `Idempotency-Key`.
+/// Wraps a change like [`guarded`], and keeps its answer if the request has an `Idempotency-Key`.
 pub(super) fn guarded_once<L, D, E, F>(
     permit: &Permit<L>,
     now: Timestamp,
@@ -113,21 +113,21 @@ pub(super) fn guarded_once<L, D, E, F>(
 ) -> impl FnOnce(&mut Tx<'_>) -> Result<Decision<D::Value, E>, E> + Send + use<L, D, E, F>
 where
     D: IntoDecision<E>,
-    D::Value: HasOutcome,
+    D::Value: HasVerbResult,
     E: From<Error>,
     F: FnOnce(&mut Tx<'_>) -> Result<D, E> + Send,
 {
-    let receipt = permit.receipt().cloned();
+    let record = permit.idempotency().cloned();
     guarded(permit, now, move |tx| {
         let decision = change(tx)?.into_decision();
-        // A refusal is not kept: the request may be repeated, and succeed then.
-        if let (Decision::Applied(value, _), Some(receipt)) = (&decision, receipt) {
-            // The same request may have come again while this one waited here
-            // for a client that had gone away.
-            if receipt.is_taken(tx)? {
+        // A refusal is not kept, so that a repetition of the request can succeed.
+        if let (Decision::Applied(value, _), Some(record)) = (&decision, record) {
+            // A repetition may have completed while this request waited in the queue, abandoned by
+            // its client.
+            if record.is_taken(tx)? {
                 return Err(Error::JustDone.into());
             }
-            receipt.put(tx, value.outcome())?;
+            record.put(tx, value.verb_result())?;
         }
         Ok(decision)
     })

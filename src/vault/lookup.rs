@@ -1,36 +1,52 @@
-//! Finding rows, and hiding those that a caller must not learn about.
+//! Finding rows, and hiding the rows that a caller must not learn about.
+//!
+//! Owns: authorization of a request against the row that it names, and the audit rows of refusals.
+//! Must never: let a scoped caller tell a row outside its scope from a missing one, by the answer
+//! or by the time it takes.
+//! Called by: `http`, to authorize; every verb, to find its rows.
 
 use std::str::FromStr;
 
 use crate::audit::{Action, Draft, RefusalCode, ResourceType};
 use crate::domain::{
-    EnvironmentId, Id, KeyName, Kind, SecretId, SecretKind, ServiceAccountId, Timestamp, TokenId,
-    UserId, VarId, VarKind,
+    EnvironmentId, Id, IdKind, KeyName, SecretId, SecretKind, ServiceAccountId, Timestamp, TokenId,
+    UserId, VarId, VarKind, Version,
 };
 use crate::store::{
     Counts, CountsRow, EnvironmentNames, EnvironmentRow, Environments, ReadError, SecretPlace,
     SecretPlaces, SecretRow, Secrets, Table, Tx, VarPlace, VarPlaces, VarRow, Vars, View,
 };
 
-use crate::vault::Vault;
+use crate::vault::crypto::keyring::parse_key_id;
 use crate::vault::error::Error;
-use crate::vault::keys::rotation;
 use crate::vault::policy::{self, Caller, Level, Permit, Target};
+use crate::vault::service::Vault;
 
-/// Which part of a list is wanted.
+/// Passes on what was read for a list, and skips damaged rows with a line in the log: one damaged
+/// row must not hide the others.
+pub(super) fn skip_damaged<T>(found: Result<T, ReadError>) -> Option<Result<T, ReadError>> {
+    match found {
+        Err(damaged @ ReadError::Damaged { .. }) => {
+            log::error!("left out of a list: {damaged}");
+            None
+        }
+        found => Some(found),
+    }
+}
+
+/// The part of a list that a caller asks for.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct Page {
-    /// Only keys that begin with this.
+    /// Only keys that start with this.
     pub prefix: String,
     /// Only keys after this one.
     pub after: Option<String>,
-    /// At most so many; `None` is all of them.
+    /// The most rows to return; `None` returns all.
     pub limit: Option<usize>,
 }
 
 impl Page {
-    /// The rows of a table whose keys are `environment | key` on this page.
-    /// A damaged row is logged and left out: it must not hide the others.
+    /// Reads the rows on this page of a table whose keys are `environment | key`.
     pub(super) fn rows<'a, T, V>(
         &self,
         view: &'a V,
@@ -40,23 +56,17 @@ impl Page {
         T: Table<Key = (EnvironmentId, KeyName)> + 'a,
         V: View,
     {
-        let place = |key: &str| [&environment.to_bytes(), key.as_bytes()].concat();
-        let after = self.after.as_deref().map(place);
-        view.scan::<T>(&place(&self.prefix), after.as_deref())
-            .filter_map(|found| match found {
-                Ok(((_, key), row)) => Some(Ok((key, row))),
-                Err(damaged @ ReadError::Damaged { .. }) => {
-                    log::error!("left out of a list: {damaged}");
-                    None
-                }
-                Err(error) => Some(Err(error.into())),
-            })
+        let prefix = |key: &str| [&environment.to_bytes(), key.as_bytes()].concat();
+        let after = self.after.as_deref().map(prefix);
+        view.scan::<T>(&prefix(&self.prefix), after.as_deref())
+            .filter_map(skip_damaged)
+            .map(|found| found.map(|((_, key), row)| (key, row)).map_err(Error::from))
             .take(self.limit.unwrap_or(usize::MAX))
     }
 }
 
-/// The environment that a path segment names: an id first, then a name. No
-/// name can be shaped like an id, so the order hides nothing.
+/// Finds the environment that a path segment names, by id first, then by name. No name has the form
+/// of an id, so the order hides nothing.
 pub(super) fn find_environment(
     view: &impl View,
     segment: &str,
@@ -67,87 +77,111 @@ pub(super) fn find_environment(
     }
 }
 
-/// An environment's row, which may have gone since the caller was authorised.
+/// Reads an environment's row. It may have been deleted since the caller was authorized.
 pub(super) fn environment_row(
     view: &impl View,
     id: EnvironmentId,
 ) -> Result<EnvironmentRow, Error> {
-    match view.get::<Environments>(&id) {
-        Ok(row) => row.ok_or(Error::NotFound(ResourceType::Environment)),
-        Err(ReadError::Damaged { .. }) => Err(Error::Damaged(ResourceType::Environment)),
-        Err(error) => Err(error.into()),
-    }
+    let row =
+        view.get::<Environments>(&id).map_err(Error::damaged_or(ResourceType::Environment))?;
+    row.ok_or(Error::NotFound(ResourceType::Environment))
 }
 
-/// A row that is reached by its own id through a second row that says where it is.
-pub(super) trait Placed: Kind + Sized {
+/// A kind of row that is stored under its environment and key, and found by its own id through a
+/// second row, its place.
+pub(super) trait Located: IdKind + Sized {
     const TYPE: ResourceType;
-    type Place: Clone;
+    type Place: Clone + PartialEq;
     type Row;
+    /// The table of the rows.
+    type Table: Table<Key = (EnvironmentId, KeyName), Row = Self::Row>;
+    /// The table of the places.
+    type Places: Table<Key = Id<Self>, Row = Self::Place>;
 
+    fn new_place(environment: EnvironmentId, key: KeyName) -> Self::Place;
     fn environment(place: &Self::Place) -> EnvironmentId;
-    fn place(view: &impl View, id: Id<Self>) -> Result<Option<Self::Place>, ReadError>;
+    fn key(place: &Self::Place) -> &KeyName;
+    fn id(row: &Self::Row) -> Id<Self>;
+    fn version(row: &Self::Row) -> Version;
+    /// The number that an environment counts rows of this kind with.
+    fn count(counts: &mut CountsRow) -> &mut u32;
+
+    /// Reads where a row is stored.
+    fn place(view: &impl View, id: Id<Self>) -> Result<Option<Self::Place>, ReadError> {
+        view.get::<Self::Places>(&id)
+    }
+
+    /// Reads the row at a place, if it still is the row of this id: another row may have taken the
+    /// key since the place was read.
     fn row(
         view: &impl View,
         id: Id<Self>,
         place: &Self::Place,
-    ) -> Result<Option<Self::Row>, ReadError>;
+    ) -> Result<Option<Self::Row>, ReadError> {
+        let key = (Self::environment(place), Self::key(place).clone());
+        Ok(view.get::<Self::Table>(&key)?.filter(|row| Self::id(row) == id))
+    }
 }
 
-macro_rules! placed {
-    ($kind:ident, $type:ident, $places:ident, $place:ident, $table:ident, $row:ident) => {
-        impl Placed for $kind {
+macro_rules! located {
+    ($kind:ident, $type:ident, $places:ident, $place:ident, $table:ident, $row:ident, $count:ident) => {
+        impl Located for $kind {
             const TYPE: ResourceType = ResourceType::$type;
             type Place = $place;
             type Row = $row;
+            type Table = $table;
+            type Places = $places;
+
+            fn new_place(environment: EnvironmentId, key: KeyName) -> $place {
+                $place { environment, key }
+            }
 
             fn environment(place: &$place) -> EnvironmentId {
                 place.environment
             }
 
-            fn place(view: &impl View, id: Id<$kind>) -> Result<Option<$place>, ReadError> {
-                view.get::<$places>(&id)
+            fn key(place: &$place) -> &KeyName {
+                &place.key
             }
 
-            fn row(
-                view: &impl View,
-                id: Id<$kind>,
-                place: &$place,
-            ) -> Result<Option<$row>, ReadError> {
-                let key = (place.environment, place.key.clone());
-                // Another row may have taken the key since the place was read.
-                Ok(view.get::<$table>(&key)?.filter(|row| row.id == id))
+            fn id(row: &$row) -> Id<$kind> {
+                row.id
+            }
+
+            fn version(row: &$row) -> Version {
+                row.version
+            }
+
+            fn count(counts: &mut CountsRow) -> &mut u32 {
+                &mut counts.$count
             }
         }
     };
 }
 
-placed!(SecretKind, Secret, SecretPlaces, SecretPlace, Secrets, SecretRow);
-placed!(VarKind, Var, VarPlaces, VarPlace, Vars, VarRow);
+located!(SecretKind, Secret, SecretPlaces, SecretPlace, Secrets, SecretRow, secrets);
+located!(VarKind, Var, VarPlaces, VarPlace, Vars, VarRow, vars);
 
-/// A row by its id, wherever it is.
-pub(super) fn locate<K: Placed>(view: &impl View, id: Id<K>) -> Result<(K::Place, K::Row), Error> {
+/// Finds a row by its id, in any environment.
+pub(super) fn locate<K: Located>(view: &impl View, id: Id<K>) -> Result<(K::Place, K::Row), Error> {
     let missing = Error::NotFound(K::TYPE);
-    let damaged = |error| match error {
-        ReadError::Damaged { .. } => Error::Damaged(K::TYPE),
-        error => Error::Read(error),
-    };
+    let damaged = Error::damaged_or(K::TYPE);
     let Some(place) = K::place(view, id).map_err(damaged)? else { return Err(missing) };
-    // What is left of a deleted environment is gone for everybody.
+    // The remaining rows of a deleted environment are invisible to everyone.
     if !view.has::<Environments>(&K::environment(&place))? {
         return Err(missing);
     }
     match K::row(view, id, &place).map_err(damaged)? {
         Some(row) => Ok((place, row)),
-        // The place and its row come and go together. Both gone: deleted since
-        // the place was read. A place that is still there leads nowhere.
+        // A place and its row are written and removed together. If both are gone, the row was
+        // deleted after its place was read; a place without a row is damage.
         None if K::place(view, id).map_err(damaged)?.is_some() => Err(Error::Damaged(K::TYPE)),
         None => Err(missing),
     }
 }
 
-/// A row that is damaged as one that is not there; it is named in the log.
-fn undamaged<R>(found: Result<Option<R>, ReadError>) -> Result<Option<R>, ReadError> {
+/// Treats a damaged row as missing, and names it in the log.
+fn damaged_as_missing<R>(found: Result<Option<R>, ReadError>) -> Result<Option<R>, ReadError> {
     match found {
         Err(damaged @ ReadError::Damaged { .. }) => {
             log::error!("an audit row lacks its environment: {damaged}");
@@ -157,7 +191,7 @@ fn undamaged<R>(found: Result<Option<R>, ReadError>) -> Result<Option<R>, ReadEr
     }
 }
 
-/// How much an environment holds; counted, when the row that says so is damaged.
+/// Reads how many rows an environment contains; counts them if the row that says so is damaged.
 pub(super) fn counts(view: &impl View, id: EnvironmentId) -> Result<CountsRow, Error> {
     match view.get::<Counts>(&id) {
         Err(ReadError::Damaged { .. }) => {
@@ -171,16 +205,16 @@ pub(super) fn counts(view: &impl View, id: EnvironmentId) -> Result<CountsRow, E
     }
 }
 
-/// Writes how much an environment holds after a change.
-pub(super) fn count(
+/// Updates how many rows an environment contains, after a change.
+pub(super) fn update_counts(
     tx: &mut Tx<'_>,
     id: EnvironmentId,
     change: impl FnOnce(&mut CountsRow),
 ) -> Result<(), Error> {
-    // Counting anew sees the change already.
-    let anew = matches!(tx.get::<Counts>(&id), Err(ReadError::Damaged { .. }));
+    // Counting the rows includes the change.
+    let counted = matches!(tx.get::<Counts>(&id), Err(ReadError::Damaged { .. }));
     let mut row = counts(tx, id)?;
-    if !anew {
+    if !counted {
         change(&mut row);
     }
     tx.put::<Counts>(&id, &row);
@@ -188,8 +222,8 @@ pub(super) fn count(
 }
 
 impl Vault {
-    /// Decides whether the caller may do `action` at level `L` on `target`. A
-    /// refusal is in the audit log before this returns.
+    /// Decides whether the caller may do `action` at level `L` on `target`. A refusal is durable in
+    /// the audit log before this returns.
     pub async fn authorise<L: Level>(
         &self,
         caller: &Caller,
@@ -200,7 +234,7 @@ impl Vault {
             Target::Environment(segment) => find_environment(&*self.store, segment)?,
             _ => None,
         };
-        match policy::authorise(caller, target, found) {
+        match policy::authorize(caller, target, found) {
             Ok(permit) => Ok(permit),
             Err(refusal) => {
                 self.record_refusal(caller, action, target, found, &refusal).await?;
@@ -224,29 +258,29 @@ impl Vault {
         let mut draft = caller.draft(action, self.now()).refused(code);
         let mut environment = environment;
         if let Target::User(text) | Target::Everything(Some(text)) = target
-            && (names_an_account(text) || rotation::key_id(text).is_some())
+            && (is_account_id(text) || parse_key_id(text).is_some())
         {
             draft = draft.on(text, None);
         }
         if let Target::Row(text) = target {
-            // Only an id goes into the log; whatever else a path held may be anything.
+            // Only ids are logged: any other text in a path may contain anything.
             if let Ok(id) = SecretId::from_str(text) {
-                environment =
-                    undamaged(self.store.get::<SecretPlaces>(&id))?.map(|at| at.environment);
+                environment = damaged_as_missing(self.store.get::<SecretPlaces>(&id))?
+                    .map(|at| at.environment);
                 draft = draft.on(id, None);
             } else if let Ok(id) = VarId::from_str(text) {
-                environment = undamaged(self.store.get::<VarPlaces>(&id))?.map(|at| at.environment);
+                environment =
+                    damaged_as_missing(self.store.get::<VarPlaces>(&id))?.map(|at| at.environment);
                 draft = draft.on(id, None);
             }
         }
         self.record_refused(self.labelled(draft, environment)?).await
     }
 
-    /// The id of a row that exists and that the caller's scope covers. To a
-    /// caller whose scope is a list, a row outside it and a missing row are the
-    /// same: the same answer, after a durable write. Both leave an audit row,
-    /// because only one of them doing so could be told by the time it takes.
-    pub(super) async fn reach<K: Placed, L>(
+    /// Returns the id of a row that exists and that the caller's scope covers. A caller whose scope
+    /// is a list gets the same answer for a row outside it as for a missing row, and both are
+    /// recorded: if only one of them were, the time it takes would tell them apart.
+    pub(super) async fn reach<K: Located, L>(
         &self,
         permit: &Permit<L>,
         action: Action,
@@ -254,7 +288,8 @@ impl Vault {
     ) -> Result<Id<K>, Error> {
         let id = Id::<K>::from_str(text).ok();
         let place = match id.map(|id| K::place(&*self.store, id)) {
-            // To a stranger, what cannot be told is missing.
+            // Whether the scope covers a damaged place is unknown, so to a scoped caller it is
+            // missing.
             Some(Err(ReadError::Damaged { .. })) if permit.is_scoped() => None,
             Some(Err(ReadError::Damaged { .. })) => return Err(Error::Damaged(K::TYPE)),
             Some(found) => found?,
@@ -263,7 +298,7 @@ impl Vault {
         let environment = place.as_ref().map(K::environment);
         match (id, environment) {
             (Some(id), Some(environment)) if permit.covers(environment) => return Ok(id),
-            // A reveal is in the log whatever comes of it.
+            // Every attempt to reveal is recorded.
             _ if !permit.is_scoped() && action != Action::SecretReveal => {
                 return Err(Error::NotFound(K::TYPE));
             }
@@ -279,15 +314,15 @@ impl Vault {
         Err(Error::NotFound(K::TYPE))
     }
 
-    /// The draft with its environment, as far as that can be told: a damaged
-    /// row must not turn a refusal into another answer.
+    /// Labels an audit row with its environment, if that can be read: a damaged row must not turn a
+    /// refusal into another answer.
     pub(super) fn labelled(
         &self,
         draft: Draft,
         environment: Option<EnvironmentId>,
     ) -> Result<Draft, Error> {
         let Some(id) = environment else { return Ok(draft) };
-        let row = undamaged(self.store.get::<Environments>(&id))?;
+        let row = damaged_as_missing(self.store.get::<Environments>(&id))?;
         Ok(match row {
             Some(row) => policy::label(draft, id, &row),
             None => draft,
@@ -295,15 +330,25 @@ impl Vault {
     }
 }
 
-/// Whether a text is the id of a user, a service account or a token.
-fn names_an_account(text: &str) -> bool {
+/// Returns whether a text is the id of a user, a service account or a token.
+fn is_account_id(text: &str) -> bool {
     UserId::from_str(text).is_ok()
         || ServiceAccountId::from_str(text).is_ok()
         || TokenId::from_str(text).is_ok()
 }
 
-/// The moment to write into rows of a change.
+/// Returns the time of an update: a clock that was set back must not make it older than what it
+/// updates.
 pub(super) fn not_before(now: Timestamp, earlier: Timestamp) -> Timestamp {
-    // A clock that was set back must not make an update older than what it updates.
     now.max(earlier)
+}
+
+/// Fails if the caller expects another version than the current one.
+pub(super) fn check_version(expected: Option<&[u32]>, current: Version) -> Result<(), Error> {
+    match expected {
+        Some(versions) if !versions.contains(&current.get()) => {
+            Err(Error::OtherVersion { current })
+        }
+        _ => Ok(()),
+    }
 }

@@ -1,20 +1,19 @@
-//! Plaintext: the one type that holds a value of a secret.
+//! Plaintext: the one type that holds the value of a secret.
 //!
 //! Owns: the bytes between the request and the cipher, and their erasure.
-//! Must never: become a `String`, `Vec<u8>` or `Bytes` outside the vault (to
-//! actix those are response bodies), be printed, compared, copied or sent.
+//! Must never: become a `String`, `Vec<u8>` or `Bytes` outside the vault (to actix those are
+//! response bodies), or be printed, compared, copied or sent.
 //!
-//! What this cannot erase, and says so: the socket buffers that a request came
-//! in and a revealed value goes out by, the rendered answer to a reveal, the
-//! scratch space in which serde_json unescapes a string, and the copies of keys
-//! inside ring.
+//! What this cannot erase: the socket buffers that a request arrives in and a revealed value leaves
+//! by, the rendered answer to a reveal, the scratch buffer in which serde_json unescapes a string,
+//! and the copies of keys inside ring.
 
 use serde::de::{self, Deserialize, Deserializer, Visitor};
 use serde::{Serialize, Serializer};
 use zeroize::Zeroizing;
 
-/// A value on its way in. There is no way to read it outside the vault: it has
-/// no Debug, no Display, no Clone, no PartialEq, no Serialize, no Deref.
+/// A value on its way in. Nothing outside the vault can read it: it implements neither Debug,
+/// Display, Clone, PartialEq, Serialize nor Deref.
 #[allow(missing_debug_implementations)]
 pub struct Plaintext(Zeroizing<Vec<u8>>);
 
@@ -23,21 +22,20 @@ impl Plaintext {
         Self(bytes)
     }
 
-    /// Whether the value is within the rule of 1 to `limit` bytes. That is all
-    /// that may be asked about a value outside the vault, and only by the
-    /// request that brought it.
+    /// Returns whether the value has 1 to `limit` bytes. Nothing else can be asked about a value
+    /// outside the vault, and only the request that brought it can ask.
     pub fn fits(&self, limit: usize) -> bool {
         (1..=limit).contains(&self.0.len())
     }
 
-    /// The bytes. Visible in the vault only.
+    /// Returns the bytes. Visible inside the vault only.
     pub(super) fn expose(self) -> Zeroizing<Vec<u8>> {
         self.0
     }
 }
 
 impl From<Zeroizing<String>> for Plaintext {
-    /// Takes the text over; nothing of it is copied.
+    /// Takes over the text's buffer without copying it.
     fn from(mut text: Zeroizing<String>) -> Self {
         Self(Zeroizing::new(std::mem::take(&mut *text).into_bytes()))
     }
@@ -45,9 +43,9 @@ impl From<Zeroizing<String>> for Plaintext {
 
 impl<'de> Deserialize<'de> for Plaintext {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Text;
+        struct PlaintextVisitor;
 
-        impl Visitor<'_> for Text {
+        impl Visitor<'_> for PlaintextVisitor {
             type Value = Plaintext;
 
             fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -63,19 +61,18 @@ impl<'de> Deserialize<'de> for Plaintext {
             }
         }
 
-        deserializer.deserialize_str(Text)
+        deserializer.deserialize_str(PlaintextVisitor)
     }
 }
 
-/// A value on its way to the admin who asked for it, with everything checked
-/// and the audit row durable. It can be written into an answer and nothing else.
+/// A value on its way to the admin who asked for it, after every check, and after its audit row is
+/// durable. It can be serialized into an answer, and nothing else.
 #[allow(missing_debug_implementations)]
 pub struct Revealed(Zeroizing<String>);
 
 impl Revealed {
-    /// `None` when the bytes are not UTF-8, which only damage can bring about.
-    pub(super) fn new(bytes: Zeroizing<Vec<u8>>) -> Option<Self> {
-        std::str::from_utf8(&bytes).ok().map(|text| Self(Zeroizing::new(text.to_owned())))
+    pub(super) fn new(text: Zeroizing<String>) -> Self {
+        Self(text)
     }
 }
 

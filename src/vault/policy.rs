@@ -1,27 +1,28 @@
 //! Who may do what: checks that return tickets.
 //!
-//! Owns: every yes and no about roles, scopes and reveal. Only this file can
-//! build a [`Permit`], an [`InScope`], a [`Revealable`] or a [`Deliverable`], and each is needed
-//! by the step that it allows; a forgotten check does not compile.
+//! Owns: every decision about roles, scopes and reveal. Only this file can build a [`Permit`], an
+//! [`InScope`] or a [`Ticket`], and the step that each one allows takes it as an argument, so a
+//! forgotten check does not compile.
 //! Must never: decide from anything but the principal and the rows it is given.
+//! Called by: `lookup`, which authorizes requests, and the verbs that reveal and deliver.
 
 use std::marker::PhantomData;
 
 use crate::audit::{Action, Draft, ResourceType};
 use crate::domain::{
-    EnvironmentId, EnvironmentName, KeyName, Origin, Principal, RevealMode, Role, Scope, Settings,
-    Timestamp,
+    EnvironmentId, EnvironmentName, EnvironmentSettings, KeyName, Origin, Principal, RevealMode,
+    Role, Scope, Timestamp,
 };
 use crate::store::EnvironmentRow;
 
-use crate::vault::crypto::cipher::{Binding, SealedValue};
-use crate::vault::effective_access::Standing;
+use crate::vault::effective_access::CredentialGuard;
 use crate::vault::error::Error;
-use crate::vault::idempotency::Receipt;
+use crate::vault::idempotency::IdempotencyRecord;
+use crate::vault::secret_rows::{Binding, SealedValue};
 
-/// What a permit allows; decides the lowest role that gets one.
+/// What a permit allows. The level decides the lowest role that gets one.
 pub trait Level: Send + Sync + 'static {
-    /// The lowest role.
+    /// The lowest role that gets a permit of this level.
     const ROLE: Role;
 }
 
@@ -37,15 +38,15 @@ macro_rules! levels {
 }
 
 levels! {
-    /// Reading what is not a secret's value.
+    /// Read everything but the values of secrets.
     Read Viewer;
-    /// Creating, updating, deleting secrets and vars; activating versions.
+    /// Create, update and delete secrets and vars; activate versions.
     Write Operator;
-    /// Seeing a secret's value.
+    /// See the value of a secret.
     Reveal Admin;
-    /// Environments and their settings; users, service accounts, tokens.
+    /// Manage environments and their settings, users, service accounts and tokens.
     Administer Admin;
-    /// One user: by that user in person, or by an admin of everything.
+    /// Manage one user: that user in person, or an admin with the whole scope.
     Own Viewer;
 }
 
@@ -54,31 +55,31 @@ levels! {
 pub struct Caller {
     /// Who asks.
     pub principal: Principal,
-    /// From where, under which request id.
+    /// Where the request came from, and its request id.
     pub origin: Origin,
 }
 
 impl Caller {
-    /// Begins an audit row.
+    /// Starts an audit row about an action of this caller.
     pub fn draft(&self, action: Action, now: Timestamp) -> Draft {
         Draft::new(action, &self.principal, &self.origin, now)
     }
 }
 
-/// What a request is aimed at, as far as its path says.
+/// What a request is about, as far as its path says.
 #[derive(Debug, Clone, Copy)]
 pub enum Target<'a> {
-    /// Whatever the caller's scope holds; the verb filters.
+    /// Everything in the caller's scope; the verb filters.
     InScope,
-    /// Something that belongs to no environment; needs the whole scope. The id
-    /// in the path, if there is one, is for the audit row only.
+    /// Something that belongs to no environment; needs the whole scope. The id in the path, if
+    /// there is one, is for the audit row only.
     Everything(Option<&'a str>),
     /// The environment with this id or name.
     Environment(&'a str),
     /// The user with this id; see [`Own`].
     User(&'a str),
-    /// A row by its own id. Its environment is not known yet; the verb checks
-    /// it when it finds the row, and a row out of scope is a missing one.
+    /// A row addressed by its own id. Its environment is not known yet: the verb checks it when it
+    /// finds the row, and treats a row outside the scope as missing.
     Row(&'a str),
 }
 
@@ -89,65 +90,66 @@ pub struct InScope {
 }
 
 impl InScope {
-    /// Its id.
+    /// Returns the id of the environment.
     pub fn id(&self) -> EnvironmentId {
         self.id
     }
 }
 
-/// Proof that a caller was authorised for level `L`.
+/// Proof that a caller was authorized for level `L`.
 #[derive(Debug)]
 pub struct Permit<L> {
     caller: Caller,
     environment: Option<InScope>,
-    receipt: Option<Receipt>,
+    idempotency: Option<IdempotencyRecord>,
     level: PhantomData<fn() -> L>,
 }
 
 impl<L> Permit<L> {
-    /// The environment that the path named, or that there is none.
+    /// Returns the environment that the path named, or `NotFound` if it does not exist.
     pub fn environment(&self) -> Result<&InScope, Error> {
-        self.environment.as_ref().ok_or(Error::NotFound(crate::audit::ResourceType::Environment))
+        self.environment.as_ref().ok_or(Error::NotFound(ResourceType::Environment))
     }
 
-    /// The same permit, for a request that wants to be done once.
+    /// Makes the verb run once only: a repetition of the request gets the kept answer.
     #[must_use]
-    pub fn once(mut self, receipt: Receipt) -> Self {
-        self.receipt = Some(receipt);
+    pub fn once(mut self, record: IdempotencyRecord) -> Self {
+        self.idempotency = Some(record);
         self
     }
 
-    pub(super) fn receipt(&self) -> Option<&Receipt> {
-        self.receipt.as_ref()
+    pub(super) fn idempotency(&self) -> Option<&IdempotencyRecord> {
+        self.idempotency.as_ref()
     }
 
-    pub(super) fn standing(&self, now: Timestamp) -> Standing {
-        Standing::new(&self.caller.principal, now)
+    /// Returns the check that a change of this caller runs inside the writer.
+    pub(super) fn credential_guard(&self, now: Timestamp) -> CredentialGuard {
+        CredentialGuard::new(&self.caller.principal, now)
     }
 
-    /// Tells principals apart.
+    /// Returns a text that is unique to the principal.
     pub(super) fn principal_key(&self) -> String {
         self.caller.principal.key().to_string()
     }
 
-    /// Who was authorised.
+    /// Returns who was authorized.
     pub fn principal(&self) -> &Principal {
         &self.caller.principal
     }
 
-    /// Whether the caller's scope covers an environment.
+    /// Returns whether the caller's scope covers an environment.
     pub fn covers(&self, environment: EnvironmentId) -> bool {
         self.caller.principal.scope.covers(environment)
     }
 
-    /// Whether the caller's scope is a list, so that there are environments
-    /// whose rows it must not learn about.
+    /// Returns whether the caller's scope is a list, so that there may be environments whose rows
+    /// the caller must not learn about.
     pub(super) fn is_scoped(&self) -> bool {
         self.caller.principal.scope != Scope::All
     }
 
-    /// Whether a row of the audit log may be read: all of them by an admin of
-    /// everything, otherwise those of environments in scope.
+    /// Returns whether the caller may read an audit row of this environment. An unscoped admin
+    /// reads every row, everyone else the rows of the environments in their scope.
     pub(super) fn may_read_row(&self, environment: Option<EnvironmentId>) -> bool {
         let who = &self.caller.principal;
         match environment {
@@ -157,21 +159,21 @@ impl<L> Permit<L> {
         }
     }
 
-    /// Begins an audit row.
+    /// Starts an audit row about an action of the caller.
     pub fn draft(&self, action: Action, now: Timestamp) -> Draft {
         self.caller.draft(action, now)
     }
 
-    /// The name under which what the caller makes is kept.
+    /// Returns the name that is stored with what the caller creates.
     pub fn actor_name(&self) -> String {
         self.caller.principal.name.clone()
     }
 }
 
-/// Scope first, then role. `found` is the environment that the path names, if
-/// it exists. A caller whose scope is a list gets the same refusal for an
-/// environment that it does not cover and for one that does not exist.
-pub(super) fn authorise<L: Level>(
+/// Checks the scope first, then the role. `found` is the environment that the path names, if it
+/// exists. A caller whose scope is a list gets the same refusal for an environment outside it and
+/// for one that does not exist.
+pub(super) fn authorize<L: Level>(
     caller: &Caller,
     target: Target<'_>,
     found: Option<EnvironmentId>,
@@ -196,98 +198,84 @@ pub(super) fn authorise<L: Level>(
     Ok(Permit {
         caller: caller.clone(),
         environment: found.map(|id| InScope { id }),
-        receipt: None,
+        idempotency: None,
         level: PhantomData,
     })
 }
 
-/// A sealed value that may be shown to a person. Holds the very value it was
-/// issued for, so it cannot be used for another.
-#[allow(missing_debug_implementations)]
-pub struct Revealable {
+/// Marks a ticket that opens a value for a person.
+pub(super) enum ForPerson {}
+
+/// Marks a ticket that opens a value for an enrolment, which only the host declares.
+pub(super) enum ForEnrolment {}
+
+/// Permission to open one sealed value. It holds the very value that it was issued for, so it
+/// cannot be used for another, and its marker decides which of the cipher's two doors takes it.
+pub(super) struct Ticket<To> {
     binding: Binding,
     sealed: SealedValue,
+    to: PhantomData<fn() -> To>,
 }
 
-impl Revealable {
-    /// For the cipher, to look whether it would open.
-    pub(super) fn parts(&self) -> (&Binding, &SealedValue) {
+/// A value that may be shown to a person; `cipher::reveal` takes it.
+pub(super) type Revealable = Ticket<ForPerson>;
+
+/// A value that may go to an enrolment, revealable or not; `cipher::deliver` takes it.
+pub(super) type Deliverable = Ticket<ForEnrolment>;
+
+impl<To> Ticket<To> {
+    /// Returns what the cipher needs to check that the value opens.
+    pub fn parts(&self) -> (&Binding, &SealedValue) {
         (&self.binding, &self.sealed)
     }
 
-    /// For the cipher's door.
-    pub(super) fn into_parts(self) -> (Binding, SealedValue) {
+    /// Returns what the cipher needs to open the value.
+    pub fn into_parts(self) -> (Binding, SealedValue) {
         (self.binding, self.sealed)
     }
 }
 
-/// Whether a person with a reveal permit may see the value of this binding:
-/// the environment's switch first, then the secret's own mode.
+/// A granted decision about a binding. It becomes a ticket once the sealed value is read.
+pub(super) struct Grant<To> {
+    binding: Binding,
+    to: PhantomData<fn() -> To>,
+}
+
+impl<To> Grant<To> {
+    /// Issues the ticket. A value that belongs to another binding makes a ticket that does not
+    /// open.
+    pub fn on(self, sealed: SealedValue) -> Ticket<To> {
+        Ticket { binding: self.binding, sealed, to: PhantomData }
+    }
+}
+
+/// Decides whether a person with a reveal permit may see the value of this binding: the setting of
+/// the environment is checked first, then the secret's own mode.
 pub(super) fn may_reveal(
     _permit: &Permit<Reveal>,
-    settings: &Settings,
+    settings: &EnvironmentSettings,
     binding: Binding,
-) -> Result<RevealGrant, Error> {
+) -> Result<Grant<ForPerson>, Error> {
     if !settings.allow_secret_reveal {
         return Err(Error::RevealDisabled);
     }
     match binding.mode {
         RevealMode::NeverReveal => Err(Error::WriteOnly),
-        RevealMode::Revealable => Ok(RevealGrant(binding)),
+        RevealMode::Revealable => Ok(Grant { binding, to: PhantomData }),
     }
 }
 
-/// The yes of [`may_reveal`], to the binding that it was asked about.
-pub(super) struct RevealGrant(Binding);
-
-impl RevealGrant {
-    /// The ticket, once the sealed value was read. A value of another binding
-    /// gives a ticket that opens nothing.
-    pub fn on(self, sealed: SealedValue) -> Revealable {
-        Revealable { binding: self.0, sealed }
-    }
-}
-
-/// A sealed value that may go to whoever the host has enrolled for its key,
-/// revealable or not. It is made for the value that it holds.
-pub struct Deliverable {
-    binding: Binding,
-    sealed: SealedValue,
-}
-
-impl Deliverable {
-    /// For the cipher, to look whether it would open.
-    pub(super) fn parts(&self) -> (&Binding, &SealedValue) {
-        (&self.binding, &self.sealed)
-    }
-
-    /// For the cipher's door.
-    pub(super) fn into_parts(self) -> (Binding, SealedValue) {
-        (self.binding, self.sealed)
-    }
-}
-
-/// Whether the value of this binding goes to an enrolment, which says what keys
-/// it takes. Neither the secret's mode nor the environment's switch counts: they
-/// are about people.
+/// Decides whether the value of this binding goes to an enrolment. `enrolled` says which keys the
+/// enrolment takes. Neither the secret's mode nor the environment's setting matters here: both are
+/// about people.
 pub(super) fn may_deliver(
     enrolled: impl Fn(&KeyName) -> bool,
     binding: Binding,
-) -> Result<DeliveryGrant, Error> {
+) -> Result<Grant<ForEnrolment>, Error> {
     if enrolled(&binding.key) {
-        Ok(DeliveryGrant(binding))
+        Ok(Grant { binding, to: PhantomData })
     } else {
         Err(Error::NotFound(ResourceType::Secret))
-    }
-}
-
-/// The yes of [`may_deliver`], to the binding that it was asked about.
-pub(super) struct DeliveryGrant(Binding);
-
-impl DeliveryGrant {
-    /// The ticket, once the sealed value was read.
-    pub fn on(self, sealed: SealedValue) -> Deliverable {
-        Deliverable { binding: self.0, sealed }
     }
 }
 

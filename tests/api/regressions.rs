@@ -4,7 +4,7 @@ use std::io::Write;
 use std::net::TcpStream;
 
 use coffer::domain::RevealMode;
-use coffer::store::{Doomed, Secrets, Table, Versions, View};
+use coffer::store::{PendingDeletions, Secrets, Table, Versions, View};
 use serde_json::json;
 use support::paths::{SECRETS, VARS};
 use support::process::Launch;
@@ -79,7 +79,8 @@ fn a_deletion_goes_on_when_its_client_does_not() {
     let mut dir = app.stop();
     for _ in 0..100 {
         let opened = open_stopped(&data_dir(dir.path()));
-        let left = opened.keys::<Versions>(&[]).count() + opened.keys::<Doomed>(&[]).count();
+        let left =
+            opened.keys::<Versions>(&[]).count() + opened.keys::<PendingDeletions>(&[]).count();
         drop(opened);
         if left == 0 {
             return;
@@ -95,7 +96,7 @@ fn an_unreadable_key_in_a_deleted_environment_does_not_keep_the_server_closed() 
     let dir = TestApp::start().stop();
     tamper(dir.path(), |db| {
         let gone = [7; 16];
-        db.insert(under(b'X', &gone), vec![Doomed::FORMAT]).unwrap();
+        db.insert(under(b'X', &gone), vec![PendingDeletions::FORMAT]).unwrap();
         db.insert(under(b'S', &[&gone[..], b"not a key"].concat()), b"?").unwrap();
         db.insert(under(b'X', b"short"), b"?").unwrap();
     });

@@ -64,7 +64,7 @@ fn it_says_how_the_server_is() {
 
 #[test]
 fn requests_are_counted_by_minute_and_class() {
-    support::expect_log("another backup is under way");
+    support::expect_log("another backup is running");
     let app = start();
     let admin = app.admin();
     admin.get("/api/environments").expect(200);

@@ -219,10 +219,10 @@ fn a_backup_of_what_does_not_open_is_told_by_verify_and_by_restore() {
             let bytes = table.bytes::<VarChunks>(&key);
             table.put_bytes::<VarChunks>(&key, &bytes[..bytes.len() - 1]);
         }),
-        ("is not found by its id", |bench, table| {
+        ("cannot be found by its id", |bench, table| {
             table.remove::<SecretPlaces>(&bench.secret("FIRST").id);
         }),
-        ("the audit log does not hold", |_, table| {
+        ("the audit log does not verify", |_, table| {
             let bytes = table.bytes::<AuditRows>(&3);
             table.put_bytes::<AuditRows>(&3, &flip(bytes, 40, 1));
         }),

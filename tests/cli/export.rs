@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::PathBuf;
 
-use coffer::formats::{Format, Source};
+use coffer::formats::{Format, InputFormat};
 use serde_json::json;
 use support::api::{new_secret, new_var, text};
 use support::cli::Cli;
@@ -36,7 +36,7 @@ fn path(dir: &TempDir, name: &str) -> (PathBuf, String) {
     (path, text)
 }
 
-fn read(text: &str, source: Source) -> Vec<(String, String)> {
+fn read(text: &str, source: InputFormat) -> Vec<(String, String)> {
     let entries = source.read(text).unwrap_or_else(|bad| panic!("{bad}: {text}")).into_list();
     entries.into_iter().map(|one| (one.key.to_string(), one.value.to_string())).collect()
 }
@@ -59,10 +59,10 @@ fn a_pipe_gets_the_text_and_sealed_keys_are_named() {
             assert_eq!(ended.stderr, "");
         }
         let source = match format {
-            Format::Json => Source::Json,
-            Format::Yaml => Source::Yaml,
-            Format::K8sSecret => Source::K8sSecret,
-            Format::Dotenv => Source::Dotenv,
+            Format::Json => InputFormat::Json,
+            Format::Yaml => InputFormat::Yaml,
+            Format::K8sSecret => InputFormat::K8sSecret,
+            Format::Dotenv => InputFormat::Dotenv,
             _ => continue,
         };
         let pair = |key: &str, value: &str| (key.to_owned(), value.to_owned());
@@ -88,7 +88,7 @@ fn only_what_was_asked_for_is_revealed() {
     assert!(both.stdout.contains("# SEALED is sealed"), "{both:#?}");
     run(&["--only", "NOWHERE,LOG_LEVEL,LOG"])
         .refuses(1, ["coffer: development has no NOWHERE, LOG\n", "--only"]);
-    run(&["--only", "lower"]).refuses(2, ["upper-case"]);
+    run(&["--only", "lower"]).refuses(2, ["uppercase"]);
     run(&["--no-vars", "--only", "LOG_LEVEL"]).refuses(1, ["has no LOG_LEVEL"]);
     let reveals = server.admin().get("/api/audit-logs?action=secret.reveal").expect(200);
     assert_eq!(reveals["total"], 0);
@@ -145,7 +145,10 @@ fn what_does_not_fit_is_named_and_nothing_is_written() {
     for ended in [to_file, cli.run(export)] {
         ended.refuses(
             1,
-            ["coffer: format docker-env cannot represent this: PEM holds a line break", "--only"],
+            [
+                "coffer: format docker-env cannot represent this: PEM contains a line break",
+                "--only",
+            ],
         );
         ended.keeps_quiet_about(CANARY);
     }

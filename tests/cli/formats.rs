@@ -11,7 +11,7 @@ use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use coffer::formats::{self, Format, Heading, Source};
+use coffer::formats::{self, Format, Heading, InputFormat};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
@@ -147,14 +147,14 @@ const NO_READERS: &str = "the readers are not installed: .ci/readers";
 #[test]
 fn coffer_reads_what_it_writes() {
     let forms = [
-        (Format::Dotenv, Source::Dotenv),
-        (Format::Json, Source::Json),
-        (Format::Yaml, Source::Yaml),
-        (Format::K8sSecret, Source::K8sSecret),
+        (Format::Dotenv, InputFormat::Dotenv),
+        (Format::Json, InputFormat::Json),
+        (Format::Yaml, InputFormat::Yaml),
+        (Format::K8sSecret, InputFormat::K8sSecret),
     ];
     for (format, source) in forms {
         let batch = Batch::of(format);
-        assert_eq!(Source::detect(&batch.text), Some(source));
+        assert_eq!(InputFormat::detect(&batch.text), Some(source));
         let read = source.read(&batch.text).unwrap_or_else(|bad| panic!("{source:?}: {bad}"));
         let pairs = read.into_list().into_iter();
         let read = pairs.map(|entry| (entry.key.to_string(), entry.value.to_string())).collect();

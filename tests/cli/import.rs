@@ -91,7 +91,7 @@ fn stdin_is_a_file_too() {
     let world = World::new();
     let launch = world.cli.launch(["import", "-", "--env", "development"]);
     assert_eq!(outcomes(&launch.run("A=1\n").json()), ["A created"]);
-    launch.run("A=2\nrubbish").refuses(1, ["coffer: stdin: line 2: is no KEY=value\n"]);
+    launch.run("A=2\nrubbish").refuses(1, ["coffer: stdin: line 2: expected KEY=value\n"]);
     world.server.stop();
 }
 
@@ -161,16 +161,16 @@ fn keys_without_a_value_are_left_out_only_if_that_is_said() {
 fn no_value_is_said() {
     let world = World::new();
     let bad = [
-        ("dotenv", format!("A=1\n{CANARY}"), "f: line 2: is no KEY=value"),
+        ("dotenv", format!("A=1\n{CANARY}"), "f: line 2: expected KEY=value"),
         ("dotenv", format!("{CANARY}=1"), "f: line 1: the key must be"),
-        ("dotenv", format!("A='{CANARY}"), "f: line 1: a single quote"),
-        ("dotenv", format!("A=${{{CANARY}}}"), "f: line 1: ${ begins"),
-        ("json", format!(r#"{{"A":["{CANARY}"]}}"#), "f: A: must be a text"),
-        ("json", format!(r#"{{"A":{CANARY}}}"#), "f: line 1: is no JSON"),
-        ("yaml", format!("A: [{CANARY}]"), "f: line 1: must be a text"),
-        ("yaml", format!("A: \"{CANARY}"), "is no YAML"),
-        ("vault", format!(r#"{{"{CANARY}":1}}"#), "f: must have the member data"),
-        ("infisical", format!(r#"["{CANARY}"]"#), "f: member 1: must have key and value"),
+        ("dotenv", format!("A='{CANARY}"), "f: line 1: unclosed single quote"),
+        ("dotenv", format!("A=${{{CANARY}}}"), "f: line 1: references such as ${NAME}"),
+        ("json", format!(r#"{{"A":["{CANARY}"]}}"#), "f: A: must be a string"),
+        ("json", format!(r#"{{"A":{CANARY}}}"#), "f: line 1: invalid JSON"),
+        ("yaml", format!("A: [{CANARY}]"), "f: line 1: must be a string"),
+        ("yaml", format!("A: \"{CANARY}"), "invalid YAML"),
+        ("vault", format!(r#"{{"{CANARY}":1}}"#), "f: must have the member \"data\""),
+        ("infisical", format!(r#"["{CANARY}"]"#), "f: member 1: must have a key and a value"),
     ];
     for (format, content, said) in bad {
         let file = world.file("f", &content);

@@ -265,6 +265,6 @@ fn too_little_memory_for_a_passphrase_is_said() {
         .arguments(words)
         .variable("COFFER_ROOT_KEY_PASSPHRASE_FILE", "passphrase")
         .under(["sh", "-c", "ulimit -v 60000; exec \"$0\" \"$@\""]);
-    launch.run("").refuses(1, ["too little memory", "64 MiB"]);
+    launch.run("").refuses(1, ["not enough memory", "64 MiB"]);
     assert!(!dir.path().join("root.key").exists());
 }

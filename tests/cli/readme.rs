@@ -1,29 +1,29 @@
-//! What README.md shows is what happens: its commands are run, in one shell,
-//! against the real binary, and their output is compared with the page.
+//! README.md and docs/getting-started.md do what they show: their commands are run, each page in
+//! one shell, against the real binary, and their output is compared with the page.
 
 use std::process::Command;
 
 use serde_json::Value;
 use support::process::{Launch, has_program};
 
-/// A command as it is pasted, and what the page shows below it.
+/// A command as a reader pastes it, and the output that the page shows below it.
 #[derive(Debug, Default)]
 struct Shown {
     command: String,
     output: String,
 }
 
-fn readme() -> String {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/README.md");
-    std::fs::read_to_string(path).unwrap()
+fn page(name: &str) -> String {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    std::fs::read_to_string(root.join(name)).unwrap()
 }
 
-/// The commands in the page's console blocks: behind `$ `, continued by `\`.
-fn transcript() -> Vec<Shown> {
+/// The commands in the page's console blocks: after `$ `, continued by `\`.
+fn transcript(page: &str) -> Vec<Shown> {
     let mut shown: Vec<Shown> = Vec::new();
     let mut inside = false;
     let mut continued = false;
-    for line in readme().lines() {
+    for line in page.lines() {
         if line.starts_with("```") {
             inside = line == "```console";
         } else if inside {
@@ -42,7 +42,7 @@ fn transcript() -> Vec<Shown> {
     shown
 }
 
-/// Members that are new each time.
+/// Members that differ in every run.
 const NEW_TEXTS: [&str; 8] = [
     "id",
     "requestId",
@@ -54,7 +54,7 @@ const NEW_TEXTS: [&str; 8] = [
     "serviceAccountId",
 ];
 
-/// The same text with everything that is new each time made equal.
+/// Replaces everything that differs in every run. An output that is not JSON is compared as text.
 fn comparable(text: &str) -> Value {
     fn level(value: &mut Value) {
         match value {
@@ -79,21 +79,21 @@ fn comparable(text: &str) -> Value {
             _ => {}
         }
     }
-    let mut value = match text.trim() {
+    let text = text.trim();
+    let mut value = match text {
         "" => Value::Null,
-        json => serde_json::from_str(json).unwrap_or_else(|error| panic!("{error}: {json}")),
+        json if json.starts_with('{') => {
+            serde_json::from_str(json).unwrap_or_else(|error| panic!("{error}: {json}"))
+        }
+        text => Value::from(text),
     };
     level(&mut value);
     value
 }
 
-#[test]
-fn every_command_of_the_readme_does_what_the_page_shows() {
-    if !has_program("curl") {
-        return support::skip("there is no curl");
-    }
-    let shown = transcript();
-    assert!(shown.len() >= 8, "the page shows create, list, reveal, refusals: {shown:#?}");
+/// Runs the page's commands on a server of their own, compares their output, and returns what they
+/// printed to stderr.
+fn run(shown: &[Shown]) -> String {
     let dir = tempfile::tempdir().unwrap();
     let server = Launch::on(&dir.path().join("data")).start();
     let here = format!("http://{}", server.address);
@@ -112,45 +112,86 @@ fn every_command_of_the_readme_does_what_the_page_shows() {
         .current_dir(dir.path())
         .output()
         .unwrap();
-    assert_eq!(String::from_utf8_lossy(&ran.stderr), "");
+    let errors = String::from_utf8(ran.stderr).unwrap();
     let printed = String::from_utf8(ran.stdout).unwrap();
     let printed: Vec<_> = printed.split(mark).take(shown.len()).collect();
-    assert_eq!(printed.len(), shown.len());
+    assert_eq!(printed.len(), shown.len(), "{errors}");
     for (one, printed) in shown.iter().zip(printed) {
-        assert_eq!(comparable(printed), comparable(&one.output), "{}", one.command);
+        assert_eq!(comparable(printed), comparable(&one.output), "{}: {errors}", one.command);
     }
+    errors
+}
+
+#[test]
+fn every_command_of_getting_started_does_what_the_page_shows() {
+    if !has_program("curl") {
+        return support::skip("there is no curl");
+    }
+    let shown = transcript(&page("docs/getting-started.md"));
+    assert!(shown.len() >= 8, "the page shows create, list, reveal, refusals: {shown:#?}");
+    assert_eq!(run(&shown), "");
+}
+
+#[test]
+fn every_command_of_the_readme_does_what_the_page_shows() {
+    let shown = transcript(&page("README.md"));
+    assert!(shown.len() >= 5, "the page shows set, reveal, run, verify: {shown:#?}");
+    // One command is refused on purpose, and nothing else complains.
+    let errors = run(&shown);
+    assert!(errors.contains("write-only") && errors.lines().count() <= 2, "{errors}");
 }
 
 #[test]
 fn the_two_first_commands_are_there() {
-    let readme = readme();
-    for command in ["cargo run --release", "cargo test"] {
-        assert!(readme.contains(&format!("```\n{command}\n```")), "{command}");
+    for name in ["README.md", "docs/getting-started.md"] {
+        let page = page(name);
+        assert!(page.contains("```\ncargo run --release\n```"), "{name}");
     }
+    assert!(page("README.md").contains("```\ncargo test\n```"));
+}
+
+/// Every page of the repository, so that none is forgotten.
+fn pages() -> Vec<std::path::PathBuf> {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let folders = [root.to_owned(), root.join("docs"), root.join("docs/decisions")];
+    let mut pages: Vec<_> = folders
+        .iter()
+        .flat_map(|folder| folder.read_dir().unwrap())
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "md"))
+        .collect();
+    pages.sort();
+    pages
 }
 
 #[test]
 fn every_file_that_the_pages_point_to_exists() {
-    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
-    for page in [
-        "README.md",
-        "ARCHITECTURE.md",
-        "SECURITY.md",
-        "docs/api.md",
-        "docs/cli.md",
-        "docs/fuzzing.md",
-        "docs/formats.md",
-        "docs/operations.md",
-        "docs/workloads.md",
-    ] {
-        let text = std::fs::read_to_string(root.join(page)).unwrap();
+    let pages = pages();
+    assert!(pages.len() >= 9, "{pages:?}");
+    for page in pages {
+        let text = std::fs::read_to_string(&page).unwrap();
         for (at, _) in text.match_indices("](") {
             let target = text[at + 2..].split(')').next().unwrap();
             if target.starts_with("https://") {
                 continue;
             }
-            let path = root.join(page).with_file_name(target);
-            assert!(path.exists(), "{page} points to {target}");
+            let file = target.split('#').next().unwrap();
+            let path = page.with_file_name(file);
+            assert!(path.exists(), "{} points to {target}", page.display());
+        }
+    }
+}
+
+/// A page that no index names is not found.
+#[test]
+fn every_document_is_in_an_index() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    for folder in ["docs", "docs/decisions"] {
+        let index = page(&format!("{folder}/README.md"));
+        for path in pages().iter().filter(|path| path.parent() == Some(&root.join(folder))) {
+            let name = path.file_name().unwrap().to_str().unwrap();
+            let is_named = name == "README.md" || index.contains(&format!("]({name})"));
+            assert!(is_named, "{folder}/README.md does not name {name}");
         }
     }
 }

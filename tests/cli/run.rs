@@ -179,8 +179,11 @@ fn what_is_sealed_for_another_workload_is_not_used() {
             "the wrong bundle",
         ),
         (r#"{"environment":"production","workload":"api","values":{"A":"v"}}"#, "the wrong bundle"),
-        (r#"{"environment":"development","workload":"api","values":{"a=b":"v"}}"#, "no bundle"),
-        ("{}", "no bundle"),
+        (
+            r#"{"environment":"development","workload":"api","values":{"a=b":"v"}}"#,
+            "does not contain a bundle",
+        ),
+        ("{}", "does not contain a bundle"),
     ] {
         let sealed = age::encrypt(&recipient, document.as_bytes()).unwrap();
         let head = format!(
@@ -262,7 +265,7 @@ fn with_watch_signals_and_exit_codes_pass_through() {
 fn a_value_that_no_environment_can_hold_is_named() {
     let local = Local::new();
     local.change("a\0b");
-    local.run(&["--", "true"]).run("").refuses(1, ["DATABASE_URL holds a NUL byte", "--only"]);
+    local.run(&["--", "true"]).run("").refuses(1, ["DATABASE_URL contains a NUL byte", "--only"]);
     assert_eq!(local.run(&["--only", "OTHER", "--", "true"]).run("").code, Some(0));
 }
 
@@ -273,7 +276,7 @@ fn an_identity_that_is_missing_or_of_somebody_else_is_told() {
     let (identity, _) = coffer::vault::generate_identity();
     std::fs::write(&other, identity.as_bytes()).unwrap();
     let with = |path: &str| local.run(&["--identity", path, "--", "true"]).run("");
-    with(other.to_str().unwrap()).refuses(1, ["none of the identities opens it"]);
+    with(other.to_str().unwrap()).refuses(1, ["no identity matches its recipients"]);
     with("nowhere.txt").refuses(1, ["nowhere.txt", "--identity"]);
     local
         .run(&["--workload", "api", "--", "true"])

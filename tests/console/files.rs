@@ -7,7 +7,7 @@ use std::path::Path;
 
 use support::{Reply, Setup, TestApp};
 
-const MOST_BYTES: usize = 100 << 10;
+const MOST_BYTES: usize = 112 << 10;
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'";
 const VIEWS: [&str; 12] = [
     "login",

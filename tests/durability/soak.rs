@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use support::process::{Connection, Launch, Server};
+use support::tier;
 
 /// The log may be so many times as long as what is live in it; it settles at
 /// about eight where only overwriting goes on.
@@ -44,7 +45,10 @@ fn plan() -> Plan {
         Ok("full") => {
             Plan { keys: 10_000, writes: 1_000_000, rss_mib: 256, rss_behind_backup_mib: 384 }
         }
-        _ => Plan { keys: 1_000, writes: 50_000, rss_mib: 128, rss_behind_backup_mib: 128 },
+        _ => {
+            let (keys, writes) = tier::rounds((1_000, 50_000), (500, 4_000));
+            Plan { keys, writes, rss_mib: 128, rss_behind_backup_mib: 128 }
+        }
     }
 }
 

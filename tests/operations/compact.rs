@@ -11,6 +11,7 @@ use support::kill_points;
 use support::kill_points::copy;
 use support::process::{Launch, strace};
 use support::tampered_db::{Table, TamperedDb};
+use support::tier;
 use support::{Setup, TestApp, data_dir, expect_log, skip};
 
 fn dump(data_dir: &Path) -> BTreeMap<Vec<u8>, Vec<u8>> {
@@ -172,7 +173,7 @@ fn a_copy_that_is_alone_is_neither_overlooked_nor_removed() {
     support::await_release(other.path());
     copy(&other.path().join("db"), &db);
     for _ in 0..2 {
-        Launch::on(&data_dir).fails().says(["is empty, but there was one"]);
+        Launch::on(&data_dir).fails().says(["is empty, but it was not before"]);
         assert_eq!(log_of(&new), whole);
     }
     fs::remove_dir_all(&db).unwrap();
@@ -186,7 +187,7 @@ fn where_the_log_is_gone_no_empty_one_is_made() {
     let data_dir = bench.data_dir();
     support::await_release(&data_dir);
     fs::remove_dir_all(data_dir.join("db")).unwrap();
-    Launch::on(&data_dir).fails().says(["is empty, but there was one"]);
+    Launch::on(&data_dir).fails().says(["is empty, but it was not before"]);
     assert_eq!(databases(&data_dir), [""; 0]);
 }
 
@@ -256,7 +257,7 @@ fn a_kill_at_any_step_loses_nothing() {
             hit
         });
     }
-    assert!(killed >= 12, "only {killed} kills");
+    assert!(killed >= tier::rounds(12, 4), "only {killed} kills");
 }
 
 /// A database that has held much more than it does now.
@@ -272,11 +273,11 @@ fn a_wasteful_log_is_compacted_at_the_start() {
     for n in 0..150_000u32 {
         let kept = n % 40 == 0;
         let value = vec![n as u8; if kept { 8 } else { 900 }];
-        table.put_raw::<coffer::store::Receipts>(&n.to_be_bytes(), &value);
+        table.put_raw::<coffer::store::IdempotencyRecords>(&n.to_be_bytes(), &value);
     }
     table.flush();
     for n in (0..150_000u32).filter(|n| n % 40 != 0) {
-        table.remove_raw::<coffer::store::Receipts>(&n.to_be_bytes());
+        table.remove_raw::<coffer::store::IdempotencyRecords>(&n.to_be_bytes());
     }
     let length = |data_dir: &PathBuf| fs::metadata(data_dir.join("db/db")).unwrap().len();
     table.close();

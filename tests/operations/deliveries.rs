@@ -193,7 +193,7 @@ fn a_delivery_path_that_is_a_symlink_is_refused() {
     host.configure(&format!("{ONE}format = \"json\"\n"));
     std::fs::write(host.path("victim"), "victim").unwrap();
     symlink(host.path("victim"), host.path("run/app.env")).unwrap();
-    is_refused(&host, "is a link, a directory or something else");
+    is_refused(&host, "exists but is not a regular file");
     assert_eq!(host.read("victim"), "victim");
 }
 
@@ -216,7 +216,7 @@ fn a_directory_that_others_can_write_is_refused() {
         let host = Host::new();
         host.configure(&format!("{ONE}format = \"json\"\n"));
         chmod(&host.path("run"), mode);
-        is_refused(&host, "can be written by others");
+        is_refused(&host, "is writable by other users");
         assert!(!host.path("run/app.env").exists());
     }
 }
@@ -230,7 +230,7 @@ fn a_path_with_dots_is_no_path() {
         ));
         let ended = host.launch().fails();
         assert_eq!(ended.code, Some(2), "{ended:#?}");
-        assert!(ended.stderr.contains("must be an absolute path of a file"), "{ended:#?}");
+        assert!(ended.stderr.contains("must be the absolute path of a file"), "{ended:#?}");
     }
     host.configure(&format!("{ONE}format = \"ini\"\n"));
     assert!(host.launch().fails().stderr.contains("must be dotenv, docker-env"));
@@ -255,7 +255,7 @@ fn what_a_command_prints_is_nowhere() {
     assert!(host.read("run/app.env").contains(value));
     let ended = server.stop();
     ended.keeps_quiet_about(value);
-    assert!(ended.stderr.contains("the command of"), "{ended:#?}");
+    assert!(ended.stderr.contains("the on_change command of"), "{ended:#?}");
 }
 
 #[test]
@@ -283,8 +283,11 @@ fn a_hangup_puts_the_new_declarations_in_force_and_a_bad_file_leaves_the_old() {
     server.running.signal(Signal::HUP);
     receipt(&admin, versions(json!({ "A": 1 })));
     for (bad, why) in [
-        ("[[deliver]]\nenvironment = 'development'\npath = 5\n", "path: must be a text"),
-        ("[server\n", "is not TOML"),
+        (
+            "[[deliver]]\nenvironment = 'development'\npath = 5\n",
+            "path: must be a non-empty string",
+        ),
+        ("[server\n", "is not valid TOML"),
         (
             "[[workload]]\nname = 'x'\nenvironments = ['a']\nrecipients = ['age1nobody']\n",
             "recipients",

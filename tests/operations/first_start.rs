@@ -10,6 +10,7 @@ use serde_json::json;
 use support::Client;
 use support::process::{Ended, Launch, Lines, Server, binary, has_program, strace};
 use support::skip;
+use support::tier;
 use tempfile::TempDir;
 
 fn place() -> (TempDir, PathBuf) {
@@ -344,7 +345,7 @@ fn a_first_start_may_be_cut_off_anywhere() {
     // Counted in each thread by itself, so each kind of step has its own series.
     let (mut cuts, mut lost) = (0, Vec::new());
     for step in ["mkdir", "fsync", "fdatasync", "rename", "pwrite64", "write"] {
-        for at in 1.. {
+        for at in (1..).step_by(tier::rounds(1, 3)) {
             let (_dir, data_dir) = place();
             if !cut_off(&data_dir, &words, &format!("inject={step}:signal=KILL:when={at}")) {
                 break;
@@ -361,7 +362,7 @@ fn a_first_start_may_be_cut_off_anywhere() {
         }
     }
     assert!(lost.is_empty(), "these do not start any more: {lost:#?}");
-    assert!(cuts >= 12, "only {cuts} cuts");
+    assert!(cuts >= tier::rounds(12, 5), "only {cuts} cuts");
 }
 
 /// Whether a first start got as far as the cut.

@@ -276,13 +276,13 @@ fn a_restore_that_was_cut_off_at_its_first_step_keeps_servers_out_until_it_is_ru
         ["mv data data.old", "mkdir -p -m 700 data/restoring", "cp -p data.old/root.key data/"];
     commands.iter().for_each(|command| assert_eq!(operator.run(command).0, 0, "{command}"));
     let refused = operator.launch.fails();
-    refused.says(["a restore into", "was cut off. Run it again, or remove", "/restoring"]);
+    refused.says(["a restore into", "was interrupted. Run it again, or remove", "/restoring"]);
     assert!(!operator.dir.path().join("data/db").exists());
     // It was said that there is no database.
     for command in ["coffer doctor", "coffer compact", "coffer audit verify --offline"] {
         let (code, printed, errors) = operator.run(command);
         let said = printed + &errors;
-        assert!(code != 0 && said.contains("was cut off. Run it again"), "{command}: {said}");
+        assert!(code != 0 && said.contains("was interrupted. Run it again"), "{command}: {said}");
     }
     let restore = operator.run("coffer backup restore coffer.backup --data-dir data");
     assert_eq!(restore.0, 0, "{restore:?}");
@@ -359,17 +359,17 @@ fn damage_is_repaired_as_the_page_says() {
     });
     let title = "Disaster: records or rows are damaged";
     let said = operator.follow_part(title, ..2, &[(1, 2)]);
-    for words in ["is not found by its id", "→ Run `coffer doctor --repair`"] {
+    for words in ["cannot be found by its id", "→ Run `coffer doctor --repair`"] {
         assert!(said.contains(words), "{words}: {said}");
     }
     let said = operator.follow_part(title, 2..3, &[(2, 1)]);
     for words in
-        ["was missing, and is there again", "from 644 to 600", "copied the data directory to"]
+        ["was missing and has been restored", "from 644 to 600", "copied the data directory to"]
     {
         assert!(said.contains(words), "{words}: {said}");
     }
     let said = operator.follow_part(title, 3..4, &[(3, 1)]);
-    assert!(said.contains("the rows fit each other") && !said.contains("error "), "{said}");
+    assert!(said.contains("indexes are consistent") && !said.contains("error "), "{said}");
     operator.follow_part(title, 4.., &[]);
     assert!(operator.dir.path().join("data.before-repair.1/db/db").exists());
     let query = "/api/audit-logs?action=server.repair";

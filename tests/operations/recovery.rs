@@ -1,7 +1,7 @@
 //! Starting on what a crash, a full disk or a damaged cache left behind.
 
 use coffer::domain::Role;
-use coffer::store::{Doomed, Environments, Table, View};
+use coffer::store::{Environments, PendingDeletions, Table, View};
 use serde_json::json;
 use support::paths::SECRETS;
 use support::process::Launch;
@@ -215,7 +215,8 @@ fn a_deletion_that_was_cut_off_is_finished_by_the_next_start() {
         support::await_release(&data_dir(dir.path()));
         let db = sled::open(data_dir(dir.path()).join("db")).unwrap();
         let key = |prefix: u8, rest: &[u8]| [&[prefix], rest].concat();
-        db.insert(key(Doomed::PREFIX, &id.to_bytes()), vec![Doomed::FORMAT]).unwrap();
+        db.insert(key(PendingDeletions::PREFIX, &id.to_bytes()), vec![PendingDeletions::FORMAT])
+            .unwrap();
         db.remove(key(Environments::PREFIX, &id.to_bytes())).unwrap();
         db.remove(key(b'e', row.name.folded().as_bytes())).unwrap();
         db.remove(key(b'N', &id.to_bytes())).unwrap();

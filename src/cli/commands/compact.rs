@@ -38,7 +38,7 @@ impl CompactArguments {
         let unlocked =
             vault::unlock(opened, stopped.root_keys.roots(), now).map_err(not_unlocked)?;
         let recorded = vault::record_compaction(&unlocked, compacted, now);
-        unlocked.store.stay_open();
+        unlocked.store.leak_until_exit();
         let closed = unlocked.store.close();
         recorded.map_err(Failure::failed)?;
         closed.map_err(|error| Failure::failed(error).hint(CHECK_THE_DISK))?;

@@ -14,7 +14,7 @@ use crate::cli::arguments::environment::name_or_id;
 use crate::cli::terminal::error::Failure;
 use crate::cli::terminal::output::table;
 use crate::domain::Violation;
-use crate::formats::{Entry, Source};
+use crate::formats::{InputEntry, InputFormat};
 
 /// The longest file. A server accepts less than this in one request.
 const MAX_FILE_BYTES: u64 = 4 << 20;
@@ -30,7 +30,7 @@ pub(in crate::cli) struct ImportArguments {
     /// File format: dotenv, json, yaml, k8s-secret, doppler, infisical or vault
     /// [default: detect it]
     #[arg(long, value_parser = source)]
-    format: Option<Source>,
+    format: Option<InputFormat>,
     /// Make the secrets write-only; cannot be undone
     #[arg(long, conflicts_with = "vars")]
     never_reveal: bool,
@@ -122,13 +122,13 @@ impl ImportArguments {
     }
 
     /// Reads the entries of the file, checked as far as the client can.
-    fn entries(&self) -> Result<Vec<Entry>, Failure> {
+    fn entries(&self) -> Result<Vec<InputEntry>, Failure> {
         let name =
             if is_stdin(&self.file) { "stdin".to_owned() } else { self.file.display().to_string() };
         let text = read(&self.file, &name)?;
         let source = match self.format {
             Some(source) => source,
-            None => Source::detect(&text).ok_or_else(|| {
+            None => InputFormat::detect(&text).ok_or_else(|| {
                 Failure::failed(format!("{name}: unknown format"))
                     .hint("Pass the format with --format.")
             })?,
@@ -140,7 +140,7 @@ impl ImportArguments {
             ))
         })?;
         let mut entries = read.into_list();
-        let empty = |entry: &&Entry| entry.value.is_empty();
+        let empty = |entry: &&InputEntry| entry.value.is_empty();
         let valueless: Vec<_> = entries.iter().filter(empty).map(|one| one.key.as_str()).collect();
         if !valueless.is_empty() && !self.skip_empty {
             let keys = valueless.join(", ");
@@ -155,7 +155,7 @@ impl ImportArguments {
     }
 }
 
-fn item(entry: &Entry, never_reveal: bool) -> ImportItem<'_> {
+fn item(entry: &InputEntry, never_reveal: bool) -> ImportItem<'_> {
     ImportItem {
         key: entry.key.as_str(),
         value: &entry.value,
@@ -245,6 +245,6 @@ fn read(path: &Path, name: &str) -> Result<Zeroizing<String>, Failure> {
     Ok(Zeroizing::new(text.to_owned()))
 }
 
-fn source(text: &str) -> Result<Source, &'static str> {
+fn source(text: &str) -> Result<InputFormat, &'static str> {
     text.parse().map_err(|violation: Violation| violation.0)
 }

@@ -43,7 +43,7 @@ impl RecoverCommand {
         let expires_at = expires_in_days
             .map(|days| Timestamp::from_millis(now.millis() + i64::from(days) * DAY_MILLIS));
         let created = access::recover_admin_token(&unlocked, expires_at, now);
-        unlocked.store.stay_open();
+        unlocked.store.leak_until_exit();
         let closed = unlocked.store.close();
         let (id, token) = created.map_err(Failure::failed)?;
         // Not printed if the database may have lost it.

@@ -1,45 +1,50 @@
 //! Reading `.env` files.
 //!
 //! ```text
-//! file    line*             line ends are LF, CR LF or CR, as node and python have it
+//! file    line*             line ends are LF, CR LF or CR, as in node and python
 //! line    blank | # comment | [export] KEY = value [# comment]
-//! value   'x'    as it stands, over several lines if need be
-//!         "x"    likewise, with \n \r \t \" \\
-//!         x      to the end of the line or to a blank and #, without blanks at its ends
+//! value   'x'    literal, may span lines
+//!         "x"    may span lines; unescapes \n \r \t \" \\
+//!         x      to the end of the line or to whitespace followed by #, trimmed
 //! ```
 //!
-//! Refused, because node's dotenv, python-dotenv and a shell take it differently:
-//! `${` outside single quotes (nothing is resolved here); another backslash in
-//! double quotes; in single quotes two backslashes, or one before the closing
-//! quote; backquotes around a value; a `#` inside an unquoted value; text behind
-//! a closing quote; a key that stands twice. `$NAME` and `$2a$…` stand for
-//! themselves, as node's dotenv and python-dotenv take them.
+//! Refused, because node's dotenv, python-dotenv and a shell read it differently: `${` outside
+//! single quotes (references are not resolved); other backslashes in double quotes; two
+//! backslashes, or one before the closing quote, in single quotes; backquotes around a value; a `#`
+//! inside an unquoted value; text after a closing quote; a duplicate key. `$NAME` and `$2a$…` are
+//! literal, as in node's dotenv and python-dotenv.
+//!
+//! Owns: this grammar.
+//! Must never: resolve a reference, or quote the text in a refusal.
+//! Called by: `detect`.
 
 use zeroize::Zeroizing;
 
-use crate::formats::read::{BadInput, Entries, Place};
+use crate::formats::read::entries::InputEntries;
+use crate::formats::read::position::{BadInput, InputPosition};
 
-pub(in crate::formats) fn read(text: &str) -> Result<Entries, BadInput> {
+/// Reads the entries of a `.env` file.
+pub(super) fn read(text: &str) -> Result<InputEntries, BadInput> {
     let unified = text.contains('\r').then(|| unified(text));
     let text = unified.as_ref().map_or(text, |text| text.as_str());
-    let mut reader = Reader { text, rest: text, counted: (0, 1) };
-    let mut entries = Entries::default();
+    let mut reader = DotenvReader { text, rest: text, counted: (0, 1) };
+    let mut entries = InputEntries::default();
     loop {
         reader.rest = reader.rest.trim_start();
         match reader.rest.chars().next() {
             None => return Ok(entries),
             Some('#') => reader.skip_line(),
             Some(_) => {
-                let place = reader.place();
+                let position = reader.position();
                 let key = reader.key()?;
                 let value = reader.value()?;
-                entries.add(place, key, value)?;
+                entries.add(position, key, value)?;
             }
         }
     }
 }
 
-/// The text with one kind of line end.
+/// Replaces CR LF and CR by LF.
 fn unified(text: &str) -> Zeroizing<String> {
     let mut plain = Zeroizing::new(String::with_capacity(text.len()));
     let mut chars = text.chars().peekable();
@@ -54,25 +59,26 @@ fn unified(text: &str) -> Zeroizing<String> {
     plain
 }
 
-struct Reader<'a> {
+/// The position of the parser in a `.env` file.
+struct DotenvReader<'a> {
     text: &'a str,
     rest: &'a str,
-    /// Up to which byte lines were counted, and the number of the one that is there.
+    /// The byte up to which lines have been counted, and the number of the line there.
     counted: (usize, usize),
 }
 
-impl<'a> Reader<'a> {
-    /// Counts on from where it was asked last: from the beginning each time, a request
-    /// full of short lines would keep a thread busy for minutes.
-    fn place(&mut self) -> Place {
+impl<'a> DotenvReader<'a> {
+    /// Returns the current line. Counts from where the last call stopped: counting from the beginning
+    /// each time, a request full of short lines would keep a thread busy for minutes.
+    fn position(&mut self) -> InputPosition {
         let read = self.text.len() - self.rest.len();
         let (counted, line) = self.counted;
         let line = line + self.text[counted..read].matches('\n').count();
         self.counted = (read, line);
-        Place::Line(line)
+        InputPosition::Line(line)
     }
 
-    /// The rest of the line, without its end.
+    /// Returns the rest of the current line, without its line end.
     fn line(&self) -> &'a str {
         self.rest.split('\n').next().unwrap_or_default()
     }
@@ -82,33 +88,33 @@ impl<'a> Reader<'a> {
     }
 
     fn skip_blanks(&mut self) {
-        self.rest = self.rest.trim_start_matches(BLANKS);
+        self.rest = self.rest.trim_start_matches(WHITESPACE);
     }
 
     fn key(&mut self) -> Result<&'a str, BadInput> {
         if let Some(after) = self.rest.strip_prefix("export")
-            && after.starts_with(BLANKS)
+            && after.starts_with(WHITESPACE)
         {
             self.rest = after;
             self.skip_blanks();
         }
         let line = self.line();
         let Some((key, after)) = line.split_once('=') else {
-            return Err(self.place().bad("is no KEY=value"));
+            return Err(self.position().bad("expected KEY=value"));
         };
         self.rest = &self.rest[line.len() - after.len()..];
-        Ok(key.trim_end_matches(BLANKS))
+        Ok(key.trim_end_matches(WHITESPACE))
     }
 
     fn value(&mut self) -> Result<Zeroizing<String>, BadInput> {
-        let blank_before = self.rest.starts_with(BLANKS);
+        let blank_before = self.rest.starts_with(WHITESPACE);
         self.skip_blanks();
         let value = match self.rest.chars().next() {
             Some('\'') => self.single_quoted()?,
             Some('"') => self.double_quoted()?,
             Some('`') => {
-                return Err(self.place().bad(
-                    "backquotes mean different things to different readers; use single or double quotes",
+                return Err(self.position().bad(
+                    "backquotes are read differently by different programs; use single or double quotes",
                 ));
             }
             _ => return self.plain(blank_before),
@@ -118,18 +124,18 @@ impl<'a> Reader<'a> {
             self.skip_line();
             Ok(value)
         } else {
-            Err(self.place().bad("something stands behind the closing quote"))
+            Err(self.position().bad("unexpected text after the closing quote"))
         }
     }
 
     fn single_quoted(&mut self) -> Result<Zeroizing<String>, BadInput> {
-        let place = self.place();
+        let position = self.position();
         let (inside, after) = self.rest[1..]
             .split_once('\'')
-            .ok_or_else(|| place.clone().bad("a single quote is not closed"))?;
+            .ok_or_else(|| position.clone().bad("unclosed single quote"))?;
         if inside.contains(r"\\") || inside.ends_with('\\') {
-            return Err(place.bad(
-                "in single quotes, two backslashes, or one before a quote, mean different things to different readers",
+            return Err(position.bad(
+                "two backslashes, or one before the closing quote, are read differently in single quotes by different programs; use double quotes and write each backslash as \\\\",
             ));
         }
         self.rest = after;
@@ -137,8 +143,8 @@ impl<'a> Reader<'a> {
     }
 
     fn double_quoted(&mut self) -> Result<Zeroizing<String>, BadInput> {
-        let place = self.place();
-        // As long as it can become, so that it never moves.
+        let position = self.position();
+        // Allocated at its greatest length, so that it never moves.
         let mut value = Zeroizing::new(String::with_capacity(self.double_quoted_bytes()));
         let inside = &self.rest[1..];
         let mut chars = inside.char_indices();
@@ -157,23 +163,23 @@ impl<'a> Reader<'a> {
                         Some(c @ ('"' | '\\')) => c,
                         _ => {
                             self.rest = &inside[at..];
-                            return Err(self.place().bad(
-                                "a backslash before anything but n, r, t, \" and \\ means different things to different readers; use single quotes",
+                            return Err(self.position().bad(
+                                "in double quotes, a backslash must be followed by n, r, t, \" or \\; use single quotes",
                             ));
                         }
                     });
                 }
                 '$' if inside[at..].starts_with("${") => {
                     self.rest = &inside[at..];
-                    return Err(self.place().bad(REFERENCE));
+                    return Err(self.position().bad(REFERENCE));
                 }
                 c => value.push(c),
             }
         }
-        Err(place.bad("a double quote is not closed"))
+        Err(position.bad("unclosed double quote"))
     }
 
-    /// At most so many bytes stand until the closing quote.
+    /// Returns an upper bound on the bytes before the closing quote.
     fn double_quoted_bytes(&self) -> usize {
         let mut escaped = false;
         let end = self.rest.bytes().skip(1).position(|b| {
@@ -191,9 +197,9 @@ impl<'a> Reader<'a> {
         for (at, c) in line.char_indices() {
             if c == '#' {
                 if !blank {
-                    return Err(self.place().bad(
-                        "a # in a value without quotes means different things to different readers",
-                    ));
+                    return Err(self
+                        .position()
+                        .bad("unquoted # in a value; put the value in quotes"));
                 }
                 value = &line[..at];
                 break;
@@ -201,24 +207,25 @@ impl<'a> Reader<'a> {
             blank = c.is_whitespace();
         }
         if value.contains("${") {
-            return Err(self.place().bad(REFERENCE));
+            return Err(self.position().bad(REFERENCE));
         }
         self.skip_line();
         Ok(Zeroizing::new(value.trim().to_owned()))
     }
 }
 
-const BLANKS: [char; 2] = [' ', '\t'];
+const WHITESPACE: [char; 2] = [' ', '\t'];
 
-const REFERENCE: &str = "${ begins a reference, and nothing is resolved here; write the value out, or put it in single quotes";
+const REFERENCE: &str = "references such as ${NAME} are not resolved; write out the value, or put it in single quotes to keep it literal";
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn entries(text: &str) -> Result<Vec<(String, String)>, String> {
-        let pair =
-            |entry: crate::formats::read::Entry| (entry.key.to_string(), entry.value.to_string());
+        let pair = |entry: crate::formats::read::InputEntry| {
+            (entry.key.to_string(), entry.value.to_string())
+        };
         let read = read(text).map_err(|bad| bad.to_string())?;
         Ok(read.into_list().into_iter().map(pair).collect())
     }
@@ -231,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_taken() {
+    fn accepted_forms() {
         let forms = [
             ("K=a b", "a b"),
             ("  export \t K = a b  # c", "a b"),
@@ -252,34 +259,34 @@ mod tests {
         assert_eq!(both, Ok(vec![pair("A", ""), pair("B", "1"), pair("C", "\n")]));
     }
 
-    /// In a moment, and not in a time that grows with the square of their number.
+    /// The time is linear in the number of lines, not quadratic.
     #[test]
     fn many_short_lines_are_read_at_once() {
         let text: String = (0..300_000).map(|n| format!("K{n}=\n")).collect();
         assert_eq!(read(&text).map(|read| read.into_list().len()).ok(), Some(300_000));
         let said = read(&format!("{text}K0=")).err().map(|bad| bad.to_string());
-        assert_eq!(said.as_deref(), Some("line 300001: the key stands twice"));
+        assert_eq!(said.as_deref(), Some("line 300001: duplicate key"));
     }
 
     #[test]
-    fn what_is_ambiguous_is_refused_with_its_line_and_nothing_of_it() {
+    fn ambiguous_text_is_refused_with_its_line_and_not_quoted() {
         let bad = [
-            ("A=1\n\nCANARY", "line 3: is no KEY=value"),
+            ("A=1\n\nCANARY", "line 3: expected KEY=value"),
             ("canary=1", "line 1: the key must be"),
-            ("canary: 1", "line 1: is no KEY=value"),
-            ("A=1\nA=CANARY", "line 2: the key stands twice"),
-            ("A='1\n2'\nB='CANARY", "line 3: a single quote"),
-            ("A=\"CANARY", "line 1: a double quote"),
-            ("A='canary'x", "line 1: something stands behind"),
-            ("A='it'\\''s canary'", "line 1: something stands behind"),
-            ("A='it''s canary'", "line 1: something stands behind"),
+            ("canary: 1", "line 1: expected KEY=value"),
+            ("A=1\nA=CANARY", "line 2: duplicate key"),
+            ("A='1\n2'\nB='CANARY", "line 3: unclosed single"),
+            ("A=\"CANARY", "line 1: unclosed double"),
+            ("A='canary'x", "line 1: unexpected text after"),
+            ("A='it'\\''s canary'", "line 1: unexpected text after"),
+            ("A='it''s canary'", "line 1: unexpected text after"),
             ("A=`canary`", "line 1: backquotes"),
-            ("A=canary#1", "line 1: a # in a value"),
-            ("A=#canary", "line 1: a # in a value"),
-            ("A=${CANARY}", "line 1: ${ begins a reference"),
-            ("A=\"\n\n${CANARY}\"", "line 3: ${ begins a reference"),
-            ("A=\"canary\\$\"", "line 1: a backslash"),
-            ("A='canary\\\\'", "line 1: in single quotes"),
+            ("A=canary#1", "line 1: unquoted #"),
+            ("A=#canary", "line 1: unquoted #"),
+            ("A=${CANARY}", "line 1: references such as"),
+            ("A=\"\n\n${CANARY}\"", "line 3: references such as"),
+            ("A=\"canary\\$\"", "line 1: in double quotes, a backslash"),
+            ("A='canary\\\\'", "line 1: two backslashes"),
         ];
         for (text, begins) in bad {
             let said = entries(text).unwrap_err();

@@ -1,23 +1,28 @@
-//! `.env` files, as two readers understand them that do not agree: node's dotenv
-//! and python-dotenv.
+//! Writing `.env` files that node's dotenv and python-dotenv, which differ, both read alike.
 //!
 //! ```text
-//! 'single'   both take it as it stands, but python-dotenv reads \\ and \' as one
-//!            character; a carriage return becomes a line feed in both
-//! "double"   node reads \n and \r as line ends, python-dotenv these and more; a
-//!            quote cannot be escaped: node keeps the backslash
-//! plain      node ends it at any #, python-dotenv at a blank and #
+//! 'single'   literal in both, except that python-dotenv unescapes \\ and \', and both turn a
+//!            carriage return into a line feed
+//! "double"   node unescapes \n and \r, python-dotenv these and more; a quote cannot be escaped,
+//!            because node keeps the backslash
+//! plain      node ends it at any #, python-dotenv at whitespace followed by #
 //! ```
 //!
-//! python-dotenv replaces `${NAME}` in all three and has no escape for it.
-//! Single quotes come first, because a shell reads them in the same way.
+//! python-dotenv expands `${NAME}` in all three and has no escape for it. Single quotes are tried
+//! first, because a shell reads them the same way.
+//!
+//! Owns: which of the three forms a value gets.
+//! Must never: write a form on which the two readers disagree.
+//! Called by: `document`.
 
-use crate::formats::{Sink, Why, no_nul};
+use crate::formats::write::sink::Sink;
+use crate::formats::write::unsupported::{Reason, refuse_nul};
 
-pub(in crate::formats) fn pair(key: &str, value: &str, out: &mut dyn Sink) -> Result<(), Why> {
-    no_nul(value)?;
+/// Writes one pair in the first form that both readers agree on.
+pub(super) fn pair(key: &str, value: &str, out: &mut dyn Sink) -> Result<(), Reason> {
+    refuse_nul(value)?;
     if value.split_once("${").is_some_and(|(_, rest)| rest.contains('}')) {
-        return Err("holds ${…}, which python-dotenv would replace and node's dotenv would not");
+        return Err("contains ${…}, which python-dotenv expands and node's dotenv does not");
     }
     out.put(key);
     out.put("=");
@@ -33,7 +38,7 @@ pub(in crate::formats) fn pair(key: &str, value: &str, out: &mut dyn Sink) -> Re
         out.put(value);
     } else {
         return Err(
-            "mixes quotes, backslashes, # or line breaks in a way that readers of .env files disagree about",
+            "mixes quotes, backslashes, # or line breaks in a way that .env readers interpret differently",
         );
     }
     out.put("\n");
@@ -49,8 +54,8 @@ fn fits_double_quotes(value: &str) -> bool {
 }
 
 fn fits_plain(value: &str) -> bool {
-    // The separators end a line in JavaScript's regular expressions: node takes
-    // off quotes behind them.
+    // JavaScript's regular expressions end a line at U+2028 and U+2029, and node strips quotes
+    // after them.
     let bad = ['#', '\r', '\n', '\u{2028}', '\u{2029}'];
     let end = |c: Option<char>| c.is_some_and(|c| c.is_ascii_graphic());
     let quoted = value.starts_with(['\'', '"', '`']);
@@ -65,13 +70,13 @@ fn fits_plain(value: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn written(value: &str) -> Result<String, Why> {
+    fn written(value: &str) -> Result<String, Reason> {
         let mut out = String::new();
         pair("K", value, &mut out).map(|()| out)
     }
 
     #[test]
-    fn the_first_form_that_both_readers_agree_on() {
+    fn a_value_gets_the_first_form_that_both_readers_agree_on() {
         let forms = [
             ("", "K=''\n"),
             ("$2a$10$N9qo`x`#", "K='$2a$10$N9qo`x`#'\n"),

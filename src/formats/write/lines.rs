@@ -1,25 +1,30 @@
-//! Formats that have a pair on each line: docker's, systemd's, a shell's.
+//! Formats with one pair per line: Docker's, systemd's and a shell's.
+//!
+//! Owns: the quoting and the limits of these three.
+//! Must never: write a line that its reader would split, expand or refuse.
+//! Called by: `document`.
 
-use crate::formats::{Sink, Why, no_nul};
+use crate::formats::write::sink::Sink;
+use crate::formats::write::unsupported::{Reason, refuse_nul};
 
-/// What docker's reader keeps in memory of a line (bufio.MaxScanTokenSize of
-/// Go), its line break included.
+/// The longest line, with its line break, that Docker's reader accepts (bufio.MaxScanTokenSize in
+/// Go).
 const DOCKER_LINE_BYTES: usize = 64 * 1024;
 
-/// `docker run --env-file`: everything behind the first `=` is the value, as it
-/// stands; there are no quotes and no escapes.
-pub(in crate::formats) fn docker(key: &str, value: &str, out: &mut dyn Sink) -> Result<(), Why> {
-    no_nul(value)?;
+/// Writes a line for `docker run --env-file`: everything after the first `=` is the value,
+/// literally; there are no quotes and no escapes.
+pub(super) fn docker(key: &str, value: &str, out: &mut dyn Sink) -> Result<(), Reason> {
+    refuse_nul(value)?;
     if value.contains('\n') {
-        return Err("holds a line break, which docker's env files cannot");
+        return Err("contains a line break, which a Docker env file cannot hold");
     }
-    // Go's line scanner takes it for a part of the line break.
+    // Go's line scanner would take it as part of the line break.
     if value.ends_with('\r') {
-        return Err("ends in a carriage return, which docker's env files cannot hold");
+        return Err("ends in a carriage return, which a Docker env file cannot hold");
     }
-    // Key, `=`, value, line break; and one to spare.
+    // Key, `=`, value, line break, and one byte to spare.
     if key.len() + value.len() + 3 > DOCKER_LINE_BYTES {
-        return Err("is longer than the 64 KiB that docker reads of a line");
+        return Err("is too long: Docker reads lines of up to 64 KiB");
     }
     for piece in [key, "=", value, "\n"] {
         out.put(piece);
@@ -27,13 +32,12 @@ pub(in crate::formats) fn docker(key: &str, value: &str, out: &mut dyn Sink) -> 
     Ok(())
 }
 
-/// `EnvironmentFile=` of systemd.exec(5): in double quotes a backslash takes its
-/// meaning from `"`, `\`, `` ` `` and `$`; everything else stands for itself, line
-/// breaks included.
-pub(in crate::formats) fn systemd(key: &str, value: &str, out: &mut dyn Sink) -> Result<(), Why> {
-    no_nul(value)?;
+/// Writes a line for `EnvironmentFile=` (systemd.exec(5)): in double quotes a backslash escapes
+/// `"`, `\`, `` ` `` and `$`; everything else is literal, including line breaks.
+pub(super) fn systemd(key: &str, value: &str, out: &mut dyn Sink) -> Result<(), Reason> {
+    refuse_nul(value)?;
     if value.chars().any(is_noncharacter) {
-        return Err("holds a Unicode noncharacter, which systemd refuses");
+        return Err("contains a Unicode noncharacter, which systemd refuses");
     }
     out.put(key);
     out.put("=\"");
@@ -47,15 +51,15 @@ pub(in crate::formats) fn systemd(key: &str, value: &str, out: &mut dyn Sink) ->
     Ok(())
 }
 
-/// Code points that are never characters (Unicode, section 23.7).
+/// Reports whether a code point is reserved as a noncharacter (Unicode, section 23.7).
 fn is_noncharacter(c: char) -> bool {
     let code = u32::from(c);
     matches!(code, 0xfdd0..=0xfdef) || code & 0xfffe == 0xfffe
 }
 
-/// Variables that bash or a POSIX shell does not let be set, or works out anew
-/// whenever they are read (bash(1), "Shell Variables").
-const OF_THE_SHELL: [&str; 22] = [
+/// Variables that bash or a POSIX shell does not allow to be set, or computes on every read
+/// (bash(1), "Shell Variables").
+const SHELL_VARIABLES: [&str; 22] = [
     "BASHOPTS",
     "BASHPID",
     "BASH_ARGC",
@@ -80,14 +84,14 @@ const OF_THE_SHELL: [&str; 22] = [
     "UID",
 ];
 
-/// Likewise, those with a meaning that depends on the shell.
-const COUNTED: [&str; 4] = ["BASH_COMMAND", "HISTCMD", "LINENO", "RANDOM"];
+/// Variables that only some shells set themselves.
+const SHELL_DEPENDENT_VARIABLES: [&str; 4] = ["BASH_COMMAND", "HISTCMD", "LINENO", "RANDOM"];
 
-/// A line for a POSIX shell to source: in single quotes everything stands for
-/// itself, and `'\''` is a single quote.
-pub(in crate::formats) fn shell(key: &str, value: &str, out: &mut dyn Sink) -> Result<(), Why> {
-    no_nul(value)?;
-    if OF_THE_SHELL.contains(&key) || COUNTED.contains(&key) {
+/// Writes a line for a POSIX shell to source: in single quotes everything is literal, and `'\''` is
+/// a single quote.
+pub(super) fn shell(key: &str, value: &str, out: &mut dyn Sink) -> Result<(), Reason> {
+    refuse_nul(value)?;
+    if SHELL_VARIABLES.contains(&key) || SHELL_DEPENDENT_VARIABLES.contains(&key) {
         return Err("is a variable that the shell itself sets");
     }
     for piece in ["export ", key, "='"] {

@@ -1,17 +1,22 @@
-//! JSON, YAML, a Kubernetes Secret.
+//! Writing JSON, YAML and Kubernetes Secrets.
 //!
-//! YAML keys and values are double-quoted: unquoted, `NO` is a boolean and `1_0`
-//! a number to readers of YAML 1.1. Only escapes are used that YAML 1.1 and 1.2
-//! have in common.
+//! YAML keys and values are double-quoted: to a YAML 1.1 reader, unquoted `NO` is a boolean and
+//! `1_0` a number. Only escapes that YAML 1.1 and 1.2 share are used.
+//!
+//! Owns: the escapes, and the text before and after the pairs.
+//! Must never: write a scalar whose type depends on its reader.
+//! Called by: `document`.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use zeroize::Zeroizing;
 
-use crate::formats::{Format, Sink, Why};
+use crate::formats::write::format::Format;
+use crate::formats::write::sink::Sink;
+use crate::formats::write::unsupported::Reason;
 
-/// What stands before the first pair.
-pub(in crate::formats) fn begin(format: Format, name: &str, empty: bool, out: &mut dyn Sink) {
+/// Writes the text before the first pair.
+pub(super) fn begin(format: Format, name: &str, empty: bool, out: &mut dyn Sink) {
     match format {
         Format::Json if !empty => out.put("{\n"),
         Format::K8sSecret => {
@@ -23,8 +28,8 @@ pub(in crate::formats) fn begin(format: Format, name: &str, empty: bool, out: &m
     }
 }
 
-/// What stands behind the last pair.
-pub(in crate::formats) fn end(format: Format, empty: bool, out: &mut dyn Sink) {
+/// Writes the text after the last pair.
+pub(super) fn end(format: Format, empty: bool, out: &mut dyn Sink) {
     match format {
         Format::Json | Format::Yaml if empty => out.put("{}\n"),
         Format::Json => out.put("}\n"),
@@ -32,12 +37,8 @@ pub(in crate::formats) fn end(format: Format, empty: bool, out: &mut dyn Sink) {
     }
 }
 
-pub(in crate::formats) fn json(
-    key: &str,
-    value: &str,
-    last: bool,
-    out: &mut dyn Sink,
-) -> Result<(), Why> {
+/// Writes one member of the JSON object.
+pub(super) fn json(key: &str, value: &str, last: bool, out: &mut dyn Sink) -> Result<(), Reason> {
     out.put("  ");
     json_text(key, out);
     out.put(": ");
@@ -46,7 +47,8 @@ pub(in crate::formats) fn json(
     Ok(())
 }
 
-pub(in crate::formats) fn yaml(key: &str, value: &str, out: &mut dyn Sink) -> Result<(), Why> {
+/// Writes one entry of the YAML mapping.
+pub(super) fn yaml(key: &str, value: &str, out: &mut dyn Sink) -> Result<(), Reason> {
     yaml_text(key, out);
     out.put(": ");
     yaml_text(value, out);
@@ -54,25 +56,26 @@ pub(in crate::formats) fn yaml(key: &str, value: &str, out: &mut dyn Sink) -> Re
     Ok(())
 }
 
-/// `data`, not `stringData`: the bytes themselves, with nothing left to a reader
-/// of YAML, and it is what the cluster keeps, so that applying it again changes
+/// Writes one entry of `data`. Not `stringData`, because base64 leaves nothing for a YAML reader to
+/// interpret, and because the cluster stores `data`, so that applying the manifest again changes
 /// nothing.
-pub(in crate::formats) fn k8s(key: &str, value: &str, out: &mut dyn Sink) -> Result<(), Why> {
+pub(super) fn k8s(key: &str, value: &str, out: &mut dyn Sink) -> Result<(), Reason> {
     out.put("  ");
     yaml_text(key, out);
     out.put(": \"");
-    // Whole groups of three bytes, so that the pieces join without padding.
-    let mut room = Zeroizing::new([0; 64]);
+    // Encodes whole groups of three bytes, so that the pieces join without padding.
+    let mut buffer = Zeroizing::new([0; 64]);
     for piece in value.as_bytes().chunks(48) {
-        let length =
-            STANDARD.encode_slice(piece, &mut *room).expect("48 bytes are 64 characters of base64");
-        out.put(std::str::from_utf8(&room[..length]).expect("base64 is ASCII"));
+        let length = STANDARD
+            .encode_slice(piece, &mut *buffer)
+            .expect("48 bytes are 64 characters of base64");
+        out.put(std::str::from_utf8(&buffer[..length]).expect("base64 is ASCII"));
     }
     out.put("\"\n");
     Ok(())
 }
 
-/// A string of RFC 8259.
+/// Writes a JSON string (RFC 8259).
 fn json_text(text: &str, out: &mut dyn Sink) {
     out.put("\"");
     for c in text.chars() {
@@ -82,14 +85,14 @@ fn json_text(text: &str, out: &mut dyn Sink) {
             '\n' => out.put("\\n"),
             '\r' => out.put("\\r"),
             '\t' => out.put("\\t"),
-            c if c.is_control() => escaped("\\u", 4, c, out),
+            c if c.is_control() => put_escaped("\\u", 4, c, out),
             c => out.put_char(c),
         }
     }
     out.put("\"");
 }
 
-/// A double-quoted scalar.
+/// Writes a double-quoted YAML scalar.
 fn yaml_text(text: &str, out: &mut dyn Sink) {
     out.put("\"");
     for c in text.chars() {
@@ -99,21 +102,21 @@ fn yaml_text(text: &str, out: &mut dyn Sink) {
             '\n' => out.put("\\n"),
             '\r' => out.put("\\r"),
             '\t' => out.put("\\t"),
-            c if c.is_control() => escaped("\\x", 2, c, out),
-            // Line breaks to YAML 1.1, a byte order mark, and what is not
-            // printable to either.
-            '\u{2028}' | '\u{2029}' | '\u{feff}' => escaped("\\u", 4, c, out),
-            c if u32::from(c) & 0xfffe == 0xfffe => escaped("\\U", 8, c, out),
+            c if c.is_control() => put_escaped("\\x", 2, c, out),
+            // Line breaks in YAML 1.1, the byte order mark, and noncharacters.
+            '\u{2028}' | '\u{2029}' | '\u{feff}' => put_escaped("\\u", 4, c, out),
+            c if u32::from(c) & 0xfffe == 0xfffe => put_escaped("\\U", 8, c, out),
             c => out.put_char(c),
         }
     }
     out.put("\"");
 }
 
-fn escaped(prefix: &str, digits: u32, c: char, out: &mut dyn Sink) {
+/// Writes a character as an escape of this many hex digits.
+fn put_escaped(prefix: &str, digits: u32, c: char, out: &mut dyn Sink) {
     out.put(prefix);
-    for place in (0..digits).rev() {
-        let digit = (u32::from(c) >> (4 * place)) & 15;
+    for nibble in (0..digits).rev() {
+        let digit = (u32::from(c) >> (4 * nibble)) & 15;
         out.put_char(char::from_digit(digit, 16).expect("four bits are one digit"));
     }
 }

@@ -68,7 +68,7 @@ const OFFSET: Parameter =
 const BEFORE_SEQ: Parameter = Parameter::number(
     "beforeSeq",
     ROW_NUMBERS,
-    "Only rows with a lower number. As a cursor for paging it stays valid while new rows are added.",
+    "Only rows with a lower number. As a cursor it stays valid while new rows are added.",
 );
 const AFTER_SEQ: Parameter =
     Parameter::number("afterSeq", ROW_NUMBERS, "Only rows with a higher number. Default: all.");

@@ -4,7 +4,7 @@ use actix_web::http::header::USER_AGENT;
 use actix_web::{HttpRequest, HttpResponse};
 use utoipa::ToSchema;
 
-use crate::access::{Client, NewPassword, NewSession, Password, Registrant, Registration};
+use crate::access::{LoginClient, NewPassword, NewSession, Password, Registrant, Registration};
 use crate::domain::{Email, PersonName};
 use crate::vault::Read;
 
@@ -107,13 +107,14 @@ pub(in crate::http) async fn register(
     Ok(session_answer(&request, &session))
 }
 
-fn client<B>(call: &AnonymousCall<B>) -> Client {
+fn client<B>(call: &AnonymousCall<B>) -> LoginClient {
     let agent = call.request.headers().get(USER_AGENT).and_then(|value| value.to_str().ok());
-    Client { origin: call.origin.clone(), user_agent: agent.map(str::to_owned) }
+    LoginClient { origin: call.origin.clone(), user_agent: agent.map(str::to_owned) }
 }
 
-/// Renders the answer to a login. The web console gets the token only as a cookie, which its scripts
-/// cannot read. Other clients get it only in the body, because they would not protect a cookie.
+/// Renders the answer to a login. The web console gets the token only as a cookie, which its
+/// scripts cannot read. Other clients get it only in the body, because they would not protect a
+/// cookie.
 fn session_answer(request: &HttpRequest, session: &NewSession) -> Answer {
     let token = session.token.expose();
     if !credential::is_console(request.headers()) {

@@ -14,7 +14,7 @@ pub(in crate::http) async fn create(call: Call<Administer, NoBody>) -> Result<An
     // The estimate is for a progress bar. It is made before the backup starts, because writes are
     // slower while a backup is in progress.
     let counted = actix_web::web::block(move || {
-        let expected = counting.vault.about_backup_bytes(&permit);
+        let expected = counting.vault.estimated_backup_bytes(&permit);
         (permit, expected)
     });
     let (permit, expected) = counted.await?;
@@ -26,7 +26,7 @@ pub(in crate::http) async fn create(call: Call<Administer, NoBody>) -> Result<An
     let ended = move |bytes| {
         if let Err(error) = state.vault.note_last_download(at, bytes) {
             log::error!(
-                "the time of the last backup download was not recorded in the data directory: {error}"
+                "the time of the backup download was not recorded in the data directory: {error}"
             );
         }
     };

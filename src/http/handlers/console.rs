@@ -55,6 +55,7 @@ const ASSETS: &[Asset] = &[
     asset!("list.js", JAVASCRIPT),
     asset!("login.js", JAVASCRIPT),
     asset!("people.js", JAVASCRIPT),
+    asset!("router.js", JAVASCRIPT),
     asset!("secrets.js", JAVASCRIPT),
     asset!("status.js", JAVASCRIPT),
     asset!("table.js", JAVASCRIPT),
@@ -67,12 +68,12 @@ const ASSETS: &[Asset] = &[
 const PAGE: Asset =
     Asset { path: "/", content_type: HTML, bytes: include_bytes!("../../../console/index.html") };
 
-/// The first segments of the views' paths. Up to two more segments may follow; only the script knows
-/// what they mean, and only the API knows whether what they name exists.
+/// The first segments of the views' paths. Up to two more segments may follow; only the script
+/// knows what they mean, and only the API knows whether what they name exists.
 const VIEWS: &str = "login|setup|account|environments|secrets|vars|workloads|users|service-accounts|tokens|audit|status";
 
-/// The console's Content-Security-Policy. Scripts and styles come only from this server, and nothing
-/// is sent anywhere else. Trusted Types without any policy prevent text from becoming markup or
+/// The console's Content-Security-Policy. Scripts and styles come only from this server, and
+/// nothing is sent anywhere else. Trusted Types without any policy prevent text from becoming markup or
 /// script, so a value that contains `<script>` stays a value. `form-action` is there because a form
 /// that no script handles would put its input into a URL.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; \

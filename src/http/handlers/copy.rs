@@ -64,7 +64,7 @@ fn keys(members: &mut BodyMembers<'_>) -> Option<Vec<KeyName>> {
         let key = KeyName::parse(text).map_err(|violation| violation.0)?;
         if seen.borrow_mut().insert(key.clone()) { Ok(key) } else { Err("is a duplicate") }
     };
-    let keys = members.list("keys", Copying::MOST_KEYS, rule)?;
+    let keys = members.list("keys", Copying::MAX_KEYS, rule)?;
     if keys.is_empty() {
         members.problem("keys", "must have at least one item");
     }

@@ -8,7 +8,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa::openapi::ObjectBuilder;
 
-use crate::delivery::{Ended, FileDelivery, FormName, Outcome, Receipt};
+use crate::delivery::{CommandExit, DeliveryOutcome, DeliveryStatus, FileDelivery, FormName};
 use crate::domain::{KeyPattern, Timestamp, Version};
 use crate::vault::Read;
 
@@ -53,8 +53,8 @@ pub(in crate::http) struct DeliveryItem {
     /// Why the file was not written.
     #[schema(required = true)]
     problem: Option<String>,
-    /// How the file's command ended, if it was run: an exit code, `signal N`, `timed out`, or why it
-    /// was not started.
+    /// How the file's command ended, if it was run: an exit code, `signal N`, `timed out`, or why
+    /// it was not started.
     #[schema(required = true)]
     command_status: Option<String>,
 }
@@ -67,17 +67,17 @@ pub(in crate::http) struct DeliveriesAnswer {
 }
 
 impl DeliveryItem {
-    fn new(file: &FileDelivery, receipt: Option<Receipt>) -> Self {
+    fn new(file: &FileDelivery, receipt: Option<DeliveryStatus>) -> Self {
         let (format, template) = match &file.form {
             FormName::Format(name) => (Some(*name), None),
             FormName::Template(path) => (None, Some(path.clone())),
         };
         let (outcome, missing_keys, problem) = match receipt.as_ref().map(|one| &one.outcome) {
             None => ("pending", Vec::new(), None),
-            Some(Outcome::Written) => ("written", Vec::new(), None),
-            Some(Outcome::Unchanged) => ("unchanged", Vec::new(), None),
-            Some(Outcome::Missing(keys)) => ("missing", keys.clone(), None),
-            Some(Outcome::Failed(problem)) => ("failed", Vec::new(), Some(problem.clone())),
+            Some(DeliveryOutcome::Written) => ("written", Vec::new(), None),
+            Some(DeliveryOutcome::Unchanged) => ("unchanged", Vec::new(), None),
+            Some(DeliveryOutcome::Missing(keys)) => ("missing", keys.clone(), None),
+            Some(DeliveryOutcome::Failed(problem)) => ("failed", Vec::new(), Some(problem.clone())),
         };
         let keys = file.enrolment.keys().iter().map(KeyPattern::as_str).map(str::to_owned);
         Self {
@@ -92,10 +92,10 @@ impl DeliveryItem {
             missing_keys,
             problem,
             command_status: receipt.and_then(|one| one.command).map(|ended| match ended {
-                Ended::Code(code) => code.to_string(),
-                Ended::Signal(signal) => format!("signal {signal}"),
-                Ended::TimedOut => "timed out".to_owned(),
-                Ended::NotStarted(why) => format!("not started: {why}"),
+                CommandExit::Code(code) => code.to_string(),
+                CommandExit::Signal(signal) => format!("signal {signal}"),
+                CommandExit::TimedOut => "timed out".to_owned(),
+                CommandExit::NotStarted(why) => format!("not started: {why}"),
             }),
         }
     }
@@ -105,6 +105,6 @@ pub(in crate::http) async fn list(call: Call<Read, NoBody>) -> Result<Answer, Ap
     let environment = call.state.vault.read_environment(&call.permit)?;
     let declared = call.state.declared.now();
     let files = declared.files_of(&environment.name);
-    let item = |file: &FileDelivery| DeliveryItem::new(file, call.state.receipts.of(file));
+    let item = |file: &FileDelivery| DeliveryItem::new(file, call.state.delivery_statuses.of(file));
     Ok(Answer::json(&DeliveriesAnswer { deliveries: files.map(item).collect() }))
 }

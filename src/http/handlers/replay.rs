@@ -2,7 +2,7 @@
 //!
 //! Owns: rendering what a change returned exactly as the handler of its route does.
 
-use crate::vault::Outcome;
+use crate::vault::VerbResult;
 
 use crate::http::handlers::copy::CopyAnswer;
 use crate::http::handlers::imports::ImportAnswer;
@@ -15,29 +15,29 @@ use crate::http::response::items::{
 };
 
 /// Renders the answer to a change; empty if it contained a credential and must not be kept.
-pub(in crate::http) fn render(state: &State, outcome: Outcome<'_>) -> Vec<u8> {
+pub(in crate::http) fn render(state: &State, outcome: VerbResult<'_>) -> Vec<u8> {
     let answer = match outcome {
-        Outcome::Secret(info) => {
+        VerbResult::Secret(info) => {
             Answer::json(&SecretAnswer { secret: state.secret_item(info.clone()) })
         }
-        Outcome::Var(info) => Answer::json(&VarAnswer { var: state.var_item(info.clone()) }),
-        Outcome::Environment(info) => {
+        VerbResult::Var(info) => Answer::json(&VarAnswer { var: state.var_item(info.clone()) }),
+        VerbResult::Environment(info) => {
             Answer::json(&EnvironmentAnswer { environment: info.clone().into() })
         }
-        Outcome::Settings(settings) => {
+        VerbResult::Settings(settings) => {
             Answer::json(&SettingsAnswer { settings: (*settings).into() })
         }
-        Outcome::User(info) => Answer::json(&UserAnswer { user: info.clone().into() }),
-        Outcome::ServiceAccount(info) => {
+        VerbResult::User(info) => Answer::json(&UserAnswer { user: info.clone().into() }),
+        VerbResult::ServiceAccount(info) => {
             Answer::json(&ServiceAccountAnswer { service_account: info.clone().into() })
         }
-        Outcome::Import(report) => Answer::json(&ImportAnswer { import: report.into() }),
-        Outcome::Rotation(started) => {
+        VerbResult::Import(report) => Answer::json(&ImportAnswer { import: report.into() }),
+        VerbResult::Rotation(started) => {
             Answer::json(&RotationAnswer { rotation: started.clone().into() })
         }
-        Outcome::Copied(copied) => Answer::json(&CopyAnswer::new(state, copied)),
-        Outcome::Done => Answer::json(&Done { success: true }),
-        Outcome::Credential => Answer::rendered(Vec::new()),
+        VerbResult::Copied(copied) => Answer::json(&CopyAnswer::new(state, copied)),
+        VerbResult::Done => Answer::json(&Done { success: true }),
+        VerbResult::Credential => Answer::rendered(Vec::new()),
     };
     answer.body.to_vec()
 }

@@ -81,8 +81,8 @@ pub(in crate::http) struct CreateSecret {
 }
 
 /// Changes to a secret. `value` and `generate` cannot be combined. Read-only members (`id`, `key`,
-/// `environmentId`, `createdAt`, `updatedAt`, `version` and any name of a stored member) are refused
-/// with 422, whatever their value is.
+/// `environmentId`, `createdAt`, `updatedAt`, `version` and any name of a stored member) are
+/// refused with 422, whatever their value is.
 #[derive(ToSchema)]
 #[schema(as = SecretPatch)]
 pub(in crate::http) struct PatchSecret {

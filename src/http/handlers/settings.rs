@@ -13,8 +13,8 @@ use crate::http::response::answer::Answer;
 use crate::http::response::error::ApiError;
 use crate::http::response::items::SettingsAnswer;
 
-/// Changes to settings. Unlike elsewhere, an unknown member is refused, so that a misspelled setting
-/// does not look as if it had been applied.
+/// Changes to settings. Unlike elsewhere, an unknown member is refused, so that a misspelled
+/// setting does not look as if it had been applied.
 #[derive(Debug, ToSchema)]
 #[schema(as = SettingsPatch)]
 pub(in crate::http) struct PatchSettings {

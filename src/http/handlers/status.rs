@@ -4,7 +4,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::domain::Timestamp;
-use crate::vault::{Administer, Extent, Status};
+use crate::vault::{Administer, Extent, ServerStatus};
 
 use crate::http::request::call::Call;
 use crate::http::request::parse::NoBody;
@@ -111,7 +111,7 @@ impl From<&Minute> for MinuteItem {
 }
 
 impl StatusItem {
-    fn new(state: &State, found: Status) -> Self {
+    fn new(state: &State, found: ServerStatus) -> Self {
         let now = state.vault.now();
         let last = found.last_backup.as_ref();
         Self {

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use utoipa::ToSchema;
 
 use crate::access::{NewScope, NewToken, NewTokenOwner, TokenFilter};
-use crate::domain::{Id, Kind, Role, ServiceAccountId, TokenName, UserId};
+use crate::domain::{Id, IdKind, Role, ServiceAccountId, TokenName, UserId};
 use crate::vault::Administer;
 
 use crate::http::request::call::Call;
@@ -56,7 +56,7 @@ pub(in crate::http) struct CreateToken {
     expires_in_days: Option<u32>,
 }
 
-fn optional_id<K: Kind>(
+fn optional_id<K: IdKind>(
     rule: &'static str,
 ) -> impl FnOnce(&RawValue) -> Result<Option<Id<K>>, Rule> {
     move |raw| {

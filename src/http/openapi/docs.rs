@@ -1,5 +1,5 @@
-//! `/api/docs`: the OpenAPI document as one plain page for people. The page loads nothing and runs no
-//! script.
+//! `/api/docs`: the OpenAPI document as one plain page for people. The page loads nothing and runs
+//! no script.
 
 use std::fmt::Write;
 

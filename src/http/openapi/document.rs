@@ -33,13 +33,14 @@ use crate::http::routes::endpoint::{Endpoint, HEALTH, RouteAccess, SuccessConten
 const JSON: &str = "application/json";
 const BEARER: &str = "bearer";
 
-const DESCRIPTION: &str = "A secrets server. A secret marked `neverReveal` can be set but never read. \
-Every response carries `X-Request-Id`; a client may send its own (1 to 64 characters `[A-Za-z0-9._-]`). \
-An environment in a path is given by its id or by its name, in any case. A row outside the caller's \
-scope answers 404, exactly as a missing one. Unknown members of a body are ignored, except in settings; \
-duplicate members are refused. Lists are complete unless `limit` is given; the next page \
-starts after the key of the last row. Each path that answers GET also answers HEAD, except a secret's value. \
-Any other method answers 405 with `Allow`.";
+const DESCRIPTION: &str = "\
+A secrets server. A secret marked `neverReveal` can be set but never read. Every response \
+carries `X-Request-Id`; a client may send its own (1 to 64 characters `[A-Za-z0-9._-]`). An \
+environment in a path is given by its id or by its name, in any case. A row outside the caller's \
+scope answers 404, exactly as a missing one. Unknown members of a body are ignored, except in \
+settings; duplicate members are refused. Lists are complete unless `limit` is given; the next \
+page starts after the key of the last row. Each path that answers GET also answers HEAD, except \
+a secret's value. Any other method answers 405 with `Allow`.";
 
 /// The tags, in the order in which people should read them.
 pub(in crate::http) const TAGS: [(&str, &str); 10] = [

@@ -4,7 +4,7 @@
 
 use actix_web::{HttpRequest, web};
 
-use crate::access::Limited;
+use crate::access::LimitExceeded;
 use crate::domain::{Origin, Principal};
 
 use crate::http::request::body::{self, BodyBytes};
@@ -76,6 +76,6 @@ pub(in crate::http) fn count_anonymous(
 }
 
 /// Counts a request without a valid credential against its address.
-pub(in crate::http) fn count_address(state: &State, origin: &Origin) -> Result<(), Limited> {
+pub(in crate::http) fn count_address(state: &State, origin: &Origin) -> Result<(), LimitExceeded> {
     origin.ip.map_or(Ok(()), |ip| state.limits.count_address(ip))
 }

@@ -8,7 +8,7 @@ use actix_web::http::Method;
 use actix_web::web::Data;
 use utoipa::openapi::ObjectBuilder;
 
-use crate::vault::{Known, Permit, Render};
+use crate::vault::{Lookup, Permit, Render};
 
 use crate::http::request::in_flight::InFlightGuard;
 use crate::http::request::parameter::Parameter;
@@ -57,23 +57,23 @@ pub(in crate::http) fn check<L>(
     let content = (request.method().as_str(), path, body);
     let shared = state.clone();
     let render = Render::new(move |outcome| (shared.render)(&shared, outcome));
-    let record = state.vault.receipt(&permit, key, content, render);
+    let record = state.vault.idempotency_record(&permit, key, content, render);
     let guard = state.in_flight.start(record.key()).ok_or_else(|| {
         ApiError::in_progress().hint("Repeat it when the first request has been answered.")
     })?;
-    match state.vault.known(&permit, &record)? {
-        Known::New => Ok(Replay::Run(Box::new(permit.once(record)), Some(guard))),
-        Known::Done(body) => {
+    match state.vault.lookup(&permit, &record)? {
+        Lookup::New => Ok(Replay::Run(Box::new(permit.once(record)), Some(guard))),
+        Lookup::Done(body) => {
             Ok(Replay::Answered(Answer { replayed: true, ..Answer::rendered(body) }))
         }
-        Known::Withheld => {
+        Lookup::Withheld => {
             let message =
                 "The request succeeded, but its answer contained a token and is not kept.";
             Err(ApiError::new(Code::Conflict, message).field(HEADER).hint(
                 "If the token is lost, delete it and create another with a new Idempotency-Key.",
             ))
         }
-        Known::Other => {
+        Lookup::Other => {
             let message = "The Idempotency-Key was used for another request.";
             Err(ApiError::new(Code::IdempotencyKeyReused, message)
                 .field(HEADER)
@@ -90,7 +90,9 @@ fn given_key(request: &HttpRequest) -> Result<Option<&str>, ApiError> {
     let text = value.to_str().ok().filter(|text| (1..=MAX_CHARACTERS).contains(&text.len()));
     match (text, second) {
         (Some(text), None) => Ok(Some(text)),
-        _ => Err(ApiError::invalid("Idempotency-Key must be one text of 1 to 200 characters.")
-            .field(HEADER)),
+        _ => Err(ApiError::invalid(
+            "Idempotency-Key must be given once and have 1 to 200 characters.",
+        )
+        .field(HEADER)),
     }
 }

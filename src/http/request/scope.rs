@@ -20,7 +20,7 @@ pub(in crate::http) fn role(raw: &RawValue) -> Result<Role, Rule> {
 /// Parses the scope, if the body has one. An omitted member never widens a scope.
 pub(in crate::http) fn scope(members: &mut BodyMembers<'_>) -> Option<NewScope> {
     let all = members.optional("allEnvironments", boolean);
-    let list = members.list("environmentIds", NewScope::MOST, |text| {
+    let list = members.list("environmentIds", NewScope::MAX_ENVIRONMENTS, |text| {
         text.parse().map_err(|_| "must be the id of an environment")
     });
     match (all, list) {
@@ -55,7 +55,7 @@ pub(in crate::http) fn describe_scope(schema: &mut Value) {
     members["environmentIds"] = json!({
         "type": ["array", "null"],
         "items": { "type": "string", "pattern": EnvironmentId::pattern() },
-        "maxItems": NewScope::MOST,
+        "maxItems": NewScope::MAX_ENVIRONMENTS,
         "description": "Otherwise these environments.",
     });
     let all = json!({

@@ -7,10 +7,10 @@ use std::sync::Arc;
 
 use tokio::sync::Semaphore;
 
-use crate::access::{Access, Limits, Rates};
-use crate::delivery::{Declared, Receipts};
+use crate::access::{Access, RateLimits, Rates};
+use crate::delivery::{Declared, DeliveryStatuses};
 use crate::domain::{Network, Timestamp};
-use crate::vault::{Outcome, Vault};
+use crate::vault::{Vault, VerbResult};
 
 use crate::http::list_cache::ListCache;
 use crate::http::request::in_flight::InFlight;
@@ -34,7 +34,7 @@ pub struct HttpSettings {
 }
 
 /// Renders the answer to a change, to be kept for repeated requests.
-pub(in crate::http) type RenderOutcome = fn(&State, Outcome<'_>) -> Vec<u8>;
+pub(in crate::http) type RenderOutcome = fn(&State, VerbResult<'_>) -> Vec<u8>;
 
 /// Everything that a request may use.
 #[derive(Debug)]
@@ -44,7 +44,7 @@ pub struct State {
     /// Users, sessions, service accounts and tokens.
     pub access: Access,
     /// The rate limits and their counters.
-    pub limits: Limits,
+    pub limits: RateLimits,
     /// The longest request body, in bytes.
     pub body_bytes: usize,
     /// Proxies that may say who their client is.
@@ -52,8 +52,8 @@ pub struct State {
     /// The workloads and files that the configuration declares.
     pub declared: Arc<Declared>,
     /// The status of each delivered file.
-    pub receipts: Receipts,
-    /// Limits the requests for bundles.
+    pub delivery_statuses: DeliveryStatuses,
+    /// Limits how many requests for bundles are in progress.
     pub(in crate::http) bundles: Semaphore,
     pub(in crate::http) started_at: Timestamp,
     pub(in crate::http) backups_scheduled: bool,
@@ -80,11 +80,11 @@ impl State {
         Self {
             vault,
             access,
-            limits: Limits::new(rates),
+            limits: RateLimits::new(rates),
             body_bytes,
             trusted_proxies,
             declared,
-            receipts: Receipts::default(),
+            delivery_statuses: DeliveryStatuses::default(),
             bundles: Semaphore::new(MAX_BUNDLE_REQUESTS),
             started_at,
             backups_scheduled,

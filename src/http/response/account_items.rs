@@ -5,7 +5,7 @@
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::access::{Me, NewSession};
+use crate::access::{CallerIdentity, NewSession};
 use crate::domain::{
     EnvironmentId, OwnerId, Principal, Role, Scope, ServiceAccountId, ServiceAccountInfo,
     ServiceAccountName, SessionId, SessionInfo, Timestamp, TokenId, TokenInfo, UserId, UserInfo,
@@ -352,7 +352,7 @@ pub(in crate::http) struct MeUser {
 }
 
 impl MeAnswer {
-    pub fn new(me: Me, principal: &Principal, reached: Vec<EnvironmentId>) -> Self {
+    pub fn new(me: CallerIdentity, principal: &Principal, reached: Vec<EnvironmentId>) -> Self {
         let service_account_id = match principal.owner {
             crate::domain::Owner::ServiceAccount(id) => Some(id),
             _ => None,

@@ -10,7 +10,7 @@ use actix_web::{HttpResponse, HttpResponseBuilder};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::access::Limited;
+use crate::access::LimitExceeded;
 use crate::domain::RequestId;
 
 use crate::http::response::code::Code;
@@ -39,7 +39,7 @@ pub(in crate::http) struct ApiError {
     /// The internal cause. It is logged under the request id and never sent.
     pub cause: Option<Box<str>>,
     /// The limit that a 429 is about.
-    pub limited: Option<Box<Limited>>,
+    pub limited: Option<Box<LimitExceeded>>,
 }
 
 impl ApiError {
@@ -155,7 +155,7 @@ pub(in crate::http) struct ErrorBody<'a> {
 /// Adds the headers that describe a rate limit: the limit, how many requests are left (always 0 on
 /// a 429), and when more are allowed. `Retry-After` counts whole seconds from now,
 /// `X-RateLimit-Reset` whole seconds since 1970.
-fn insert_limit(response: &mut HttpResponseBuilder, limited: Limited) {
+fn insert_limit(response: &mut HttpResponseBuilder, limited: LimitExceeded) {
     let wait = limited.wait.as_secs_f64().ceil().max(1.0) as u64;
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     response

@@ -8,10 +8,10 @@ use utoipa::ToSchema;
 use utoipa::openapi::ObjectBuilder;
 
 use crate::audit::{Action, ResourceType, Row, Verification};
-use crate::delivery::Uses;
+use crate::delivery::KeyUsage;
 use crate::domain::{
-    EnvironmentId, EnvironmentInfo, EnvironmentName, KeyName, SecretId, SecretInfo,
-    ServiceAccountId, Settings, Timestamp, TokenId, UserId, UserLabel, VarId, VarInfo, Version,
+    EnvironmentId, EnvironmentInfo, EnvironmentName, EnvironmentSettings, KeyName, SecretId,
+    SecretInfo, ServiceAccountId, Timestamp, TokenId, UserId, UserLabel, VarId, VarInfo, Version,
     VersionInfo,
 };
 use crate::vault::ExportedRow;
@@ -103,8 +103,8 @@ impl UsedBy {
     }
 }
 
-impl From<Uses> for UsedBy {
-    fn from(Uses { services, config_files }: Uses) -> Self {
+impl From<KeyUsage> for UsedBy {
+    fn from(KeyUsage { services, config_files }: KeyUsage) -> Self {
         Self {
             used_by_config_files: config_files,
             usage_count: u32::try_from(services.len()).unwrap_or(u32::MAX),
@@ -203,8 +203,8 @@ pub(in crate::http) struct SettingsItem {
     never_reveal_by_default: bool,
 }
 
-impl From<Settings> for SettingsItem {
-    fn from(settings: Settings) -> Self {
+impl From<EnvironmentSettings> for SettingsItem {
+    fn from(settings: EnvironmentSettings) -> Self {
         Self {
             allow_secret_reveal: settings.allow_secret_reveal,
             never_reveal_by_default: settings.never_reveal_by_default,

@@ -4,7 +4,7 @@
 //! so that a new refusal does not compile until it has an answer here.
 //! Must never: quote the request, or put an internal cause into a message.
 
-use crate::access::{self, Limit, Limited};
+use crate::access::{self, LimitExceeded, LimitKind};
 use crate::audit::ResourceType;
 use crate::vault::{self, CopyRefusal};
 
@@ -173,15 +173,15 @@ fn conflicts(list: &str, indices: Vec<usize>) -> ApiError {
         message: format!("{list}.{index}.key already exists"),
     };
     ApiError::problems(Code::Conflict, indices.into_iter().map(problem).collect())
-        .hint("Nothing was imported. Set onConflict to skip or replace, or leave these out.")
+        .hint("Nothing was imported. Use onConflict: skip or replace, or leave these out.")
 }
 
 fn key_needed(wrapped: u64) -> ApiError {
     let plural = if wrapped == 1 { "key is" } else { "keys are" };
     ApiError::new(Code::Conflict, format!("{wrapped} {plural} still wrapped under it")).hint(
-        "GET /api/admin/keys lists the versions that cannot be decrypted. Delete their secrets or \
-         restore them from a backup first. If those secrets no longer exist, run `coffer doctor \
-         --repair` on the stopped server.",
+        "GET /api/admin/keys lists the versions that cannot be decrypted. Their secrets have to be \
+         deleted or restored from a backup first. If those secrets no longer exist, run `coffer \
+         doctor --repair` on the stopped server.",
     )
 }
 
@@ -197,7 +197,7 @@ impl From<CopyRefusal> for ApiError {
             }
             CopyRefusal::Taken(indices) => {
                 of_keys(Code::Conflict, &indices, "already exists in the target").hint(
-                    "Nothing was copied. Leave them out, or set onConflict to skip or replace.",
+                    "Nothing was copied. Use onConflict: skip or replace, or leave these out.",
                 )
             }
             CopyRefusal::TooMany { most } => {
@@ -218,13 +218,13 @@ fn of_keys(code: Code, indices: &[usize], rule: &str) -> ApiError {
     ApiError::problems(code, indices.iter().map(problem).collect())
 }
 
-impl From<Limited> for ApiError {
-    fn from(limited: Limited) -> Self {
+impl From<LimitExceeded> for ApiError {
+    fn from(limited: LimitExceeded) -> Self {
         let message = match limited.what {
-            Limit::Requests => {
+            LimitKind::Requests => {
                 format!("The limit is {} requests per minute.", limited.limit)
             }
-            Limit::FailedLogins => "Too many failed logins.".to_owned(),
+            LimitKind::FailedLogins => "Too many failed logins.".to_owned(),
         };
         Self {
             limited: Some(Box::new(limited)),

@@ -1,9 +1,9 @@
 //! The routes of users, sessions, service accounts and tokens.
 
-use crate::audit::Action;
+use crate::audit::Action as A;
 
 use crate::http::handlers::{auth, service_accounts, tokens, users};
-use crate::http::request::target::TargetKind;
+use crate::http::request::target::TargetKind::{Everything, InScope, User};
 use crate::http::response::account_items::{self, LoginAnswer};
 use crate::http::response::code::Code;
 use crate::http::response::items;
@@ -21,21 +21,15 @@ const REGISTER: &[Code] = &[
     Code::Internal,
 ];
 
+/// Returns the routes of this file.
 pub(super) fn endpoints() -> Vec<Endpoint> {
-    use Action as A;
-    use TargetKind::{Everything, InScope, User};
+    [sessions(), users(), service_accounts(), tokens()].into_iter().flatten().collect()
+}
 
+/// Logging in and out, and who the caller is.
+fn sessions() -> Vec<Endpoint> {
     const LOGOUT: &str = "/api/auth/logout";
     const ME: &str = "/api/auth/me";
-    const USERS: &str = "/api/users";
-    const USER: &str = "/api/users/{id}";
-    const PASSWORD: &str = "/api/users/{id}/change-password";
-    const SESSIONS: &str = "/api/users/{id}/sessions";
-    const SESSION: &str = "/api/users/{id}/sessions/{session}";
-    const ACCOUNTS: &str = "/api/admin/service-accounts";
-    const ACCOUNT: &str = "/api/admin/service-accounts/{id}";
-    const TOKENS: &str = "/api/admin/tokens";
-    const TOKEN: &str = "/api/admin/tokens/{id}";
 
     vec![
         Endpoint::public_post("/api/auth/login", "Log in", auth::login)
@@ -55,6 +49,18 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             .fails(&[Code::Conflict]),
         Endpoint::get(ME, (A::AuthRead, InScope), "Read who the caller is", auth::me)
             .answers::<account_items::MeAnswer>(),
+    ]
+}
+
+/// Users, their passwords and their sessions.
+fn users() -> Vec<Endpoint> {
+    const USERS: &str = "/api/users";
+    const USER: &str = "/api/users/{id}";
+    const PASSWORD: &str = "/api/users/{id}/change-password";
+    const SESSIONS: &str = "/api/users/{id}/sessions";
+    const SESSION: &str = "/api/users/{id}/sessions/{session}";
+
+    vec![
         Endpoint::get(USERS, (A::UserList, Everything), "List users", users::list)
             .answers::<account_items::UsersAnswer>(),
         Endpoint::post(USERS, (A::UserCreate, Everything), "Create a user", users::create)
@@ -106,6 +112,15 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             users::end_session,
         )
         .answers::<items::Done>(),
+    ]
+}
+
+/// Service accounts.
+fn service_accounts() -> Vec<Endpoint> {
+    const ACCOUNTS: &str = "/api/admin/service-accounts";
+    const ACCOUNT: &str = "/api/admin/service-accounts/{id}";
+
+    vec![
         Endpoint::get(
             ACCOUNTS,
             (A::ServiceAccountList, Everything),
@@ -145,6 +160,15 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
         )
         .answers::<items::Done>()
         .fails(&[Code::NotFound]),
+    ]
+}
+
+/// API tokens.
+fn tokens() -> Vec<Endpoint> {
+    const TOKENS: &str = "/api/admin/tokens";
+    const TOKEN: &str = "/api/admin/tokens/{id}";
+
+    vec![
         Endpoint::get(
             TOKENS,
             (A::TokenList, Everything),

@@ -1,21 +1,20 @@
 //! The routes of the audit log, backups, doctor, status and wrapping keys.
 
-use crate::audit::Action;
+use crate::audit::Action as A;
 
 use crate::http::handlers::{audit_logs, backup, doctor, keys, status};
-use crate::http::request::target::TargetKind;
+use crate::http::request::target::TargetKind::{Everything, InScope};
 use crate::http::response::code::Code;
 use crate::http::response::items;
 use crate::http::routes::endpoint::{Endpoint, SuccessContent};
 
+/// Returns the routes of this file.
 pub(super) fn endpoints() -> Vec<Endpoint> {
-    use Action as A;
-    use TargetKind::{Everything, InScope};
+    [audit_log(), server(), wrapping_keys()].into_iter().flatten().collect()
+}
 
-    const KEYS: &str = "/api/admin/keys";
-    const ROTATE: &str = "/api/admin/keys/rotate";
-    const KEY: &str = "/api/admin/keys/{id}";
-
+/// The audit log.
+fn audit_log() -> Vec<Endpoint> {
     vec![
         Endpoint::get(
             "/api/audit-logs",
@@ -40,6 +39,12 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
         )
         .answers::<items::ExportAnswer>()
         .takes(audit_logs::EXPORT),
+    ]
+}
+
+/// Backups, doctor and status.
+fn server() -> Vec<Endpoint> {
+    vec![
         // No HEAD: it would record a backup that nobody has.
         Endpoint::get(
             "/api/admin/backup",
@@ -63,6 +68,16 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             status::read,
         )
         .answers::<status::StatusAnswer>(),
+    ]
+}
+
+/// The wrapping keys.
+fn wrapping_keys() -> Vec<Endpoint> {
+    const KEYS: &str = "/api/admin/keys";
+    const ROTATE: &str = "/api/admin/keys/rotate";
+    const KEY: &str = "/api/admin/keys/{id}";
+
+    vec![
         Endpoint::get(
             KEYS,
             (A::KeyList, Everything),

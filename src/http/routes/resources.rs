@@ -1,36 +1,27 @@
 //! The routes of environments, secrets, vars, workloads and deliveries, and the public ones.
 
-use crate::audit::Action;
+use crate::audit::Action as A;
 
 use crate::http::handlers::{
     copy, deliveries, environments, imports, public, secrets, settings, vars, workloads,
 };
 use crate::http::request::if_match::PRECONDITION;
 use crate::http::request::query::PAGE;
-use crate::http::request::target::TargetKind;
+use crate::http::request::target::TargetKind::{Environment, Everything, InScope, Row};
 use crate::http::response::code::Code;
 use crate::http::response::items;
 use crate::http::routes::endpoint::{Endpoint, HEALTH, SuccessContent};
 
+/// Returns the routes of this file.
 pub(super) fn endpoints() -> Vec<Endpoint> {
-    use Action as A;
-    use TargetKind::{Environment, Everything, InScope, Row};
+    [public_routes(), environments(), secrets(), versions(), vars(), workloads()]
+        .into_iter()
+        .flatten()
+        .collect()
+}
 
-    const ENVIRONMENTS: &str = "/api/environments";
-    const ENVIRONMENT: &str = "/api/environments/{environment}";
-    const SETTINGS: &str = "/api/environments/{environment}/settings/configuration";
-    const RESET: &str = "/api/environments/{environment}/settings/configuration/reset";
-    const SECRETS: &str = "/api/environments/{environment}/secrets";
-    const IMPORT_SECRETS: &str = "/api/environments/{environment}/secrets/import";
-    const IMPORT_VARS: &str = "/api/environments/{environment}/vars/import";
-    const COPY: &str = "/api/environments/{environment}/secrets/copy";
-    const SECRET: &str = "/api/secrets/{id}";
-    const VALUE: &str = "/api/secrets/{id}/value";
-    const VERSIONS: &str = "/api/secrets/{id}/versions";
-    const ACTIVATE: &str = "/api/secrets/{id}/versions/{version}/activate";
-    const VARS: &str = "/api/environments/{environment}/vars";
-    const VAR: &str = "/api/vars/{id}";
-
+/// Health, and the description of the API.
+fn public_routes() -> Vec<Endpoint> {
     vec![
         Endpoint::public(HEALTH, "Check whether the server is healthy", public::health)
             .answers::<items::Health>()
@@ -38,6 +29,17 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
         Endpoint::public("/openapi.json", "Read this description", public::openapi),
         Endpoint::public("/api/docs", "Read this description as a page", public::docs)
             .answers_with(SuccessContent::Html),
+    ]
+}
+
+/// Environments and their settings.
+fn environments() -> Vec<Endpoint> {
+    const ENVIRONMENTS: &str = "/api/environments";
+    const ENVIRONMENT: &str = "/api/environments/{environment}";
+    const SETTINGS: &str = "/api/environments/{environment}/settings/configuration";
+    const RESET: &str = "/api/environments/{environment}/settings/configuration/reset";
+
+    vec![
         Endpoint::get(
             ENVIRONMENTS,
             (A::EnvironmentList, InScope),
@@ -90,6 +92,17 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             settings::reset,
         )
         .answers::<items::SettingsAnswer>(),
+    ]
+}
+
+/// Secrets, except their versions and values.
+fn secrets() -> Vec<Endpoint> {
+    const SECRETS: &str = "/api/environments/{environment}/secrets";
+    const IMPORT_SECRETS: &str = "/api/environments/{environment}/secrets/import";
+    const COPY: &str = "/api/environments/{environment}/secrets/copy";
+    const SECRET: &str = "/api/secrets/{id}";
+
+    vec![
         Endpoint::get(
             SECRETS,
             (A::SecretList, Environment),
@@ -143,6 +156,16 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
         )
         .answers::<imports::ImportAnswer>()
         .fails(&[Code::Conflict, Code::ReadonlyField, Code::SecretUnreadable]),
+    ]
+}
+
+/// Values and versions of secrets.
+fn versions() -> Vec<Endpoint> {
+    const VALUE: &str = "/api/secrets/{id}/value";
+    const VERSIONS: &str = "/api/secrets/{id}/versions";
+    const ACTIVATE: &str = "/api/secrets/{id}/versions/{version}/activate";
+
+    vec![
         // No HEAD: it would be recorded as a reveal but only show the length of the value.
         Endpoint::get(VALUE, (A::SecretReveal, Row), "Reveal a secret's value", secrets::reveal)
             .answers::<items::ValueAnswer>()
@@ -164,6 +187,16 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
         )
         .answers::<items::SecretAnswer>()
         .fails(&[Code::Conflict, Code::SecretUnreadable]),
+    ]
+}
+
+/// Vars.
+fn vars() -> Vec<Endpoint> {
+    const IMPORT_VARS: &str = "/api/environments/{environment}/vars/import";
+    const VARS: &str = "/api/environments/{environment}/vars";
+    const VAR: &str = "/api/vars/{id}";
+
+    vec![
         Endpoint::get(VARS, (A::VarList, Environment), "List vars", vars::list)
             .answers::<items::VarsAnswer>()
             .takes(PAGE),
@@ -193,6 +226,12 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             .answers::<items::Done>()
             .takes(PRECONDITION)
             .fails(&[Code::Conflict]),
+    ]
+}
+
+/// What workloads and files receive.
+fn workloads() -> Vec<Endpoint> {
+    vec![
         Endpoint::get(
             "/api/environments/{environment}/workloads",
             (A::WorkloadList, Environment),

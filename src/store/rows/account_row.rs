@@ -1,5 +1,8 @@
-//! The rows of users, service accounts, tokens and sessions. Hashes of
-//! credentials are in them, never a credential.
+//! The rows of users, service accounts, tokens and sessions.
+//!
+//! Owns: the row types of accounts, and upgrades from their older formats.
+//! Must never: contain a credential, only hashes of credentials.
+//! Called by: `access`, through the tables.
 
 use serde::{Deserialize, Serialize};
 
@@ -24,12 +27,12 @@ pub struct UserRow {
     pub updated_at: Timestamp,
 }
 
-/// A password's hash, and how to come by it: Argon2id, version 0x13 (RFC 9106).
+/// A password hash and its parameters: Argon2id, version 0x13 (RFC 9106).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PasswordRow {
     /// Memory, in KiB.
     pub memory_kib: u32,
-    /// Passes over it.
+    /// Number of passes.
     pub passes: u32,
     /// Salt, random for each password.
     pub salt: [u8; 16],
@@ -48,34 +51,34 @@ pub struct ServiceAccountRow {
     pub disabled: bool,
     pub created_at: Timestamp,
     pub updated_at: Timestamp,
-    /// Who created it, by the name they had then.
+    /// The name, at that time, of who created it.
     pub created_by: String,
 }
 
 /// An API token, without the token.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TokenRow {
-    /// What its owner calls it.
+    /// The name that its owner gave it.
     pub name: TokenName,
-    /// The first characters of the token, to recognise it by.
+    /// The first characters of the token, to recognize it by.
     pub prefix: String,
-    /// The hash under which it is found.
+    /// The hash that it is looked up by.
     pub hash: [u8; 32],
-    /// Its own role.
+    /// The role that limits it.
     pub role: Role,
-    /// Its own scope.
+    /// The scope that limits it.
     pub scope: Scope,
-    /// When it stops working, if ever.
+    /// When it expires, if ever.
     pub expires_at: Option<Timestamp>,
-    /// When it was made.
+    /// When it was created.
     pub created_at: Timestamp,
-    /// Whose it is.
+    /// Its owner.
     pub owner: OwnerId,
-    /// Who made it, by the name they had then.
+    /// The name, at that time, of who created it.
     pub created_by: String,
 }
 
-/// Format 1 of a token: before there were owners, all of them were the host's.
+/// Format 1 of a token, from before tokens had owners: all of them belonged to the host.
 #[derive(Deserialize)]
 struct TokenRow1 {
     name: String,
@@ -87,7 +90,7 @@ struct TokenRow1 {
     created_at: Timestamp,
 }
 
-/// From an older format.
+/// Converts a token's row from an older format.
 pub(in crate::store) fn upgrade_token(format: u8, body: &[u8]) -> Option<TokenRow> {
     if format != 1 {
         return None;
@@ -109,28 +112,28 @@ pub(in crate::store) fn upgrade_token(format: u8, body: &[u8]) -> Option<TokenRo
 /// A session, without its token.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SessionRow {
-    /// Whose it is.
+    /// Its owner.
     pub user: UserId,
-    /// The hash under which it is found.
+    /// The hash that it is looked up by.
     pub hash: [u8; 32],
-    /// When it began.
+    /// When the user logged in.
     pub created_at: Timestamp,
-    /// When it ends at the latest.
+    /// When it expires if it is not ended before.
     pub expires_at: Timestamp,
-    /// The client's address at the login.
+    /// The client's IP address at login.
     pub ip: Option<String>,
-    /// What the client said it was, at the login.
+    /// The client's `User-Agent` header at login.
     pub user_agent: Option<String>,
 }
 
-/// Something of which the last use is written down.
+/// Something whose time of last use is recorded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Used {
     /// A token.
     Token(TokenId),
     /// A session.
     Session(SessionId),
-    /// A user, by a session or a token of theirs.
+    /// A user, through one of their sessions or tokens.
     User(UserId),
 }
 
@@ -138,7 +141,7 @@ pub enum Used {
 mod tests {
     use super::*;
 
-    /// The bytes that the first version of this program wrote.
+    /// The bytes that version 1 of the format consists of.
     #[test]
     fn a_token_of_the_first_format_is_the_hosts() {
         let old = (

@@ -1,4 +1,8 @@
-//! How tables share one tree: the first byte of a key says which table.
+//! The keys of all tables, which share one tree: the first byte of a key identifies its table.
+//!
+//! Owns: the layout of keys, and what a table is.
+//! Must never: change the first byte or the key layout of a table that has been released.
+//! Called by: `tables`, which implements `Table` for each of them.
 //!
 //! ```text
 //! byte  table             rest of the key                              row
@@ -15,7 +19,7 @@
 //! 'V'   Vars              environment 16 | key                         VarRow
 //! 'v'   VarPlaces         var 16                                       VarPlace
 //! 'W'   VarChunks         var 16 | version u32 | chunk u16             UTF-8
-//! 'X'   Doomed            environment 16                               ()
+//! 'X'   PendingDeletions            environment 16                               ()
 //! 'T'   Tokens            token 16                                     TokenRow
 //! 't'   TokenHashes       token hash 32                                TokenId
 //! 'U'   Users             user 16                                      UserRow
@@ -26,52 +30,51 @@
 //! 'z'   SessionHashes     session token hash 32                        SessionId
 //! 'y'   UserSessions      user 16 | session 16                         ()
 //! 'L'   LastUses          't', 's' or 'u' | token, session or user 16  Timestamp
-//! 'I'   Receipts          receipt key 32                               ReceiptRow
-//! 'i'   ReceiptChunks     receipt key 32 | chunk u16                   an answer's bytes
-//! 'J'   ReceiptTimes      milliseconds i64, sign flipped | receipt key 32   ()
+//! 'I'   IdempotencyRecords          receipt key 32                               IdempotencyRow
+//! 'i'   IdempotencyChunks     receipt key 32 | chunk u16                   an answer's bytes
+//! 'J'   IdempotencyTimes      milliseconds i64, sign flipped | receipt key 32   ()
 //! 'A'   AuditRows         seq u64                                      StoredAuditRow
 //! 'a'   AuditHead         (empty)                                      HeadRow
 //! 'b'   AuditStart        (empty)                                      StartRow
 //! ```
 //!
-//! Numbers are big endian, so byte order is number order. Ids have fixed width
-//! and come before anything of variable width, so no key is a prefix of
-//! another table's or another owner's.
+//! Numbers are big-endian, so that byte order is numeric order. Ids have a fixed width and come
+//! before fields of variable width, so no key is a prefix of another table's or owner's key.
 
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::domain::EnvironmentId;
 
-/// A family of rows under one prefix byte.
+/// A table: all rows whose keys share a first byte.
 pub trait Table {
-    /// What finds a row.
+    /// The key, without the first byte.
     type Key;
     /// The row.
     type Row: Serialize + DeserializeOwned;
     /// The first byte of every key.
     const PREFIX: u8;
-    /// The first byte of every row: the format it is written in. A row with
-    /// another one is not read, unless `upgrade` knows it.
+    /// The format that rows are written in, stored as their first byte. Rows in another format are
+    /// damaged unless `upgrade` reads them.
     const FORMAT: u8 = 1;
 
-    /// A row in an older format, as it is now; `None` for one that never was.
+    /// Converts a row from an older format; `None` if no such format existed.
     fn upgrade(_format: u8, _body: &[u8]) -> Option<Self::Row> {
         None
     }
 
-    /// Writes the key behind the prefix byte.
+    /// Appends the encoded key, without the first byte, to `out`.
     fn encode(key: &Self::Key, out: &mut Vec<u8>);
 
-    /// Reads it back; `None` for bytes that `encode` cannot have written.
+    /// Decodes a key; `None` for bytes that `encode` cannot have produced.
     fn decode(bytes: &[u8]) -> Option<Self::Key>;
 
-    /// The environment whose revision a write under this key advances.
+    /// Returns the environment whose revision a write to this key advances.
     fn environment(_key: &Self::Key) -> Option<EnvironmentId> {
         None
     }
 }
 
-/// The whole key of a row of `T`.
+/// Returns the complete key of a row of `T`, including the first byte.
 pub(in crate::store) fn full_key<T: Table>(key: &T::Key) -> Vec<u8> {
     let mut out = Vec::with_capacity(64);
     out.push(T::PREFIX);
@@ -79,10 +82,10 @@ pub(in crate::store) fn full_key<T: Table>(key: &T::Key) -> Vec<u8> {
     out
 }
 
-/// Splits fixed-width pieces off the front of a key.
-pub(in crate::store) struct Pieces<'a>(pub &'a [u8]);
+/// Reads fixed-width fields from the front of a key.
+pub(in crate::store) struct KeyReader<'a>(pub &'a [u8]);
 
-impl<'a> Pieces<'a> {
+impl<'a> KeyReader<'a> {
     pub fn fixed<const N: usize>(&mut self) -> Option<[u8; N]> {
         let (head, tail) = self.0.split_first_chunk::<N>()?;
         self.0 = tail;
@@ -93,7 +96,7 @@ impl<'a> Pieces<'a> {
         std::str::from_utf8(self.0).ok()
     }
 
-    /// `value`, provided that nothing is left over.
+    /// Returns `value` if the whole key was read.
     pub fn end<T>(self, value: T) -> Option<T> {
         self.0.is_empty().then_some(value)
     }

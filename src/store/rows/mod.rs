@@ -1,7 +1,7 @@
 //! Rows: what is stored, under which keys, and how it is read.
 //!
-//! Owns: the keyspace, the tables, the byte layout of every row, and reading rows
-//! through a view of the database.
+//! Owns: the keyspace, the tables, the byte layout of every row, and reading rows through a view of
+//! the database.
 //! Must never: write to the database or touch a file.
 //! Called by: the rest of `store`; `vault` and `access` use the tables.
 

@@ -1,38 +1,39 @@
-//! The rows, and how they become bytes.
+//! The rows of secrets, keys and the audit log, and the encoding of every row.
 //!
 //! ```text
 //! row = format u8 | postcard(body)        postcard 1.x wire format, nothing behind it
 //! ```
 //!
-//! A row that does not decode to the last byte is damaged; nothing is guessed.
-//! A change of a row's members needs a new format number in its table, and an
-//! `upgrade` from the old one.
+//! Owns: the row types and their byte layout.
+//! Must never: guess. A row that does not decode to its last byte is damaged. A change to a row's
+//! fields needs a new format number in its table, and an `upgrade` from the old one.
+//! Called by: everything that reads or writes rows.
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::audit::{Head, Mac, Start};
 use crate::domain::{
-    Description, DisplayName, EnvironmentId, EnvironmentName, KeyName, RevealMode, SecretId,
-    Settings, Timestamp, VarId, Version,
+    Description, DisplayName, EnvironmentId, EnvironmentName, EnvironmentSettings, KeyName,
+    RevealMode, SecretId, Timestamp, VarId, Version,
 };
 
 use crate::store::rows::keyspace::Table;
 
-/// Largest piece of a value in one row. sled puts a leaf (up to 16 rows) of
-/// more than 128 KiB into files that it never syncs, so rows stay small.
+/// The largest chunk of a value in one row. sled puts a leaf (up to 16 rows) of more than 128 KiB
+/// into files that it never syncs, so rows stay small.
 pub const CHUNK_BYTES: usize = 4096;
 
-/// Names a wrapping key for ever.
+/// The id of a wrapping key. Ids are never reused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct KeyId(pub u32);
 
-/// A wrapping key, as far as it may be on disk: what makes it out of the root key.
+/// A wrapping key as stored: what derives it from the root key, not the key itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeyRow {
-    /// HKDF salt; without it the root key does not give this wrapping key.
+    /// HKDF salt; the root key alone does not derive this wrapping key.
     pub salt: [u8; 32],
-    /// Tells which root key it needs.
+    /// Identifies the root key that it is derived from.
     pub root_fingerprint: [u8; 8],
     /// When it was made.
     pub created_at: Timestamp,
@@ -51,7 +52,7 @@ pub struct WrappedKey {
     pub tag: [u8; 16],
 }
 
-/// The keys of services that are not secrets' data keys.
+/// The wrapped keys that are not data keys of secrets.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ServiceKeysRow {
     /// Authenticates the audit chain.
@@ -60,20 +61,21 @@ pub struct ServiceKeysRow {
     pub token: WrappedKey,
 }
 
-/// The last rotation: under which key every data key is being wrapped again.
+/// The last rotation: the key that every data key is being rewrapped under, and how far that has
+/// come.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RotationRow {
     /// The new wrapping key.
     pub to: KeyId,
     /// When it was made.
     pub started_at: Timestamp,
-    /// When the last data key had been looked at.
+    /// When every data key had been visited.
     pub finished_at: Option<Timestamp>,
-    /// The version that was looked at last; the sweep goes on behind it.
+    /// The last version visited; the sweep continues after it.
     pub cursor: Option<(SecretId, Version)>,
-    /// Data keys that were wrapped again.
+    /// Data keys that were rewrapped.
     pub rewrapped: u64,
-    /// Data keys that do not open and stay as they are.
+    /// Data keys that could not be opened and were left unchanged.
     pub unopened: u64,
 }
 
@@ -83,12 +85,12 @@ pub struct RotationRow {
 pub struct EnvironmentRow {
     pub name: EnvironmentName,
     pub display_name: DisplayName,
-    pub settings: Settings,
+    pub settings: EnvironmentSettings,
     pub created_at: Timestamp,
     pub updated_at: Timestamp,
 }
 
-/// How much an environment holds.
+/// How many secrets and vars an environment holds.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[allow(missing_docs)]
 pub struct CountsRow {
@@ -108,7 +110,7 @@ pub struct SecretRow {
     pub updated_at: Timestamp,
 }
 
-/// Where a secret's row is.
+/// The environment and key that a secret's row is stored under.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[allow(missing_docs)]
 pub struct SecretPlace {
@@ -116,17 +118,16 @@ pub struct SecretPlace {
     pub key: KeyName,
 }
 
-/// A version of a secret. Its value can be reached exactly as long as this row
-/// exists, because it holds the data key.
+/// A version of a secret. Deleting this row destroys the data key and with it the value.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VersionRow {
     /// The data key.
     pub data_key: WrappedKey,
-    /// In how many pieces the ciphertext is stored.
+    /// The number of chunks that the ciphertext is stored in.
     pub chunks: u16,
-    /// When it was put.
+    /// When it was stored.
     pub created_at: Timestamp,
-    /// Who put it.
+    /// Who stored it.
     pub created_by: String,
 }
 
@@ -137,13 +138,13 @@ pub struct VarRow {
     pub id: VarId,
     pub description: Description,
     pub version: Version,
-    /// In how many pieces the value is stored.
+    /// The number of chunks that the value is stored in.
     pub chunks: u16,
     pub created_at: Timestamp,
     pub updated_at: Timestamp,
 }
 
-/// Where a var's row is.
+/// The environment and key that a var's row is stored under.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[allow(missing_docs)]
 pub struct VarPlace {
@@ -151,20 +152,20 @@ pub struct VarPlace {
     pub key: KeyName,
 }
 
-/// What a request that wanted to be done once was answered.
+/// The stored answer to a request with an `Idempotency-Key`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ReceiptRow {
-    /// Tells that request from another with the same key; a keyed hash.
+pub struct IdempotencyRow {
+    /// A keyed hash of the request, to recognize another one that reuses its key.
     pub fingerprint: [u8; 32],
-    /// The environment that the answer tells about.
+    /// The environment that the answer is about.
     pub environment: Option<EnvironmentId>,
-    /// In how many pieces the answer is stored; none, when it is not kept.
+    /// The number of chunks that the answer is stored in; 0 if it is not kept.
     pub chunks: u16,
-    /// When it was done.
+    /// When the request was carried out.
     pub at: Timestamp,
 }
 
-/// A row of the audit log: what `audit::SealedRow` has besides its number.
+/// A row of the audit log, stored under its number: the rest of an `audit::SealedRow`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StoredAuditRow {
     mac: [u8; 32],
@@ -177,18 +178,18 @@ impl StoredAuditRow {
         Self { mac: mac.0, body }
     }
 
-    /// What it says; `None` when it is damaged.
+    /// Decodes the row; `None` if it is damaged.
     pub fn row(&self) -> Option<crate::audit::Row> {
         postcard::from_bytes(&self.body).ok()
     }
 
-    /// Its MAC.
+    /// Returns the row's MAC.
     pub fn mac(&self) -> Mac {
         Mac(self.mac)
     }
 }
 
-/// The end of the audit log.
+/// The head of the audit log: its last row.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HeadRow {
     seq: u64,
@@ -207,7 +208,7 @@ impl HeadRow {
     }
 }
 
-/// Where the kept part of the audit log begins.
+/// Where the retained part of the audit log begins.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StartRow {
     seq: u64,
@@ -217,7 +218,7 @@ pub struct StartRow {
 }
 
 impl StartRow {
-    /// The marker, to be stored with the removal of the rows before it.
+    /// Creates the marker, to be stored in the change that removes the rows before it.
     pub fn new(start: &Start) -> Self {
         Self { seq: start.seq, mac: start.mac.0, at: start.at, seal: start.seal.0 }
     }
@@ -228,28 +229,28 @@ impl StartRow {
     }
 }
 
-/// A piece of a value.
+/// A chunk of a value or an answer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Bytes(pub Vec<u8>);
 
-/// A row that is not what its table holds.
+/// A row does not decode as its table's row type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Damaged;
 
-/// The row as bytes.
+/// Encodes a row.
 pub fn encode<R: Serialize>(format: u8, row: &R) -> Vec<u8> {
     postcard::to_extend(row, vec![format])
-        .expect("rows hold no type that postcard cannot write, and memory does not refuse")
+        .expect("postcard can encode every row type, and writing to memory does not fail")
 }
 
-/// The row from bytes, all of them.
+/// Decodes a row, which must use all of the bytes.
 pub fn decode<T: Table>(bytes: &[u8]) -> Result<T::Row, Damaged> {
     let (format, body) = bytes.split_first().ok_or(Damaged)?;
     if *format == T::FORMAT { decode_body(body) } else { T::upgrade(*format, body).ok_or(Damaged) }
 }
 
-/// What stands behind the format byte, all of it.
+/// Decodes what follows the format byte, which must use all of the bytes.
 pub fn decode_body<R: DeserializeOwned>(body: &[u8]) -> Result<R, Damaged> {
     match postcard::take_from_bytes(body) {
         Ok((row, [])) => Ok(row),

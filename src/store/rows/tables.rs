@@ -1,4 +1,8 @@
-//! The tables of `keyspace`, one type each.
+//! The tables that `keyspace` describes, one type each.
+//!
+//! Owns: each table's first byte, key type and row type, and the list of all tables.
+//! Must never: hold logic about what rows mean.
+//! Called by: everything that reads or writes rows.
 
 use crate::domain::{
     EnvironmentId, KeyName, SecretId, ServiceAccountId, SessionId, Timestamp, TokenId, UserId,
@@ -8,10 +12,10 @@ use crate::domain::{
 use crate::store::rows::account_row::{
     self, ServiceAccountRow, SessionRow, TokenRow, Used, UserRow,
 };
-use crate::store::rows::keyspace::{Pieces, Table};
+use crate::store::rows::keyspace::{KeyReader, Table};
 use crate::store::rows::row::{
-    Bytes, CountsRow, EnvironmentRow, HeadRow, KeyId, KeyRow, ReceiptRow, RotationRow, SecretPlace,
-    SecretRow, ServiceKeysRow, StartRow, StoredAuditRow, VarPlace, VarRow, VersionRow,
+    Bytes, CountsRow, EnvironmentRow, HeadRow, IdempotencyRow, KeyId, KeyRow, RotationRow,
+    SecretPlace, SecretRow, ServiceKeysRow, StartRow, StoredAuditRow, VarPlace, VarRow, VersionRow,
 };
 
 macro_rules! tables {
@@ -33,7 +37,7 @@ macro_rules! tables {
 
                 fn decode(bytes: &[u8]) -> Option<$key> {
                     #[allow(unused_mut)]
-                    let mut $p = Pieces(bytes);
+                    let mut $p = KeyReader(bytes);
                     $decode
                 }
 
@@ -51,14 +55,14 @@ macro_rules! tables {
             }
         )*
 
-        #[cfg(any(test, fuzzing))]
+        /// The first byte of every table's keys.
         pub(in crate::store) const PREFIXES: &[u8] = &[$($prefix),*];
 
-        /// What is under a key, back and forth, by the table that its first byte names.
+        /// Decodes and encodes a key and a row of the table with the given first byte.
         #[cfg(fuzzing)]
-        pub(in crate::store) fn back_and_forth(prefix: u8, key: &[u8], row: &[u8]) {
+        pub(in crate::store) fn round_trip(prefix: u8, key: &[u8], row: &[u8]) {
             match prefix {
-                $($prefix => back_and_forth_of::<$name>(key, row),)*
+                $($prefix => round_trip_of::<$name>(key, row),)*
                 _ => {}
             }
         }
@@ -78,8 +82,7 @@ tables! {
         encode(_k, _out) {},
         decode(p) { p.end(()) }
     }
-    /// The last rotation of the wrapping key, and how far it has come. One row,
-    /// once there was one.
+    /// The last rotation of the wrapping key, and its progress. One row after the first rotation.
     Rotation b'r' {
         () => RotationRow,
         encode(_k, _out) {},
@@ -92,19 +95,19 @@ tables! {
         decode(p) { let id = EnvironmentId::from_bytes(p.fixed()?); p.end(id) },
         environment(k) { *k }
     }
-    /// From an environment's folded name to its id.
+    /// Maps an environment's folded name to its id.
     EnvironmentNames b'e' {
         String => EnvironmentId,
         encode(k, out) { out.extend(k.as_bytes()) },
         decode(p) { p.text().map(str::to_owned) }
     }
-    /// How much an environment holds.
+    /// How many secrets and vars each environment holds.
     Counts b'N' {
         EnvironmentId => CountsRow,
         encode(k, out) { out.extend(k.to_bytes()) },
         decode(p) { let id = EnvironmentId::from_bytes(p.fixed()?); p.end(id) }
     }
-    /// Secrets without their values, in the order in which they are listed.
+    /// Secrets without their values, in list order.
     Secrets b'S' {
         (EnvironmentId, KeyName) => SecretRow,
         encode(k, out) { out.extend(k.0.to_bytes()); out.extend(k.1.as_str().as_bytes()) },
@@ -114,13 +117,13 @@ tables! {
         },
         environment(k) { k.0 }
     }
-    /// From a secret's id to where its row is.
+    /// Maps a secret's id to the environment and key of its row.
     SecretPlaces b's' {
         SecretId => SecretPlace,
         encode(k, out) { out.extend(k.to_bytes()) },
         decode(p) { let id = SecretId::from_bytes(p.fixed()?); p.end(id) }
     }
-    /// Versions of a secret: the wrapped data key of each, and who put it.
+    /// Versions of secrets: the wrapped data key of each, and who stored it.
     Versions b'D' {
         (SecretId, Version) => VersionRow,
         encode(k, out) { out.extend(k.0.to_bytes()); out.extend(k.1.get().to_be_bytes()) },
@@ -130,7 +133,7 @@ tables! {
             p.end((id, version))
         }
     }
-    /// The ciphertext of a version, in pieces.
+    /// The ciphertext of a version, in chunks.
     ValueChunks b'C' {
         (SecretId, Version, u16) => Bytes,
         encode(k, out) {
@@ -145,7 +148,7 @@ tables! {
             p.end((id, version, chunk))
         }
     }
-    /// Vars, in the order in which they are listed.
+    /// Vars without their values, in list order.
     Vars b'V' {
         (EnvironmentId, KeyName) => VarRow,
         encode(k, out) { out.extend(k.0.to_bytes()); out.extend(k.1.as_str().as_bytes()) },
@@ -155,14 +158,14 @@ tables! {
         },
         environment(k) { k.0 }
     }
-    /// From a var's id to where its row is.
+    /// Maps a var's id to the environment and key of its row.
     VarPlaces b'v' {
         VarId => VarPlace,
         encode(k, out) { out.extend(k.to_bytes()) },
         decode(p) { let id = VarId::from_bytes(p.fixed()?); p.end(id) }
     }
-    /// The value of a var, in pieces. The version is in the key so that a
-    /// reader never puts pieces of two values together.
+    /// The value of a var, in chunks. The key contains the version so that a reader never mixes
+    /// chunks of two values.
     VarChunks b'W' {
         (VarId, Version, u16) => Bytes,
         encode(k, out) {
@@ -177,20 +180,20 @@ tables! {
             p.end((id, version, chunk))
         }
     }
-    /// Environments that are deleted, and whose contents are still being removed.
-    Doomed b'X' {
+    /// Deleted environments whose contents are still being removed.
+    PendingDeletions b'X' {
         EnvironmentId => (),
         encode(k, out) { out.extend(k.to_bytes()) },
         decode(p) { let id = EnvironmentId::from_bytes(p.fixed()?); p.end(id) }
     }
-    /// API tokens, without the tokens.
+    /// API tokens, without the tokens themselves.
     Tokens b'T' {
         TokenId => TokenRow,
         encode(k, out) { out.extend(k.to_bytes()) },
         decode(p) { let id = TokenId::from_bytes(p.fixed()?); p.end(id) },
         format 2 upgrade account_row::upgrade_token
     }
-    /// From a token's hash to its id.
+    /// Maps a token's hash to its id.
     TokenHashes b't' {
         [u8; 32] => TokenId,
         encode(k, out) { out.extend(k) },
@@ -202,7 +205,7 @@ tables! {
         encode(k, out) { out.extend(k.to_bytes()) },
         decode(p) { let id = UserId::from_bytes(p.fixed()?); p.end(id) }
     }
-    /// From a user's folded e-mail address to its id.
+    /// Maps a user's folded e-mail address to their id.
     UserEmails b'u' {
         String => UserId,
         encode(k, out) { out.extend(k.as_bytes()) },
@@ -214,25 +217,25 @@ tables! {
         encode(k, out) { out.extend(k.to_bytes()) },
         decode(p) { let id = ServiceAccountId::from_bytes(p.fixed()?); p.end(id) }
     }
-    /// From a service account's name to its id.
+    /// Maps a service account's name to its id.
     ServiceAccountNames b'p' {
         String => ServiceAccountId,
         encode(k, out) { out.extend(k.as_bytes()) },
         decode(p) { p.text().map(str::to_owned) }
     }
-    /// Sessions, without their tokens; the oldest first.
+    /// Sessions without their tokens, oldest first.
     Sessions b'Z' {
         SessionId => SessionRow,
         encode(k, out) { out.extend(k.to_bytes()) },
         decode(p) { let id = SessionId::from_bytes(p.fixed()?); p.end(id) }
     }
-    /// From the hash of a session's token to its id.
+    /// Maps the hash of a session's token to the session's id.
     SessionHashes b'z' {
         [u8; 32] => SessionId,
         encode(k, out) { out.extend(k) },
         decode(p) { let hash = p.fixed()?; p.end(hash) }
     }
-    /// The sessions of each user, the oldest first.
+    /// The sessions of each user, oldest first.
     UserSessions b'y' {
         (UserId, SessionId) => (),
         encode(k, out) { out.extend(k.0.to_bytes()); out.extend(k.1.to_bytes()) },
@@ -242,7 +245,7 @@ tables! {
             p.end((user, session))
         }
     }
-    /// When something was last used, to the minute.
+    /// When a token, session or user was last active, to the minute.
     LastUses b'L' {
         Used => Timestamp,
         encode(k, out) {
@@ -266,14 +269,14 @@ tables! {
             p.end(used)
         }
     }
-    /// What requests that wanted to be done once were answered.
-    Receipts b'I' {
-        [u8; 32] => ReceiptRow,
+    /// The answers to requests with an `Idempotency-Key`.
+    IdempotencyRecords b'I' {
+        [u8; 32] => IdempotencyRow,
         encode(k, out) { out.extend(k) },
         decode(p) { let key = p.fixed()?; p.end(key) }
     }
-    /// Those answers, in pieces.
-    ReceiptChunks b'i' {
+    /// The bodies of those answers, in chunks.
+    IdempotencyChunks b'i' {
         ([u8; 32], u16) => Bytes,
         encode(k, out) { out.extend(k.0); out.extend(k.1.to_be_bytes()) },
         decode(p) {
@@ -282,11 +285,11 @@ tables! {
             p.end((key, chunk))
         }
     }
-    /// Receipts by age.
-    ReceiptTimes b'J' {
+    /// Idempotency records by age.
+    IdempotencyTimes b'J' {
         (Timestamp, [u8; 32]) => (),
         encode(k, out) {
-            // With its sign flipped, a number sorts by its bytes.
+            // With the sign bit flipped, byte order is numeric order.
             out.extend((k.0.millis() ^ i64::MIN).to_be_bytes());
             out.extend(k.1);
         },
@@ -302,13 +305,13 @@ tables! {
         encode(k, out) { out.extend(k.to_be_bytes()) },
         decode(p) { let seq = u64::from_be_bytes(p.fixed()?); p.end(seq) }
     }
-    /// The end of the audit log. One row.
+    /// The head of the audit log. One row.
     AuditHead b'a' {
         () => HeadRow,
         encode(_k, _out) {},
         decode(p) { p.end(()) }
     }
-    /// Where the kept part of the audit log begins. One row, once rows were dropped.
+    /// Where the retained part of the audit log begins. One row, once rows have been dropped.
     AuditStart b'b' {
         () => StartRow,
         encode(_k, _out) {},
@@ -317,16 +320,16 @@ tables! {
 }
 
 #[cfg(fuzzing)]
-fn back_and_forth_of<T: Table>(key: &[u8], row: &[u8]) {
+fn round_trip_of<T: Table>(key: &[u8], row: &[u8]) {
     if let Some(read) = T::decode(key) {
         let mut written = Vec::new();
         T::encode(&read, &mut written);
-        assert_eq!(written, key, "two spellings of one key");
+        assert_eq!(written, key, "one key has two encodings");
     }
     if let Ok(read) = crate::store::rows::row::decode::<T>(row) {
         let written = crate::store::rows::row::encode(T::FORMAT, &read);
         let Ok(again) = crate::store::rows::row::decode::<T>(&written) else {
-            panic!("what was written is not read")
+            panic!("a row that was just encoded does not decode")
         };
         assert_eq!(crate::store::rows::row::encode(T::FORMAT, &again), written);
     }
@@ -342,5 +345,11 @@ mod tests {
         seen.sort_unstable();
         seen.dedup();
         assert_eq!(seen.len(), PREFIXES.len());
+    }
+
+    /// They are part of the stored format: a table can be added, but none can change its byte.
+    #[test]
+    fn the_first_byte_of_each_table_is_fixed() {
+        assert_eq!(PREFIXES, b"KkrEeNSsDCVvWXTtUuPpZzyLIiJAab");
     }
 }

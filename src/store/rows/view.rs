@@ -1,20 +1,24 @@
-//! Reading: the same typed calls on the committed tree and inside a change.
+//! Reading rows: the same typed calls on the committed tree and inside a change.
+//!
+//! Owns: the `View` trait, its error, and scans of a sled tree.
+//! Must never: read past the end of a scan, where another table's rows may be damaged.
+//! Called by: everything that reads rows.
 
 use serde::Serialize;
 
 use crate::store::rows::keyspace::{Table, full_key};
 use crate::store::rows::row;
 
-/// Rows in key order: key bytes and row bytes.
+/// An iterator over encoded keys and rows, in key order.
 pub type Scan<'a> = Box<dyn Iterator<Item = Result<(Vec<u8>, Vec<u8>), ReadError>> + 'a>;
 
-/// Why something could not be read.
+/// Why a row could not be read.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum ReadError {
     /// The database could not be read.
     #[error("the database could not be read: {}", said(.0))]
     Sled(#[from] sled::Error),
-    /// A row is there and is not what its table holds.
+    /// A row exists but does not decode as its table's row type.
     #[error("a row of table {:?} is damaged", char::from(*.table))]
     Damaged {
         /// The table's prefix byte.
@@ -22,7 +26,7 @@ pub enum ReadError {
     },
 }
 
-/// What sled says, in words for people.
+/// Describes an error of sled in plain words.
 pub(in crate::store) fn said(error: &sled::Error) -> String {
     match error {
         sled::Error::Corruption { at: Some(at), .. } => format!("its log is damaged at {at:?}"),
@@ -31,15 +35,15 @@ pub(in crate::store) fn said(error: &sled::Error) -> String {
     }
 }
 
-/// Something that rows can be read from.
+/// A source of rows: the database, a change in progress, or a backup in memory.
 pub trait View {
-    /// The bytes under a whole key.
+    /// Returns the encoded row under a complete key.
     fn get_bytes(&self, key: &[u8]) -> Result<Option<Vec<u8>>, ReadError>;
 
-    /// The rows whose key begins with `prefix` and comes after `after`.
+    /// Iterates over the rows whose complete key begins with `prefix` and is greater than `after`.
     fn scan_bytes(&self, prefix: &[u8], after: Option<&[u8]>) -> Scan<'_>;
 
-    /// The row under a key.
+    /// Returns the row under a key.
     fn get<T: Table>(&self, key: &T::Key) -> Result<Option<T::Row>, ReadError>
     where
         Self: Sized,
@@ -50,7 +54,7 @@ pub trait View {
         }
     }
 
-    /// Whether there is a row under a key.
+    /// Returns whether a row exists under a key, whether or not it decodes.
     fn has<T: Table>(&self, key: &T::Key) -> Result<bool, ReadError>
     where
         Self: Sized,
@@ -58,9 +62,9 @@ pub trait View {
         Ok(self.get_bytes(&full_key::<T>(key))?.is_some())
     }
 
-    /// The rows of a table whose key begins with `within` and comes after
-    /// `after` (both as `Table::encode` writes them). A damaged row is an
-    /// `Err` of its own and does not end the scan.
+    /// Iterates over the rows of a table whose key begins with `within` and is greater than `after`
+    /// (both as `Table::encode` writes them). A damaged row is an `Err` of its own and does not end
+    /// the scan.
     fn scan<'a, T: Table + 'a>(
         &'a self,
         within: &[u8],
@@ -77,8 +81,7 @@ pub trait View {
         })
     }
 
-    /// The keys of the rows that [`View::scan`] would give, whatever state
-    /// those rows are in.
+    /// Iterates over the keys that begin with `within`, without decoding their rows.
     fn keys<'a, T: Table + 'a>(
         &'a self,
         within: &[u8],
@@ -89,7 +92,7 @@ pub trait View {
         self.keys_after::<T>(within, None)
     }
 
-    /// Likewise, but keys that are none are passed over.
+    /// Iterates over the keys that begin with `within`, skipping those that do not decode.
     fn readable_keys<'a, T: Table + 'a>(
         &'a self,
         within: &[u8],
@@ -100,7 +103,7 @@ pub trait View {
         self.keys::<T>(within).filter(|key| !matches!(key, Err(ReadError::Damaged { .. })))
     }
 
-    /// [`View::keys`] that come after one.
+    /// Iterates over the keys that begin with `within` and are greater than `after`.
     fn keys_after<'a, T: Table + 'a>(
         &'a self,
         within: &[u8],
@@ -133,8 +136,8 @@ pub(in crate::store) fn tree_get(
     Ok(tree.get(key)?.map(|bytes| bytes.to_vec()))
 }
 
-/// What cannot be read, sled says for ever: it does not get past it. Whoever
-/// walks to the end would never arrive.
+/// Ends an iterator of sled after its first error. sled does not advance past data that it cannot
+/// read and returns the same error forever.
 fn until_it_fails<T>(
     rows: impl Iterator<Item = Result<T, sled::Error>>,
 ) -> impl Iterator<Item = Result<T, sled::Error>> {
@@ -150,13 +153,13 @@ pub(in crate::store) fn tree_scan<'a>(
     use std::ops::Bound;
 
     let prefix = prefix.to_vec();
-    // A cursor before the prefix would otherwise start the scan outside it.
+    // A cursor that sorts before the prefix would start the scan outside it.
     let start = match after {
         Some(after) if after >= prefix.as_slice() => Bound::Excluded(after.to_vec()),
         _ => Bound::Included(prefix.clone()),
     };
-    // With an end, so that sled does not read on to learn that it is over: what comes
-    // behind is another table's, and may be damaged.
+    // The range has an end so that sled need not read on to find that the scan is over: what
+    // follows belongs to another table and may be damaged.
     let rows = until_it_fails(tree.range::<Vec<u8>, _>((start, Bound::Included(end_of(&prefix)))));
     Box::new(
         rows.map(|found| {
@@ -165,14 +168,14 @@ pub(in crate::store) fn tree_scan<'a>(
     )
 }
 
-/// What comes behind all keys that begin with a prefix, and before any other key and
-/// whatever sled may have cut short between two leaves: no part of a key that is not
-/// text, which has no such bytes, is as long.
+/// Returns a key that sorts after every key with this prefix and before any other key, including
+/// those that sled may have shortened at the edge of a leaf: binary fields of keys are shorter than
+/// this padding, and text contains no 0xff.
 fn end_of(prefix: &[u8]) -> Vec<u8> {
     [prefix, &[0xff; 64]].concat()
 }
 
-/// As [`tree_scan`], for both directions.
+/// Returns a range over all keys with a prefix that can be iterated from both ends.
 pub(in crate::store) fn tree_range(tree: &sled::Tree, prefix: &[u8]) -> sled::Iter {
     tree.range(prefix.to_vec()..=end_of(prefix))
 }
@@ -191,8 +194,7 @@ pub(in crate::store) fn tree_scan_back<T: Table>(
 mod tests {
     use super::*;
 
-    /// It was read to learn that a scan is over, so damage of one table kept others
-    /// from being read.
+    /// Reading that leaf to find the end of a scan made damage in one table hide rows of another.
     #[test]
     fn a_scan_does_not_read_the_leaf_behind_its_end() {
         let dir = tempfile::tempdir().unwrap();
@@ -205,7 +207,7 @@ mod tests {
             for n in 0..3000 {
                 db.insert(key(n), row(n)).unwrap();
             }
-            // Another segment, so that the opening need not read what is damaged.
+            // Fills another segment, so that opening need not read the damaged one.
             for n in 0..600u32 {
                 db.insert([&b"z"[..], &n.to_be_bytes()].concat(), vec![n as u8; 1000]).unwrap();
             }

@@ -1,25 +1,29 @@
-//! Writes that are decided but not yet applied, laid over the tree.
+//! Writes that are decided but not yet applied, layered over the tree.
+//!
+//! Owns: the pending writes of a change or a group, and reading through them.
+//! Must never: apply them; the writer thread does.
+//! Called by: `writer`, `point_in_time` and `restore`.
 
 use std::collections::BTreeMap;
 use std::iter::Peekable;
 
 use crate::store::rows::view::{ReadError, Scan};
 
-/// The last write to each key; `None` is a removal.
+/// The last write to each key; `None` removes the row.
 #[derive(Debug, Default)]
-pub(in crate::store) struct Overlay {
+pub(in crate::store) struct WriteSet {
     writes: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
-    /// Bytes of keys and rows that were set; replaced ones count again.
+    /// Bytes of the keys and rows written so far; overwritten ones count again.
     size: usize,
 }
 
-impl Overlay {
+impl WriteSet {
     pub fn set(&mut self, key: Vec<u8>, row: Option<Vec<u8>>) {
         self.size += key.len() + row.as_ref().map_or(0, Vec::len);
         self.writes.insert(key, row);
     }
 
-    /// What the overlay says about a key; the outer `None` is "nothing".
+    /// Returns the pending write to a key: `Some(None)` for a removal, `None` without a write.
     pub fn get(&self, key: &[u8]) -> Option<Option<&Vec<u8>>> {
         self.writes.get(key).map(Option::as_ref)
     }
@@ -28,18 +32,18 @@ impl Overlay {
         self.writes.is_empty()
     }
 
-    /// The keys that are set or removed.
+    /// Iterates over the keys that are written or removed.
     pub fn keys(&self) -> impl Iterator<Item = &[u8]> {
         self.writes.keys().map(Vec::as_slice)
     }
 
-    /// About how many bytes it holds, and not less.
+    /// Returns an upper bound of the bytes that it holds.
     pub fn size(&self) -> usize {
         self.size
     }
 
-    /// Takes over everything that `later` wrote.
-    pub fn merge(&mut self, later: Overlay) {
+    /// Adds the writes of `later`, which win over earlier ones.
+    pub fn merge(&mut self, later: WriteSet) {
         self.size += later.size;
         self.writes.extend(later.writes);
     }
@@ -55,7 +59,7 @@ impl Overlay {
         batch
     }
 
-    /// `below` as it will look once the overlay is applied.
+    /// Returns `below` as it will look once these writes are applied.
     pub fn scan<'a>(&'a self, below: Scan<'a>, prefix: &[u8], after: Option<&[u8]>) -> Scan<'a> {
         use std::ops::Bound;
 
@@ -114,7 +118,7 @@ mod tests {
     }
 
     proptest! {
-        /// Scanning through the overlay is scanning after applying it.
+        /// Scanning through a write set equals scanning after it was applied.
         #[test]
         fn scanning_above_equals_applying_first(
             below in prop::collection::btree_map(prop::collection::vec(0u8..3, 1..4), any::<[u8; 1]>(), 0..12),
@@ -123,16 +127,16 @@ mod tests {
             after in prop::collection::vec(0u8..3, 0..3),
         ) {
             let below: BTreeMap<_, _> = below.into_iter().map(|(k, v)| (k, v.to_vec())).collect();
-            let mut overlay = Overlay::default();
+            let mut set = WriteSet::default();
             let mut applied = below.clone();
             for (key, row) in above {
                 match row {
                     Some(byte) => applied.insert(key.clone(), vec![byte]),
                     None => applied.remove(&key),
                 };
-                overlay.set(key, row.map(|byte| vec![byte]));
+                set.set(key, row.map(|byte| vec![byte]));
             }
-            let seen: Vec<_> = overlay.scan(rows(&below), &[], None).map(Result::unwrap).collect();
+            let seen: Vec<_> = set.scan(rows(&below), &[], None).map(Result::unwrap).collect();
             prop_assert_eq!(&seen, &applied.clone().into_iter().collect::<Vec<_>>());
 
             let page = |found: &BTreeMap<Vec<u8>, Vec<u8>>| -> Vec<_> {
@@ -142,7 +146,7 @@ mod tests {
             };
             let below: BTreeMap<_, _> = page(&below).into_iter().collect();
             let seen: Vec<_> =
-                overlay.scan(rows(&below), &prefix, Some(&after)).map(Result::unwrap).collect();
+                set.scan(rows(&below), &prefix, Some(&after)).map(Result::unwrap).collect();
             prop_assert_eq!(seen, page(&applied));
         }
     }

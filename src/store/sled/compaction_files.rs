@@ -1,7 +1,7 @@
 //! The directories of a compaction, and the switch from one to the other.
 //!
-//! Owns: their names, the steps of the switch, what a start does about one that was cut off; the
-//! table in `compact` says which states there are.
+//! Owns: their names, the steps of the switch, and how a start resolves an interrupted one; the
+//! table in `compact` lists the states.
 //! Must never: remove the old database before the new one has opened.
 //! Called by: `compact` and `disk`.
 
@@ -10,7 +10,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::store::directory::{ignore_missing, parent, sync_directory};
-use crate::store::sled::open_error::{Left, OpenError};
+use crate::store::sled::open_error::{CompactionRemains, OpenError};
 
 pub(super) fn new(dir: &Path) -> PathBuf {
     dir.with_extension("new")
@@ -20,12 +20,12 @@ pub(super) fn old(dir: &Path) -> PathBuf {
     dir.with_extension("old")
 }
 
-/// Names the database before the last compaction, if there is one, to whoever
-/// cannot open the one after it.
-pub(in crate::store) fn with_way_back(error: OpenError, dir: &Path) -> OpenError {
-    // What the disk refuses, it would refuse there, too.
+/// Adds the database before the last compaction, if it still exists, to an error about the one
+/// after it.
+pub(in crate::store) fn with_fallback(error: OpenError, dir: &Path) -> OpenError {
+    // An error of the disk would apply to the old database as well.
     let is_about_content = match &error {
-        // A log that ends too early is one of them.
+        // sled reports a log that ends too early as an I/O error.
         OpenError::Sled { cause: sled::Error::Io(cause), .. } => {
             cause.kind() == io::ErrorKind::UnexpectedEof
         }
@@ -40,37 +40,38 @@ pub(in crate::store) fn with_way_back(error: OpenError, dir: &Path) -> OpenError
     if !is_about_content || !old(dir).exists() {
         return error;
     }
-    Left::WayBack { error: Box::new(error), path: dir.to_owned(), old: old(dir) }.into()
+    CompactionRemains::Fallback { error: Box::new(error), path: dir.to_owned(), old: old(dir) }
+        .into()
 }
 
-/// Step 2. A rename that is refused has changed nothing.
-pub(super) fn step_aside(dir: &Path) -> io::Result<()> {
+/// Moves the old database aside: step 2. If the rename fails, nothing has changed.
+pub(super) fn move_old_aside(dir: &Path) -> io::Result<()> {
     fs::rename(dir, old(dir))
 }
 
-/// Steps 3 and 4.
-pub(super) fn take_place(dir: &Path) -> io::Result<()> {
+/// Moves the new database into place: steps 3 and 4.
+pub(super) fn move_new_into_place(dir: &Path) -> io::Result<()> {
     sync_directory(parent(dir))?;
     fs::rename(new(dir), dir)?;
     sync_directory(parent(dir))
 }
 
-/// Finishes a switch that was cut off, or undoes it. Before anything is opened.
-pub(in crate::store) fn settle(dir: &Path) -> Result<(), OpenError> {
+/// Finishes or undoes an interrupted switch. Must be called before anything is opened.
+pub(in crate::store) fn finish_or_undo(dir: &Path) -> Result<(), OpenError> {
     let io = |cause| OpenError::Io { path: parent(dir).to_owned(), cause };
     let (new, old) = (new(dir), old(dir));
     let there = |path: &Path| path.try_exists().map_err(io);
     let (has_db, has_new, has_old) = (there(dir)?, there(&new)?, there(&old)?);
     let moved = match (has_db, has_new, has_old) {
         (false, true, true) => {
-            log::warn!("finishing a compaction: {} takes the place of the old one", new.display());
+            log::warn!("finishing a compaction: {} replaces the old database", new.display());
             fs::rename(&new, dir)
         }
         (false, true, false) => {
-            return Err(Left::OnlyCopy { path: dir.to_owned(), copy: new }.into());
+            return Err(CompactionRemains::OnlyCopy { path: dir.to_owned(), copy: new }.into());
         }
         (false, false, true) => {
-            log::error!("{} is put back: there is no other database", old.display());
+            log::error!("restoring {}, because no other database exists", old.display());
             fs::rename(&old, dir)
         }
         (true, ..) | (false, false, false) => return Ok(()),
@@ -78,13 +79,13 @@ pub(in crate::store) fn settle(dir: &Path) -> Result<(), OpenError> {
     moved.and_then(|()| sync_directory(parent(dir))).map_err(io)
 }
 
-/// Step 5, and what is left of 1 and 2, once `db` has opened.
+/// Removes the old database (step 5) and what is left of steps 1 and 2, once `db` has opened.
 pub(in crate::store) fn remove_others(dir: &Path) -> io::Result<()> {
     let new = new(dir);
     if new.try_exists()? {
-        log::warn!("removing a compaction that was not finished: {}", new.display());
+        log::warn!("removing an unfinished compaction: {}", new.display());
     }
-    // Half of it must never be taken for a way back.
+    // A partly removed database must never be taken for the fallback.
     let (old, removed) = (old(dir), dir.with_extension("removed"));
     if old.try_exists()? {
         fs::remove_dir_all(&removed).or_else(ignore_missing)?;

@@ -1,29 +1,28 @@
-//! How far changes have been acknowledged, beside the database.
+//! How far changes have been acknowledged, recorded next to the database.
 //!
-//! Owns: `<data dir>/acknowledged`.
-//! Must never: say more than what was on the disk when it was said.
+//! sled reads its log up to the first place that is inconsistent and takes that for the end,
+//! because that is how a power cut leaves the last write. If it is damage instead, everything after
+//! it is gone, and an older state opens as if nothing had happened. So after each sync, and before
+//! anyone is answered, the number of the newest audit row is recorded here; a database that ends
+//! earlier has lost acknowledged changes.
 //!
-//! sled reads its log up to the first place that does not hold together and
-//! takes that for the end of it: what a power cut does to the last write. When
-//! it is damage, all that comes behind it is gone, and an older state opens as
-//! if nothing had happened. So after each sync, and before anybody is answered,
-//! the number of the newest audit row is written down here; a database that ends
-//! before it has lost what was acknowledged.
-//!
-//! The file is not synced. After a power cut it may say less than was
-//! acknowledged, and then less is noticed. It cannot say more: what it says had
-//! been synced before it was written.
+//! The file is not synced. After a power cut it may be behind, and then less damage is noticed. It
+//! cannot be ahead, because what it records was synced before it was written.
 //!
 //! ```text
-//! 0..8   number of the newest acknowledged audit row, big endian
-//! 8..16  the same with every bit inverted: half a number is none
+//! 0..8   number of the newest acknowledged audit row, big-endian
+//! 8..16  the same with every bit inverted, which exposes a partial write
 //! ```
+//!
+//! Owns: `<data dir>/acknowledged`.
+//! Must never: record more than what was on the disk at the time.
+//! Called by: `disk`.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, Write};
 use std::path::Path;
 
-/// Stands in the data directory beside the database.
+/// The file's name in the data directory.
 pub(in crate::store) const ACKNOWLEDGED: &str = "acknowledged";
 
 /// The open file.
@@ -33,7 +32,7 @@ pub(in crate::store) struct Acknowledged {
 }
 
 impl Acknowledged {
-    /// Opens (or makes) the file of a data directory.
+    /// Opens the file in a data directory, creating it if it is missing.
     pub fn open(data_dir: &Path) -> io::Result<Self> {
         let mut options = File::options();
         options.read(true).write(true).create(true).truncate(false);
@@ -42,7 +41,7 @@ impl Acknowledged {
         options.open(data_dir.join(ACKNOWLEDGED)).map(|file| Self { file })
     }
 
-    /// What it says; 0 when that is nothing.
+    /// Returns the recorded number; 0 if there is no valid one.
     pub fn newest(&self) -> io::Result<u64> {
         let mut file = &self.file;
         let mut bytes = Vec::new();
@@ -51,7 +50,7 @@ impl Acknowledged {
         Ok(decode(&bytes).unwrap_or(0))
     }
 
-    /// Writes down what is on the disk and will now be acknowledged.
+    /// Records the newest row that is on the disk and is about to be acknowledged.
     pub fn note(&self, seq: u64) -> io::Result<()> {
         let mut file = &self.file;
         file.rewind()?;

@@ -1,32 +1,32 @@
-//! Whether there is a hole in sled's log: a place that cannot be read, before
-//! changes that can.
+//! Finds holes in sled's log: places that cannot be read, followed by changes that can.
 //!
-//! Owns: what sled 0.34's log looks like, as far as that takes. Only reads.
-//! Must never: call something a hole that a power cut may have left.
+//! Where sled cannot read on in one of its segments, it continues with the next one and reports
+//! nothing: of a page written in between, it uses an older state. That is right for a segment that
+//! was being reused; with a damaged one, it results in a database that mixes older values with
+//! newer ones.
 //!
-//! Where sled cannot read on in one of its segments, it goes on with the next
-//! one and says nothing: of a page that was written in between, it takes an older
-//! state. That is right for a segment that was being used again; of a damaged one
-//! it makes a database with older values among newer ones.
-//!
-//! What tells the two apart: there is one writer, and it syncs each batch before
-//! it begins the next. So where two later batches have begun, everything before
-//! the first of them was on the disk, and no power cut has taken it.
+//! What tells the two apart: there is a single writer, and it syncs each batch before it starts the
+//! next. So once two later batches have started, everything before the first of them was on the
+//! disk, and no power cut can have taken it.
 //!
 //! ```text
 //! segment   0..4    checksum of the 16 bytes that follow, inverted
-//! 512 KiB   4..12   its place, little endian, xor 2^63-1
-//!           12..20  how far the log was stable, likewise
+//! 512 KiB   4..12   its position, little-endian, xor 2^63-1
+//!           12..20  how far the log was stable, in the same encoding
 //!           20..    messages, until a cap or until less than 32 bytes are left
 //! message   0..4    checksum of its body and of the rest of its header, inverted
-//!           4       kind: 2 a cap, 3 the beginning of a batch
+//!           4       kind: 2 a cap, 3 the start of a batch
 //!           ..      length of the body | segment number | page: 1 to 9 bytes each
 //!           ..      body
 //! ```
 //!
-//! A place is counted from the first byte that was ever written. A segment that
-//! is used again keeps its old header until the new one is on the disk: then
-//! messages of a segment behind the last one are in it, and it is no hole.
+//! Positions count from the first byte that was ever written. A reused segment keeps its old header
+//! until the new one is on the disk; until then it contains messages of a segment after the last
+//! one, and is not a hole.
+//!
+//! Owns: the format of sled 0.34's log, as far as this takes. Only reads.
+//! Must never: report what a power cut may have left as a hole.
+//! Called by: `disk` and `open_sled`.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -38,32 +38,32 @@ use crate::store::sled::snapshots::last_snapshot;
 const SEGMENT: u64 = 512 << 10;
 const SEGMENT_LENGTH: usize = 512 << 10;
 const HEADER: usize = 20;
-/// A message does not begin where less than this is left.
+/// No message starts where less than this is left.
 const SHORTEST: usize = 32;
 const CAP: u8 = 2;
 const BATCH: u8 = 3;
 const LAST_KIND: u8 = 11;
-/// A batch does not reach over more segments.
+/// A batch spans at most this many segments.
 const AHEAD: u64 = 1024;
 
-/// The byte of the log's file where there is a hole, if there is one. What is older
-/// than the snapshot, sled does not read through: that says where what is.
-pub(in crate::store) fn hole(dir: &Path) -> io::Result<Option<u64>> {
+/// Returns the byte of the log file where there is a hole, if any. sled does not read what is older
+/// than its snapshot, so that part is not checked.
+pub(in crate::store) fn find_hole(dir: &Path) -> io::Result<Option<u64>> {
     match last_snapshot(dir) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        place => look(dir, place? / SEGMENT, 0),
+        position => search_segments(dir, position? / SEGMENT, 0),
     }
 }
 
-/// Likewise in all of the log, where sled has to read all of it, up to the place that
-/// its snapshot stood for and behind it.
-pub(in crate::store) fn hole_before(dir: &Path, place: u64) -> io::Result<Option<u64>> {
-    look(dir, 0, place / SEGMENT)
+/// Returns the first hole in the whole log, for an opening without a snapshot, which reads all of
+/// it. `position` is that of the missing snapshot.
+pub(in crate::store) fn find_hole_before(dir: &Path, position: u64) -> io::Result<Option<u64>> {
+    search_segments(dir, 0, position / SEGMENT)
 }
 
-/// Looks through the segments from a number on. Those before another number may have
-/// been used again at any time since.
-fn look(dir: &Path, first: u64, settled: u64) -> io::Result<Option<u64>> {
+/// Checks the segments from number `first` on. Those before `settled` may have been reused at any
+/// time since.
+fn search_segments(dir: &Path, first: u64, settled: u64) -> io::Result<Option<u64>> {
     let mut log = match File::open(dir.join("db")) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         log => log?,
@@ -79,7 +79,7 @@ fn look(dir: &Path, first: u64, settled: u64) -> io::Result<Option<u64>> {
         }
     }
     let Some((&last, _)) = numbers.last_key_value() else { return Ok(None) };
-    let mut found = Found { first, settled, last, batches: Vec::new(), holes: Vec::new() };
+    let mut found = HoleSearch { first, settled, last, batches: Vec::new(), holes: Vec::new() };
     for (&number, &slot) in &numbers {
         found.walk(number, slot, &read(&mut log, slot, SEGMENT)?);
     }
@@ -96,24 +96,24 @@ fn read(log: &mut File, slot: u64, most: u64) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-struct Found {
+struct HoleSearch {
     first: u64,
     settled: u64,
     last: u64,
-    /// Places where batches begin.
+    /// Positions where batches start.
     batches: Vec<u64>,
-    /// Place in the log and byte in the file of what cannot be read.
+    /// The position in the log, and the byte in the file, of each place that cannot be read.
     holes: Vec<(u64, u64)>,
 }
 
-impl Found {
-    /// Reads a segment as sled does; what is behind a hole, it searches.
+impl HoleSearch {
+    /// Reads a segment as sled does, and searches what follows a hole.
     fn walk(&mut self, number: u64, slot: u64, segment: &[u8]) {
-        let place = |at: usize| number * SEGMENT + at as u64;
+        let position = |at: usize| number * SEGMENT + at as u64;
         let mut at = HEADER;
         while at + SHORTEST <= SEGMENT_LENGTH {
             let rest = segment.get(at..).unwrap_or_default();
-            let message = Message::read(rest).filter(|one| one.segment == number);
+            let message = LogMessage::read(rest).filter(|one| one.segment == number);
             let Some(message) = message else {
                 let mut is_used_again = false;
                 let later = if number < self.settled { number } else { self.last };
@@ -122,25 +122,25 @@ impl Found {
                 for (behind, message) in messages(rest, wanted) {
                     is_used_again |= message.segment > later;
                     if message.segment == number && message.kind == BATCH {
-                        self.batches.push(place(at + behind));
+                        self.batches.push(position(at + behind));
                     }
                 }
                 if !is_used_again {
-                    self.holes.push((place(at), slot * SEGMENT + at as u64));
+                    self.holes.push((position(at), slot * SEGMENT + at as u64));
                 }
                 return;
             };
             match message.kind {
                 CAP => return,
-                BATCH => self.batches.push(place(at)),
+                BATCH => self.batches.push(position(at)),
                 _ => {}
             }
             at += message.length;
         }
     }
 
-    /// Looks into a segment without a header for messages that are missing. Once
-    /// over it, whatever is missing: a log that is long in use lacks many numbers.
+    /// Searches a segment without a header for messages of missing segments. One pass checks for
+    /// all missing numbers: a log that has been in use for long lacks many.
     fn search(&mut self, slot: u64, segment: &[u8], numbers: &BTreeMap<u64, u64>) {
         let missing =
             |number| (self.first..self.last).contains(&number) && !numbers.contains_key(&number);
@@ -154,11 +154,11 @@ impl Found {
         let (_, rest) = self.batches.split_last()?;
         let synced = rest.last()?;
         self.holes.sort_unstable();
-        self.holes.iter().find(|(place, _)| place < synced).map(|(_, byte)| *byte)
+        self.holes.iter().find(|(position, _)| position < synced).map(|(_, byte)| *byte)
     }
 }
 
-/// The number of a segment, from its header.
+/// Returns the number of a segment, from its header.
 fn number(header: &[u8]) -> Option<u64> {
     let (sum, rest) = header.first_chunk::<HEADER>()?.split_first_chunk::<4>()?;
     if crc32fast::hash(rest) != !u32::from_le_bytes(*sum) {
@@ -168,31 +168,33 @@ fn number(header: &[u8]) -> Option<u64> {
     (place % SEGMENT == 0).then_some(place / SEGMENT)
 }
 
-/// The whole messages in some bytes, wherever they begin, of segments that are
-/// wanted.
-fn messages(bytes: &[u8], wanted: impl Fn(u64) -> bool) -> impl Iterator<Item = (usize, Message)> {
+/// Iterates over the complete messages of wanted segments, wherever they start.
+fn messages(
+    bytes: &[u8],
+    wanted: impl Fn(u64) -> bool,
+) -> impl Iterator<Item = (usize, LogMessage)> {
     (0..bytes.len()).filter_map(move |at| {
-        let message = Message::framed(&bytes[at..]).filter(|(one, _)| wanted(one.segment));
+        let message = LogMessage::read_header(&bytes[at..]).filter(|(one, _)| wanted(one.segment));
         let (message, header) = message?;
-        message.holds(&bytes[at..], header).then_some((at, message))
+        message.is_valid(&bytes[at..], header).then_some((at, message))
     })
 }
 
-struct Message {
+struct LogMessage {
     kind: u8,
     segment: u64,
     /// Header and body, in bytes.
     length: usize,
 }
 
-impl Message {
+impl LogMessage {
     fn read(bytes: &[u8]) -> Option<Self> {
-        let (message, header) = Self::framed(bytes)?;
-        message.holds(bytes, header).then_some(message)
+        let (message, header) = Self::read_header(bytes)?;
+        message.is_valid(bytes, header).then_some(message)
     }
 
-    /// A message as its header says, and the length of that.
-    fn framed(bytes: &[u8]) -> Option<(Self, usize)> {
+    /// Decodes the header of a message and returns its length.
+    fn read_header(bytes: &[u8]) -> Option<(Self, usize)> {
         let kind = *bytes.get(4)?;
         if !(1..=LAST_KIND).contains(&kind) {
             return None;
@@ -205,7 +207,7 @@ impl Message {
         (body <= rest.len()).then(|| (Self { kind, segment, length: header + body }, header))
     }
 
-    fn holds(&self, bytes: &[u8], header: usize) -> bool {
+    fn is_valid(&self, bytes: &[u8], header: usize) -> bool {
         let mut sum = crc32fast::Hasher::new();
         sum.update(&bytes[header..self.length]);
         sum.update(&bytes[4..header]);
@@ -213,7 +215,7 @@ impl Message {
     }
 }
 
-/// A number as sled writes it: up to 240 in one byte, then in ever more.
+/// Decodes a number in sled's encoding: up to 240 in one byte, larger ones in up to nine.
 fn varint(bytes: &mut &[u8]) -> Option<u64> {
     let (&first, rest) = bytes.split_first()?;
     let (number, length) = match first {
@@ -253,14 +255,14 @@ mod tests {
         }
     }
 
-    /// A segment's first bytes, as sled writes them.
+    /// A segment's header, as sled writes it.
     fn header(number: u64) -> Vec<u8> {
         let place = ((number * SEGMENT) ^ (u64::MAX >> 1)).to_le_bytes();
         let rest = [place, place].concat();
         [&(!crc32fast::hash(&rest)).to_le_bytes()[..], &rest].concat()
     }
 
-    /// A message that holds, of a segment below 241.
+    /// A valid message of a segment below 241.
     fn message(kind: u8, segment: u8) -> Vec<u8> {
         let (header, body) = ([kind, 40, segment, 0], [7; 40]);
         let mut sum = crc32fast::Hasher::new();
@@ -287,39 +289,39 @@ mod tests {
         batches
     }
 
-    /// Each slot without a header was looked through once for each number that is
-    /// missing: hours, after some weeks of use.
+    /// Searching each slot without a header once per missing number took hours after some weeks of
+    /// use.
     #[test]
     fn a_log_that_is_long_in_use_is_looked_through_once() {
         let zeros = || (vec![0; HEADER], Vec::new());
         let segments =
             [(header(0), batches(0)), zeros(), zeros(), zeros(), (header(50_000_000), Vec::new())];
-        // What is in the last one is not known to have been synced. Fifty million walks
-        // would take days.
-        assert_eq!(hole(log(&segments).path()).unwrap(), None);
+        // What is in the last segment may not have been synced. Fifty million passes would take
+        // days.
+        assert_eq!(find_hole(log(&segments).path()).unwrap(), None);
     }
 
     #[test]
     fn messages_of_a_missing_segment_are_a_hole_and_those_of_the_next_one_are_none() {
         let lost = (vec![0; HEADER], batches(3));
         let dir = log(&[(header(1), batches(1)), lost.clone(), (header(9), batches(9))]);
-        assert_eq!(hole(dir.path()).unwrap(), Some(SEGMENT));
-        // Of one that is there, or of the one that is begun behind the last: a power
-        // cut has kept the messages and not yet the header.
+        assert_eq!(find_hole(dir.path()).unwrap(), Some(SEGMENT));
+        // Messages of an existing segment, or of the one started after the last: a power cut has
+        // kept the messages but not yet the header.
         for begun in [1, 9, 10, 200] {
             let reused = (vec![0; HEADER], batches(begun));
             let dir = log(&[(header(1), batches(1)), reused, (header(9), batches(9))]);
-            assert_eq!(hole(dir.path()).unwrap(), None, "{begun}");
+            assert_eq!(find_hole(dir.path()).unwrap(), None, "{begun}");
         }
     }
 
     #[test]
     fn what_is_no_log_has_no_hole() {
         let dir = tempfile::tempdir().unwrap();
-        assert_eq!(hole(dir.path()).unwrap(), None);
+        assert_eq!(find_hole(dir.path()).unwrap(), None);
         for bytes in [&[][..], &[0xff; 100], &[250; 3 << 19], &[3; 700_000]] {
             std::fs::write(dir.path().join("db"), bytes).unwrap();
-            assert_eq!(hole(dir.path()).unwrap(), None);
+            assert_eq!(find_hole(dir.path()).unwrap(), None);
         }
     }
 }

@@ -1,6 +1,8 @@
-//! What can lie beside the database that is not the database.
+//! Files next to the database that are not part of it.
 //!
-//! Must never: call something a leftover that holds rows which are nowhere else.
+//! Owns: telling what each of them is, and removing those that are of no use.
+//! Must never: call something a leftover that holds rows which exist nowhere else.
+//! Called by: `coffer doctor`.
 
 use std::fs;
 use std::io;
@@ -8,57 +10,57 @@ use std::path::{Path, PathBuf};
 
 use crate::store::directory::{ignore_missing, sync_directory};
 use crate::store::sled::opening_mark;
-use crate::store::sled::snapshots::is_whole_snapshot;
+use crate::store::sled::snapshots::is_intact_snapshot;
 use crate::store::sled::unsynced::UNSYNCED;
 
-/// What a leftover is.
+/// The kinds of leftover files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Leftover {
-    /// A snapshot that was not finished. Opening removes it.
+    /// An unfinished snapshot. Opening removes it.
     UnfinishedSnapshot,
-    /// Snapshots that were damaged and are set aside; a cache, not rows.
+    /// Damaged snapshots that were set aside; a cache, not rows.
     DamagedSnapshots,
-    /// A copy that was opened to see how far the log can be read.
+    /// A copy that was opened to find out how far the log can be read.
     Trial,
-    /// The newest snapshot, when it is not what sled wrote. A cache: opening sets
-    /// it aside, if the log is whole.
+    /// The newest snapshot, if it is damaged. It is a cache: opening sets it aside if the log is
+    /// intact.
     BadSnapshot,
-    /// A compaction that was not finished. Opening settles it.
+    /// An unfinished compaction. Opening finishes or undoes it.
     Compaction,
-    /// What a compaction has replaced. Opening removes it, once the new one opens.
+    /// The database before a compaction. Opening removes it once the new one opens.
     BeforeCompaction,
-    /// Likewise, half removed. Opening removes the rest.
+    /// The database before a compaction, partly removed. Opening removes the rest.
     Replaced,
-    /// Word that a write or sync has failed; see `unsynced`. Opening sees to it.
+    /// The marker of a failed write or sync; see `unsynced`. Opening deals with it.
     FailedSync,
-    /// Files into which sled puts what is too large for its log. There should be
-    /// none; those that there are hold rows.
+    /// Files for data that is too large for sled's log. There should be none; any that exist hold
+    /// rows.
     Blobs,
 }
 
 impl Leftover {
-    /// In words.
+    /// Describes it, to follow "is".
     pub fn describe(self) -> &'static str {
         match self {
-            Self::UnfinishedSnapshot => "a snapshot that was not finished",
+            Self::UnfinishedSnapshot => "an unfinished snapshot",
             Self::DamagedSnapshots => "damaged snapshots that were set aside",
             Self::Trial => "a trial copy of the log",
             Self::BadSnapshot => "a damaged snapshot, which is a cache of the log",
-            Self::Compaction => "a compaction that was not finished",
+            Self::Compaction => "an unfinished compaction",
             Self::BeforeCompaction => "the database as it was before a compaction",
-            Self::Replaced => "what a compaction has replaced, half removed",
-            Self::FailedSync => "word from the server that a write or sync has failed",
+            Self::Replaced => "the database as it was before a compaction, partly removed",
+            Self::FailedSync => "the marker that a write or sync has failed",
             Self::Blobs => "rows in files that are never synced",
         }
     }
 
-    /// Whether it can go, and opening the database does not see to it.
-    pub fn is_rubbish(self) -> bool {
+    /// Returns whether it can be removed and opening the database does not do that anyway.
+    pub fn is_removable(self) -> bool {
         matches!(self, Self::UnfinishedSnapshot | Self::DamagedSnapshots | Self::Trial)
     }
 }
 
-/// Looks for them in a data directory.
+/// Lists the leftovers in a data directory.
 pub fn leftovers(data_dir: &Path) -> io::Result<Vec<(Leftover, PathBuf)>> {
     let mut found = Vec::new();
     for path in entries(data_dir)? {
@@ -77,8 +79,8 @@ pub fn leftovers(data_dir: &Path) -> io::Result<Vec<(Leftover, PathBuf)>> {
     let mut newest = None;
     for path in entries(&data_dir.join("db"))? {
         if path.extension().is_some_and(|extension| extension == "generating") {
-            // After an opening that was cut off it may be needed: the next one sees to it.
-            if !opening_mark::was_cut_off(data_dir)? {
+            // After an interrupted opening it may be needed; the next opening decides.
+            if !opening_mark::was_interrupted(data_dir)? {
                 found.push((Leftover::UnfinishedSnapshot, path));
             }
         } else if path.file_stem().is_some_and(|stem| stem == "snap") {
@@ -87,10 +89,10 @@ pub fn leftovers(data_dir: &Path) -> io::Result<Vec<(Leftover, PathBuf)>> {
     }
     if let Some(path) = newest {
         match fs::read(&path) {
-            // A running server has put another one in its place.
+            // A running server has replaced it.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             bytes => {
-                if !is_whole_snapshot(&bytes?) {
+                if !is_intact_snapshot(&bytes?) {
                     found.push((Leftover::BadSnapshot, path));
                 }
             }
@@ -103,7 +105,7 @@ pub fn leftovers(data_dir: &Path) -> io::Result<Vec<(Leftover, PathBuf)>> {
     Ok(found)
 }
 
-/// Removes one. Only for those that are rubbish, of a directory that is held.
+/// Removes a leftover. Only for those that are removable, in a locked data directory.
 pub fn remove_leftover(path: &Path) -> io::Result<()> {
     let removed = if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
     removed.or_else(ignore_missing)?;

@@ -1,8 +1,9 @@
-//! What fences sled in: opening it, syncing it, and what sled 0.34 does not do for us.
+//! Everything that handles sled's files: opening them, syncing them, and what sled 0.34 does not do
+//! itself.
 //!
-//! Owns: the files below `<data_dir>/db` and the marks beside them.
-//! Must never: know what a row means.
-//! Called by: `store`.
+//! Owns: the files in `<data dir>/db` and the markers next to it.
+//! Must never: interpret rows, apart from the number of the newest audit row.
+//! Called by: the rest of `store`.
 
 pub(super) mod compact;
 pub(super) mod compaction_files;

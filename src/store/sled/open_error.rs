@@ -1,8 +1,8 @@
 //! Why a database could not be opened, and what to do about it.
 //!
-//! Owns: the error, with every file and number that a person needs to go on.
-//! Must never: suggest a step that could lose more.
-//! Called by: everything below `sled`; `server` and `cli` show it.
+//! Owns: the error, with every file and number that an operator needs to continue.
+//! Must never: suggest a step that could lose more data.
+//! Called by: everything in `sled`; `server` and `cli` print it.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -13,131 +13,130 @@ use crate::store::rows::view::said;
 /// Why the database could not be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    /// Another process has it.
-    #[error("{path} is in use by another coffer server; stop that one or choose another directory")]
+    /// Another process has the database open.
+    #[error("{path} is in use by another coffer server. Stop it or choose another directory.")]
     InUse {
         /// The data directory.
         path: PathBuf,
     },
-    /// The file system refused.
-    #[error("{path}, of the data directory: {cause}. {}", crate::store::remedy::of(cause))]
+    /// The file system returned an error.
+    #[error("{path}: {cause}. {}", crate::store::advice::for_io(cause))]
     Io {
         /// The file or directory.
         path: PathBuf,
-        /// What it said.
+        /// The error.
         cause: io::Error,
     },
-    /// A sync has failed before, and what was to be done about it did not work.
+    /// A sync failed earlier, and rewriting the log to recover from that failed too.
     #[error(
         "{path}: a write or sync has failed before, and the log cannot be written once more: {cause}. {} Then start again.",
-        crate::store::remedy::of(cause)
+        crate::store::advice::for_io(cause)
     )]
     Unsynced {
         /// The log.
         path: PathBuf,
-        /// What the file system said.
+        /// The file system's error.
         cause: io::Error,
     },
-    /// A compaction has left something that has to be looked at first.
+    /// A compaction left files that need a decision first.
     #[error("{0}")]
-    Left(#[from] Left),
-    /// The log is damaged: without the snapshot only an older state opens.
+    CompactionRemains(#[from] CompactionRemains),
+    /// The log is damaged: without the snapshot, only an older state opens.
     #[error(
-        "the log of the database in {path} is damaged: it can be read up to {readable} of {reached} bytes. Restore a backup. To go on with the older state that can still be read, keep a copy and move the snap.* files and {marker} away."
+        "the log of the database in {path} is damaged: only {readable} of {reached} bytes can be read. Restore a backup. To continue with the older state that can still be read, make a copy of the data directory, then move the snap.* files and {marker} out of it."
     )]
     LogDamaged {
         /// sled's directory.
         path: PathBuf,
-        /// How far it can be read.
+        /// How far it can be read, in bytes.
         readable: u64,
-        /// How far it had been read before.
+        /// How far it had been read before, in bytes.
         reached: u64,
-        /// What else says that there was more.
+        /// The file that records how much there was.
         marker: PathBuf,
     },
-    /// A restore was cut off, and nothing was in its place yet.
+    /// A restore was interrupted before its database was in place.
     #[error(
-        "a restore into {} was cut off. Run it again, or remove {path}.", parent(path).display()
+        "a restore into {} was interrupted. Run it again, or remove {path}.", parent(path).display()
     )]
     Restoring {
-        /// What it left.
+        /// The stage that it left.
         path: PathBuf,
     },
-    /// There is none, and none may be made.
+    /// No database exists, and none may be created.
     #[error("there is no database in {path}")]
     None {
         /// The data directory.
         path: PathBuf,
     },
-    /// There was a database, and there is none.
+    /// The database that existed is gone.
     #[error(
-        "the database in {path} is empty, but there was one. Restore its files or a backup; to begin anew, remove {marker}."
+        "the database in {path} is empty, but it was not before. Restore its files or a backup. To start with an empty database, remove {marker}."
     )]
     Gone {
         /// sled's directory.
         path: PathBuf,
-        /// The file that says so.
+        /// The file that records it.
         marker: PathBuf,
     },
-    /// Rows that were acknowledged are gone: the log is damaged, or older than
-    /// the files beside it.
+    /// Acknowledged rows are gone: the log is damaged, or older than the files next to it.
     #[error(
-        "the database in {path} has lost changes that were acknowledged: its newest audit row is number {newest}, and number {acknowledged} was acknowledged. Its log is damaged, or an older one was put in its place. Restore a backup. To go on with the older state, keep a copy and remove {marker}."
+        "the database in {path} has lost changes that were acknowledged: its newest audit row is number {newest}, but number {acknowledged} was acknowledged. Its log is damaged or was replaced by an older one. Restore a backup. To continue with the older state, make a copy of the data directory, then remove {marker}."
     )]
     Lost {
         /// sled's directory.
         path: PathBuf,
-        /// The newest audit row that there is.
+        /// The newest audit row that exists.
         newest: u64,
         /// The newest one that was acknowledged.
         acknowledged: u64,
-        /// The file that says so.
+        /// The file that records it.
         marker: PathBuf,
     },
-    /// The log is damaged before changes that can be read.
+    /// The log is damaged, followed by changes that can be read.
     #[error(
-        "the log of the database in {path} is damaged at byte {at}, before changes that came later: opened, it would show older values among newer ones. Restore a backup. To go on with what can be read, keep a copy and remove {marker}."
+        "the log of the database in {path} is damaged at byte {at}, before changes that came later: if opened, it would mix older values with newer ones. Restore a backup. To continue with what can be read, make a copy of the data directory, then remove {marker}."
     )]
     Hole {
         /// sled's directory.
         path: PathBuf,
-        /// Where in the log's file.
+        /// The damaged byte of the log file.
         at: u64,
-        /// The file without which this is not looked at.
+        /// The file that makes coffer look for such damage.
         marker: PathBuf,
     },
-    /// The newest snapshot is damaged, and without it so is the log.
+    /// The newest snapshot is damaged, and so is the log that would replace it.
     #[error(
-        "the newest snap.* file of the database in {path} is damaged, and so is its log at byte {at}: without the one the other would show older values among newer ones. Restore a backup. To go on with what can be read, keep a copy and move the snap.* files and {marker} away."
+        "the newest snap.* file of the database in {path} is damaged, and so is its log at byte {at}: opened without the snapshot, it would mix older values with newer ones. Restore a backup. To continue with what can be read, make a copy of the data directory, then move the snap.* files and {marker} out of it."
     )]
     Holes {
         /// sled's directory.
         path: PathBuf,
-        /// Where in the log's file.
+        /// The damaged byte of the log file.
         at: u64,
-        /// What else says that there was more.
+        /// The file that records how much there was.
         marker: PathBuf,
     },
-    /// sled refused.
+    /// sled returned an error.
     #[error(
         "the database in {path} does not open: {}. {}",
         said(cause),
-        crate::store::remedy::of_sled(cause)
+        crate::store::advice::for_sled(cause)
     )]
     Sled {
         /// sled's directory.
         path: PathBuf,
-        /// What it said.
+        /// The error.
         cause: sled::Error,
     },
 }
 
-/// What a compaction has left that keeps the database closed, or would open it.
+/// Files of a compaction that keep the database closed, or that can replace it.
 #[derive(Debug, thiserror::Error)]
-pub enum Left {
-    /// Only the copy is there, whole or not.
+pub enum CompactionRemains {
+    /// Only the copy exists, complete or not.
     #[error(
-        "{} is missing, and {} is a copy that a compaction has made, whole or in part. Restore the database's files or a backup. To go on with what the copy holds, rename it, start, and see what `coffer doctor` and `coffer audit verify` say.",
+        "{} is missing, and {} is a copy that a compaction has made, which may be incomplete. Restore the database's files or a backup. To continue with the copy, rename it, start the server, and run `coffer doctor` and `coffer audit verify`.",
         path.display(), copy.display()
     )]
     OnlyCopy {
@@ -146,12 +145,12 @@ pub enum Left {
         /// The copy.
         copy: PathBuf,
     },
-    /// It does not open, and the one before is still there.
+    /// The database does not open, and the one before the compaction still exists.
     #[error(
         "{error} {old} is the database as it was before a compaction. To go back to it: mv {path} {path}.broken && mv {old} {path}",
         old = old.display(), path = path.display()
     )]
-    WayBack {
+    Fallback {
         /// Why it does not open.
         error: Box<OpenError>,
         /// sled's directory.
@@ -161,7 +160,7 @@ pub enum Left {
     },
 }
 
-/// What the file system refused, and about which path.
+/// Turns an error of the file system into one about `path`.
 pub(in crate::store) fn at(path: &Path) -> impl FnOnce(io::Error) -> OpenError + use<> {
     let path = path.to_owned();
     move |cause| OpenError::Io { path, cause }

@@ -1,8 +1,8 @@
-//! The directory that says that a restore has begun and is not finished.
+//! The directory that marks a restore in progress.
 //!
-//! Owns: the name `<data dir>/restoring` and what a start makes of it.
-//! Must never: let a server begin an empty database where a restore was cut off.
-//! Called by: `disk` before an opening, `restore`.
+//! Owns: the name `<data dir>/restoring` and how a start treats it.
+//! Must never: let a server create an empty database where a restore was interrupted.
+//! Called by: `disk`, before an opening; `restore`.
 
 use std::fs;
 use std::io;
@@ -10,12 +10,12 @@ use std::path::Path;
 
 use crate::store::sled::open_error::OpenError;
 
-/// The directory that a restore works in, inside the data directory.
+/// The directory inside the data directory that a restore works in.
 pub const RESTORING: &str = "restoring";
 
-/// That no restore into this directory was cut off, were it at its first step: whoever
-/// has begun one does not want an empty database. What a finished one left is removed.
-pub(in crate::store) fn none_is_under_way(data_dir: &Path) -> Result<(), OpenError> {
+/// Fails if a restore into this directory was interrupted, even at its first step: an operator who
+/// started one does not want an empty database. Removes what a finished restore left.
+pub(in crate::store) fn check_no_restore(data_dir: &Path) -> Result<(), OpenError> {
     let path = data_dir.join(RESTORING);
     let io = |cause| OpenError::Io { path: path.clone(), cause };
     let exists = |path: &Path| path.try_exists().map_err(io);

@@ -1,7 +1,7 @@
-//! sled's snapshots: a cache of what its log says, named after the place up to which it was read.
+//! sled's snapshots: a cache of its log, named after the log position up to which it was read.
 //!
-//! Owns: which there are, which is whole, and settling those of an opening that was cut off.
-//! Must never: set aside a snapshot that is whole.
+//! Owns: listing them, telling which are intact, and finishing those of an interrupted opening.
+//! Must never: set aside an intact snapshot.
 //! Called by: `open_sled`, `holes`, `leftovers` and `disk`.
 
 use std::fs;
@@ -9,20 +9,20 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use crate::store::directory::sync_directory;
-use crate::store::sled::opening_mark::was_cut_off;
+use crate::store::sled::opening_mark::was_interrupted;
 
-/// The place in the log that the newest snapshot stands for, 0 without one.
+/// Returns the log position of the newest snapshot, 0 if there is none.
 pub(in crate::store) fn last_snapshot(dir: &Path) -> io::Result<u64> {
-    Ok(snapshots(dir)?.iter().filter_map(|path| place_of(path)).max().unwrap_or(0))
+    Ok(snapshots(dir)?.iter().filter_map(|path| position_of(path)).max().unwrap_or(0))
 }
 
-/// Whether the newest snapshot is one that sled takes.
-pub(super) fn newest_is_whole(dir: &Path) -> io::Result<bool> {
-    let newest = snapshots(dir)?.into_iter().max_by_key(|path| place_of(path));
-    newest.map_or(Ok(false), |path| Ok(is_whole_snapshot(&fs::read(path)?)))
+/// Returns whether sled accepts the newest snapshot.
+pub(super) fn newest_is_intact(dir: &Path) -> io::Result<bool> {
+    let newest = snapshots(dir)?.into_iter().max_by_key(|path| position_of(path));
+    newest.map_or(Ok(false), |path| Ok(is_intact_snapshot(&fs::read(path)?)))
 }
 
-fn place_of(snapshot: &Path) -> Option<u64> {
+fn position_of(snapshot: &Path) -> Option<u64> {
     let name = snapshot.file_name()?.to_str()?;
     u64::from_str_radix(name.strip_prefix("snap.")?, 16).ok()
 }
@@ -38,42 +38,43 @@ pub(super) fn snapshots(dir: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(found)
 }
 
-/// A name beside sled's directory that is not taken.
+/// Returns an unused name next to sled's directory.
 pub(super) fn unused_name(dir: &Path) -> PathBuf {
     (1..)
         .map(|n: u32| dir.with_extension(format!("damaged.{n}")))
         .find(|path| !path.exists())
-        .expect("there are more numbers than directories")
+        .expect("fewer than u32::MAX directories exist")
 }
 
-/// Deals with snapshots that were written and not renamed. One that an opening has
-/// left which was cut off gets its name: sled writes and syncs it, renames it, and
-/// only then overwrites what it does not need any more; but it does not sync the name.
-/// By the older snapshot what was overwritten is missing, and sled would open an older
-/// state or none. Of all others sled would take the newest name for the newest state,
-/// whole or not, so they are removed.
+/// Finishes or removes snapshots that were written but not renamed. One that an interrupted opening
+/// left gets its name: sled writes and syncs it, renames it, and only then overwrites what it no
+/// longer needs, but does not sync the name. The older snapshot still refers to what was
+/// overwritten, and with it sled would open an older state or nothing. All others are removed,
+/// because sled would take the greatest name for the newest state, intact or not.
 pub(in crate::store) fn settle_snapshots(data_dir: &Path, dir: &Path) -> io::Result<()> {
     let entries = match fs::read_dir(dir) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         entries => entries?,
     };
-    let was_cut_off = was_cut_off(data_dir)?;
+    let was_interrupted = was_interrupted(data_dir)?;
     let mut paths: Vec<_> =
         entries.map(|entry| entry.map(|entry| entry.path())).collect::<io::Result<_>>()?;
-    // `again.generating`, which a cut in here leaves, goes before it is made once more.
+    // `again.generating`, left by an interruption of this function, must be removed before it is
+    // created again.
     paths.sort();
     for path in paths {
         if path.extension().is_none_or(|extension| extension != "generating") {
             continue;
         }
         let name = path.with_extension("");
-        let place = place_of(&name).unwrap_or(0);
+        let position = position_of(&name).unwrap_or(0);
         let file = fs::read(&path)?;
         let newest = last_snapshot(dir)?;
-        let is_newer = place > newest || (place == newest && !newest_is_whole(dir)?);
-        if was_cut_off && place > 0 && is_newer && is_whole_snapshot(&file) {
-            log::warn!("finishing a snapshot whose name was lost: {}", path.display());
-            // Written once more: if its sync has failed, it reads well and is not there.
+        let is_newer = position > newest || (position == newest && !newest_is_intact(dir)?);
+        if was_interrupted && position > 0 && is_newer && is_intact_snapshot(&file) {
+            log::warn!("restoring a snapshot whose name was lost: {}", path.display());
+            // Written again: if its sync has failed, the file can be read and yet is not on the
+            // disk.
             let again = dir.join("again.generating");
             let mut written = fs::File::create(&again)?;
             written.write_all(&file)?;
@@ -81,20 +82,20 @@ pub(in crate::store) fn settle_snapshots(data_dir: &Path, dir: &Path) -> io::Res
             fs::rename(&again, &name)?;
             sync_directory(dir)?;
         } else {
-            log::info!("removing a snapshot that was not finished: {}", path.display());
+            log::info!("removing an unfinished snapshot: {}", path.display());
         }
         fs::remove_file(&path)?;
     }
     Ok(())
 }
 
-/// Whether a snapshot is one that sled 0.34.7 will take (`read_snapshot`; not
-/// compressed, because that is not compiled in):
+/// Returns whether sled 0.34.7 accepts a snapshot (`read_snapshot`; uncompressed, because
+/// compression is not compiled in):
 ///
 /// ```text
 /// the table n | n u64 little endian | CRC-32 of the table u32 little endian
 /// ```
-pub(in crate::store) fn is_whole_snapshot(bytes: &[u8]) -> bool {
+pub(in crate::store) fn is_intact_snapshot(bytes: &[u8]) -> bool {
     let Some((rest, crc)) = bytes.split_last_chunk::<4>() else { return false };
     let Some((table, length)) = rest.split_last_chunk::<8>() else { return false };
     !table.is_empty()

@@ -1,17 +1,17 @@
 //! A change on its way to the writer: how it is described, queued and awaited.
 //!
-//! Owns: the options of a change (which part of the disk it may use, whether it is only tried
-//! out, who waits for it).
-//! Must never: answer before the writer has.
+//! Owns: the options of a change: how much of the disk it may use, whether it is a dry run, and who
+//! waits for it.
+//! Must never: return before the writer has answered.
 //! Called by: `vault` and `access`, through `Store::change`.
 
 use crate::store::disk_budget::Share;
 use crate::store::unavailable::Unavailable;
 use crate::store::writer::decision::IntoDecision;
-use crate::store::writer::thread::{Answer, Writer};
+use crate::store::writer::thread::{PendingOutcome, Writer};
 use crate::store::writer::transaction::{CommitError, Tx};
 
-/// A change that is not queued yet.
+/// A change that has not been queued yet.
 #[derive(Debug)]
 #[must_use = "a change does nothing until it is committed"]
 pub struct Change<'s, F> {
@@ -26,29 +26,29 @@ impl<'s, F> Change<'s, F> {
         Self { writer, run, share: Share::Common, dry_run: false }
     }
 
-    /// Lets it use the last free space of the disk: for what frees space, and for what must
-    /// be recorded.
+    /// Allows the change to use the last reserve of disk space: for changes that free space, and
+    /// for records that must be kept.
     pub fn from_reserve(mut self) -> Self {
         self.share = Share::Reserve;
         self
     }
 
-    /// Marks it as the record of a refusal. Anyone with a credential can cause those, so they
-    /// may use less of the disk than what [`Change::from_reserve`] allows.
+    /// Marks the change as the record of a refusal. Anyone with a credential can cause refusals, so
+    /// they may use less of the disk than [`Change::from_reserve`] allows.
     pub fn as_refusal(mut self) -> Self {
         self.share = Share::Refusals;
         self
     }
 
-    /// Runs it without keeping anything of it, to learn what would come of it now.
+    /// Discards the change's writes, if `dry_run` is set, so that only its outcome is learned.
     pub fn dry_run(mut self, dry_run: bool) -> Self {
         self.dry_run = dry_run;
         self
     }
 
-    /// Runs it in the writer, in one atomic batch with its audit rows, and returns once both
-    /// would survive a power cut. It sees everything that was applied or queued before it, so
-    /// checks made inside it hold when its writes are applied.
+    /// Runs the change in the writer, in one atomic batch with its audit rows, and returns once
+    /// both would survive a power cut. The change sees everything that was applied or queued before
+    /// it, so checks made inside it still hold when its writes are applied.
     pub async fn commit<D, E>(self) -> Result<D::Value, CommitError<E>>
     where
         F: FnOnce(&mut Tx<'_>) -> Result<D, E> + Send + 'static,
@@ -58,10 +58,10 @@ impl<'s, F> Change<'s, F> {
     {
         let writer = self.writer;
         let answer = self.queue()?.await;
-        answer.unwrap_or_else(|_| Err(writer.unanswered()))
+        answer.unwrap_or_else(|_| Err(writer.why_unanswered()))
     }
 
-    /// Like [`Change::commit`], for callers without an async runtime.
+    /// Runs the change like [`Change::commit`], for callers without an async runtime.
     pub fn commit_blocking<D, E>(self) -> Result<D::Value, CommitError<E>>
     where
         F: FnOnce(&mut Tx<'_>) -> Result<D, E> + Send + 'static,
@@ -71,10 +71,10 @@ impl<'s, F> Change<'s, F> {
     {
         let writer = self.writer;
         let answer = self.queue()?.blocking_recv();
-        answer.unwrap_or_else(|_| Err(writer.unanswered()))
+        answer.unwrap_or_else(|_| Err(writer.why_unanswered()))
     }
 
-    /// Queues it without waiting for its outcome, which nobody learns.
+    /// Queues the change without waiting for its outcome, which is lost.
     pub fn detach<D, E>(self) -> Result<(), Unavailable>
     where
         F: FnOnce(&mut Tx<'_>) -> Result<D, E> + Send + 'static,
@@ -85,7 +85,7 @@ impl<'s, F> Change<'s, F> {
         self.queue().map(drop)
     }
 
-    fn queue<D, E>(self) -> Result<Answer<D::Value, E>, Unavailable>
+    fn queue<D, E>(self) -> Result<PendingOutcome<D::Value, E>, Unavailable>
     where
         F: FnOnce(&mut Tx<'_>) -> Result<D, E> + Send + 'static,
         D: IntoDecision<E>,

@@ -1,8 +1,8 @@
-//! The one writer, and what guards the disk that it writes to.
+//! The single writer, and the changes that it runs.
 //!
-//! Owns: the writer thread, the disk budget, the watchdog over a flush that hangs.
-//! Must never: answer a write before it would survive a power cut.
-//! Called by: `store`; `vault` and `access` hand it changes through `Store`.
+//! Owns: the writer thread, and a change from its description to its outcome.
+//! Must never: acknowledge a write before it would survive a power cut.
+//! Called by: `store`; `vault` and `access` submit changes through `Store`.
 
 pub(super) mod change;
 pub(super) mod decision;

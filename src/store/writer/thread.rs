@@ -1,14 +1,14 @@
-//! The one writer.
+//! The writer thread.
+//!
+//! Callers queue a change (a closure). The thread takes what is queued, runs one change after the
+//! other, each on top of what the earlier ones wrote, applies them all as one batch, syncs once,
+//! and only then answers everyone in the group. So checks inside a change cannot race, and all
+//! changes of a group share the cost of one sync.
 //!
 //! Owns: the only thread that changes the database, and the audit chain.
-//! Must never: answer before the group it belongs to would survive a power
-//! cut; answer anything but an error after a failed write or sync.
-//!
-//! Callers queue a change (a closure). The thread takes what has queued, runs
-//! one change after the other, each on top of what those before it decided,
-//! applies all of it as one batch, syncs once, and only then answers everyone
-//! in the group. So checks inside a change cannot race, and the cost of a sync
-//! is shared by all who wait for it.
+//! Must never: answer a change before its group would survive a power cut; answer anything but an
+//! error after a failed write or sync.
+//! Called by: `Store` and `Change`, through the handle; `Opened` starts it.
 
 use std::collections::BTreeSet;
 use std::convert::Infallible;
@@ -24,64 +24,64 @@ use crate::audit::{Chain, Draft};
 use crate::domain::EnvironmentId;
 
 use crate::store::disk_budget::{FreeSpace, Share};
-use crate::store::point_in_time::{Freezer, Frozen, MAX_IMAGE_BYTES};
+use crate::store::point_in_time::{MAX_IMAGE_BYTES, PointInTime, SnapshotTaker};
 use crate::store::revisions::Revisions;
 use crate::store::rows::keyspace::full_key;
 use crate::store::rows::row::{HeadRow, StoredAuditRow};
 use crate::store::rows::tables::{AuditHead, AuditRows};
 use crate::store::rows::view::{ReadError, encode_row};
-use crate::store::rows::write_set::Overlay;
+use crate::store::rows::write_set::WriteSet;
 use crate::store::sled::disk::Disk;
 use crate::store::unavailable::Unavailable;
 use crate::store::writer::decision::Decision;
 use crate::store::writer::transaction::{CommitError, Tx};
 
-/// How many changes may wait; more are refused as overload.
+/// The most changes that may wait; further ones are refused as overload.
 const QUEUE_CHANGES: usize = 4096;
-/// A group stops growing here, so that nobody waits for a huge batch.
+/// The most changes in a group, so that nobody waits for a huge batch.
 const GROUP_CHANGES: usize = 512;
-/// Likewise, in bytes of keys and rows.
+/// A group stops growing once its keys and rows exceed this many bytes.
 const GROUP_BYTES: usize = 4 << 20;
 
 type Finish = Box<dyn FnOnce(Result<(), Unavailable>) + Send>;
 type Run = Box<dyn FnOnce(Result<&mut Tx<'_>, Unavailable>) -> (Verdict, Finish) + Send>;
 
-/// What comes of a change.
+/// What to do with the writes of a change.
 enum Verdict {
-    /// Its writes are applied, with these audit rows.
+    /// Apply them, with these audit rows.
     Apply(Vec<Draft>),
-    /// Its writes are dropped; this audit row is written.
+    /// Drop them and write this audit row.
     Record(Box<Draft>),
-    /// As if it had not been.
+    /// Drop them.
     Discard,
 }
 
-struct Change {
+struct QueuedChange {
     run: Run,
     share: Share,
 }
 
-type Freeze = oneshot::Sender<Option<Frozen>>;
+type ViewReply = oneshot::Sender<Option<PointInTime>>;
 
-enum Message {
-    Change(Change),
-    Freeze(Freeze),
+enum WriterMessage {
+    Change(QueuedChange),
+    PointInTime(ViewReply),
     Stop,
 }
 
-/// What a group was ended by.
-enum After {
-    GoOn,
-    Freeze(Freeze),
+/// Why a group stopped growing.
+enum GroupEnd {
+    Continue,
+    PointInTime(ViewReply),
     Stop,
 }
 
-/// Where the outcome of a change arrives.
-pub(in crate::store) type Answer<T, E> = oneshot::Receiver<Result<T, CommitError<E>>>;
+/// Receives the outcome of a change.
+pub(in crate::store) type PendingOutcome<T, E> = oneshot::Receiver<Result<T, CommitError<E>>>;
 
-/// The handle to the writer thread.
+/// A handle to the writer thread.
 pub(in crate::store) struct Writer {
-    queue: SyncSender<Message>,
+    queue: SyncSender<WriterMessage>,
     space: FreeSpace,
     closing: AtomicBool,
     failed: watch::Receiver<bool>,
@@ -100,16 +100,16 @@ impl Writer {
         let (fail, failed) = watch::channel(false);
         let space = disk.space().clone();
         let is_new = disk.tree().is_empty();
-        let freezer = Freezer::default();
-        let work = Work { is_new, fail: fail.clone(), disk, chain, revisions, freezer };
+        let taker = SnapshotTaker::default();
+        let work = WriterLoop { is_new, fail: fail.clone(), disk, chain, revisions, taker };
         let thread =
             std::thread::Builder::new().name("coffer-writer".to_owned()).spawn(move || {
-                // A panic in here leaves the chain in a state that nobody knows, so
-                // it is as fatal as a failed sync.
+                // A panic here leaves the chain in an unknown state, so it is as fatal as a failed
+                // sync.
                 let outcome = panic::catch_unwind(AssertUnwindSafe(|| work.run(&changes)));
                 if !matches!(outcome, Ok(Ok(()))) {
                     if let Ok(Err(error)) = outcome {
-                        log::error!("the database cannot be written any more: {error}");
+                        log::error!("the database failed and accepts no more writes: {error}");
                     }
                     fail.send_replace(true);
                 }
@@ -118,13 +118,14 @@ impl Writer {
         Ok(Self { queue, space, closing: AtomicBool::new(false), failed, thread })
     }
 
-    /// Queues a change; the receiver gets its outcome. Nothing of a dry run is kept.
+    /// Queues a change and returns the receiver of its outcome. The writes of a dry run are
+    /// dropped.
     pub fn queue<T, E, F>(
         &self,
         share: Share,
         dry_run: bool,
         change: F,
-    ) -> Result<Answer<T, E>, Unavailable>
+    ) -> Result<PendingOutcome<T, E>, Unavailable>
     where
         F: FnOnce(&mut Tx<'_>) -> Result<Decision<T, E>, E> + Send + 'static,
         T: Send + 'static,
@@ -145,44 +146,44 @@ impl Writer {
             };
             let verdict = if dry_run { Verdict::Discard } else { verdict };
             let finish: Finish = Box::new(move |durable| {
-                // Nobody listens any more when the client has gone away; the
-                // change stands all the same.
+                // There is no receiver if the client has disconnected; the change is applied
+                // regardless.
                 let _ = reply.send(durable.map_err(CommitError::Unavailable).and(outcome));
             });
             (verdict, finish)
         });
-        let message = Message::Change(Change { run, share });
+        let message = WriterMessage::Change(QueuedChange { run, share });
         self.queue.try_send(message).map_err(|error| match error {
             TrySendError::Full(_) => Unavailable::Overloaded,
-            TrySendError::Disconnected(_) => self.gone(),
+            TrySendError::Disconnected(_) => self.why_stopped(),
         })?;
         Ok(answer)
     }
 
-    /// Asks for the database as it will be between two groups; the receiver gets
-    /// nothing while another such view is read.
-    pub fn freeze(&self) -> Result<oneshot::Receiver<Option<Frozen>>, Unavailable> {
+    /// Requests a view of the database between two groups. The receiver gets `None` while another
+    /// view is open.
+    pub fn point_in_time(&self) -> Result<oneshot::Receiver<Option<PointInTime>>, Unavailable> {
         if self.closing.load(Ordering::Acquire) {
             return Err(Unavailable::ShuttingDown);
         }
         let (reply, answer) = oneshot::channel();
-        self.queue.try_send(Message::Freeze(reply)).map_err(|error| match error {
+        self.queue.try_send(WriterMessage::PointInTime(reply)).map_err(|error| match error {
             TrySendError::Full(_) => Unavailable::Overloaded,
-            TrySendError::Disconnected(_) => self.gone(),
+            TrySendError::Disconnected(_) => self.why_stopped(),
         })?;
         Ok(answer)
     }
 
-    /// What it means that an answer will never come.
-    pub fn unanswered<E>(&self) -> CommitError<E> {
+    /// Explains why a change was never answered.
+    pub fn why_unanswered<E>(&self) -> CommitError<E> {
         if self.closing.load(Ordering::Acquire) || *self.failed.borrow() {
-            CommitError::Unavailable(self.gone())
+            CommitError::Unavailable(self.why_stopped())
         } else {
             CommitError::Panicked
         }
     }
 
-    fn gone(&self) -> Unavailable {
+    fn why_stopped(&self) -> Unavailable {
         if *self.failed.borrow() { Unavailable::Failed } else { Unavailable::ShuttingDown }
     }
 
@@ -203,26 +204,26 @@ impl Writer {
     pub async fn failed(&self) {
         let mut failed = self.failed.clone();
         if failed.wait_for(|failed| *failed).await.is_err() {
-            // The thread ended in good order; it will never fail.
+            // The thread has ended normally and will never fail.
             let never: Infallible = std::future::pending().await;
             match never {}
         }
     }
 
-    /// Whether the last write and sync have worked.
+    /// Stops the thread after the queued changes; fails if a write or sync has failed.
     pub fn close(&self) -> Result<(), Unavailable> {
         self.closing.store(true, Ordering::Release);
         let thread = self.thread.lock().expect("no holder of this lock can panic").take();
         if let Some(thread) = thread {
-            // An error here means that the thread has already ended.
-            let _ = self.queue.send(Message::Stop);
+            // This fails only if the thread has already ended.
+            let _ = self.queue.send(WriterMessage::Stop);
             let _ = thread.join();
         }
         if *self.failed.borrow() { Err(Unavailable::Failed) } else { Ok(()) }
     }
 }
 
-/// Says that the writer has failed when it panics.
+/// Marks the writer as failed if it panics.
 struct FailOnPanic(watch::Sender<bool>);
 
 impl Drop for FailOnPanic {
@@ -233,33 +234,33 @@ impl Drop for FailOnPanic {
     }
 }
 
-/// What the thread owns.
-struct Work {
+/// The state of the thread.
+struct WriterLoop {
     is_new: bool,
     fail: watch::Sender<bool>,
     disk: Disk,
     chain: Chain,
     revisions: Arc<Revisions>,
-    freezer: Freezer,
+    taker: SnapshotTaker,
 }
 
-impl Work {
-    fn run(mut self, queue: &Receiver<Message>) -> std::io::Result<()> {
+impl WriterLoop {
+    fn run(mut self, queue: &Receiver<WriterMessage>) -> std::io::Result<()> {
         while let Ok(message) = queue.recv() {
             let after = match message {
-                Message::Change(first) => self.group(first, queue)?,
-                Message::Freeze(reply) => After::Freeze(reply),
-                Message::Stop => After::Stop,
+                WriterMessage::Change(first) => self.group(first, queue)?,
+                WriterMessage::PointInTime(reply) => GroupEnd::PointInTime(reply),
+                WriterMessage::Stop => GroupEnd::Stop,
             };
             match after {
-                After::GoOn => {}
-                After::Freeze(reply) => self.freeze(reply),
-                After::Stop => break,
+                GroupEnd::Continue => {}
+                GroupEnd::PointInTime(reply) => self.take_point_in_time(reply),
+                GroupEnd::Stop => break,
             }
         }
-        // What came behind the stop is told so.
+        // Whatever was queued after the stop is refused.
         while let Ok(late) = queue.try_recv() {
-            if let Message::Change(late) = late {
+            if let WriterMessage::Change(late) = late {
                 let (_, finish) = (late.run)(Err(Unavailable::ShuttingDown));
                 finish(Ok(()));
             }
@@ -267,22 +268,21 @@ impl Work {
         self.disk.settle()
     }
 
-    fn freeze(&mut self, reply: Freeze) {
-        let frozen = self.freezer.freeze(self.disk.tree(), self.disk.lock(), MAX_IMAGE_BYTES);
-        // Whoever asked may have gone away; then the view goes, too.
-        let _ = reply.send(frozen);
+    fn take_point_in_time(&mut self, reply: ViewReply) {
+        let view = self.taker.take(self.disk.tree(), self.disk.lock(), MAX_IMAGE_BYTES);
+        // If the receiver is gone, the view is dropped with the reply.
+        let _ = reply.send(view);
     }
 
-    /// After the first group that a new database takes.
+    /// Marks a new database as in use after its first group.
     fn mark_in_use(&mut self) -> std::io::Result<()> {
         if std::mem::take(&mut self.is_new) { self.disk.mark_in_use() } else { Ok(()) }
     }
 
-    /// That sled can read what it will have to read to write these rows, and an
-    /// audit row. Where it cannot, it fails in the middle of a batch, and the half
-    /// that it has written comes back with the next start. How many bytes the rows
-    /// have that are replaced or removed.
-    fn can_be_written<'k>(
+    /// Checks that sled can read the pages that it needs for writing these rows and an audit row.
+    /// Otherwise it would fail in the middle of a batch, and the half that it has written would
+    /// reappear with the next start. Returns the bytes of the rows that are replaced or removed.
+    fn check_readable<'k>(
         &self,
         keys: impl Iterator<Item = &'k [u8]>,
         audited: bool,
@@ -299,22 +299,26 @@ impl Work {
         Ok(replaced)
     }
 
-    /// Runs a group; says what ended it.
-    fn group(&mut self, first: Change, queue: &Receiver<Message>) -> std::io::Result<After> {
-        let _watched = self.disk.watched();
+    /// Runs a group of changes and returns why it ended.
+    fn group(
+        &mut self,
+        first: QueuedChange,
+        queue: &Receiver<WriterMessage>,
+    ) -> std::io::Result<GroupEnd> {
+        let _watched = self.disk.watch_guard();
         let mut group = Group { left: self.disk.space().left(), ..Group::default() };
-        // Goes before the group does: whoever then sees no answer come must not
-        // believe that nothing was written.
+        // Dropped before the group: a caller whose answer never comes must not conclude that
+        // nothing was written.
         let _panic = FailOnPanic(self.fail.clone());
-        let mut next = Some(Message::Change(first));
-        let mut after = After::GoOn;
+        let mut next = Some(WriterMessage::Change(first));
+        let mut after = GroupEnd::Continue;
         while let Some(message) = next.take() {
             match message {
-                Message::Change(change) => group.run(change, self),
-                Message::Freeze(reply) => after = After::Freeze(reply),
-                Message::Stop => after = After::Stop,
+                WriterMessage::Change(change) => group.run(change, self),
+                WriterMessage::PointInTime(reply) => after = GroupEnd::PointInTime(reply),
+                WriterMessage::Stop => after = GroupEnd::Stop,
             }
-            let go_on = matches!(after, After::GoOn);
+            let go_on = matches!(after, GroupEnd::Continue);
             if go_on && group.changes < GROUP_CHANGES && group.size() < GROUP_BYTES {
                 next = queue.try_recv().ok();
             }
@@ -326,14 +330,14 @@ impl Work {
                 full_key::<AuditHead>(&()),
                 Some(encode_row::<AuditHead>(&HeadRow::new(&self.chain.head()))),
             );
-            self.freezer.keep(self.disk.tree(), &group.writes);
+            self.taker.keep_before_images(self.disk.tree(), &group.writes);
             self.disk.apply(group.writes).and_then(|()| self.mark_in_use())
         };
         if durable.is_ok() {
             self.disk.acknowledge(self.chain.head().seq);
         }
-        // Before anybody is answered, so that no answer is older than a list
-        // that was kept under the revision before it.
+        // Before anyone is answered, so that no answer arrives earlier than the revision that
+        // invalidates what was cached before it.
         self.revisions.bump(group.touched.into_iter());
         let outcome = if durable.is_ok() { Ok(()) } else { Err(Unavailable::Failed) };
         for finish in group.finishes {
@@ -343,27 +347,27 @@ impl Work {
     }
 }
 
-/// Changes that will share one sync.
+/// Changes that share one sync.
 #[derive(Default)]
 struct Group {
-    /// Free space when the group began, in bytes.
+    /// Free space when the group started, in bytes.
     left: u64,
     changes: usize,
-    writes: Overlay,
-    /// Bytes of the rows that are replaced or removed.
+    writes: WriteSet,
+    /// Bytes of the rows that the group replaces or removes.
     replaced: usize,
     touched: BTreeSet<EnvironmentId>,
     finishes: Vec<Finish>,
 }
 
 impl Group {
-    /// About how much the group takes of the disk before it gives anything back: sled
-    /// writes the neighbours of what it removes once more.
+    /// Returns about how much disk space the group takes before any is freed: sled rewrites the
+    /// rows next to the ones that it removes.
     fn size(&self) -> usize {
         self.writes.size() + self.replaced
     }
 
-    fn run(&mut self, change: Change, work: &mut Work) {
+    fn run(&mut self, change: QueuedChange, work: &mut WriterLoop) {
         self.changes += 1;
         let left = self.left.saturating_sub(self.size() as u64);
         if let Err(unavailable) = work.disk.space().check(left, change.share) {
@@ -371,14 +375,14 @@ impl Group {
             return;
         }
         let mut tx = Tx::new(work.disk.tree(), &self.writes);
-        // What a change wrote before it panicked is in its own overlay and goes
-        // with it; its caller sees that no answer comes.
+        // What a change wrote before it panicked is in its own write set and is dropped with it;
+        // its caller notices that no answer comes.
         let ran = panic::catch_unwind(AssertUnwindSafe(|| (change.run)(Ok(&mut tx))));
         let Ok((verdict, finish)) = ran else { return };
         let drafts = match verdict {
             Verdict::Apply(drafts) => Some(drafts),
             Verdict::Record(draft) => {
-                tx.drop_writes();
+                tx.discard();
                 Some(vec![*draft])
             }
             Verdict::Discard => None,
@@ -386,10 +390,10 @@ impl Group {
         if let Some(drafts) = drafts {
             let further = std::mem::take(&mut tx.further);
             let rows = drafts.len() + further.len();
-            match work.can_be_written(tx.own.keys(), rows > 0) {
+            match work.check_readable(tx.own.keys(), rows > 0) {
                 Ok(replaced) => self.replaced += replaced,
                 Err(error) => {
-                    log::error!("a change is refused: {error}");
+                    log::error!("refused a change: {error}");
                     self.finishes.push(Box::new(|_| finish(Err(Unavailable::Damaged))));
                     return;
                 }

@@ -10,16 +10,16 @@ use crate::audit::Draft;
 use crate::domain::EnvironmentId;
 use crate::store::rows::keyspace::{Table, full_key};
 use crate::store::rows::view::{self, ReadError, Scan, View, encode_row};
-use crate::store::rows::write_set::Overlay;
+use crate::store::rows::write_set::WriteSet;
 use crate::store::unavailable::Unavailable;
 
-/// Why a change did not come about.
+/// Why a change was not applied.
 #[derive(Debug, thiserror::Error)]
 pub enum CommitError<E> {
-    /// The change itself refused; nothing was written.
+    /// The change refused; none of its writes was kept.
     #[error("{0}")]
     Refused(E),
-    /// No write is taken, or it is not known to be durable.
+    /// Writes are not accepted now, or this one may not be durable.
     #[error("{0}")]
     Unavailable(#[from] Unavailable),
     /// The change panicked; nothing was written.
@@ -27,25 +27,25 @@ pub enum CommitError<E> {
     Panicked,
 }
 
-/// What a change sees and writes: the database with every earlier change
-/// applied, and its own writes on top.
+/// The transaction of a change: the database with every earlier change applied, and the change's
+/// own writes on top.
 #[derive(Debug)]
 pub struct Tx<'a> {
     pub(super) tree: &'a sled::Tree,
-    pub(super) ahead: &'a Overlay,
-    pub(super) own: Overlay,
+    pub(super) ahead: &'a WriteSet,
+    pub(super) own: WriteSet,
     pub(super) touched: BTreeSet<EnvironmentId>,
     pub(super) further: Vec<Draft>,
     pub(super) accepted: Accepted,
 }
 
 impl<'a> Tx<'a> {
-    /// On top of what the changes before it in the group have decided.
-    pub(super) fn new(tree: &'a sled::Tree, ahead: &'a Overlay) -> Self {
+    /// Starts a transaction on top of the writes of earlier changes in the group.
+    pub(super) fn new(tree: &'a sled::Tree, ahead: &'a WriteSet) -> Self {
         Self {
             tree,
             ahead,
-            own: Overlay::default(),
+            own: WriteSet::default(),
             touched: BTreeSet::new(),
             further: Vec::new(),
             accepted: Accepted::default(),
@@ -54,45 +54,44 @@ impl<'a> Tx<'a> {
 }
 
 impl Tx<'_> {
-    /// Writes a row, replacing the one that is there.
+    /// Writes a row, replacing any existing one.
     pub fn put<T: Table>(&mut self, key: &T::Key, row: &T::Row) {
         self.touched.extend(T::environment(key));
         self.own.set(full_key::<T>(key), Some(encode_row::<T>(row)));
     }
 
-    /// One more row for the audit log, behind the change's own: for a change that
-    /// is about two environments, whose rows not everybody may read both of.
+    /// Adds a row to the audit log after the change's own, for a change that concerns two
+    /// environments, because some readers may read only one of the two rows.
     pub fn also(&mut self, draft: Draft) {
         self.further.push(draft);
     }
 
-    /// What is to follow from the change in memory: when nothing can refuse it any
-    /// more but a disk that fails, which ends the process, and before the next change
-    /// runs.
+    /// Runs `then` once the change is certain to be applied, unless the disk fails, which ends the
+    /// process, and before the next change runs. For updates of state in memory.
     pub fn once_accepted(&mut self, then: impl FnOnce() + Send + 'static) {
         self.accepted.0.push(Box::new(then));
     }
 
-    /// About how many bytes of keys and rows this change writes or removes.
+    /// Returns an upper bound of the bytes of keys and rows that the change writes or removes.
     pub fn written_bytes(&self) -> usize {
         self.own.size()
     }
 
-    /// Removes a row; it need not be there.
+    /// Removes a row, if it exists.
     pub fn remove<T: Table>(&mut self, key: &T::Key) {
         self.touched.extend(T::environment(key));
         self.own.set(full_key::<T>(key), None);
     }
 
-    /// Forgets everything that the change would have written or set off.
-    pub(super) fn drop_writes(&mut self) {
-        self.own = Overlay::default();
+    /// Drops everything that the change has written or scheduled.
+    pub(super) fn discard(&mut self) {
+        self.own = WriteSet::default();
         self.touched.clear();
         self.further.clear();
         self.accepted.0.clear();
     }
 
-    /// Removes a row whose key is none of its table.
+    /// Removes the row under a complete key, for keys that no table decodes.
     pub(in crate::store) fn remove_bytes(&mut self, key: Vec<u8>) {
         self.own.set(key, None);
     }

@@ -1,7 +1,7 @@
 //! Making a backup.
 //!
-//! First the audit row, durable; then the database is frozen; then its rows go
-//! out as fast as they are taken. So the row that tells of a backup is in it.
+//! First the audit row becomes durable, then the database is frozen, then its rows are written out
+//! as fast as the reader takes them. So a backup contains the row about itself.
 
 use std::io::Write;
 use std::path::Path;
@@ -13,37 +13,37 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::audit::{Action, Draft, RefusalCode};
 use crate::domain::{Origin, Principal, Timestamp};
-use crate::store::{CommitError, Frozen, Room, Store, Tx, is_backed_up};
+use crate::store::{CommitError, DiskBudget, PointInTime, Store, Tx, Unavailable, is_backed_up};
 
+use crate::vault::backup::error::BackupError;
 use crate::vault::backup::notes::{LAST_BACKUP, LAST_DOWNLOAD, read_note};
 use crate::vault::backup::rows::{RowsWriter, Summary};
 use crate::vault::backup::seal::SealWriter;
-use crate::vault::backup::{BackupError, Recipient};
 use crate::vault::crypto::backup_key::BackupKey;
 use crate::vault::crypto::random::Random;
-use crate::vault::crypto::recipients;
+use crate::vault::crypto::recipients::{self, Recipient};
 use crate::vault::error::Error;
-use crate::vault::keys::unlock::Unlocked;
 use crate::vault::policy::{Administer, Permit};
-use crate::vault::{Unavailable, Vault};
+use crate::vault::service::Vault;
+use crate::vault::unlocked::Unlocked;
 
-/// The database as of one moment, about to be written out.
+/// The database as of one moment, ready to be written out.
 #[derive(Debug)]
 pub struct Backup {
-    frozen: Frozen,
+    view: PointInTime,
     key: Arc<BackupKey>,
     at: Timestamp,
-    _place: Option<OwnedSemaphorePermit>,
+    _turn: Option<OwnedSemaphorePermit>,
 }
 
 impl Backup {
-    /// When it was frozen.
+    /// Returns the moment that the backup shows.
     pub fn at(&self) -> Timestamp {
         self.at
     }
 
-    /// Writes it out whole: to these recipients, or under the root key when
-    /// there are none. Blocks.
+    /// Writes the whole backup, sealed to these recipients, or under the root key if there are
+    /// none. Blocks.
     pub fn write_to(
         self,
         out: &mut impl Write,
@@ -62,20 +62,23 @@ impl Backup {
 
     fn rows_into<W: Write>(mut self, out: W) -> Result<(W, Summary), BackupError> {
         let mut rows = RowsWriter::begin(out, &self.key, Random, self.at)?;
-        while put_step(&mut self.frozen, &mut rows)? {}
+        while write_step(&mut self.view, &mut rows)? {}
         rows.finish()
     }
 
-    /// It under the root key, piece by piece, for who takes it when they can.
-    pub fn pieces(self) -> Result<Pieces, BackupError> {
+    /// Seals the backup under the root key, in pieces that the caller takes at its own pace.
+    pub fn pieces(self) -> Result<BackupPieces, BackupError> {
         let seal = SealWriter::begin(Vec::new(), &self.key, Random)?;
         let rows = RowsWriter::begin(seal, &self.key, Random, self.at)?;
-        Ok(Pieces { rows: Some(rows), backup: self })
+        Ok(BackupPieces { rows: Some(rows), backup: self })
     }
 }
 
-/// Writes the rows of one step; `false` when there are no more.
-fn put_step<W: Write>(frozen: &mut Frozen, rows: &mut RowsWriter<W>) -> Result<bool, BackupError> {
+/// Writes the next rows. Returns `false` if there are none left.
+fn write_step<W: Write>(
+    frozen: &mut PointInTime,
+    rows: &mut RowsWriter<W>,
+) -> Result<bool, BackupError> {
     let step = frozen.step()?;
     for (key, row) in &step {
         if is_backed_up(key) {
@@ -85,19 +88,19 @@ fn put_step<W: Write>(frozen: &mut Frozen, rows: &mut RowsWriter<W>) -> Result<b
     Ok(!step.is_empty())
 }
 
-/// A backup that is taken piece by piece.
+/// A backup that is read in pieces.
 #[allow(missing_debug_implementations)]
-pub struct Pieces {
+pub struct BackupPieces {
     rows: Option<RowsWriter<SealWriter<Vec<u8>>>>,
     backup: Backup,
 }
 
-impl Pieces {
-    /// The next bytes of the file; `None` behind its end. Blocks on the disk.
+impl BackupPieces {
+    /// Returns the next bytes of the file; `None` at its end. Blocks on the disk.
     pub fn next_piece(&mut self) -> Result<Option<Vec<u8>>, BackupError> {
         loop {
             let Some(mut rows) = self.rows.take() else { return Ok(None) };
-            if !put_step(&mut self.backup.frozen, &mut rows)? {
+            if !write_step(&mut self.backup.view, &mut rows)? {
                 let (seal, _) = rows.finish()?;
                 return Ok(Some(seal.finish()?));
             }
@@ -111,40 +114,40 @@ impl Pieces {
 }
 
 impl Vault {
-    /// Freezes the database for a backup that goes out through the API. It is
-    /// always sealed under the root key, which no caller of the API has.
+    /// Freezes the database for a download through the API. Downloads are always sealed under the
+    /// root key, which no caller of the API has.
     pub async fn create_backup(&self, permit: &Permit<Administer>) -> Result<Backup, Error> {
-        let place = self.place()?;
+        let turn = self.backup_turn()?;
         let draft = permit.draft(Action::BackupCreate, self.now());
         let draft = draft.details(&json!({ "to": "api", "sealing": "root key" }));
         self.change(permit, move |_: &mut Tx<'_>| Ok(((), draft))).from_reserve().commit().await?;
-        self.freeze(place).await
+        self.freeze(turn).await
     }
 
-    /// Freezes the database for a backup that the server makes by itself, into
-    /// this file.
+    /// Freezes the database for a scheduled backup into this file.
     pub async fn create_own_backup(
         &self,
         file: &str,
         recipients: &[Recipient],
     ) -> Result<Backup, Error> {
-        let place = self.place()?;
-        self.record_host(Action::BackupCreate, &own_details(file, recipients)).await?;
-        self.freeze(place).await
+        let turn = self.backup_turn()?;
+        self.record_host(Action::BackupCreate, &host_details(file, recipients)).await?;
+        self.freeze(turn).await
     }
 
-    fn place(&self) -> Result<OwnedSemaphorePermit, Error> {
+    /// Claims the one backup that may run at a time.
+    fn backup_turn(&self) -> Result<OwnedSemaphorePermit, Error> {
         let backups: Arc<Semaphore> = Arc::clone(&self.backups);
         Ok(backups.try_acquire_owned().map_err(|_| Unavailable::OtherBackup)?)
     }
 
-    async fn freeze(&self, place: OwnedSemaphorePermit) -> Result<Backup, Error> {
+    async fn freeze(&self, turn: OwnedSemaphorePermit) -> Result<Backup, Error> {
         let at = self.now();
-        let frozen = self.store.freeze().await?;
-        Ok(Backup { frozen, key: Arc::clone(&self.backup_key), at, _place: Some(place) })
+        let view = self.store.point_in_time().await?;
+        Ok(Backup { view, key: Arc::clone(&self.backup_key), at, _turn: Some(turn) })
     }
 
-    /// Records that a backup which the server began by itself did not come about.
+    /// Records that a scheduled backup failed.
     pub async fn record_no_backup(&self, file: &str, problem: &str) -> Result<(), Error> {
         let details = json!({ "to": file, "problem": problem });
         let host = (&Principal::host(), &Origin::host());
@@ -153,37 +156,38 @@ impl Vault {
         self.store.record::<Error>(draft).from_reserve().commit().await.map_err(Error::from)
     }
 
-    /// See [`about_bytes`]; nothing while another backup goes on, for then there will
-    /// be none.
-    pub fn about_backup_bytes(&self, _permit: &Permit<Administer>) -> Option<u64> {
-        if self.backups.available_permits() == 0 { None } else { about_bytes(&self.store) }
+    /// Estimates the size of a backup; see [`estimated_bytes`]. `None` while another backup runs,
+    /// because a request for one would be refused.
+    pub fn estimated_backup_bytes(&self, _permit: &Permit<Administer>) -> Option<u64> {
+        if self.backups.available_permits() == 0 { None } else { estimated_bytes(&self.store) }
     }
 
-    /// About how long a backup is. Reads every row.
+    /// Returns the bytes of all keys and rows, which is about the size of a backup. Reads every
+    /// row.
     pub fn live_bytes(&self) -> Result<u64, Error> {
         Ok(self.store.usage()?.live_bytes)
     }
 
-    /// The room for a file outside the database.
-    pub fn room(&self, path: &Path) -> Room {
+    /// Returns the free space for a file outside the database.
+    pub fn room(&self, path: &Path) -> DiskBudget {
         self.store.room(path)
     }
 }
 
-/// Counting for longer than this is not worth the wait for a bar.
+/// Counting for longer than this is not worth it: the count is for a progress bar.
 const COUNTED_WITHIN: Duration = Duration::from_millis(500);
 
-/// About how long a backup of this will be, if that is to be had soon: by its rows, or
-/// else by the last backup. Blocks on the disk.
-pub fn about_bytes(store: &Store) -> Option<u64> {
+/// Estimates the size of a backup, if that is quick: from the rows, or else from the last backup.
+/// Blocks on the disk.
+pub fn estimated_bytes(store: &Store) -> Option<u64> {
     store.live_bytes_within(COUNTED_WITHIN).or_else(|| {
-        let noted = |name| read_note(store.data_dir(), name).ok().flatten();
-        let notes = [LAST_BACKUP, LAST_DOWNLOAD].into_iter().filter_map(noted);
+        let note = |name| read_note(store.data_dir(), name).ok().flatten();
+        let notes = [LAST_BACKUP, LAST_DOWNLOAD].into_iter().filter_map(note);
         notes.max_by_key(|note| note.at)?.bytes
     })
 }
 
-fn own_details(file: &str, recipients: &[Recipient]) -> serde_json::Value {
+fn host_details(file: &str, recipients: &[Recipient]) -> serde_json::Value {
     let sealing = if recipients.is_empty() { "root key" } else { "recipients" };
     json!({ "to": file, "sealing": sealing, "recipients": recipients.len() })
 }
@@ -196,10 +200,10 @@ pub fn back_up_stopped(
     now: Timestamp,
 ) -> Result<Backup, Error> {
     let draft = Draft::new(Action::BackupCreate, &Principal::host(), &Origin::host(), now);
-    let draft = draft.details(&own_details(file, recipients));
+    let draft = draft.details(&host_details(file, recipients));
     let written: Result<(), CommitError<Error>> =
         unlocked.store.record::<Error>(draft).from_reserve().commit_blocking();
     written.map_err(Error::from)?;
-    let frozen = unlocked.store.freeze_blocking()?;
-    Ok(Backup { frozen, key: Arc::clone(&unlocked.backup_key), at: now, _place: None })
+    let view = unlocked.store.point_in_time_blocking()?;
+    Ok(Backup { view, key: Arc::clone(&unlocked.backup_key), at: now, _turn: None })
 }

@@ -1,61 +1,59 @@
-//! Why a backup was not made, not opened, or not restored.
+//! Why a backup was not made, opened or restored.
 
 use std::io;
 
-use crate::store::{FrozenError, LoadError, ReadError};
+use crate::store::{PointInTimeError, ReadError, RestoreError};
 
-use crate::vault::crypto::keyring::Fingerprint;
-use crate::vault::crypto::recipients::Unopened;
+use crate::vault::crypto::recipients::AgeError;
 use crate::vault::error::Error;
-use crate::vault::keys::unlock::UnlockError;
+use crate::vault::fingerprint::Fingerprint;
+use crate::vault::keys::unlock_error::UnlockError;
 
-/// Why a backup was not made, not opened, or not restored.
+/// Why a backup was not made, opened or restored.
 #[derive(Debug, thiserror::Error)]
 pub enum BackupError {
-    /// It is something else.
+    /// The file is something else.
     #[error("the file is not a coffer backup")]
     NotABackup,
-    /// It has another version's form.
-    #[error("the backup has a form that this version does not know; use the version that made it")]
+    /// The file has a format that this version does not support.
+    #[error("this version cannot read the backup; use the version of coffer that made it")]
     OtherForm,
-    /// It is sealed under another root key.
+    /// The backup is sealed under another root key.
     #[error("the backup is sealed under root key {wanted}, but the root key given is {given}")]
     OtherRootKey {
         /// The fingerprint that the file names.
         wanted: Fingerprint,
-        /// The fingerprint of the key that was given.
+        /// The fingerprint of the supplied key.
         given: Fingerprint,
     },
-    /// It is sealed to age recipients, and there is no identity.
-    #[error("the backup is sealed to an age recipient; give its identity with --identity FILE")]
+    /// The backup is sealed to age recipients, and no identity was supplied.
+    #[error("the backup is sealed to an age recipient. Pass its identity with --identity FILE")]
     NeedsIdentity,
-    /// None of the identities opens it.
-    #[error(
-        "none of the identities opens the backup; it is sealed to another recipient, or damaged"
-    )]
+    /// No supplied identity opens the backup.
+    #[error("no identity opens the backup: it is sealed to another recipient, or damaged")]
     NoIdentityFits,
-    /// Its end is missing.
-    #[error("the backup is cut off: its end is missing")]
+    /// The end of the backup is missing.
+    #[error("the backup is incomplete: its end is missing")]
     CutOff,
-    /// Something in it is not what was written.
+    /// The backup was changed after it was written.
     #[error("the backup is damaged: {what}")]
     Damaged {
-        /// What does not hold.
+        /// What is wrong.
         what: &'static str,
     },
-    /// It opens, and was made by somebody without the root key.
+    /// The backup opens, but was made by someone without the root key.
     #[error("the backup was not made under this root key: its origin does not verify")]
     OtherOrigin,
     /// The file could not be read or written.
     #[error("{0}")]
     Io(io::Error),
-    /// The database could not be read to its end.
+    /// The frozen database could not be read to its end.
     #[error("{0}")]
-    Frozen(#[from] FrozenError),
-    /// The rows could not be put into a database.
+    PointInTime(#[from] PointInTimeError),
+    /// The rows could not be loaded into a database.
     #[error("{0}")]
-    Load(#[from] LoadError),
-    /// The restored database does not open.
+    Load(#[from] RestoreError),
+    /// The restored database does not unlock.
     #[error("{0}")]
     Unlock(#[from] UnlockError),
     /// The database could not be read.
@@ -67,7 +65,7 @@ pub enum BackupError {
 }
 
 impl BackupError {
-    /// For reading through `io::Read`, which only knows its own errors.
+    /// Converts to an I/O error, for implementations of `io::Read`.
     pub(super) fn into_io(self) -> io::Error {
         match self {
             Self::Io(error) => error,
@@ -76,13 +74,13 @@ impl BackupError {
     }
 }
 
-impl From<Unopened> for BackupError {
-    fn from(error: Unopened) -> Self {
+impl From<AgeError> for BackupError {
+    fn from(error: AgeError) -> Self {
         match error {
-            Unopened::NoIdentityFits => Self::NoIdentityFits,
-            Unopened::OtherForm => Self::OtherForm,
-            Unopened::Damaged => Self::Damaged { what: "its age header does not hold" },
-            Unopened::Io(cause) => cause.into(),
+            AgeError::NoIdentityMatches => Self::NoIdentityFits,
+            AgeError::UnknownFormat => Self::OtherForm,
+            AgeError::Damaged => Self::Damaged { what: "its age header does not verify" },
+            AgeError::Io(cause) => cause.into(),
         }
     }
 }
@@ -91,10 +89,10 @@ impl From<io::Error> for BackupError {
     fn from(error: io::Error) -> Self {
         match error.downcast::<Self>() {
             Ok(ours) => ours,
-            // What age says of a chunk that does not open, and of a missing end.
+            // The kinds that age returns for a missing end, and for a chunk that does not open.
             Err(error) => match error.kind() {
                 io::ErrorKind::UnexpectedEof => Self::CutOff,
-                io::ErrorKind::InvalidData => Self::Damaged { what: "a piece does not open" },
+                io::ErrorKind::InvalidData => Self::Damaged { what: "a chunk does not open" },
                 _ => Self::Io(error),
             },
         }

@@ -1,42 +1,46 @@
-//! Whether every record of a backup opens, and whether they fit each other.
+//! Examining a backup: whether every record opens, and whether the indexes are consistent.
+//!
+//! Must never: let anything of a value out, except whether it opens.
 
 use crate::audit::Verification;
 use crate::domain::{RevealMode, SecretId};
 use crate::store::{self, ReadError, SecretPlaces, Secrets, Vars, Versions, View};
 
-use crate::vault::backup::BackupError;
-use crate::vault::crypto::cipher::{self, Binding};
-use crate::vault::crypto::keyring::RootKeys;
+use crate::vault::audit_rows::verify_all;
+use crate::vault::backup::error::BackupError;
+use crate::vault::crypto::cipher;
+use crate::vault::crypto::root_key::RootKeys;
 use crate::vault::error::Error;
-use crate::vault::keys::unlock::keys_and_audit;
-use crate::vault::verbs::secrets::binding;
-use crate::vault::verbs::vars::value_is_whole;
+use crate::vault::keys::unlock::load_keys;
+use crate::vault::secret_rows::{Binding, binding};
+use crate::vault::verbs::var_values::value_is_whole;
 use crate::vault::verbs::versions::sealed_value;
 
-/// What was found.
+/// The result of an examination.
 #[derive(Debug)]
 pub struct Examined {
-    /// Versions of secrets that open.
+    /// The number of versions that open.
     pub opened: u64,
-    /// Vars whose values are whole.
+    /// The number of vars whose values are intact.
     pub vars: u64,
-    /// Secrets that can be revealed where this is restored: also those that became
-    /// never-reveal behind it.
+    /// The number of secrets that a restore makes revealable, which includes those that became
+    /// never-reveal after the backup.
     pub revealable: u64,
-    /// One line for each thing that does not open or does not fit. Lines name
-    /// ids, never values.
+    /// One line for each record that does not open or is inconsistent. Lines name ids, never
+    /// values.
     pub findings: Vec<String>,
-    /// What the walk over the audit log has found.
+    /// The verification of the audit log.
     pub audit: Verification,
 }
 
-/// Opens every version of every secret, and drops what was in it at once; reads
-/// every var; walks the audit log; compares the indexes with the rows.
+/// Opens every version of every secret, reads every var, verifies the audit log, and compares the
+/// indexes with the rows. Opened values are erased at once.
 pub(super) fn examine(view: &impl View, roots: RootKeys<'_>) -> Result<Examined, BackupError> {
-    let (keyring, audit) = keys_and_audit(view, roots)?;
+    let (keyring, services) = load_keys(view, roots)?;
+    let audit = verify_all(view, &services.audit)?;
     let mut findings = store::check(view)?;
     if let Some(broken) = &audit.broken {
-        findings.push(format!("the audit log does not hold: {broken}"));
+        findings.push(format!("the audit log does not verify: {broken}"));
     }
     let (mut opened, mut revealable, mut of) = (0, 0, None);
     for key in view.keys::<Versions>(&[]) {
@@ -48,9 +52,9 @@ pub(super) fn examine(view: &impl View, roots: RootKeys<'_>) -> Result<Examined,
             }
             Err(error) => return Err(error.into()),
         };
-        // Versions of one secret stand together.
+        // All versions of a secret follow each other.
         if of.as_ref().is_none_or(|(known, _)| *known != id) {
-            let at = place(view, id)?;
+            let at = current_binding(view, id)?;
             revealable +=
                 u64::from(at.as_ref().is_some_and(|at| at.mode == RevealMode::Revealable));
             of = Some((id, at));
@@ -75,7 +79,7 @@ pub(super) fn examine(view: &impl View, roots: RootKeys<'_>) -> Result<Examined,
     Ok(Examined { opened, vars, revealable, findings, audit })
 }
 
-/// How many vars are whole. A row that is damaged was found with the rows.
+/// Counts the vars whose values are intact. `store::check` reports damaged rows.
 fn vars(view: &impl View, findings: &mut Vec<String>) -> Result<u64, ReadError> {
     let mut whole = 0;
     for found in view.scan::<Vars>(&[], None) {
@@ -89,8 +93,8 @@ fn vars(view: &impl View, findings: &mut Vec<String>) -> Result<u64, ReadError> 
     Ok(whole)
 }
 
-/// What a secret's versions are bound to; `None` when its rows do not say.
-fn place(view: &impl View, id: SecretId) -> Result<Option<Binding>, ReadError> {
+/// Reads what a secret is bound to; `None` if its rows are missing or damaged.
+fn current_binding(view: &impl View, id: SecretId) -> Result<Option<Binding>, ReadError> {
     let found = view.get::<SecretPlaces>(&id).and_then(|place| match place {
         Some(place) => {
             let row = view.get::<Secrets>(&(place.environment, place.key.clone()))?;

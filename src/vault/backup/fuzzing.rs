@@ -1,5 +1,4 @@
-//! Doors for the fuzz targets, in builds for them only: backups whose seals and
-//! sums hold, around anything.
+//! Entry points for the fuzz targets: backups with valid seals and checksums around any content.
 //!
 //! Must never: be part of any other build.
 
@@ -7,23 +6,23 @@ use std::collections::BTreeMap;
 use std::io::Write;
 
 use crate::domain::Timestamp;
-use crate::vault::backup::BackupError;
+use crate::vault::backup::error::BackupError;
 use crate::vault::backup::rows::{self, RowsWriter};
 use crate::vault::backup::seal::{SealReader, SealWriter};
-use crate::vault::crypto::keyring::RootKey;
 use crate::vault::crypto::random::Random;
+use crate::vault::crypto::root_key::RootKey;
 
-/// Keys and rows, as a backup has them.
+/// The rows of a backup, by key.
 pub type Rows = BTreeMap<Vec<u8>, Vec<u8>>;
 
-/// Seals anything, as if it were rows.
+/// Seals any content as if it were rows.
 pub fn seal(content: &[u8], root: &RootKey) -> Result<Vec<u8>, BackupError> {
     let mut seal = SealWriter::begin(Vec::new(), &root.backup_key(), Random)?;
     seal.write_all(content)?;
     Ok(seal.finish()?)
 }
 
-/// Writes rows as a backup does.
+/// Writes rows the way a backup does.
 pub fn write(rows: &Rows, root: &RootKey) -> Result<Vec<u8>, BackupError> {
     let key = root.backup_key();
     let seal = SealWriter::begin(Vec::new(), &key, Random)?;
@@ -34,7 +33,7 @@ pub fn write(rows: &Rows, root: &RootKey) -> Result<Vec<u8>, BackupError> {
     Ok(writer.finish()?.0.finish()?)
 }
 
-/// Reads rows as a restore does.
+/// Reads rows the way a restore does.
 pub fn read(file: &[u8], root: &RootKey) -> Result<Rows, BackupError> {
     let (key, mut found) = (root.backup_key(), Rows::new());
     rows::read(SealReader::begin(file, &key)?, Some(&key), |key, row| {

@@ -1,8 +1,8 @@
-//! Opening a backup: to look at it, to restore it, to seal it to others.
+//! Opening a backup: to verify it, to restore it, to seal it to others.
 //!
-//! Looking at one keeps its rows in memory, about as much of it as the file is
-//! long: its vars and its audit log are readable once the seal is off, and a
-//! process that is killed leaves nothing of its memory on a disk.
+//! Verifying keeps the rows in memory, about as much as the file is long, and never in a temporary
+//! file: vars and the audit log are readable once the seal is off, and a process that is killed
+//! leaves nothing of its memory on a disk.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
@@ -11,25 +11,26 @@ use serde_json::json;
 
 use crate::audit::{Action, Draft};
 use crate::domain::{Origin, Principal, Timestamp};
-use crate::store::{CommitError, Loading, MemoryRows, Options, Unsettled, is_backed_up};
+use crate::store::{CommitError, MemoryRows, NotDurable, Options, RestoreWriter, is_backed_up};
 
-use crate::vault::backup::BackupError;
+use crate::vault::backup::error::BackupError;
 use crate::vault::backup::examine::{Examined, examine};
 use crate::vault::backup::rows::{self, Summary};
 use crate::vault::backup::seal::{self, SealReader};
-use crate::vault::crypto::keyring::{Fingerprint, RootKey, RootKeys};
 use crate::vault::crypto::recipients::{self, Identities, Recipient};
+use crate::vault::crypto::root_key::{RootKey, RootKeys};
 use crate::vault::error::Error;
+use crate::vault::fingerprint::Fingerprint;
 use crate::vault::keys::unlock::unlock;
 
-/// What a backup is opened with.
+/// The keys that open a backup.
 #[derive(Debug, Clone, Copy)]
 pub struct Opening<'a> {
-    /// The root key: for every backup, because what is in it is sealed, too.
+    /// The root key, which every backup needs, because the values inside are sealed too.
     pub root: &'a RootKey,
-    /// The root key before it, for a backup made while the root key changed.
+    /// The previous root key, for a backup that was made while the root key was being changed.
     pub previous: Option<&'a RootKey>,
-    /// For one that is sealed to recipients.
+    /// The identities, for a backup that is sealed to recipients.
     pub identities: Option<&'a Identities>,
 }
 
@@ -47,7 +48,7 @@ fn buffered(input: impl Read) -> impl BufRead {
     BufReader::with_capacity(128 << 10, input)
 }
 
-/// The fingerprint of the root key that a backup needs, from its beginning.
+/// Reads from the start of a backup which root key it needs.
 pub fn wanted_root_key(
     input: impl Read,
     identities: Option<&Identities>,
@@ -76,8 +77,8 @@ fn read_rows(
     }
 }
 
-/// Opens a backup and every record in it. Findings are no error: they tell what
-/// the server itself had.
+/// Opens a backup and every record in it. Findings are not an error: they describe the database
+/// that was backed up.
 pub fn verify(input: impl Read, opening: Opening<'_>) -> Result<(Summary, Examined), BackupError> {
     let mut rows = MemoryRows::default();
     let summary = read_rows(input, opening, |key, row| {
@@ -88,19 +89,19 @@ pub fn verify(input: impl Read, opening: Opening<'_>) -> Result<(Summary, Examin
     Ok((summary, examined))
 }
 
-/// What a restore has done.
+/// The result of a restore.
 #[derive(Debug)]
 pub struct Restored {
-    /// What the backup said about itself.
+    /// What the backup says about itself.
     pub summary: Summary,
-    /// What was found in it.
+    /// What the examination of its records found.
     pub examined: Examined,
-    /// Set when the database is in place, and a power cut may take it away.
-    pub unsettled: Option<Unsettled>,
+    /// Set if the database is in place, but might not survive a power cut.
+    pub unsettled: Option<NotDurable>,
 }
 
-/// Makes a data directory out of a backup. The directory holds a database when
-/// this has returned well, and none otherwise, whatever happens on the way.
+/// Restores a backup into a data directory. The directory contains a database if this succeeds, and
+/// none otherwise, whatever happens on the way.
 pub fn restore(
     input: impl Read,
     opening: Opening<'_>,
@@ -108,11 +109,11 @@ pub fn restore(
     options: Options,
     now: Timestamp,
 ) -> Result<Restored, BackupError> {
-    let mut loading = Loading::begin(data_dir, options)?;
+    let mut writer = RestoreWriter::begin(data_dir, options)?;
     let summary = read_rows(input, opening, |key, row| {
-        if is_backed_up(&key) { Ok(loading.row(key, row)?) } else { Ok(()) }
+        if is_backed_up(&key) { Ok(writer.row(key, row)?) } else { Ok(()) }
     })?;
-    let (opened, place) = loading.finish()?;
+    let (opened, target) = writer.finish()?;
     let examined = examine(&opened, opening.roots())?;
     let unlocked = unlock(opened, opening.roots(), now)?;
     let draft = Draft::new(Action::BackupRestore, &Principal::host(), &Origin::host(), now);
@@ -128,13 +129,12 @@ pub fn restore(
     drop(unlocked);
     marked.map_err(Error::from)?;
     closed.map_err(Error::from)?;
-    let unsettled = place.put()?;
+    let unsettled = target.install()?;
     Ok(Restored { summary, examined, unsettled })
 }
 
-/// Opens a backup that is sealed under the root key and seals it to recipients.
-/// Needs the root key, so it is for the host only. What was written counts only
-/// once this has returned well.
+/// Opens a backup that is sealed under the root key, and seals it to recipients. Needs the root
+/// key, so only the host can do it. The output is valid only if this succeeds.
 pub fn reseal(
     input: impl Read,
     root: &RootKey,
@@ -149,7 +149,7 @@ pub fn reseal(
     Ok(summary)
 }
 
-/// Passes on what it reads.
+/// A reader that also writes everything that is read from it.
 struct Tee<R, W> {
     input: R,
     out: W,
@@ -163,8 +163,8 @@ impl<R: Read, W: Write> Read for Tee<R, W> {
     }
 }
 
-/// Reads bytes as a backup, for tests that feed it anything: a sealed file up to
-/// its header, and what is inside a seal to its end.
+/// Reads any bytes as a backup, for tests: a sealed file up to its header, or the inside of a seal
+/// to its end.
 pub fn read_backup(bytes: &[u8]) -> Result<Option<Summary>, BackupError> {
     if bytes.starts_with(&seal::MAGIC[..15]) {
         return seal::Header::read(&mut &bytes[..]).map(|_| None);

@@ -1,4 +1,4 @@
-//! What is inside the seal.
+//! The rows of a backup, as they are inside the seal.
 //!
 //! ```text
 //! rows     head | record … | closing
@@ -10,10 +10,9 @@
 //! origin   HMAC-SHA256(HKDF(backup key, salt, "origin key"), SHA-256)
 //! ```
 //!
-//! Keys stand in strictly rising order, so there is one way to write a state
-//! down. The origin is for files that are sealed to an age recipient: anybody
-//! who knows a recipient can make such a file, but only who has the root key can
-//! make one that is restored.
+//! Keys are in strictly ascending order, so a state has exactly one encoding. The origin matters
+//! for files that are sealed to an age recipient: anyone who knows a recipient can make such a
+//! file, but only the root key makes one that can be restored.
 
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
@@ -22,18 +21,18 @@ use ring::{digest, hmac};
 use serde::{Deserialize, Serialize};
 
 use crate::domain::Timestamp;
-use crate::store::{AuditHead, Keys, MemoryRows, Table, View, counted_as};
+use crate::store::{AuditHead, Keys, MemoryRows, Table, View, row_kind};
 
-use crate::vault::backup::BackupError;
+use crate::vault::backup::error::BackupError;
 use crate::vault::crypto::backup_key::BackupKey;
-use crate::vault::crypto::keyring::Fingerprint;
 use crate::vault::crypto::random::Random;
 use crate::vault::error::Error;
+use crate::vault::fingerprint::Fingerprint;
 
 const MAGIC: &[u8; 15] = b"coffer rows v1\n";
 const FORMAT_VERSION: u32 = 1;
-/// Rows are pieces of at most 4 KiB, and audit rows; these are walls for what
-/// reads them, not rules.
+// Real rows are chunks of at most 4 KiB, and audit rows. These limits only bound what a reader
+// allocates for a malformed file.
 const MAX_KEY_BYTES: usize = 4 << 10;
 const MAX_ROW_BYTES: usize = 16 << 20;
 const MAX_JSON_BYTES: usize = 1 << 20;
@@ -52,20 +51,20 @@ struct Manifest {
 
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Contents {
+struct BackupContents {
     rows: u64,
     counts: BTreeMap<String, u64>,
     wrapping_keys: Vec<WrappingKeyInfo>,
     audit_head_seq: u64,
 }
 
-/// A wrapping key that rows in a backup may be sealed under.
+/// A wrapping key that data keys in a backup may be wrapped under.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct WrappingKeyInfo {
-    /// Its number.
+    /// The number of the key.
     pub id: u32,
-    /// The fingerprint of the root key that it needs.
+    /// The fingerprint of the root key that it is derived from.
     pub root_key: String,
 }
 
@@ -73,53 +72,53 @@ pub struct WrappingKeyInfo {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Summary {
-    /// The program that made it, with its version.
+    /// The program that made the backup, with its version.
     pub program: String,
-    /// When it was made.
+    /// When the backup was made.
     pub created_at: String,
-    /// The fingerprint of the root key that it was made under.
+    /// The fingerprint of the root key that the backup was made under.
     pub root_key: String,
-    /// All rows.
+    /// The number of all rows.
     pub rows: u64,
-    /// Rows by kind.
+    /// The number of rows of each kind.
     pub counts: BTreeMap<String, u64>,
-    /// The wrapping keys in it; several in the middle of a rotation.
+    /// The wrapping keys in the backup: more than one during a rotation.
     pub wrapping_keys: Vec<WrappingKeyInfo>,
-    /// The number of the last row of the audit log.
+    /// The number of the last audit row.
     pub audit_head_seq: u64,
 }
 
 impl Summary {
-    fn new(manifest: Manifest, contents: Contents) -> Self {
+    fn new(manifest: Manifest, contents: BackupContents) -> Self {
         let Manifest { program, created_at, root_key, .. } = manifest;
-        let Contents { rows, counts, wrapping_keys, audit_head_seq } = contents;
+        let BackupContents { rows, counts, wrapping_keys, audit_head_seq } = contents;
         Self { program, created_at, root_key, rows, counts, wrapping_keys, audit_head_seq }
     }
 }
 
-/// Counts rows, and remembers those that the contents tell about.
+/// Counts rows, and keeps the few that [`BackupContents`] is computed from.
 #[derive(Default)]
-struct Census {
-    contents: Contents,
-    told: MemoryRows,
+struct RowCounter {
+    contents: BackupContents,
+    kept: MemoryRows,
 }
 
-impl Census {
+impl RowCounter {
     fn count(&mut self, key: &[u8], row: &[u8]) {
         self.contents.rows += 1;
-        *self.contents.counts.entry(counted_as(key).to_owned()).or_default() += 1;
+        *self.contents.counts.entry(row_kind(key).to_owned()).or_default() += 1;
         if matches!(key.first(), Some(&Keys::PREFIX | &AuditHead::PREFIX)) {
-            self.told.row(key.to_vec(), row.to_vec());
+            self.kept.row(key.to_vec(), row.to_vec());
         }
     }
 
-    /// A row that does not decode tells nothing; whoever restores it is told.
-    fn contents(mut self) -> Contents {
-        for (id, row) in self.told.scan::<Keys>(&[], None).flatten() {
+    /// Computes the contents. A damaged row adds nothing here; the examination reports it.
+    fn contents(mut self) -> BackupContents {
+        for (id, row) in self.kept.scan::<Keys>(&[], None).flatten() {
             let root_key = Fingerprint(row.root_fingerprint).to_string();
             self.contents.wrapping_keys.push(WrappingKeyInfo { id: id.0, root_key });
         }
-        if let Ok(Some(row)) = self.told.get::<AuditHead>(&()) {
+        if let Ok(Some(row)) = self.kept.get::<AuditHead>(&()) {
             self.contents.audit_head_seq = row.head().seq;
         }
         self.contents
@@ -127,11 +126,11 @@ impl Census {
 }
 
 fn json(value: &impl Serialize) -> Vec<u8> {
-    serde_json::to_vec(value).expect("structs of texts and numbers are always JSON")
+    serde_json::to_vec(value).expect("a struct of strings and numbers serializes to JSON")
 }
 
 fn length_u32(bytes: &[u8]) -> [u8; 4] {
-    u32::try_from(bytes.len()).expect("nothing that is written is 4 GiB long").to_be_bytes()
+    u32::try_from(bytes.len()).expect("every part is shorter than 4 GiB").to_be_bytes()
 }
 
 /// Writes the rows of a backup.
@@ -140,11 +139,11 @@ pub(super) struct RowsWriter<W> {
     hash: digest::Context,
     origin: hmac::Key,
     manifest: Manifest,
-    census: Census,
+    counter: RowCounter,
 }
 
 impl<W: Write> RowsWriter<W> {
-    /// Writes the head.
+    /// Starts a file by writing its head.
     pub fn begin(
         out: W,
         key: &BackupKey,
@@ -163,7 +162,7 @@ impl<W: Write> RowsWriter<W> {
             hash: digest::Context::new(&digest::SHA256),
             origin: key.origin_key(&salt),
             manifest,
-            census: Census::default(),
+            counter: RowCounter::default(),
         };
         let manifest = json(&writer.manifest);
         writer.put(&[MAGIC, &salt, &length_u32(&manifest), &manifest])?;
@@ -183,18 +182,18 @@ impl<W: Write> RowsWriter<W> {
         let (Some(key_length), true) = (key_length, row.len() <= MAX_ROW_BYTES) else {
             return Err(BackupError::Damaged { what: "a row of the database is too long" });
         };
-        self.census.count(key, row);
+        self.counter.count(key, row);
         self.put(&[&[RECORD], &key_length.to_be_bytes(), &length_u32(row), key, row])
     }
 
-    /// What was written through so far.
+    /// Returns the underlying writer.
     pub fn get_mut(&mut self) -> &mut W {
         &mut self.out
     }
 
-    /// Writes the closing.
+    /// Ends the file by writing its closing.
     pub fn finish(mut self) -> Result<(W, Summary), BackupError> {
-        let contents = std::mem::take(&mut self.census).contents();
+        let contents = std::mem::take(&mut self.counter).contents();
         let text = json(&contents);
         self.put(&[&[CLOSING], &length_u32(&text), &text])?;
         let hash = self.hash.finish();
@@ -205,12 +204,16 @@ impl<W: Write> RowsWriter<W> {
     }
 }
 
-struct Source<R> {
+struct RowsReader<R> {
     input: R,
     hash: digest::Context,
 }
 
-impl<R: Read> Source<R> {
+impl<R: Read> RowsReader<R> {
+    fn new(input: R) -> Self {
+        Self { input, hash: digest::Context::new(&digest::SHA256) }
+    }
+
     fn fixed<const N: usize>(&mut self) -> Result<[u8; N], BackupError> {
         let mut bytes = [0; N];
         self.input.read_exact(&mut bytes)?;
@@ -228,14 +231,15 @@ impl<R: Read> Source<R> {
     fn json<T: for<'de> Deserialize<'de>>(&mut self) -> Result<T, BackupError> {
         let length = u32::from_be_bytes(self.fixed()?) as usize;
         if length > MAX_JSON_BYTES {
-            return Err(BackupError::Damaged { what: "a length in it cannot be" });
+            return Err(BackupError::Damaged { what: "a length is out of range" });
         }
         let text = self.bytes(length)?;
-        serde_json::from_slice(&text)
-            .map_err(|_| BackupError::Damaged { what: "what it says about itself is no JSON" })
+        serde_json::from_slice(&text).map_err(|_| BackupError::Damaged {
+            what: "its description of itself is not valid JSON",
+        })
     }
 
-    /// The salt and the manifest.
+    /// Reads the salt and the manifest.
     fn head(&mut self) -> Result<([u8; 32], Manifest), BackupError> {
         let magic: [u8; 15] = self.fixed()?;
         if &magic != MAGIC {
@@ -251,64 +255,59 @@ impl<R: Read> Source<R> {
     }
 }
 
-fn source<R: Read>(input: R) -> Source<R> {
-    Source { input, hash: digest::Context::new(&digest::SHA256) }
-}
-
-/// The fingerprint of the root key that the rows were written under.
+/// Reads the fingerprint of the root key that the rows were written under.
 pub(super) fn root_key(input: impl Read) -> Result<Fingerprint, BackupError> {
-    let (_, manifest) = source(input).head()?;
+    let (_, manifest) = RowsReader::new(input).head()?;
     Fingerprint::parse(&manifest.root_key)
-        .ok_or(BackupError::Damaged { what: "it names no root key" })
+        .ok_or(BackupError::Damaged { what: "it does not name a root key" })
 }
 
-/// Reads the rows to their end and gives each to `take`. What `take` was given
-/// counts only once this has returned well: that is when the checksum, and the
-/// origin if there is a key, were found to hold.
+/// Reads all rows and passes each to `take`. The rows are valid only if this succeeds: the
+/// checksum, and with a key also the origin, are verified last.
 pub(super) fn read(
     input: impl Read,
     key: Option<&BackupKey>,
     mut take: impl FnMut(Vec<u8>, Vec<u8>) -> Result<(), BackupError>,
 ) -> Result<Summary, BackupError> {
-    let mut source = source(input);
-    let (salt, manifest) = source.head()?;
-    let mut census = Census::default();
+    let mut reader = RowsReader::new(input);
+    let (salt, manifest) = reader.head()?;
+    let mut counter = RowCounter::default();
     let mut last: Option<Vec<u8>> = None;
     loop {
-        match source.fixed()? {
+        match reader.fixed()? {
             [RECORD] => {}
             [CLOSING] => break,
-            _ => return Err(BackupError::Damaged { what: "there is something between its rows" }),
+            _ => return Err(BackupError::Damaged { what: "it has data between its rows" }),
         }
-        let key_length = usize::from(u16::from_be_bytes(source.fixed()?));
-        let row_length = u32::from_be_bytes(source.fixed()?) as usize;
+        let key_length = usize::from(u16::from_be_bytes(reader.fixed()?));
+        let row_length = u32::from_be_bytes(reader.fixed()?) as usize;
         if key_length > MAX_KEY_BYTES || row_length > MAX_ROW_BYTES {
-            return Err(BackupError::Damaged { what: "a length in it cannot be" });
+            return Err(BackupError::Damaged { what: "a length is out of range" });
         }
-        let (key, row) = (source.bytes(key_length)?, source.bytes(row_length)?);
+        let (key, row) = (reader.bytes(key_length)?, reader.bytes(row_length)?);
         if last.as_ref().is_some_and(|last| *last >= key) {
-            return Err(BackupError::Damaged { what: "its rows are not in order" });
+            return Err(BackupError::Damaged { what: "its rows are out of order" });
         }
-        census.count(&key, &row);
+        counter.count(&key, &row);
         last = Some(key.clone());
         take(key, row)?;
     }
-    let contents: Contents = source.json()?;
-    let hash = source.hash.clone().finish();
-    let (sum, origin): ([u8; 32], [u8; 32]) = (source.fixed()?, source.fixed()?);
-    if source.input.read(&mut [0])? != 0 {
-        return Err(BackupError::Damaged { what: "there is something behind its end" });
+    let contents: BackupContents = reader.json()?;
+    let hash = reader.hash.clone().finish();
+    let (sum, origin): ([u8; 32], [u8; 32]) = (reader.fixed()?, reader.fixed()?);
+    if reader.input.read(&mut [0])? != 0 {
+        return Err(BackupError::Damaged { what: "it has data after its end" });
     }
     if sum != hash.as_ref() {
-        return Err(BackupError::Damaged { what: "its checksum does not hold" });
+        return Err(BackupError::Damaged { what: "its checksum does not match" });
     }
     if let Some(key) = key {
         hmac::verify(&key.origin_key(&salt), &sum, &origin)
             .map_err(|_| BackupError::OtherOrigin)?;
     }
-    let counted = census.contents();
+    let counted = counter.contents();
     if (counted.rows, &counted.counts) != (contents.rows, &contents.counts) {
-        return Err(BackupError::Damaged { what: "it does not hold what it says it holds" });
+        return Err(BackupError::Damaged { what: "its row counts do not match" });
     }
     Ok(Summary::new(manifest, counted))
 }
@@ -319,7 +318,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::vault::crypto::keyring::RootKey;
+    use crate::vault::crypto::root_key::RootKey;
 
     fn key(byte: u8) -> BackupKey {
         let text = base64::engine::general_purpose::STANDARD.encode([byte; 32]);
@@ -334,9 +333,9 @@ mod tests {
     }
 
     proptest! {
-        /// What was written is read, and nothing that was changed or cut is.
+        /// Rows that were written are read back; a changed or truncated file is refused.
         #[test]
-        fn rows_come_back_whole_or_not_at_all(
+        fn rows_are_read_completely_or_not_at_all(
             rows in prop::collection::btree_map(
                 prop::collection::vec(any::<u8>(), 0..20), prop::collection::vec(any::<u8>(), 0..40), 0..20),
             at in any::<prop::sample::Index>(), flip in 1u8..,
@@ -357,9 +356,9 @@ mod tests {
             ));
         }
 
-        /// The reader meets anything without a panic.
+        /// No input makes the reader panic.
         #[test]
-        fn the_reader_stands_anything(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+        fn the_reader_handles_any_input(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
             let _ = read(&bytes[..], None, |_, _| Ok(()));
             let head = [&MAGIC[..], &[0; 32], &[0, 0, 0, 2], b"{}", &bytes].concat();
             let _ = read(&head[..], None, |_, _| Ok(()));

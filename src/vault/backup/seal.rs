@@ -8,21 +8,20 @@
 //! file key  HKDF(backup key, salt, "file key")
 //! ```
 //!
-//! This is the STREAM construction: the counter finds chunks that were moved,
-//! left out or repeated, the last flag finds a missing end and what was put
-//! behind it. The salt is random for each file, so a file key seals one file,
-//! and no nonce comes twice under it.
+//! This is the STREAM construction: the counter detects chunks that were moved, removed or
+//! repeated, and the last flag detects a truncated or extended file. The salt is random for each
+//! file, so a file key seals one file, and no nonce is used twice under it.
 
 use std::io::{self, Read, Write};
 
 use ring::aead::{Aad, LessSafeKey, Nonce};
 use zeroize::Zeroizing;
 
-use crate::vault::backup::BackupError;
+use crate::vault::backup::error::BackupError;
 use crate::vault::crypto::backup_key::BackupKey;
-use crate::vault::crypto::keyring::Fingerprint;
 use crate::vault::crypto::random::Random;
 use crate::vault::error::Error;
+use crate::vault::fingerprint::Fingerprint;
 
 pub(super) const MAGIC: &[u8; 17] = b"coffer backup v1\n";
 const HEADER_BYTES: usize = 58;
@@ -37,7 +36,7 @@ fn nonce(counter: u64, last: bool) -> Nonce {
     Nonce::assume_unique_for_key(nonce)
 }
 
-/// Seals what is written into it.
+/// A writer that seals what is written to it.
 pub(super) struct SealWriter<W> {
     out: W,
     key: LessSafeKey,
@@ -47,7 +46,7 @@ pub(super) struct SealWriter<W> {
 }
 
 impl<W: Write> SealWriter<W> {
-    /// Writes the header.
+    /// Starts a file by writing its header.
     pub fn begin(mut out: W, key: &BackupKey, random: Random) -> Result<Self, BackupError> {
         let salt: [u8; 32] = random.bytes().map_err(|_| Error::NoRandomness)?;
         let mut header = [0; HEADER_BYTES];
@@ -60,12 +59,12 @@ impl<W: Write> SealWriter<W> {
         Ok(Self { out, key: key.file_key(&salt), header, chunk, counter: 0 })
     }
 
-    /// What was written through so far.
+    /// Returns the underlying writer.
     pub fn get_mut(&mut self) -> &mut W {
         &mut self.out
     }
 
-    /// Seals the last chunk.
+    /// Ends the file by sealing its last chunk.
     pub fn finish(mut self) -> io::Result<W> {
         self.seal(true)?;
         Ok(self.out)
@@ -90,7 +89,7 @@ impl<W: Write> SealWriter<W> {
 
 impl<W: Write> Write for SealWriter<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        // A full chunk waits until there is more: it may be the last one.
+        // A full chunk is sealed only once more data follows, because it may be the last one.
         if self.chunk.len() == CHUNK_BYTES && !bytes.is_empty() {
             self.seal(false)?;
         }
@@ -104,7 +103,7 @@ impl<W: Write> Write for SealWriter<W> {
     }
 }
 
-/// The header of a file.
+/// The header of a sealed file.
 pub(super) struct Header {
     bytes: [u8; HEADER_BYTES],
     pub root: Fingerprint,
@@ -150,13 +149,13 @@ fn read_full(input: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
     Ok(got)
 }
 
-/// Opens what [`SealWriter`] sealed.
+/// A reader that opens what [`SealWriter`] sealed.
 pub(super) struct SealReader<R> {
     input: R,
     key: LessSafeKey,
     header: [u8; HEADER_BYTES],
     counter: u64,
-    /// The next chunk's first byte, which says that there is one.
+    /// The first byte of the next chunk: there is a next chunk only if it is set.
     ahead: Option<u8>,
     chunk: Zeroizing<Vec<u8>>,
     given: usize,
@@ -185,7 +184,7 @@ impl<R: Read> SealReader<R> {
         })
     }
 
-    /// Opens the next chunk; `false` when there is none.
+    /// Opens the next chunk. Returns `false` if there is none.
     fn next(&mut self) -> Result<bool, BackupError> {
         let Some(first) = self.ahead.take() else { return Ok(false) };
         let mut sealed = vec![0; CHUNK_BYTES + TAG_BYTES + 1];
@@ -199,14 +198,14 @@ impl<R: Read> SealReader<R> {
         let opened = self.open(sealed.clone(), last);
         self.chunk = match opened {
             Some(chunk) if !chunk.is_empty() => chunk,
-            // A whole chunk in the middle of the file, with nothing behind it.
+            // A complete chunk from the middle of the file, with nothing after it.
             _ if last && self.open(sealed, false).is_some() => return Err(BackupError::CutOff),
             _ if last => {
                 return Err(BackupError::Damaged {
-                    what: "its last piece does not open; it is cut off or was changed",
+                    what: "its last chunk does not open: it was truncated or changed",
                 });
             }
-            _ => return Err(BackupError::Damaged { what: "a piece of it does not open" }),
+            _ => return Err(BackupError::Damaged { what: "a chunk does not open" }),
         };
         (self.counter, self.given, self.ended) = (self.counter + 1, 0, last);
         Ok(true)
@@ -241,7 +240,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::vault::crypto::keyring::RootKey;
+    use crate::vault::crypto::root_key::RootKey;
 
     fn key(byte: u8) -> BackupKey {
         let text = base64::engine::general_purpose::STANDARD.encode([byte; 32]);
@@ -266,10 +265,9 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(48))]
 
-        /// What was sealed opens; cut off, changed or extended anywhere, it
-        /// does not.
+        /// A sealed file opens; truncated, changed or extended anywhere, it does not.
         #[test]
-        fn a_file_opens_whole_and_unchanged_or_not_at_all(
+        fn a_file_opens_complete_and_unchanged_or_not_at_all(
             length in prop::sample::select(&LENGTHS[..]), fill in any::<u8>(),
             piece in 1usize..100_000, at in any::<prop::sample::Index>(), flip in 1u8..,
         ) {
@@ -288,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn chunks_cannot_be_moved_left_out_repeated_or_taken_from_another_file() {
+    fn chunks_cannot_be_moved_removed_repeated_or_taken_from_another_file() {
         let content = vec![5; 4 * CHUNK_BYTES];
         let (file, other) = (seal(&key(7), &content, 1000), seal(&key(7), &content, 1000));
         let sealed = CHUNK_BYTES + TAG_BYTES;
@@ -309,15 +307,14 @@ mod tests {
         ] {
             assert!(open(&key(7), &build(&wrong)).is_err());
         }
-        // Cut between two chunks it is known for what it is.
+        // A file that ends between two chunks is reported as incomplete.
         assert!(matches!(open(&key(7), &build(&[a, b])), Err(BackupError::CutOff)));
     }
 
     #[test]
-    fn what_is_no_backup_is_called_so() {
-        for no_backup in [&b""[..], b"coffer", b"hello, world, this is a text file of some length!"]
-        {
-            assert!(matches!(open(&key(7), no_backup), Err(BackupError::NotABackup)));
+    fn other_files_are_not_taken_for_backups() {
+        for other in [&b""[..], b"coffer", b"hello, world, this is a text file of some length!"] {
+            assert!(matches!(open(&key(7), other), Err(BackupError::NotABackup)));
         }
         let mut file = seal(&key(7), b"x", 1);
         file[15] = b'2';

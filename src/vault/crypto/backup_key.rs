@@ -1,5 +1,10 @@
-//! The key that makes the keys of backup files. A server keeps this one for its
-//! scheduled backups; the root key cannot be worked out from it.
+//! The key that the keys of backup files are derived from.
+//!
+//! ```text
+//! file key     HKDF(backup key, salt of the file, info "file key")
+//! origin key   HKDF(backup key, salt of the rows, info "origin key")
+//! ```
+//!
 //! Must never: be printed, or leave the vault.
 
 use std::fmt;
@@ -7,9 +12,11 @@ use std::fmt;
 use ring::aead::LessSafeKey;
 use ring::hmac;
 
-use crate::vault::crypto::keyring::{Fingerprint, KeyBytes, aead, derive};
+use crate::vault::crypto::kdf::{KeyBytes, aead, derive};
+use crate::vault::fingerprint::Fingerprint;
 
-/// Makes the keys of backup files, two for each.
+/// Derives the two keys of each backup file. A running server keeps it for its scheduled backups;
+/// the root key cannot be derived from it.
 pub struct BackupKey {
     key: KeyBytes,
     root: Fingerprint,
@@ -22,21 +29,21 @@ impl fmt::Debug for BackupKey {
 }
 
 impl BackupKey {
-    pub(in crate::vault) fn new(key: KeyBytes, root: Fingerprint) -> Self {
+    pub(super) fn new(key: KeyBytes, root: Fingerprint) -> Self {
         Self { key, root }
     }
 
-    /// The fingerprint of the root key that it was made from.
+    /// Returns the fingerprint of the root key that this key was derived from.
     pub fn root(&self) -> Fingerprint {
         self.root
     }
 
-    /// file key = HKDF(backup key, the file's random salt, "file key")
+    /// HKDF(backup key, salt of the file, "file key")
     pub(in crate::vault) fn file_key(&self, salt: &[u8; 32]) -> LessSafeKey {
         aead(&derive(&self.key, salt, b"file key"))
     }
 
-    /// origin key = HKDF(backup key, the rows' random salt, "origin key")
+    /// HKDF(backup key, salt of the rows, "origin key")
     pub(in crate::vault) fn origin_key(&self, salt: &[u8; 32]) -> hmac::Key {
         let key = derive(&self.key, salt, b"origin key");
         hmac::Key::new(hmac::HMAC_SHA256, key.as_slice())

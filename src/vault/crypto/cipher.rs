@@ -10,76 +10,58 @@
 //! mode      = 1 revealable, 2 never-reveal
 //! ```
 //!
-//! One sentence on nonces: a data key seals once, so its nonce is zero.
+//! A data key seals exactly one value, so its nonce is zero.
 //!
-//! The label carries the format version, and every piece but the last has a
-//! fixed width, so no two bindings share an AAD. A value opens only with its
-//! data key, and that unwraps only under the same environment, secret, version,
-//! key *and reveal mode*: bytes moved between rows, or a flag flipped in the
-//! database, make a value that does not open. The mode is bound where the data
-//! key is wrapped and not a second time around the value, so that latching a
-//! secret rewraps 32 bytes for each version and leaves nothing sealed the old way.
+//! The label carries the format version, and every part but the last has a fixed width, so no two
+//! bindings share an AAD. A value opens only with its data key, which unwraps only under the same
+//! environment, secret, version, key *and reveal mode*: bytes moved between rows, or a flag flipped
+//! in the database, make a value that does not open. The mode is bound where the data key is
+//! wrapped, and not again around the value, so that latching a secret rewraps 32 bytes for each
+//! version and leaves nothing sealed the old way.
 //!
-//! Must never: give plaintext to anyone but the ticket holders of [`reveal`] and
-//! [`deliver`]. `open`
-//! is private; re-sealing goes from ciphertext to ciphertext in here.
+//! Must never: return plaintext, except to the ticket holders in [`reveal`] and [`deliver`]. `open`
+//! is private; resealing goes from ciphertext to ciphertext inside this file.
 
 use ring::aead::{Aad, NONCE_LEN, Nonce};
 use zeroize::Zeroizing;
 
-use crate::domain::{EnvironmentId, KeyName, RevealMode, SecretId, Version};
+use crate::domain::RevealMode;
 use crate::store::WrappedKey;
 
-use crate::vault::crypto::keyring::{KeyBytes, Keyring, Unopened, aead};
+use crate::vault::crypto::kdf::{KeyBytes, aead};
+use crate::vault::crypto::keyring::{CannotOpen, Keyring};
 use crate::vault::crypto::random::Random;
 use crate::vault::error::Error;
+use crate::vault::fingerprint::Fingerprint;
 use crate::vault::plaintext::{Plaintext, Revealed};
-use crate::vault::policy::{Deliverable, Revealable};
+use crate::vault::policy::{Deliverable, Revealable, Ticket};
+use crate::vault::secret_rows::{Binding, SealedValue};
 
-/// What a sealed value belongs to.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::vault) struct Binding {
-    pub environment: EnvironmentId,
-    pub secret: SecretId,
-    pub key: KeyName,
-    pub version: Version,
-    pub mode: RevealMode,
+fn aad(binding: &Binding, label: &[u8], mode: Option<u8>) -> Vec<u8> {
+    let mut aad = Vec::with_capacity(label.len() + 37 + binding.key.as_str().len());
+    aad.extend(label);
+    aad.extend(mode);
+    aad.extend(binding.environment.to_bytes());
+    aad.extend(binding.secret.to_bytes());
+    aad.extend(binding.version.get().to_be_bytes());
+    aad.extend(binding.key.as_str().as_bytes());
+    aad
 }
 
-impl Binding {
-    fn place(&self, label: &[u8], mode: Option<u8>) -> Vec<u8> {
-        let mut aad = Vec::with_capacity(label.len() + 37 + self.key.as_str().len());
-        aad.extend(label);
-        aad.extend(mode);
-        aad.extend(self.environment.to_bytes());
-        aad.extend(self.secret.to_bytes());
-        aad.extend(self.version.get().to_be_bytes());
-        aad.extend(self.key.as_str().as_bytes());
-        aad
-    }
-
-    fn value_aad(&self) -> Vec<u8> {
-        self.place(b"coffer value v1\0", None)
-    }
-
-    fn key_aad(&self) -> Vec<u8> {
-        let mode = match self.mode {
-            RevealMode::Revealable => 1,
-            RevealMode::NeverReveal => 2,
-        };
-        self.place(b"coffer data key v1\0", Some(mode))
-    }
+fn value_aad(binding: &Binding) -> Vec<u8> {
+    aad(binding, b"coffer value v1\0", None)
 }
 
-/// A sealed value and its wrapped data key.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::vault) struct SealedValue {
-    pub data_key: WrappedKey,
-    pub ciphertext: Vec<u8>,
+fn key_aad(binding: &Binding) -> Vec<u8> {
+    let mode = match binding.mode {
+        RevealMode::Revealable => 1,
+        RevealMode::NeverReveal => 2,
+    };
+    aad(binding, b"coffer data key v1\0", Some(mode))
 }
 
-/// A data key seals once, so that is all it ever needs.
-fn only_nonce() -> Nonce {
+/// Returns the nonce of a value. A data key seals once, so one nonce is enough.
+fn value_nonce() -> Nonce {
     Nonce::assume_unique_for_key([0; NONCE_LEN])
 }
 
@@ -100,73 +82,54 @@ fn seal_bytes(
     mut bytes: Zeroizing<Vec<u8>>,
 ) -> Result<SealedValue, Error> {
     let key: KeyBytes = random.secret()?;
-    // Ciphertext replaces the plaintext in its own buffer; the tag is put
-    // behind it in a second step, so a buffer that has to grow holds no
-    // plaintext any more when it moves.
+    // Sealing overwrites the plaintext in its own buffer. The tag is appended in a second step, so
+    // a buffer that has to grow no longer contains plaintext when it moves.
     let tag = aead(&key)
         .seal_in_place_separate_tag(
-            only_nonce(),
-            Aad::from(binding.value_aad()),
+            value_nonce(),
+            Aad::from(value_aad(binding)),
             bytes.as_mut_slice(),
         )
         .expect("AES-GCM seals far more than the largest body");
     let mut ciphertext = std::mem::take(&mut *bytes);
     ciphertext.extend_from_slice(tag.as_ref());
-    let data_key = keyring.wrap(random, &key, &binding.key_aad())?;
+    let data_key = keyring.wrap(random, &key, &key_aad(binding))?;
     Ok(SealedValue { data_key, ciphertext })
 }
 
-/// The door to a person.
+/// Opens a value for a person.
 pub(in crate::vault) fn reveal(keyring: &Keyring, ticket: Revealable) -> Result<Revealed, Error> {
-    let (binding, sealed) = ticket.into_parts();
-    let key = fingerprint(keyring, &sealed);
-    let bytes = open(keyring, &binding, sealed)?;
-    Revealed::new(bytes).ok_or(Error::Unreadable { key })
+    open_text(keyring, ticket).map(Revealed::new)
 }
 
-/// Whether a ticket's value will open. Asked before the audit row says that it
-/// was shown; what was opened for that is erased here and now.
-pub(in crate::vault) fn check(keyring: &Keyring, ticket: &Revealable) -> Result<(), Error> {
-    let (binding, sealed) = ticket.parts();
-    open(keyring, binding, sealed.clone())?;
-    Ok(())
-}
-
-/// The door to whoever the host has enrolled.
+/// Opens a value for delivery to an enrolment.
 pub(in crate::vault) fn deliver(
     keyring: &Keyring,
     ticket: Deliverable,
 ) -> Result<Zeroizing<String>, Error> {
-    let (binding, sealed) = ticket.into_parts();
-    let key = fingerprint(keyring, &sealed);
-    let bytes = open(keyring, &binding, sealed)?;
-    let text = std::str::from_utf8(&bytes).map_err(|_| Error::Unreadable { key })?;
-    Ok(Zeroizing::new(text.to_owned()))
+    open_text(keyring, ticket)
 }
 
-/// Likewise, as [`check`] does.
-pub(in crate::vault) fn check_deliverable(
-    keyring: &Keyring,
-    ticket: &Deliverable,
-) -> Result<(), Error> {
+/// Checks that a ticket's value will open, before an audit row says that it was handed out. The
+/// plaintext is erased before this returns.
+pub(in crate::vault) fn check<To>(keyring: &Keyring, ticket: &Ticket<To>) -> Result<(), Error> {
     let (binding, sealed) = ticket.parts();
     open(keyring, binding, sealed.clone())?;
     Ok(())
 }
 
-/// Whether a value opens where it is stored. Nobody sees it: what was opened for
-/// that is erased here and now.
+/// Checks that a value opens where it is stored. The plaintext is erased before this returns.
 pub(in crate::vault) fn opens(
     keyring: &Keyring,
     binding: &Binding,
     sealed: SealedValue,
-) -> Result<(), Unopened> {
+) -> Result<(), CannotOpen> {
     open(keyring, binding, sealed).map(drop)
 }
 
-/// Gives a sealed value to another version, or to another secret; nobody sees it.
-/// What is never to be revealed stays so, whatever the caller wants: this is the
-/// one place that every copy of a value goes through.
+/// Seals a value again for another version or another secret, without showing it to anyone. Every
+/// copy of a value goes through here, so here is where a never-reveal value is kept from becoming
+/// revealable, whatever the caller asks for.
 pub(in crate::vault) fn reseal(
     keyring: &Keyring,
     random: Random,
@@ -181,7 +144,7 @@ pub(in crate::vault) fn reseal(
     seal_bytes(keyring, random, to, bytes)
 }
 
-/// Latches a version: its data key unwraps as never-reveal from now on.
+/// Latches a version: rewraps its data key as never-reveal.
 pub(in crate::vault) fn latch(
     keyring: &Keyring,
     random: Random,
@@ -189,24 +152,24 @@ pub(in crate::vault) fn latch(
     data_key: &WrappedKey,
 ) -> Result<WrappedKey, Error> {
     let to = Binding { mode: RevealMode::NeverReveal, ..from.clone() };
-    let key = keyring.unwrap(data_key, &from.key_aad())?;
-    keyring.wrap(random, &key, &to.key_aad())
+    let key = keyring.unwrap(data_key, &key_aad(from))?;
+    keyring.wrap(random, &key, &key_aad(&to))
 }
 
-/// Wraps a data key again, under the key in force, for exactly what it was
-/// wrapped for. What does not open for `binding` is not wrapped again: else a
-/// row that was moved, or whose flag was flipped, would open afterwards.
+/// Rewraps a data key under the active wrapping key, for exactly the binding it was wrapped for. A
+/// key that does not unwrap for `binding` is refused: otherwise a row that was moved, or whose flag
+/// was flipped, would open afterwards.
 pub(in crate::vault) fn rewrap(
     keyring: &Keyring,
     random: Random,
     binding: &Binding,
     data_key: &WrappedKey,
 ) -> Result<WrappedKey, Error> {
-    keyring.rewrap(random, data_key, &binding.key_aad())
+    keyring.rewrap(random, data_key, &key_aad(binding))
 }
 
-/// The mode that a data key was wrapped for, whatever the secret's row says
-/// now; `None` when it unwraps for neither.
+/// Returns the mode that a data key was wrapped for, whatever the secret's row says now; `None` if
+/// it unwraps for neither.
 pub(in crate::vault) fn sealed_mode(
     keyring: &Keyring,
     binding: &Binding,
@@ -214,35 +177,37 @@ pub(in crate::vault) fn sealed_mode(
 ) -> Option<RevealMode> {
     [RevealMode::NeverReveal, RevealMode::Revealable].into_iter().find(|mode| {
         let binding = Binding { mode: *mode, ..binding.clone() };
-        keyring.unwrap(data_key, &binding.key_aad()).is_ok()
+        keyring.unwrap(data_key, &key_aad(&binding)).is_ok()
     })
+}
+
+fn open_text<To>(keyring: &Keyring, ticket: Ticket<To>) -> Result<Zeroizing<String>, Error> {
+    let (binding, sealed) = ticket.into_parts();
+    let key = fingerprint(keyring, &sealed);
+    let bytes = open(keyring, &binding, sealed)?;
+    let text = std::str::from_utf8(&bytes).map_err(|_| Error::Unreadable { key })?;
+    Ok(Zeroizing::new(text.to_owned()))
 }
 
 fn open(
     keyring: &Keyring,
     binding: &Binding,
     sealed: SealedValue,
-) -> Result<Zeroizing<Vec<u8>>, Unopened> {
-    let damaged = Unopened(fingerprint(keyring, &sealed));
-    let key = keyring.unwrap(&sealed.data_key, &binding.key_aad())?;
+) -> Result<Zeroizing<Vec<u8>>, CannotOpen> {
+    let damaged = CannotOpen(fingerprint(keyring, &sealed));
+    let key = keyring.unwrap(&sealed.data_key, &key_aad(binding))?;
     let mut bytes = Zeroizing::new(sealed.ciphertext);
     let length = aead(&key)
-        .open_in_place(only_nonce(), Aad::from(binding.value_aad()), bytes.as_mut_slice())
+        .open_in_place(value_nonce(), Aad::from(value_aad(binding)), bytes.as_mut_slice())
         .map_err(|_| damaged)?
         .len();
     bytes.truncate(length);
     Ok(bytes)
 }
 
-fn fingerprint(
-    keyring: &Keyring,
-    sealed: &SealedValue,
-) -> crate::vault::crypto::keyring::Fingerprint {
-    // `unwrap` reports a key that is not loaded by its number before this is
-    // looked at.
-    keyring
-        .fingerprint(sealed.data_key.key)
-        .unwrap_or(crate::vault::crypto::keyring::Fingerprint([0; 8]))
+fn fingerprint(keyring: &Keyring, sealed: &SealedValue) -> Fingerprint {
+    // The zero fingerprint is never reported: `unwrap` fails first, and names the key by number.
+    keyring.fingerprint(sealed.data_key.key).unwrap_or(Fingerprint([0; 8]))
 }
 
 #[cfg(test)]
@@ -251,9 +216,9 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::domain::Timestamp;
+    use crate::domain::{EnvironmentId, KeyName, SecretId, Timestamp, Version};
     use crate::store::KeyId;
-    use crate::vault::crypto::keyring::RootKey;
+    use crate::vault::crypto::root_key::RootKey;
 
     fn keyring() -> Keyring {
         let text = base64::engine::general_purpose::STANDARD.encode([7; 32]);
@@ -282,16 +247,16 @@ mod tests {
     }
 
     proptest! {
-        /// Two bindings share a key AAD only if they are the same, and a value
-        /// AAD only if they differ in nothing but the mode.
+        /// Two bindings share a key AAD only if they are equal, and a value AAD only if they
+        /// differ in nothing but the mode.
         #[test]
         fn the_aad_is_injective(a in binding(), b in binding()) {
-            prop_assert_eq!(a.key_aad() == b.key_aad(), a == b);
+            prop_assert_eq!(key_aad(&a) == key_aad(&b), a == b);
             let b_with_mode_of_a = Binding { mode: a.mode, ..b.clone() };
-            prop_assert_eq!(a.value_aad() == b.value_aad(), a == b_with_mode_of_a);
+            prop_assert_eq!(value_aad(&a) == value_aad(&b), a == b_with_mode_of_a);
         }
 
-        /// What was sealed for one binding opens for it and for no other.
+        /// A value sealed for one binding opens for that binding and for no other.
         #[test]
         fn a_value_opens_only_where_it_was_sealed(
             a in binding(), b in binding(), value in prop::collection::vec(any::<u8>(), 1..64),
@@ -302,10 +267,10 @@ mod tests {
             prop_assert_eq!(open(&keyring, &b, sealed).is_ok(), a == b);
         }
 
-        /// A rewrap changes the wrapping key and nothing else: what opened opens,
-        /// for that binding only, and what did not open is refused.
+        /// A rewrap changes the wrapping key and nothing else: the value still opens, for its own
+        /// binding only, and a key that does not unwrap is refused.
         #[test]
-        fn rewrapping_keeps_what_a_data_key_is_for(
+        fn rewrapping_keeps_the_binding(
             a in binding(), b in binding(), value in prop::collection::vec(any::<u8>(), 1..64),
         ) {
             let old = keyring();
@@ -318,14 +283,14 @@ mod tests {
             let rewrapped = SealedValue { data_key: rewrapped, ..sealed.clone() };
             prop_assert_eq!(&*open(&new, &a, rewrapped.clone()).unwrap(), &value);
             prop_assert_eq!(open(&new, &b, rewrapped.clone()).is_ok(), a == b);
-            // The old key is not needed any more, and the old wrapping opens
-            // nothing without it.
+            // The old wrapping key is no longer needed, and without it the old wrapping does not
+            // open.
             let alone = new.without(KeyId(1));
             prop_assert!(open(&alone, &a, rewrapped).is_ok());
             prop_assert!(open(&alone, &a, sealed).is_err());
         }
 
-        /// No byte of what is stored can be changed.
+        /// A stored value with a changed byte does not open.
         #[test]
         fn an_edited_value_does_not_open(
             a in binding(), value in prop::collection::vec(any::<u8>(), 1..64),
@@ -360,8 +325,8 @@ mod tests {
     }
 
     proptest! {
-        /// From one secret to another, in another environment: the same value, sealed
-        /// for there alone, and never less strictly than before.
+        /// Resealing for another secret, in another environment, keeps the value, binds it to the
+        /// new secret alone, and never makes it revealable.
         #[test]
         fn resealing_never_loosens(a in binding(), b in binding()) {
             let keyring = keyring();
@@ -373,7 +338,7 @@ mod tests {
                 prop_assert_eq!(open(&keyring, &a, moved.clone()).is_ok(), a == b);
                 prop_assert_eq!(&*open(&keyring, &b, moved).unwrap(), b"v");
             }
-            // What does not open where it is said to be from goes nowhere.
+            // A value that does not open for its source binding is refused.
             if a != b {
                 prop_assert!(reseal(&keyring, Random, &b, sealed, &b).is_err());
             }

@@ -1,55 +1,54 @@
-//! A root key that a passphrase protects, as the text of a file.
+//! A root key protected by a passphrase, as the text of a key file.
 //!
 //! ```text
 //! text        coffer-root-key-v1:argon2id:m=KIB,t=PASSES:SALT:NONCE:SEALED
 //!             SALT    base64 of 16 bytes       NONCE   base64 of 12 bytes
 //!             SEALED  base64 of 48 bytes: ciphertext 32 | tag 16
-//! header      everything before SEALED, the colon included
+//! header      everything before SEALED, including the colon
 //! key         Argon2id(passphrase, SALT, KIB, PASSES, 1 lane) -> 32 bytes
 //! SEALED      AES-256-GCM(key, NONCE, header, root key)
 //! ```
 //!
 //! Argon2id, version 0x13 (RFC 9106); base64 with padding (RFC 4648, section 4).
-//! The header is the associated data, so nobody can make an old file cheaper to
-//! guess at. Salt and nonce are random for each sealing, so a key seals once.
+//! The header is the associated data, so nobody can edit a file to make its passphrase cheaper to
+//! guess. Salt and nonce are random for each sealing, so a key seals once.
 //!
-//! Must never: keep, log or show a passphrase; take as much memory as a file
-//! says without looking.
+//! Must never: keep, log or show a passphrase; allocate whatever memory a file asks for.
 
 use argon2::{Algorithm, Argon2, Params, Version};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use zeroize::Zeroizing;
 
-use crate::vault::crypto::keyring::RootKey;
-use crate::vault::crypto::keyring::{KeyBytes, aead, open_key, seal_key};
+use crate::vault::crypto::kdf::{KeyBytes, aead, open_key, seal_key};
 use crate::vault::crypto::random::Random;
+use crate::vault::crypto::root_key::RootKey;
 use crate::vault::error::Error;
 
 const LABEL: &str = "coffer-root-key-v1";
-/// Whatever begins like this was meant to be such a text.
+/// The prefix of every version of this format.
 const ANY_VERSION: &str = "coffer-root-key-";
 
-/// Memory of a new sealing, in KiB: a stranger's guess costs half a second and
-/// 64 MiB, and the smallest machine can still start.
+/// Memory for a new sealing, in KiB: a guess costs half a second and 64 MiB, and the smallest
+/// machine can still start.
 const MEMORY_KIB: u32 = 64 << 10;
 const PASSES: u32 = 3;
-/// Most that a file may ask for.
-const MOST_MEMORY_KIB: u32 = 2 << 20;
-const MOST_PASSES: u32 = 64;
+/// The most memory that a file may ask for, in KiB.
+const MAX_MEMORY_KIB: u32 = 2 << 20;
+const MAX_PASSES: u32 = 64;
 
-/// Why a text is no passphrase.
+/// A new passphrase breaks the rule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("a passphrase has 12 to 1024 characters")]
+#[error("the passphrase must have 12 to 1024 characters")]
 pub struct BadPassphrase;
 
-/// A passphrase. Erased when dropped; it has neither Debug nor Display.
+/// A passphrase. Erased when dropped; has neither Debug nor Display.
 #[allow(missing_debug_implementations)]
 pub struct Passphrase(Zeroizing<String>);
 
 impl Passphrase {
-    /// One to protect a key with: 12 to 1024 Unicode scalar values. A file can be
-    /// guessed at without anybody noticing, so there is no shorter one.
+    /// Accepts a passphrase for a new sealing: 12 to 1024 Unicode scalar values. Guesses against a
+    /// stolen file go unnoticed, so shorter ones are refused.
     pub fn new(text: Zeroizing<String>) -> Result<Self, BadPassphrase> {
         if (12..=1024).contains(&text.chars().count()) {
             Ok(Self(text))
@@ -58,44 +57,44 @@ impl Passphrase {
         }
     }
 
-    /// One that somebody gives to open a key.
+    /// Accepts any passphrase, to open a key with.
     pub fn given(text: Zeroizing<String>) -> Self {
         Self(text)
     }
 }
 
-/// Why a protected root key does not open.
+/// Why a protected root key did not open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum BadSealedKey {
-    /// Not of the form at the top of this file.
-    #[error("the protected root key is damaged, or of a later version of coffer")]
+    /// The text does not have the format above.
+    #[error("the protected root key is damaged or was written by a later version of coffer")]
     Form,
-    /// The passphrase is another, or the text was changed.
+    /// The passphrase is wrong, or the text was changed.
     #[error("the passphrase is wrong, or the protected root key is damaged")]
     Unopened,
-    /// There is not as much memory as it asks for.
-    #[error("there is too little memory to open the protected root key")]
+    /// The memory that the text asks for is not available.
+    #[error("not enough memory to open the protected root key")]
     Memory,
 }
 
 /// Why a root key could not be protected.
 #[derive(Debug, thiserror::Error)]
 pub enum NotSealed {
-    /// There are no random bytes.
+    /// The operating system returned no random bytes.
     #[error("{0}")]
     Random(#[from] Error),
-    /// The process may not have as much memory as guessing is to cost.
+    /// The memory that a sealing costs is not available.
     #[error(
-        "there is too little memory to protect the root key: it takes {} MiB. Nothing was changed; raise the limit, or do it on another machine.",
+        "not enough memory to protect the root key: it needs {} MiB. Nothing was changed. Raise the memory limit, or run this on another machine.",
         kib >> 10
     )]
     Memory {
-        /// How much it takes, in KiB.
+        /// The memory needed, in KiB.
         kib: u32,
     },
 }
 
-/// A root key that a passphrase protects.
+/// A root key protected by a passphrase.
 #[derive(Debug)]
 pub struct SealedRootKey {
     header: String,
@@ -108,12 +107,12 @@ pub struct SealedRootKey {
 }
 
 impl SealedRootKey {
-    /// Whether a text is meant to be one.
-    pub fn is_meant(text: &str) -> bool {
+    /// Whether a text looks like a protected root key of any version.
+    pub fn looks_like(text: &str) -> bool {
         text.trim_start().starts_with(ANY_VERSION)
     }
 
-    /// Reads one; blanks around it do not count.
+    /// Parses the text; surrounding whitespace is ignored.
     pub fn parse(text: &str) -> Result<Self, BadSealedKey> {
         let text = text.trim();
         let parts: Vec<_> = text.split(':').collect();
@@ -125,7 +124,7 @@ impl SealedRootKey {
             .and_then(|rest| rest.split_once(",t="))
             .and_then(|(memory, passes)| Some((number(memory)?, number(passes)?)))
             .ok_or(BadSealedKey::Form)?;
-        if memory_kib > MOST_MEMORY_KIB || passes > MOST_PASSES {
+        if memory_kib > MAX_MEMORY_KIB || passes > MAX_PASSES {
             return Err(BadSealedKey::Form);
         }
         let body: [u8; 48] = bytes(sealed)?;
@@ -141,7 +140,7 @@ impl SealedRootKey {
         })
     }
 
-    /// Protects a root key.
+    /// Seals a root key under a passphrase. Takes about half a second.
     pub fn seal(key: &RootKey, passphrase: &Passphrase, random: Random) -> Result<Self, NotSealed> {
         let (salt, nonce) = (random.bytes::<16>()?, random.bytes::<12>()?);
         let (memory_kib, passes) = (MEMORY_KIB, PASSES);
@@ -154,7 +153,7 @@ impl SealedRootKey {
         Ok(Self { header, memory_kib, passes, salt, nonce, sealed, tag })
     }
 
-    /// Opens it.
+    /// Opens the root key. Takes about half a second.
     pub fn open(&self, passphrase: &Passphrase) -> Result<RootKey, BadSealedKey> {
         let under = stretch(passphrase, &self.salt, self.memory_kib, self.passes)?;
         let sealed = (&self.sealed, &self.tag);
@@ -162,14 +161,14 @@ impl SealedRootKey {
         key.map(RootKey::from_bytes).ok_or(BadSealedKey::Unopened)
     }
 
-    /// The text that [`SealedRootKey::parse`] reads.
+    /// Formats the text that [`SealedRootKey::parse`] reads.
     pub fn to_text(&self) -> String {
         let body = [&self.sealed[..], &self.tag].concat();
         format!("{}{}", self.header, BASE64.encode(body))
     }
 }
 
-/// A number as it is written in one way only.
+/// Parses a number in its one canonical form, so that a header has one spelling.
 fn number(text: &str) -> Option<u32> {
     text.parse().ok().filter(|number: &u32| number.to_string() == text)
 }
@@ -210,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn it_opens_with_its_passphrase_only() {
+    fn it_opens_only_with_its_passphrase() {
         let (key, text) = sealed();
         let read = SealedRootKey::parse(&format!(" {text}\n")).unwrap();
         assert_eq!(read.to_text(), text);
@@ -228,9 +227,9 @@ mod tests {
         assert!(fits(&"x".repeat(1024)) && !fits(&"x".repeat(1025)));
     }
 
-    /// Cheaper than it was sealed: the header is bound.
+    /// The header is bound, so nobody can lower the cost of a guess.
     #[test]
-    fn a_header_that_was_changed_opens_nothing() {
+    fn a_changed_header_does_not_open() {
         let (_, text) = sealed();
         for (from, to) in [("m=65536", "m=65535"), ("t=3", "t=1")] {
             let edited = SealedRootKey::parse(&text.replace(from, to)).unwrap();
@@ -246,15 +245,15 @@ mod tests {
             let edited = text.replace("m=65536,t=3", cost);
             assert_eq!(SealedRootKey::parse(&edited).err(), Some(BadSealedKey::Form), "{cost}");
         }
-        // Too little for Argon2 is found when it is opened.
+        // Less memory than Argon2 needs is only noticed when it is opened.
         let tiny = SealedRootKey::parse(&text.replace("m=65536", "m=1")).unwrap();
         assert_eq!(tiny.open(&passphrase("correct horse")).err(), Some(BadSealedKey::Form));
     }
 
     proptest! {
-        /// Nothing that is read makes it panic; what is read is written again.
+        /// No text causes a panic, and a text that parses is written back unchanged.
         #[test]
-        fn any_text_is_read_or_refused(text in "(coffer-root-key-v1:argon2id:)?[m=t0-9,:A-Za-z+/= ]{0,120}") {
+        fn any_text_parses_or_is_refused(text in "(coffer-root-key-v1:argon2id:)?[m=t0-9,:A-Za-z+/= ]{0,120}") {
             if let Ok(read) = SealedRootKey::parse(&text) {
                 prop_assert_eq!(read.to_text(), text.trim());
             }

@@ -1,12 +1,12 @@
-//! The seal to age recipients: an ordinary age file (age-encryption.org/v1), so
-//! that the public `age` program opens it, too. Backups and bundles use it.
+//! Sealing to age recipients: ordinary age files (age-encryption.org/v1), which the public `age`
+//! program also opens. Backups and bundles use it.
 //!
-//! Recipients are X25519 (`age1…`) and `ssh-ed25519` keys. No RSA: the crate
-//! behind it has a timing leak (RUSTSEC-2023-0071), and nobody needs it here. No
-//! passphrases: a key has more entropy than any of them.
+//! Recipients are X25519 (`age1…`) and `ssh-ed25519` keys. RSA is not supported: the crate behind
+//! it has a timing leak (RUSTSEC-2023-0071), and nobody needs it here. Passphrases are not
+//! supported either: a key has more entropy than any of them.
 //!
-//! Must never: be given a recipient by a request. Whoever names one can read what
-//! is sealed to it.
+//! Must never: take a recipient from a request. Anyone who chooses a recipient can read what is
+//! sealed to it.
 
 use std::fmt;
 use std::io::{self, BufRead, Write};
@@ -16,13 +16,13 @@ use age::stream::{StreamReader, StreamWriter};
 use age::{DecryptError, Decryptor, Encryptor, IdentityFile, ssh, x25519};
 use zeroize::Zeroizing;
 
-/// Why a text is no recipient, or a file holds no identity. It does not repeat
-/// the text.
+/// Why a text is not a recipient, or a file contains no identity. Never repeats the text, which
+/// may be a private key.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct BadRecipient(&'static str);
 
-/// Whom something is sealed to.
+/// A public key that something is sealed to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Recipient(String);
 
@@ -33,7 +33,7 @@ impl fmt::Display for Recipient {
 }
 
 impl Recipient {
-    /// From `age1…` or `ssh-ed25519 …`.
+    /// Parses `age1…` or `ssh-ed25519 …`.
     pub fn parse(text: &str) -> Result<Self, BadRecipient> {
         let text = text.trim();
         Self::key(text).map(|_| Self(text.to_owned()))
@@ -41,10 +41,10 @@ impl Recipient {
 
     fn key(text: &str) -> Result<Box<dyn age::Recipient + Send>, BadRecipient> {
         const RULE: BadRecipient =
-            BadRecipient("a recipient is an age key (age1…) or an SSH key (ssh-ed25519 …)");
+            BadRecipient("a recipient must be an age key (age1…) or an SSH key (ssh-ed25519 …)");
         if text.starts_with("AGE-SECRET-KEY-") {
             return Err(BadRecipient(
-                "that is an identity, which is secret; the recipient is its public half (age-keygen -y)",
+                "this is a secret identity, not a recipient. Print its recipient with age-keygen -y",
             ));
         }
         if text.starts_with("ssh-") {
@@ -58,21 +58,21 @@ impl Recipient {
     }
 }
 
-/// Seals what is written into it, for each of the recipients.
+/// Returns a writer that seals what is written to it, for each of the recipients.
 pub(in crate::vault) fn seal<W: Write>(
     out: W,
     recipients: &[Recipient],
 ) -> io::Result<StreamWriter<W>> {
     let keys: Vec<_> = recipients
         .iter()
-        .map(|recipient| Recipient::key(&recipient.0).expect("it was parsed before"))
+        .map(|recipient| Recipient::key(&recipient.0).expect("`parse` has accepted this text"))
         .collect();
     let encryptor = Encryptor::with_recipients(keys.iter().map(|key| &**key as _))
         .map_err(|error| io::Error::other(error.to_string()))?;
     encryptor.wrap_output(out)
 }
 
-/// What opens what is sealed to recipients.
+/// The private keys that open what is sealed to their recipients.
 pub struct Identities(Vec<Box<dyn age::Identity + Send + Sync>>);
 
 impl fmt::Debug for Identities {
@@ -82,69 +82,70 @@ impl fmt::Debug for Identities {
 }
 
 impl Identities {
-    /// From an identity file of age, or an SSH private key without a passphrase.
+    /// Parses an age identity file, or an SSH private key that has no passphrase.
     pub fn parse(text: &str) -> Result<Self, BadRecipient> {
         if text.trim_start().starts_with("-----BEGIN") {
             return match ssh::Identity::from_buffer(text.as_bytes(), None) {
-                // Its kind shows in its public half.
+                // Only the public half tells the kind of the key.
                 Ok(key @ ssh::Identity::Unencrypted(_))
                     if matches!(key.clone().try_into(), Ok(ssh::Recipient::SshEd25519(..))) =>
                 {
                     Ok(Self(vec![Box::new(key)]))
                 }
                 Ok(ssh::Identity::Encrypted(_)) => Err(BadRecipient(
-                    "the key is protected by a passphrase; open it with the program age, or give the key without its passphrase",
+                    "the SSH key is protected by a passphrase. Remove the passphrase, or open the file with the age program",
                 )),
-                _ => Err(BadRecipient("the file holds no ssh-ed25519 private key")),
+                _ => Err(BadRecipient("the file contains no ssh-ed25519 private key")),
             };
         }
-        const RULE: BadRecipient =
-            BadRecipient("the file holds no identity; one begins with AGE-SECRET-KEY-1");
+        const RULE: BadRecipient = BadRecipient(
+            "the file contains no identity (a line that starts with AGE-SECRET-KEY-1)",
+        );
         let file = IdentityFile::from_buffer(text.as_bytes()).map_err(|_| RULE)?;
         let identities = file.into_identities().map_err(|_| RULE)?;
         if identities.is_empty() { Err(RULE) } else { Ok(Self(identities)) }
     }
 }
 
-/// Why an age file does not open.
+/// Why an age file did not open.
 #[derive(Debug, thiserror::Error)]
-pub enum Unopened {
-    /// None of the identities is one that it was sealed to.
-    #[error("none of the identities opens it")]
-    NoIdentityFits,
-    /// It is no age file, or of another version.
-    #[error("it is no age file that this version reads")]
-    OtherForm,
-    /// Its header was changed.
-    #[error("its age header does not hold")]
+pub enum AgeError {
+    /// The file is sealed to other recipients.
+    #[error("no identity matches its recipients")]
+    NoIdentityMatches,
+    /// The file is not an age file, or of another version.
+    #[error("not an age file, or of an unsupported version")]
+    UnknownFormat,
+    /// The header was changed.
+    #[error("its age header is damaged")]
     Damaged,
-    /// It could not be read.
+    /// The file could not be read.
     #[error("{0}")]
     Io(#[from] io::Error),
 }
 
-/// A new age identity, as the text of its file, and whom it is the identity of.
+/// Generates an age identity. Returns the text of its file, and its recipient.
 pub fn generate_identity() -> (Zeroizing<String>, Recipient) {
     let identity = x25519::Identity::generate();
     let recipient = Recipient(identity.to_public().to_string());
     (Zeroizing::new(identity.to_string().expose_secret().to_owned()), recipient)
 }
 
-/// What the first bytes of an age file are.
+/// The first bytes of every age file.
 pub(in crate::vault) const MAGIC: &[u8] = b"age-encryption.org/";
 
-/// Opens what [`seal`] or another program of age's sealed.
+/// Opens what [`seal`], or any other age implementation, sealed.
 pub(in crate::vault) fn open<R: BufRead>(
     input: R,
     identities: &Identities,
-) -> Result<StreamReader<R>, Unopened> {
+) -> Result<StreamReader<R>, AgeError> {
     let wrong = |error| match error {
         DecryptError::Io(cause) => cause.into(),
         DecryptError::NoMatchingKeys
         | DecryptError::DecryptionFailed
-        | DecryptError::KeyDecryptionFailed => Unopened::NoIdentityFits,
-        DecryptError::UnknownFormat => Unopened::OtherForm,
-        _ => Unopened::Damaged,
+        | DecryptError::KeyDecryptionFailed => AgeError::NoIdentityMatches,
+        DecryptError::UnknownFormat => AgeError::UnknownFormat,
+        _ => AgeError::Damaged,
     };
     let decryptor = Decryptor::new_buffered(input).map_err(wrong)?;
     decryptor.decrypt(identities.0.iter().map(|identity| &**identity as _)).map_err(wrong)
@@ -155,7 +156,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn recipients_that_are_taken_and_refused() {
+    fn recipients_are_accepted_or_refused() {
         for good in [
             "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p",
             " ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIHsKLqeplhpW+uObz5dvMgjz1OxfM/XXUB+VHtZ6isGN me\n",

@@ -1,21 +1,19 @@
-//! A bundle: what a workload gets, as one JSON document inside an age file.
+//! A bundle: the values of a workload, as one JSON document inside an age file.
 //!
 //! ```text
-//! {"environment":"production","workload":"api","values":{"KEY":"value",…}} | blanks | \n
+//! {"environment":"production","workload":"api","values":{"KEY":"value",…}} | spaces | \n
 //! ```
 //!
-//! The blanks keep lengths apart from values. Whoever may fetch a bundle sees how
-//! long it is, and an operator can add vars of any length, so neither rounding
-//! nor random padding would hide for long how long a sealed value is. So each
-//! secret takes up a *slot* of twice the longest value that the configuration
-//! allows, whatever its own length. What is public (keys, vars, how many secrets
-//! there are) says how long the bundle is, and whether it is too long.
+//! The spaces hide the lengths of values. Anyone who may fetch a bundle sees how long it is, and an
+//! operator can add vars of any length, so neither rounding nor random padding would hide the
+//! length of a sealed value for long. Instead, each secret takes up a *slot* of twice the longest
+//! value that the configuration allows, whatever its own length. Only public facts (keys, vars, the
+//! number of secrets) decide how long a bundle is, and whether it is too long.
 //!
-//! Only a value that is mostly control characters, which JSON writes in six bytes
-//! each, can be longer than its slot; then there are slots of three times that.
+//! Only a value that is mostly control characters, which take six bytes each in JSON, can be longer
+//! than its slot. Then all slots are three times as long.
 //!
-//! Must never: be written anywhere but into the seal; keep a value longer than
-//! the bundle lives.
+//! Must never: write plaintext anywhere but into the seal; keep a value longer than the bundle.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -27,38 +25,38 @@ use zeroize::Zeroizing;
 
 use crate::domain::{KeyName, KeyPattern};
 
-use crate::vault::crypto::recipients::Recipient;
-use crate::vault::crypto::recipients::{self, Identities, Unopened};
+use crate::vault::crypto::recipients::{self, AgeError, Identities, Recipient};
 use crate::vault::error::Error;
 
-/// A document is never longer, in bytes.
-const MOST_BYTES: usize = 64 << 20;
+/// The longest document, in bytes.
+const MAX_BYTES: usize = 64 << 20;
 
-/// A value on its way into a document.
-pub(super) struct Entry {
+/// A value to deliver, in plaintext.
+pub(super) struct OpenedValue {
     pub key: KeyName,
     pub value: Zeroizing<String>,
-    /// Whether it is a secret, so that its length must not show.
+    /// Whether the length must not show.
     pub is_secret: bool,
 }
 
-/// The whole document, padded.
+/// Writes the document, with its padding.
 fn document(
     environment: &str,
     workload: &str,
-    entries: &[Entry],
+    entries: &[OpenedValue],
     value_bytes: usize,
 ) -> Result<Zeroizing<Vec<u8>>, Error> {
-    // With its quotes. One that does not fit makes the slots of all larger.
-    let alike = 2 * value_bytes + 2;
-    let written = |entry: &Entry| json_bytes(&entry.value);
+    // Includes the quotes. One value that does not fit makes all slots larger.
+    let normal = 2 * value_bytes + 2;
+    let written = |entry: &OpenedValue| json_bytes(&entry.value);
     let secrets = entries.iter().filter(|entry| entry.is_secret);
-    let slot = if secrets.clone().all(|entry| written(entry) <= alike) { alike } else { 3 * alike };
+    let slot =
+        if secrets.clone().all(|entry| written(entry) <= normal) { normal } else { 3 * normal };
     let slots = secrets.map(|entry| (slot, written(entry)));
     let (mut whole, mut padding) = (0_usize, 0_usize);
     for (slot, written) in slots {
         whole = whole.saturating_add(slot.max(written));
-        // A limit that was lowered since leaves longer values behind.
+        // After the limit was lowered, older values can be longer than their slots.
         padding += slot.saturating_sub(written);
     }
     let head = [environment, workload].map(json_bytes).iter().sum::<usize>() + 64;
@@ -67,10 +65,10 @@ fn document(
         whole = whole.saturating_add(value + entry.key.as_str().len() + 4);
     }
     whole = whole.saturating_add(head);
-    if whole > MOST_BYTES {
+    if whole > MAX_BYTES {
         return Err(Error::BundleTooLarge);
     }
-    // As large as it will ever be: a buffer that grows leaves copies behind.
+    // Allocated at full size, because a buffer that grows leaves copies of values behind.
     let mut out = Zeroizing::new(Vec::with_capacity(whole));
     out.extend_from_slice(b"{\"environment\":");
     write_json(&mut out, environment);
@@ -93,10 +91,10 @@ fn document(
 }
 
 fn write_json(out: &mut Vec<u8>, text: &str) {
-    serde_json::to_writer(out, text).expect("a text is written into memory");
+    serde_json::to_writer(out, text).expect("writing to memory cannot fail");
 }
 
-/// How many bytes a text takes up in JSON, as serde_json writes it.
+/// Returns how many bytes serde_json writes for a text.
 fn json_bytes(text: &str) -> usize {
     let escaped = |byte| match byte {
         b'"' | b'\\' | b'\n' | b'\r' | b'\t' | 0x08 | 0x0c => 2,
@@ -106,18 +104,18 @@ fn json_bytes(text: &str) -> usize {
     2 + text.bytes().map(escaped).sum::<usize>()
 }
 
-/// The document, sealed.
+/// Writes the document and seals it.
 pub(super) fn seal(
     (environment, workload): (&str, &str),
-    entries: &[Entry],
+    entries: &[OpenedValue],
     value_bytes: usize,
     recipients: &[Recipient],
 ) -> Result<Vec<u8>, Error> {
     let document = document(environment, workload, entries, value_bytes)?;
-    // The header's and the chunks' own bytes, generously.
-    let room = document.len() + document.len() / 1024 + 1024 * (1 + recipients.len());
+    // A generous allowance for the overhead of the header and the chunks.
+    let capacity = document.len() + document.len() / 1024 + 1024 * (1 + recipients.len());
     let sealed = || -> io::Result<Vec<u8>> {
-        let mut seal = recipients::seal(Vec::with_capacity(room), recipients)?;
+        let mut seal = recipients::seal(Vec::with_capacity(capacity), recipients)?;
         seal.write_all(&document)?;
         seal.finish()
     };
@@ -127,83 +125,83 @@ pub(super) fn seal(
 /// Why a bundle was not opened.
 #[derive(Debug, thiserror::Error)]
 pub enum BundleError {
-    /// It does not open.
+    /// The age file did not open.
     #[error("{0}")]
-    Unopened(#[from] Unopened),
-    /// What was inside is no bundle.
-    #[error("it opens, but holds no bundle")]
+    Unopened(#[from] AgeError),
+    /// The age file does not contain a bundle.
+    #[error("the file opens, but does not contain a bundle")]
     NotABundle,
-    /// A value cannot be a variable of a process.
-    #[error("{0} holds a NUL byte, which no process's environment can hold")]
+    /// A value cannot be an environment variable.
+    #[error("{0} contains a NUL byte, which an environment variable cannot contain")]
     Nul(String),
 }
 
-/// A bundle that was opened, where its workload runs. It can be given to a
-/// command and nothing else.
+/// An opened bundle, on the host where its workload runs. It can be passed to a command, and
+/// nothing else.
 #[allow(missing_debug_implementations)]
 pub struct Bundle {
     environment: String,
     workload: String,
-    values: BTreeMap<String, Value>,
+    values: BTreeMap<String, BundledValue>,
 }
 
-struct Value(Zeroizing<String>);
+struct BundledValue(Zeroizing<String>);
 
-impl<'de> Deserialize<'de> for Value {
+impl<'de> Deserialize<'de> for BundledValue {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         String::deserialize(deserializer).map(|text| Self(Zeroizing::new(text)))
     }
 }
 
 impl Bundle {
-    /// Opens a sealed one.
+    /// Opens a sealed bundle.
     pub fn open(sealed: impl BufRead, identities: &Identities) -> Result<Self, BundleError> {
         #[derive(Deserialize)]
-        struct Document {
+        struct BundleDocument {
             environment: String,
             workload: String,
-            values: BTreeMap<String, Value>,
+            values: BTreeMap<String, BundledValue>,
         }
 
         let mut document = Zeroizing::new(Vec::new());
-        let limit = MOST_BYTES as u64 + 1;
+        let limit = MAX_BYTES as u64 + 1;
         let read = recipients::open(sealed, identities)?.take(limit).read_to_end(&mut document);
         read.map_err(|error| match error.kind() {
-            // What age says of a chunk that does not open, and of a missing end.
-            io::ErrorKind::UnexpectedEof | io::ErrorKind::InvalidData => Unopened::Damaged,
-            _ => Unopened::Io(error),
+            // The kinds that age returns for a missing end, and for a chunk that does not open.
+            io::ErrorKind::UnexpectedEof | io::ErrorKind::InvalidData => AgeError::Damaged,
+            _ => AgeError::Io(error),
         })?;
         let parsed = serde_json::from_slice(&document);
-        let parsed: Document = parsed.map_err(|_| BundleError::NotABundle)?;
-        let Document { environment, workload, values } = parsed;
-        // Anybody can seal something to a recipient; no server of ours has others.
+        let parsed: BundleDocument = parsed.map_err(|_| BundleError::NotABundle)?;
+        let BundleDocument { environment, workload, values } = parsed;
+        // Anyone can seal a file to a recipient, but no coffer server writes other keys.
         if values.keys().any(|key| KeyName::parse(key).is_err()) {
             return Err(BundleError::NotABundle);
         }
         Ok(Self { environment, workload, values })
     }
 
-    /// Whether it is a workload's, of the environment of this name.
+    /// Returns whether it is the bundle of this workload, and of this environment if one is given.
     pub fn is_of(&self, environment: Option<&str>, workload: &str) -> bool {
         self.workload == workload
             && environment.is_none_or(|name| name.eq_ignore_ascii_case(&self.environment))
     }
 
-    /// Its keys, in order.
+    /// Returns the keys, in order.
     pub fn keys(&self) -> impl Iterator<Item = &str> {
         self.values.keys().map(String::as_str)
     }
 
-    /// Keeps only the values whose keys one of the patterns takes.
+    /// Keeps only the values whose keys match one of the patterns.
     pub fn retain(&mut self, only: &[KeyPattern]) {
         self.values.retain(|key, _| {
             KeyName::parse(key).is_ok_and(|key| only.iter().any(|one| one.matches(&key)))
         });
     }
 
-    /// Sets them all as variables of a command.
+    /// Sets all values as environment variables of a command.
     pub fn set_on(&self, command: &mut Command) -> Result<(), BundleError> {
-        for (key, Value(value)) in &self.values {
+        for (key, BundledValue(value)) in &self.values {
             if value.contains('\0') {
                 return Err(BundleError::Nul(key.clone()));
             }
@@ -221,17 +219,17 @@ mod tests {
 
     const LIMIT: usize = 64 << 10;
 
-    fn entry(key: &str, value: &str, is_secret: bool) -> Entry {
+    fn entry(key: &str, value: &str, is_secret: bool) -> OpenedValue {
         let key = KeyName::parse(key).unwrap();
-        Entry { key, value: Zeroizing::new(value.to_owned()), is_secret }
+        OpenedValue { key, value: Zeroizing::new(value.to_owned()), is_secret }
     }
 
-    fn length(entries: &[Entry]) -> usize {
+    fn length(entries: &[OpenedValue]) -> usize {
         document("production", "api", entries, LIMIT).unwrap().len()
     }
 
     #[test]
-    fn how_long_a_value_is_does_not_show() {
+    fn the_length_of_a_value_does_not_show() {
         let with = |value: &str| {
             length(&[entry("A", value, true), entry("B", "x", true), entry("C", "v", false)])
         };
@@ -240,14 +238,14 @@ mod tests {
         {
             assert_eq!(with(&value), short);
         }
-        // What is not sealed may show.
+        // The length of a var may show.
         assert_ne!(length(&[entry("C", "longer", false)]), length(&[entry("C", "v", false)]));
     }
 
-    /// An operator who adds vars until the length jumps learns nothing: it does
-    /// not jump anywhere else for another value.
+    /// An operator who adds vars until the length jumps learns nothing: it jumps at the same point
+    /// for every value.
     #[test]
-    fn what_is_added_beside_shifts_nothing() {
+    fn adding_vars_does_not_reveal_a_length() {
         for beside in 0..300 {
             let var = "v".repeat(beside * 17);
             let with = |value: &str| length(&[entry("A", value, true), entry("C", &var, false)]);
@@ -256,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn whether_it_is_too_large_depends_on_how_many_there_are_and_on_nothing_else() {
+    fn only_the_number_of_secrets_decides_whether_a_bundle_is_too_large() {
         for value in ["s".to_owned(), "s".repeat(LIMIT)] {
             let with = |count| {
                 let many: Vec<_> =

@@ -1,8 +1,8 @@
-//! What goes into files on this host: resolved, rendered, and written into a file
-//! that is open.
+//! Files on this host: their content is resolved, rendered, and written into an open file.
 //!
-//! Must never: hand the text on in any other way. `Filled` takes a
-//! `std::fs::File` and not any writer, so that a buffer in memory cannot be one.
+//! Must never: hand out the text in any other way. [`FileContent::write_to`] takes a
+//! `std::fs::File` and not any writer, so that the text cannot be written into memory.
+//! Called by: `delivery`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -15,82 +15,86 @@ use zeroize::Zeroizing;
 use crate::audit::{Action, Draft, RefusalCode, ResourceType};
 use crate::domain::{EnvironmentName, KeyName, KeyPattern, Origin, Principal, Version};
 use crate::formats::{self, Format, Heading, Template};
-use crate::store::{CommitError, Decision};
+use crate::store::{CommitError, Decision, Tx};
 
-use crate::vault::deliver::resolve::{Resolved, found, keys_and_versions, open, resolve};
-use crate::vault::deliver::{Enrolment, name_digest};
+use crate::vault::crypto::keyring::Keyring;
+use crate::vault::deliver::enrolment::Enrolment;
+use crate::vault::deliver::resolve::{
+    Resolved, content_tag, delivery_row, matched_rows, open, resolve,
+};
 use crate::vault::error::Error;
 use crate::vault::lookup::{environment_row, find_environment};
-use crate::vault::{Vault, policy};
+use crate::vault::policy;
+use crate::vault::service::Vault;
 
-/// It goes into a file on this host, in this form.
+/// The outlet of a file on this host.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ToFile(Form);
+pub struct ToFile(FileForm);
 
-/// How a file is written.
+/// How the text of a file is made.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Form {
-    /// All its keys, in a format.
+pub enum FileForm {
+    /// From all keys that the enrolment takes, in a format.
     Format(Format),
-    /// The keys that a template names.
+    /// From a template, with the keys that it names.
     Template(Template),
 }
 
 impl Enrolment<ToFile> {
-    /// A file, as `config.toml` declares it; known by its path.
+    /// Builds the enrolment of a file, as `config.toml` declares it. Its name is its path.
     pub fn file(
         path: String,
         environment: EnvironmentName,
         keys: Vec<KeyPattern>,
-        form: Form,
+        form: FileForm,
     ) -> Self {
         Self { name: path, environments: vec![environment], keys, outlet: ToFile(form) }
     }
 
-    /// How it is written.
-    pub fn form(&self) -> &Form {
+    /// Returns how the text of the file is made.
+    pub fn form(&self) -> &FileForm {
         &self.outlet.0
     }
 
-    /// The environment that it is from.
+    /// Returns the environment that the values come from.
     pub fn environment(&self) -> &EnvironmentName {
-        self.environments.first().expect("a file has one environment")
+        self.environments.first().expect("`Enrolment::file` sets one environment")
     }
 
-    /// Whether the file would hold a key.
+    /// Returns whether the file uses a key.
     pub fn holds(&self, key: &KeyName) -> bool {
         match self.form() {
-            Form::Format(_) => self.takes(key),
-            // Who wrote the template has named it.
-            Form::Template(template) => {
+            FileForm::Format(_) => self.takes(key),
+            // A template names its keys, so variables that control programs need no exception.
+            FileForm::Template(template) => {
                 template.keys().contains(&key) && self.keys.iter().any(|one| one.matches(key))
             }
         }
     }
 
-    /// The keys that must be there and are not: in a template those without a
-    /// default, in a format those that are named without a `*`.
+    /// Returns the required keys that do not exist: in a template, keys without a default; in a
+    /// format, keys that are named without a `*`.
     fn missing(&self, is_there: impl Fn(&str) -> bool) -> Vec<String> {
         let needed: BTreeSet<&str> = match self.form() {
-            Form::Format(_) => {
+            FileForm::Format(_) => {
                 self.keys.iter().map(KeyPattern::as_str).filter(|key| !key.contains('*')).collect()
             }
-            Form::Template(template) => template.needed().map(KeyName::as_str).collect(),
+            FileForm::Template(template) => template.needed().map(KeyName::as_str).collect(),
         };
         needed.into_iter().filter(|key| !is_there(key)).map(str::to_owned).collect()
     }
 }
 
-/// Why a file was not filled. What was there before stays.
+/// Why a file was not filled. Its previous content stays.
 #[derive(Debug, thiserror::Error)]
 pub enum NotFilled {
-    /// Keys that it needs have no value.
+    /// Required keys do not exist.
     #[error("no value for {}", .0.join(", "))]
     Missing(Vec<String>),
-    /// A value does not fit in the format.
+    /// The format cannot express a value.
     #[error("{0}")]
-    Unfit(#[from] formats::Unfit),
-    /// The environment is not there, a value does not open, nothing can be written.
+    Unfit(#[from] formats::UnsupportedValue),
+    /// The environment does not exist, a value does not open, or the database takes no writes.
     #[error("{0}")]
     Vault(#[from] Error),
 }
@@ -105,137 +109,136 @@ impl From<CommitError<NotFilled>> for NotFilled {
     }
 }
 
-/// A text for one file. Erased when dropped.
+/// The text of one file. Erased when dropped.
 #[allow(missing_debug_implementations)]
-pub struct Filled {
+pub struct FileContent {
     text: Zeroizing<String>,
-    /// Of which versions its values are.
+    /// The versions of the values, by key.
     pub versions: BTreeMap<String, Version>,
 }
 
-impl Filled {
-    /// Writes it into an open, empty file.
+impl FileContent {
+    /// Writes the text into an open, empty file.
     pub fn write_to(&self, file: &mut File) -> io::Result<()> {
         file.write_all(self.text.as_bytes())
     }
 
-    /// Whether an open file holds just this.
+    /// Returns whether an open file contains exactly this text.
     pub fn is_in(&self, file: &mut File) -> io::Result<bool> {
         if file.metadata()?.len() != self.text.len() as u64 {
             return Ok(false);
         }
-        let mut held = Zeroizing::new(Vec::with_capacity(self.text.len() + 1));
-        file.take(self.text.len() as u64 + 1).read_to_end(&mut held)?;
-        Ok(held.as_slice() == self.text.as_bytes())
+        let mut present = Zeroizing::new(Vec::with_capacity(self.text.len() + 1));
+        file.take(self.text.len() as u64 + 1).read_to_end(&mut present)?;
+        Ok(present.as_slice() == self.text.as_bytes())
     }
 }
 
-/// What a file would be filled with, before anything is opened.
-struct Found {
-    resolved: Vec<Resolved>,
-    keyring: Arc<crate::vault::crypto::keyring::Keyring>,
+/// The content of a file that is resolved, but not opened.
+struct ResolvedFile {
+    values: Vec<Resolved>,
+    /// The keyring that the tickets open with. A later one may no longer have the wrapping key.
+    keyring: Arc<Keyring>,
+}
+
+/// Resolves the content of a file inside the writer.
+fn resolve_file(
+    tx: &mut Tx<'_>,
+    keyring: Arc<Keyring>,
+    enrolment: &Enrolment<ToFile>,
+    draft: Draft,
+) -> Result<Decision<ResolvedFile, NotFilled>, NotFilled> {
+    let missing = Error::NotFound(ResourceType::Environment);
+    let environment = find_environment(tx, enrolment.environment().as_str())
+        .map_err(Error::from)?
+        .ok_or(missing)?;
+    let row = environment_row(tx, environment)?;
+    let draft = policy::label(draft, environment, &row);
+    let holds = |key: &KeyName| enrolment.holds(key);
+    let matched = matched_rows(tx, environment, holds);
+    let existing: BTreeSet<String> =
+        matched.iter().flatten().map(|(key, _)| key.as_str().to_owned()).collect();
+    let missing = enrolment.missing(|key| existing.contains(key));
+    if matched.is_ok() && !missing.is_empty() {
+        let row = draft.refused(RefusalCode::MissingKeys);
+        return Ok(Decision::refused(NotFilled::Missing(missing), row));
+    }
+    match matched.and_then(|matched| resolve(tx, &keyring, environment, matched, holds)) {
+        Ok(values) => {
+            let row_of = |versions| json!({ "versions": versions });
+            let draft = delivery_row(tx, draft, &values, row_of);
+            Ok(Decision::Applied(ResolvedFile { values, keyring }, vec![draft]))
+        }
+        Err(unreadable @ (Error::Undeliverable { .. } | Error::Damaged(_))) => {
+            let row = draft.refused(RefusalCode::SecretUnreadable);
+            Ok(Decision::refused(unreadable.into(), row))
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Opens the values of a file and renders its text.
+fn render(enrolment: &Enrolment<ToFile>, resolved: ResolvedFile) -> Result<FileContent, NotFilled> {
+    let ResolvedFile { values, keyring } = resolved;
+    let versions = values
+        .iter()
+        .map(|one| (one.key.as_str().to_owned(), one.version))
+        .collect::<BTreeMap<_, _>>();
+    let values = open(&keyring, values)?;
+    let pairs: Vec<_> = values.iter().map(|one| (one.key.as_str(), one.value.as_str())).collect();
+    let text = match enrolment.form() {
+        FileForm::Format(format) => {
+            let name = enrolment.environment().folded();
+            let heading = Heading { comment: Vec::new(), name: &name };
+            formats::write(*format, &pairs, &heading)?
+        }
+        FileForm::Template(template) => {
+            let values: BTreeMap<_, _> = pairs.into_iter().collect();
+            let lookup = |key: &KeyName| values.get(key.as_str()).copied();
+            template.render(lookup).map_err(|missing| {
+                let names = missing.into_iter().map(|key| key.as_str().to_owned());
+                NotFilled::Missing(names.collect())
+            })?
+        }
+    };
+    Ok(FileContent { text, versions })
 }
 
 impl Vault {
-    /// Tells whether a file has to be filled anew: changes with what is in it.
-    /// `None` while its environment is not there. May block on the disk.
+    /// Returns a tag that changes whenever the content of a file does; `None` while its environment
+    /// does not exist. May block on the disk.
     pub fn file_tag(&self, enrolment: &Enrolment<ToFile>) -> Result<Option<String>, Error> {
         let Some(environment) = find_environment(&*self.store, enrolment.environment().as_str())?
         else {
             return Ok(None);
         };
-        let found = found(&*self.store, environment, |key| enrolment.holds(key))?;
-        let mut texts = vec!["coffer file v1".to_owned(), environment.to_string()];
-        for (key, found) in &found {
-            let (id, version) = found.id_and_version();
-            texts.extend([key.as_str().to_owned(), id, version.to_string()]);
-        }
-        let texts: Vec<_> = texts.iter().map(String::as_str).collect();
-        let digest = name_digest(&texts);
-        Ok(Some(digest[..16].iter().map(|byte| format!("{byte:02x}")).collect()))
+        let matched = matched_rows(&*self.store, environment, |key| enrolment.holds(key))?;
+        let texts = vec!["coffer file v1".to_owned(), environment.to_string()];
+        Ok(Some(content_tag(texts, &matched)))
     }
 
-    /// What is to go into a file. It is in the audit log, with keys and versions,
-    /// before this returns.
-    pub async fn fill_file(&self, enrolment: Arc<Enrolment<ToFile>>) -> Result<Filled, NotFilled> {
+    /// Renders the content of a file. Its keys and versions are durable in the audit log before
+    /// this returns.
+    pub async fn fill_file(
+        &self,
+        enrolment: Arc<Enrolment<ToFile>>,
+    ) -> Result<FileContent, NotFilled> {
         let now = self.now();
         let draft = Draft::new(Action::DeliveryWrite, &Principal::host(), &Origin::host(), now);
         let draft = draft.named(enrolment.name());
-        let keychain = self.keyring.clone();
-        let wanted = Arc::clone(&enrolment);
-        let found = self
+        let (shared, enrolled) = (Arc::clone(&self.keyring), Arc::clone(&enrolment));
+        let resolved = self
             .store
-            .change(move |tx| {
-                let missing = Error::NotFound(ResourceType::Environment);
-                let environment = find_environment(tx, wanted.environment().as_str())
-                    .map_err(Error::from)?
-                    .ok_or(missing)?;
-                let row = environment_row(tx, environment)?;
-                let draft = policy::label(draft, environment, &row);
-                let holds = |key: &KeyName| wanted.holds(key);
-                let keyring = keychain.now();
-                let found = found(tx, environment, holds);
-                let there: BTreeSet<String> =
-                    found.iter().flatten().map(|(key, _)| key.as_str().to_owned()).collect();
-                let missing = wanted.missing(|key| there.contains(key));
-                if found.is_ok() && !missing.is_empty() {
-                    let row = draft.refused(RefusalCode::MissingKeys);
-                    return Ok(Decision::refused(NotFilled::Missing(missing), row));
-                }
-                let resolved =
-                    found.and_then(|found| resolve(tx, &keyring, environment, found, holds));
-                Ok(match resolved {
-                    Ok(resolved) => {
-                        let mut pieces = keys_and_versions(&resolved).into_iter();
-                        let first = pieces.next().unwrap_or_default();
-                        for piece in pieces {
-                            tx.also(draft.clone().details(&json!({ "versions": piece })));
-                        }
-                        let draft = draft.details(&json!({ "versions": first }));
-                        Decision::Applied(Found { resolved, keyring }, vec![draft])
-                    }
-                    Err(unreadable @ (Error::Undeliverable { .. } | Error::Damaged(_))) => {
-                        Decision::refused(
-                            unreadable.into(),
-                            draft.refused(RefusalCode::SecretUnreadable),
-                        )
-                    }
-                    Err(error) => return Err(error.into()),
-                })
-            })
+            .change(move |tx| resolve_file(tx, shared.current(), &enrolled, draft))
             .from_reserve()
             .commit();
-        let Found { resolved, keyring } = found.await?;
-        let fill = move || -> Result<Filled, NotFilled> {
-            let versions = resolved
-                .iter()
-                .map(|one| (one.key.as_str().to_owned(), one.version))
-                .collect::<BTreeMap<_, _>>();
-            let entries = open(&keyring, resolved)?;
-            let pairs: Vec<_> =
-                entries.iter().map(|entry| (entry.key.as_str(), entry.value.as_str())).collect();
-            let text = match enrolment.form() {
-                Form::Format(format) => {
-                    let name = enrolment.environment().folded();
-                    let heading = Heading { comment: Vec::new(), name: &name };
-                    formats::write(*format, &pairs, &heading)?
-                }
-                Form::Template(template) => {
-                    let values: BTreeMap<_, _> = pairs.into_iter().collect();
-                    let lookup = |key: &KeyName| values.get(key.as_str()).copied();
-                    template.render(lookup).map_err(|missing| {
-                        NotFilled::Missing(
-                            missing.into_iter().map(|key| key.as_str().to_owned()).collect(),
-                        )
-                    })?
-                }
-            };
-            Ok(Filled { text, versions })
-        };
-        tokio::task::spawn_blocking(fill).await.map_err(|_| Error::Panicked)?
+        let resolved = resolved.await?;
+        tokio::task::spawn_blocking(move || render(&enrolment, resolved))
+            .await
+            .map_err(|_| Error::Panicked)?
     }
 
-    /// Records that a file was filled, and could not be put in place.
+    /// Records that the content of a file could not be put in place.
     pub async fn record_not_delivered(&self, path: &str) -> Result<(), Error> {
         let now = self.now();
         let draft = Draft::new(Action::DeliveryWrite, &Principal::host(), &Origin::host(), now);

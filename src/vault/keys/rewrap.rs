@@ -1,7 +1,8 @@
-//! The sweep of a rotation: every data key is wrapped under the key in force.
+//! The sweep of a rotation, which wraps every data key under the active wrapping key.
 //!
-//! Must never: open a value; take what a key is bound to from anywhere but the
-//! rows; wrap what does not open for that.
+//! Must never: open a value; take a binding from anywhere but the rows; rewrap a data key that does
+//! not unwrap for its binding.
+//! Called by: `rotation`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,28 +12,27 @@ use serde_json::json;
 use crate::audit::{Action, Draft, ResourceType};
 use crate::domain::{Clock, Origin, Principal, SecretId, SecretKind, Timestamp, Version};
 use crate::store::{
-    Doomed, ReadError, Rotation, RotationRow, SecretPlaces, Store, Table, Tx, Unaudited, Versions,
-    View,
+    PendingDeletions, ReadError, Rotation, RotationRow, SecretPlaces, Store, Table, Tx, Unaudited,
+    Unavailable, Versions, View,
 };
 
-use crate::vault::Unavailable;
-use crate::vault::crypto::cipher::{self, Binding};
-use crate::vault::crypto::keyring::{Keychain, Keyring};
+use crate::vault::crypto::cipher;
+use crate::vault::crypto::keyring::Keyring;
 use crate::vault::crypto::random::Random;
+use crate::vault::crypto::shared_keyring::SharedKeyring;
 use crate::vault::error::Error;
 use crate::vault::lookup::locate;
-use crate::vault::verbs::secrets::binding;
+use crate::vault::secret_rows::{Binding, binding};
 
-/// Versions that one write looks at. Reads wait while a write is applied.
+/// The number of versions in one write, which is small because reads wait while it is applied.
 const GROUP_ROWS: usize = 100;
-/// How long the sweep waits when no write is taken.
+/// How long the sweep waits after the database has refused a write.
 const PAUSE: Duration = Duration::from_millis(250);
 
-/// Wraps everything under the key in force, some at a time. When the server
-/// stops first, its next start goes on.
-pub(in crate::vault) struct Sweep {
+/// Rewraps all data keys in small steps. If the server stops first, its next start continues.
+pub(super) struct Sweep {
     pub store: Arc<Store>,
-    pub keychain: Arc<Keychain>,
+    pub keyring: Arc<SharedKeyring>,
     pub clock: Arc<dyn Clock>,
     pub random: Random,
 }
@@ -48,17 +48,18 @@ impl Sweep {
                 }
                 Err(Error::Unavailable(_)) => return,
                 Err(error) => {
-                    log::error!("a rotation stands still until the next start: {error}");
+                    log::error!("a key rotation has stopped until the next start: {error}");
                     return;
                 }
             }
         }
     }
 
-    /// One write; `true` when it was the last one.
+    /// Makes one write. Returns `true` after the last one.
     async fn step(&self) -> Result<bool, Error> {
-        let (keychain, random) = (Arc::clone(&self.keychain), self.random);
-        let change = move |tx: &mut Tx<'_>| rewrap_some(tx, &keychain.now(), random).map(Unaudited);
+        let (shared, random) = (Arc::clone(&self.keyring), self.random);
+        let change =
+            move |tx: &mut Tx<'_>| rewrap_some(tx, &shared.current(), random).map(Unaudited);
         if !self.store.change(change).from_reserve().commit().await.map_err(Error::from)? {
             return Ok(false);
         }
@@ -69,15 +70,15 @@ impl Sweep {
     }
 }
 
-/// The rotation that is under way.
-fn under_way(tx: &Tx<'_>) -> Result<RotationRow, Error> {
+/// Reads the rotation in progress.
+fn in_progress(tx: &Tx<'_>) -> Result<RotationRow, Error> {
     let row = tx.get::<Rotation>(&())?.filter(|row| row.finished_at.is_none());
     Ok(row.ok_or(ReadError::Damaged { table: Rotation::PREFIX })?)
 }
 
-/// Wraps some data keys again; `true` when there are none behind them.
+/// Rewraps the next data keys. Returns `true` if these were the last ones.
 fn rewrap_some(tx: &mut Tx<'_>, keyring: &Keyring, random: Random) -> Result<bool, Error> {
-    let mut rotation = under_way(tx)?;
+    let mut rotation = in_progress(tx)?;
     let cursor = rotation.cursor.map(|at| {
         let mut bytes = Vec::new();
         Versions::encode(&at, &mut bytes);
@@ -97,7 +98,7 @@ fn rewrap_some(tx: &mut Tx<'_>, keyring: &Keyring, random: Random) -> Result<boo
             Err(Error::NoRandomness) => return Err(Error::NoRandomness),
             Err(error) => {
                 let (id, version) = at;
-                log::error!("version {version} of {id} stays under its old key: {error}");
+                log::error!("cannot rewrap the data key of version {version} of {id}: {error}");
                 rotation.unopened += 1;
             }
         }
@@ -123,29 +124,29 @@ fn rewrap_one(
     if row.data_key.key == keyring.active() {
         return Ok(Rewrapped::NotNeeded);
     }
-    // What is left of a deleted environment is being removed.
+    // The rows of a deleted environment are about to be removed.
     if let Some(place) = tx.get::<SecretPlaces>(&id)?
-        && tx.has::<Doomed>(&place.environment)?
+        && tx.has::<PendingDeletions>(&place.environment)?
     {
         return Ok(Rewrapped::NotNeeded);
     }
     let (place, secret) = locate::<SecretKind>(tx, id)?;
-    let bound = Binding { version, ..binding(&place, &secret) };
-    row.data_key = cipher::rewrap(keyring, random, &bound, &row.data_key)?;
+    let binding = Binding { version, ..binding(&place, &secret) };
+    row.data_key = cipher::rewrap(keyring, random, &binding, &row.data_key)?;
     tx.put::<Versions>(&(id, version), &row);
     Ok(Rewrapped::Now)
 }
 
-/// The last write of a rotation.
+/// Makes the last write of a rotation.
 fn finish(tx: &mut Tx<'_>, now: Timestamp) -> Result<((), Draft), Error> {
-    let mut rotation = under_way(tx)?;
+    let mut rotation = in_progress(tx)?;
     rotation.finished_at = Some(now);
     tx.put::<Rotation>(&(), &rotation);
     let RotationRow { to, rewrapped, unopened, .. } = rotation;
     if unopened > 0 {
-        log::error!("{unopened} data keys do not open and stay under their old key");
+        log::error!("{unopened} data keys do not open and stay under their old wrapping key");
     }
-    log::info!("everything that opens is wrapped under key {} now", to.0);
+    log::info!("the key rotation is complete: key {} is in use", to.0);
     let draft = Draft::new(Action::KeyRewrap, &Principal::host(), &Origin::host(), now);
     let details = json!({ "rewrapped": rewrapped, "unopened": unopened });
     Ok(((), draft.on(to.0, None).details(&details)))

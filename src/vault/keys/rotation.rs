@@ -1,22 +1,21 @@
-//! Changing the wrapping key.
+//! Rotating the wrapping key.
 //!
 //! ```text
-//! rotate    a new wrapping key is in force; the service keys are wrapped under it
-//! rewrap    every data key is unwrapped and wrapped under it, some at a time
-//! retire    an old wrapping key that nothing needs any more is destroyed
+//! rotate    a new wrapping key becomes active; the service keys are wrapped under it
+//! rewrap    every data key is unwrapped, and wrapped under the new key, in small steps
+//! retire    an old wrapping key that nothing needs anymore is destroyed
 //! ```
 //!
-//! A value is never opened for this: only 32-byte keys are. What a data key is
-//! bound to is read from the rows, inside the writer, and what does not open for
-//! that stays as it is: it is counted, named in the log, and keeps its wrapping
-//! key from being retired. Wrapping happens inside the writer only, so nothing
-//! is wrapped under an old key behind the change that made the new one; one
-//! sweep finds everything. `RotationRow` remembers how far it is, over a restart.
+//! A rotation never opens a value, only 32-byte keys. The binding of a data key is read from the
+//! rows, inside the writer. A data key that does not unwrap for it stays as it is: it is counted,
+//! named in the log, and prevents its wrapping key from being retired. Keys are wrapped only inside
+//! the writer, so nothing is wrapped under an old key after the change that made the new one, and
+//! one sweep finds everything. `RotationRow` stores the progress across restarts.
 //!
-//! Must never: take anything that a key is bound to from a request; destroy a
-//! key that something is wrapped under.
+//! Must never: take the binding of a key from a request; destroy a wrapping key that something is
+//! wrapped under.
+//! Called by: `http` for rotations; `server`, to continue one at the start.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde_json::json;
@@ -24,32 +23,29 @@ use serde_json::json;
 use crate::audit::{Action, Draft, ResourceType};
 use crate::domain::{Origin, Principal, SecretId, Timestamp, Version};
 use crate::store::{
-    KeyId, KeyRow, Keys, ReadError, Rotation, RotationRow, ServiceKeys as ServiceKeysTable, Table,
-    Tx, Versions, View,
+    KeyId, Keys, ReadError, Rotation, RotationRow, ServiceKeys as ServiceKeysTable, Table, Tx,
+    Unavailable, View,
 };
 
-use crate::vault::crypto::keyring::RootKeys;
-use crate::vault::crypto::keyring::{Fingerprint, Keyring};
+use crate::vault::crypto::keyring::parse_key_id;
 use crate::vault::crypto::service_keys::ServiceKeys;
 use crate::vault::error::Error;
+use crate::vault::fingerprint::Fingerprint;
 use crate::vault::guarded_change::guarded_once;
-use crate::vault::idempotency::{HasOutcome, Outcome};
 use crate::vault::keys::rewrap::Sweep;
-use crate::vault::keys::unlock::UnlockError;
+use crate::vault::keys::wrapping_keys::KeyUsage;
 use crate::vault::policy::{Administer, Permit};
-use crate::vault::{Unavailable, Vault};
-
-/// Versions that a status names; their number is always whole.
-const NAMED: usize = 20;
+use crate::vault::service::Vault;
+use crate::vault::verb_result::RotationBegun;
 
 /// A wrapping key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeyInfo {
-    /// Its number.
+    /// The number of the key.
     pub id: u32,
-    /// The root key that it is made from.
+    /// The root key that it is derived from.
     pub root: Fingerprint,
-    /// When it was made.
+    /// When it was created.
     pub created_at: Timestamp,
     /// Whether new keys are wrapped under it.
     pub active: bool,
@@ -60,142 +56,45 @@ pub struct KeyInfo {
 /// The last rotation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RotationInfo {
-    /// The key that it made.
+    /// The number of the wrapping key that it created.
     pub key: u32,
-    /// When.
+    /// When it started.
     pub started_at: Timestamp,
-    /// When everything had been looked at.
+    /// When it had checked every key.
     pub finished_at: Option<Timestamp>,
-    /// How many keys were wrapped again so far.
+    /// How many keys it has rewrapped so far.
     pub rewrapped: u64,
-    /// How many keys are wrapped under another key now.
+    /// How many keys are still wrapped under another key.
     pub left: u64,
 }
 
-/// A rotation that has begun.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RotationBegun {
-    /// The key that it made, which is in force.
-    pub key: u32,
-    /// When.
-    pub started_at: Timestamp,
-}
-
-/// The wrapping keys, and how far the last rotation is.
+/// The wrapping keys, and the progress of the last rotation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeyStatus {
-    /// The lowest number first.
+    /// The wrapping keys, by number.
     pub keys: Vec<KeyInfo>,
-    /// `None` when there never was one.
+    /// The last rotation; `None` if there was none.
     pub rotation: Option<RotationInfo>,
-    /// The root key that new wrapping keys are made from.
+    /// The root key that new wrapping keys are derived from.
     pub root: Fingerprint,
-    /// The root key that was given beside it.
+    /// The previous root key, if the operator supplied one.
     pub previous_root: Option<Fingerprint>,
-    /// Whether something is still wrapped under a wrapping key that is made from
-    /// another root key than the current one.
+    /// Whether keys are still wrapped under a wrapping key of another root key than the current
+    /// one.
     pub previous_root_needed: bool,
-    /// Some of the versions that a finished rotation had to leave, because their
-    /// data keys do not open.
+    /// Some of the versions whose data keys a finished rotation could not unwrap.
     pub unopened: Vec<(SecretId, Version)>,
 }
 
-/// How many keys are wrapped under each wrapping key.
-struct Census {
-    wrapped: BTreeMap<KeyId, u64>,
-    /// Rows that do not tell.
-    damaged: u64,
-    /// Some of those that are not under `active`.
-    elsewhere: Vec<(SecretId, Version)>,
-}
-
-fn census(view: &impl View, active: KeyId) -> Result<Census, ReadError> {
-    let mut census = Census { wrapped: BTreeMap::new(), damaged: 0, elsewhere: Vec::new() };
-    if let Some(row) = view.get::<ServiceKeysTable>(&())? {
-        for key in [row.audit.key, row.token.key] {
-            *census.wrapped.entry(key).or_insert(0) += 1;
-        }
-    }
-    // By their keys first: a damaged row is one with a name.
-    for found in view.keys::<Versions>(&[]) {
-        let at = match found {
-            Ok(at) => at,
-            // Stored under what is no version: nothing leads there.
-            Err(ReadError::Damaged { .. }) => continue,
-            Err(error) => return Err(error),
-        };
-        let key = match view.get::<Versions>(&at) {
-            Ok(Some(row)) => Some(row.data_key.key),
-            // Dropped since.
-            Ok(None) => continue,
-            Err(ReadError::Damaged { .. }) => None,
-            Err(error) => return Err(error),
-        };
-        match key {
-            Some(key) => *census.wrapped.entry(key).or_insert(0) += 1,
-            None => census.damaged += 1,
-        }
-        if key != Some(active) && census.elsewhere.len() < NAMED {
-            census.elsewhere.push(at);
-        }
-    }
-    Ok(census)
-}
-
-impl Census {
-    /// How many keys may need a wrapping key. A row that does not tell may need
-    /// any of them.
-    fn needing(&self, id: KeyId) -> u64 {
-        self.wrapped.get(&id).copied().unwrap_or(0) + self.damaged
-    }
-
-    fn outside(&self, active: KeyId) -> u64 {
-        let elsewhere = self.wrapped.iter().filter(|(id, _)| **id != active);
-        elsewhere.map(|(_, count)| count).sum::<u64>() + self.damaged
-    }
-}
-
-/// The keyring of a database; `None` when it has no keys. A wrapping key whose
-/// root key was not given is left out when nothing is wrapped under it any more:
-/// a change of the root key that was finished and not yet cleared up, as a backup
-/// of that time holds it, opens with the new root key alone.
-pub(in crate::vault) fn load_keyring(
-    view: &impl View,
-    roots: RootKeys<'_>,
-) -> Result<Option<Keyring>, UnlockError> {
-    let rows = view.scan::<Keys>(&[], None).collect::<Result<Vec<_>, _>>()?;
-    let Some((newest, _)) = rows.last() else { return Ok(None) };
-    let newest = *newest;
-    let given = |row: &KeyRow| roots.find(Fingerprint(row.root_fingerprint)).is_some();
-    let (mut kept, mut left_out) = (rows, Vec::new());
-    if !kept.iter().all(|(_, row)| given(row)) {
-        let census = census(view, newest)?;
-        // Never the newest: the next number is counted from it.
-        (kept, left_out) = kept
-            .into_iter()
-            .partition(|(id, row)| given(row) || *id == newest || census.needing(*id) > 0);
-    }
-    let loaded = Keyring::load(roots, kept);
-    let loaded = loaded.map_err(|unrooted| UnlockError::unrooted(unrooted, roots))?;
-    for (id, row) in left_out {
-        log::warn!(
-            "root key {} is not given and no longer needed; clear up with: coffer key retire {}",
-            Fingerprint(row.root_fingerprint),
-            id.0
-        );
-    }
-    Ok(loaded)
-}
-
 impl Vault {
-    /// The wrapping keys. Reads a row for each version of each secret; may block
-    /// on the disk.
+    /// Reports the wrapping keys. Reads a row for each version of each secret; may block on the
+    /// disk.
     pub fn key_status(&self, _permit: &Permit<Administer>) -> Result<KeyStatus, Error> {
         let _walk = self.walks.try_acquire().map_err(|_| Unavailable::OtherExaminations)?;
-        let keyring = self.keyring.now();
+        let keyring = self.keyring.current();
         let active = keyring.active();
-        let rotation = stored(&*self.store)?;
-        let census = census(&*self.store, active)?;
+        let rotation = last_rotation(&*self.store)?;
+        let usage = KeyUsage::count(&*self.store, active)?;
         let mut keys = Vec::new();
         for found in self.store.scan::<Keys>(&[], None) {
             let (id, row) = found?;
@@ -204,16 +103,16 @@ impl Vault {
                 root: Fingerprint(row.root_fingerprint),
                 created_at: row.created_at,
                 active: id == active,
-                wrapped: census.wrapped.get(&id).copied().unwrap_or(0),
+                wrapped: usage.wrapped(id),
             });
         }
-        let left = census.outside(active);
+        let left = usage.outside(active);
         let finished = rotation.as_ref().is_none_or(|row| row.finished_at.is_some());
         let previous_root = self.keyring.previous_root();
         Ok(KeyStatus {
             previous_root_needed: keys
                 .iter()
-                .any(|key| key.root != keyring.root() && census.needing(KeyId(key.id)) > 0),
+                .any(|key| key.root != keyring.root() && usage.needing(KeyId(key.id)) > 0),
             keys,
             rotation: rotation.map(|row| RotationInfo {
                 key: row.to.0,
@@ -224,20 +123,20 @@ impl Vault {
             }),
             root: keyring.root(),
             previous_root,
-            unopened: if finished { census.elsewhere } else { Vec::new() },
+            unopened: if finished { usage.elsewhere } else { Vec::new() },
         })
     }
 
-    /// Makes a new wrapping key under the current root key and begins, in the
-    /// background, to wrap everything under it.
+    /// Creates a new wrapping key under the current root key, and starts rewrapping everything
+    /// under it in the background.
     pub async fn rotate_keys(&self, permit: &Permit<Administer>) -> Result<RotationBegun, Error> {
         let now = self.now();
         let draft = permit.draft(Action::KeyRotate, now);
         let begin = self.begin(now, draft, false);
         let change = guarded_once(permit, now, begin);
         let (store, sweep) = (Arc::clone(&self.store), self.sweep());
-        // In a task of its own from the first write on: a client that goes away
-        // must not stop it in between.
+        // A task of its own: a client that disconnects must not stop it between the first write and
+        // the start of the sweep.
         let begun = tokio::spawn(async move {
             let begun = store.change(change).commit().await.map_err(Error::from)?;
             drop(tokio::spawn(sweep.run()));
@@ -246,30 +145,31 @@ impl Vault {
         begun.await.map_err(|_| Error::Panicked)?
     }
 
-    /// Destroys a wrapping key that nothing needs any more: without its row the
-    /// root key does not give it.
+    /// Destroys a wrapping key that nothing needs anymore: without the salt in its row, the root
+    /// key does not yield it.
     pub async fn retire_key(&self, permit: &Permit<Administer>, id: &str) -> Result<(), Error> {
-        let id = key_id(id).ok_or(Error::NotFound(ResourceType::Key))?;
+        let id = parse_key_id(id).ok_or(Error::NotFound(ResourceType::Key))?;
         let draft = permit.draft(Action::KeyRetire, self.now());
-        let keychain = Arc::clone(&self.keyring);
+        let shared = Arc::clone(&self.keyring);
         self.change(permit, move |tx| {
             let row = tx.get::<Keys>(&id)?.ok_or(Error::NotFound(ResourceType::Key))?;
-            let keyring = keychain.now();
+            let keyring = shared.current();
             if id == keyring.active() {
                 return Err(Error::KeyInForce);
             }
-            if stored(tx)?.is_some_and(|row| row.finished_at.is_none()) {
+            if last_rotation(tx)?.is_some_and(|row| row.finished_at.is_none()) {
                 return Err(Error::RotationUnderWay);
             }
-            // In here, where nothing is written meanwhile: there is no way back.
-            let wrapped = census(tx, keyring.active())?.needing(id);
+            // Counted inside the writer, where nothing else is written meanwhile: destroying a key
+            // cannot be undone.
+            let wrapped = KeyUsage::count(tx, keyring.active())?.needing(id);
             if wrapped > 0 {
                 return Err(Error::KeyNeeded { wrapped });
             }
             tx.remove::<Keys>(&id);
             let root = Fingerprint(row.root_fingerprint).to_string();
             let draft = draft.on(id.0, None).details(&json!({ "rootFingerprint": root }));
-            tx.once_accepted(move || keychain.change(keyring.without(id)));
+            tx.once_accepted(move || shared.replace(keyring.without(id)));
             Ok(((), draft))
         })
         .from_reserve()
@@ -277,51 +177,50 @@ impl Vault {
         .await
     }
 
-    /// What the start owes the keys. With a new root key beside the previous one
-    /// a rotation begins by itself; whoever gives both wants that. One that a
-    /// stop cut off goes on in the background.
+    /// Completes the key changes that are due at the start. If the current root key is new, a
+    /// rotation starts: an operator who supplies two root keys wants that. A rotation that a stop
+    /// interrupted continues in the background.
     pub async fn finish_rotation(&self) -> Result<(), Error> {
-        let keyring = self.keyring.now();
-        let in_force = keyring.fingerprint(keyring.active());
-        if in_force.is_some_and(|root| root != keyring.root()) {
+        let keyring = self.keyring.current();
+        let active_root = keyring.fingerprint(keyring.active());
+        if active_root.is_some_and(|root| root != keyring.root()) {
             let now = self.now();
             let draft = Draft::new(Action::KeyRotate, &Principal::host(), &Origin::host(), now);
             let begun = self.store.change(self.begin(now, draft, true)).from_reserve().commit();
             match begun.await.map_err(Error::from) {
-                Ok(_) => log::info!(
-                    "the root key is new: everything is wrapped under {} from here on",
-                    keyring.root()
-                ),
+                Ok(_) => log::info!("changing the root key to {}", keyring.root()),
                 Err(Error::Unavailable(why @ Unavailable::DiskNearlyFull)) => {
-                    log::error!("the root key is not changed: {why}; start again with more space");
+                    log::error!(
+                        "cannot change the root key: {why}. Free some disk space and restart"
+                    );
                     return Ok(());
                 }
                 Err(error) => return Err(error),
             }
         }
-        if let Some(row) = stored(&*self.store)?
+        if let Some(row) = last_rotation(&*self.store)?
             && row.finished_at.is_none()
         {
-            log::info!("wrapping what is left under key {}", row.to.0);
+            log::info!("rewrapping data keys under key {}", row.to.0);
             drop(tokio::spawn(self.sweep().run()));
         }
         Ok(())
     }
 
-    /// The change that a rotation begins with. `again` also over one that is
-    /// under way: what that one has left this one finds.
+    /// Returns the first change of a rotation. With `replace`, it may replace a rotation in
+    /// progress: the new one also finds what the old one has not rewrapped.
     fn begin(
         &self,
         now: Timestamp,
         draft: Draft,
-        again: bool,
+        replace: bool,
     ) -> impl FnOnce(&mut Tx<'_>) -> Result<(RotationBegun, Draft), Error> + Send + use<> {
-        let (keychain, random) = (Arc::clone(&self.keyring), self.random);
+        let (shared, random) = (Arc::clone(&self.keyring), self.random);
         move |tx| {
-            if stored(tx)?.is_some_and(|row| row.finished_at.is_none()) && !again {
+            if last_rotation(tx)?.is_some_and(|row| row.finished_at.is_none()) && !replace {
                 return Err(Error::RotationUnderWay);
             }
-            let old = keychain.now();
+            let old = shared.current();
             let (key, new) = old.with_new(random, now)?;
             let services = tx.get::<ServiceKeysTable>(&())?;
             let services =
@@ -342,9 +241,9 @@ impl Vault {
             let details = json!({ "previous": old.active().0, "rootFingerprint": root });
             let draft = draft.on(new.active().0, None).details(&details);
             let begun = RotationBegun { key: new.active().0, started_at: now };
-            // Only once nothing can refuse the change any more: keys that are active without
-            // their row could never open again what was wrapped under them.
-            tx.once_accepted(move || keychain.change(new));
+            // Deferred until nothing can refuse the change anymore: if keys were wrapped under a
+            // wrapping key whose row was never written, they could never be opened again.
+            tx.once_accepted(move || shared.replace(new));
             Ok((begun, draft))
         }
     }
@@ -352,30 +251,19 @@ impl Vault {
     fn sweep(&self) -> Sweep {
         Sweep {
             store: Arc::clone(&self.store),
-            keychain: Arc::clone(&self.keyring),
+            keyring: Arc::clone(&self.keyring),
             clock: Arc::clone(&self.clock),
             random: self.random,
         }
     }
 }
 
-/// A key's number as it is written in the one way there is.
-pub(in crate::vault) fn key_id(text: &str) -> Option<KeyId> {
-    text.parse().ok().filter(|id: &u32| id.to_string() == text).map(KeyId)
-}
-
-impl HasOutcome for RotationBegun {
-    fn outcome(&self) -> Outcome<'_> {
-        Outcome::Rotation(self)
-    }
-}
-
-/// The last rotation. One that does not tell is none: what it has left counts
-/// all the same, and the next one finds it.
-fn stored(view: &impl View) -> Result<Option<RotationRow>, ReadError> {
+/// Reads the last rotation. A damaged row counts as none: the keys that it has not rewrapped are
+/// counted anyway, and the next rotation finds them.
+fn last_rotation(view: &impl View) -> Result<Option<RotationRow>, ReadError> {
     match view.get::<Rotation>(&()) {
         Err(damaged @ ReadError::Damaged { .. }) => {
-            log::error!("the last rotation is not known: {damaged}");
+            log::error!("cannot read the last rotation: {damaged}");
             Ok(None)
         }
         found => found,

@@ -1,44 +1,49 @@
 //! Reading, exporting and verifying the audit log.
 //!
-//! Must never: show a row of an environment outside the caller's scope, or
-//! count one; leave a row out of an export.
+//! Must never: show or count a row of an environment outside the caller's scope; leave a row out of
+//! an export.
+//! Called by: `http`; `cli`, for the database of a stopped server.
 
-use crate::audit::{Action, Mac, ResourceType, Row, Verification};
+use crate::audit::{Action, ResourceType, Row, Verification};
 use crate::domain::{EnvironmentId, Timestamp, UserId};
-use crate::store::{AuditRows, ReadError, View};
+use crate::store::{AuditRows, Opened, ReadError, Unavailable, View};
 
+use crate::vault::audit_rows::{
+    ExportedRow, export_rows, stored_head, stored_start, verify_all, verify_rows,
+};
+use crate::vault::crypto::root_key::RootKeys;
 use crate::vault::error::Error;
-use crate::vault::keys::unlock::{stored_head, stored_start, verify_rows};
+use crate::vault::keys::unlock::load_keys;
+use crate::vault::keys::unlock_error::UnlockError;
 use crate::vault::policy::{Administer, Permit, Read};
-use crate::vault::{Unavailable, Vault};
+use crate::vault::service::Vault;
 
-/// Which rows are wanted. What is `None` does not matter.
+/// Selects rows of the audit log. A condition that is `None` matches every row.
 #[derive(Debug, Clone, Default)]
 pub struct AuditQuery {
     /// Rows of this environment.
     pub environment: Option<EnvironmentId>,
-    /// Rows about this kind of thing.
+    /// Rows about this type of resource.
     pub resource_type: Option<ResourceType>,
-    /// Rows about the thing with this id.
+    /// Rows about the resource with this id.
     pub resource_id: Option<String>,
-    /// Rows about this.
+    /// Rows about this action.
     pub action: Option<Action>,
-    /// Rows about what this user did.
+    /// Rows about actions of this user.
     pub user: Option<UserId>,
-    /// Rows about what was done, or about what was refused.
+    /// Rows about actions that succeeded (`true`) or were refused (`false`).
     pub success: Option<bool>,
-    /// Rows from this moment on.
+    /// Rows from this time on.
     pub from: Option<Timestamp>,
-    /// Rows from before this moment.
+    /// Rows from before this time.
     pub to: Option<Timestamp>,
-    /// Only rows with a lower number than this are shown: the cursor that stays
-    /// where it is while new rows come.
+    /// Returns only rows with a lower number: a cursor that does not move while rows are added.
     pub before_seq: Option<u64>,
-    /// Only rows with a higher number than this: what has come since it was seen.
+    /// Rows with a higher number: what was added since that row was seen.
     pub after_seq: Option<u64>,
-    /// How many of the newest rows are left out.
+    /// The number of the newest matching rows to skip.
     pub offset: usize,
-    /// At most so many are shown.
+    /// The most rows to return.
     pub limit: usize,
 }
 
@@ -60,59 +65,38 @@ impl AuditQuery {
     }
 }
 
-/// Some rows, and how many there are.
+/// A page of matching rows, and their total number.
 #[derive(Debug)]
 pub struct AuditPage {
-    /// Newest first.
+    /// The rows, newest first.
     pub rows: Vec<Row>,
-    /// How many rows match, whatever part of them is shown.
+    /// The number of all matching rows.
     pub total: u64,
 }
 
-/// A row on its way out of the server.
-#[derive(Debug)]
-pub struct ExportedRow {
-    /// The number under which it is stored.
-    pub seq: u64,
-    /// What it says, and its MAC; `None` when it is damaged.
-    pub content: Option<(Row, Mac)>,
+/// Verifies the audit log of a database that is not being written to. A log that does not verify is
+/// a result, not an error.
+pub fn verify_audit<'a>(
+    opened: &impl View,
+    roots: impl Into<RootKeys<'a>>,
+) -> Result<Verification, UnlockError> {
+    let (_, services) = load_keys(opened, roots.into())?;
+    Ok(verify_all(opened, &services.audit)?)
 }
 
-/// The stored rows behind `after`, oldest first, without a walk over those
-/// before. A number that is left out is one without a row.
-pub(in crate::vault) fn export_rows<V: View>(
-    view: &V,
+/// Exports the rows with numbers above `after` from a database that is not being written to,
+/// oldest first. Needs no key.
+pub fn export_audit(
+    opened: &Opened,
     after: u64,
-) -> impl Iterator<Item = Result<ExportedRow, ReadError>> + use<'_, V> {
-    let numbers = view.keys_after::<AuditRows>(&[], Some(&after.to_be_bytes()));
-    numbers.filter_map(|seq| {
-        let seq = match seq {
-            Ok(seq) => seq,
-            // Nothing that this program wrote; there is no row to leave out.
-            Err(damaged @ ReadError::Damaged { .. }) => {
-                log::error!("left out of an export, because it has no number: {damaged}");
-                return None;
-            }
-            Err(error) => return Some(Err(error)),
-        };
-        let content = match view.get::<AuditRows>(&seq) {
-            // Dropped by retention since its number was read.
-            Ok(None) => return None,
-            Ok(Some(stored)) => stored.row().map(|row| (row, stored.mac())),
-            Err(ReadError::Damaged { .. }) => None,
-            Err(error) => return Some(Err(error)),
-        };
-        // A row that was put under another number is not the row of that number.
-        let content = content.filter(|(row, _)| row.seq == seq);
-        Some(Ok(ExportedRow { seq, content }))
-    })
+) -> impl Iterator<Item = Result<ExportedRow, ReadError>> {
+    export_rows(opened, after)
 }
 
 impl Vault {
-    /// The rows that match, of those that the caller may read. Walks the whole
-    /// log, from its end back to `after_seq` if there is one; rows that are damaged
-    /// are left out. May block on the disk. Only so many walks go on at a time: each costs as much as the log is
-    /// long, whoever asks for it.
+    /// Returns the matching rows that the caller may read. Walks the log from its end back to
+    /// `after_seq`, or to its start; skips damaged rows. May block on the disk. Only a few walks
+    /// run at a time, because each costs as much as the log is long.
     pub fn audit_logs(
         &self,
         permit: &Permit<Read>,
@@ -122,7 +106,7 @@ impl Vault {
         let mut page = AuditPage { rows: Vec::new(), total: 0 };
         let (mut skipped, mut damaged, mut before) = (0, 0, u64::MAX);
         let mut rows = self.store.scan_back::<AuditRows>();
-        // Rows stand by their numbers: what is behind has lower ones. It is not read.
+        // Rows are stored by number, so the walk stops before it reads a row with a lower one.
         while query.after_seq.is_none_or(|after| after < before.saturating_sub(1)) {
             let Some(found) = rows.next() else { break };
             if let Ok((seq, _)) = &found {
@@ -153,17 +137,16 @@ impl Vault {
             }
         }
         if damaged > 0 {
-            log::error!("{damaged} audit rows are damaged; verify the log");
+            log::error!("{damaged} audit rows are damaged. Run: coffer audit verify");
         }
         Ok(page)
     }
 
-    /// Up to `limit` rows behind number `after`, oldest first. May block on the
-    /// disk.
+    /// Returns up to `limit` rows with numbers above `after`, oldest first. May block on the disk.
     ///
-    /// Leaves no row, as reading the log leaves none: it shows the caller nothing
-    /// that the list does not, and a row about each page would make a copy that
-    /// is kept up to date never reach the end of the log.
+    /// Leaves no audit row, like every read of the log: it shows the caller nothing that the list
+    /// does not, and with a row about each page, an incremental copy of the log would never reach
+    /// its end.
     pub fn export_audit_log(
         &self,
         _permit: &Permit<Administer>,
@@ -173,22 +156,20 @@ impl Vault {
         Ok(export_rows(&*self.store, after).take(limit).collect::<Result<_, _>>()?)
     }
 
-    /// Walks the chain from its first kept row to the end it has now. May block
-    /// on the disk.
+    /// Verifies the chain from its first kept row to its current end. May block on the disk.
     pub fn verify_audit_log(&self, _permit: &Permit<Administer>) -> Result<Verification, Error> {
         let _walk = self.walks.try_acquire().map_err(|_| Unavailable::OtherExaminations)?;
         let store = &*self.store;
         loop {
-            // The marker first, then the head; rows that come meanwhile lie
-            // behind the head.
+            // The marker is read before the head, so rows added meanwhile come after the head.
             let start = stored_start(store)?;
             let head = stored_head(store)?;
             let last = head.as_ref().map_or(u64::MAX, |head| head.seq);
             let found = verify_rows(store, &self.audit_key, start.as_ref(), head.as_ref(), last)?;
             let Some(broken) = &found.broken else { return Ok(found) };
-            // Rows that retention dropped under the walk are not missing.
+            // Rows that retention dropped during the walk are not missing: try again.
             if stored_start(store)? == start {
-                log::error!("the audit log does not hold: {broken}");
+                log::error!("the audit log does not verify: {broken}");
                 return Ok(found);
             }
         }

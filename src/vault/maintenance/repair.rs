@@ -1,74 +1,74 @@
-//! Repairing what can be worked out from other rows, and recording it, as of
-//! compactions.
+//! Repairs: restoring rows that follow from other rows, with an audit row about each repair; and
+//! the audit rows about compactions.
 //!
-//! Must never: repair rows without an audit row about it; help whoever has
-//! changed rows behind the server's back.
+//! Must never: repair anything without recording it; cover up a change that was made to the rows
+//! behind the server's back.
+//! Called by: `server` at the start; `cli`, for `doctor --repair` and `compact`.
 
 use serde_json::json;
 
 use crate::audit::{Action, AuditKey, Draft};
 use crate::domain::{Origin, Principal, Timestamp};
-use crate::store::{self, CommitError, Compacted, Depth, ReadError, Repaired, Store, Tx, View};
+use crate::store::{
+    self, CommitError, Compacted, ReadError, RepairDepth, RepairReport, Store, Tx, View,
+};
 
-use crate::vault::Vault;
+use crate::vault::audit_rows::verify_all;
 use crate::vault::error::Error;
-use crate::vault::keys::unlock::Unlocked;
-use crate::vault::keys::unlock::{stored_head, stored_start, verify_rows};
+use crate::vault::service::Vault;
+use crate::vault::unlocked::Unlocked;
 
 impl Vault {
-    /// Records that the log was written anew.
+    /// Records that the database was compacted.
     pub async fn record_compacted(&self, compacted: Compacted) -> Result<(), Error> {
-        self.record_host(Action::ServerCompact, &described(compacted)).await
+        self.record_host(Action::ServerCompact, &compaction_details(compacted)).await
     }
 }
 
-/// That nothing was to be repaired, as a change that comes to nothing.
-enum Nothing {
-    ToDo,
+/// Why a repair wrote nothing.
+enum NoRepair {
+    NotNeeded,
     Read(ReadError),
 }
 
-/// Repairs what can be worked out from other rows, and removes what belongs to
-/// nobody. The caller has copied the data directory.
-pub fn repair(unlocked: &Unlocked, now: Timestamp) -> Result<Repaired, Error> {
-    repair_to(&unlocked.store, Depth::Leftovers, now, |_| Ok(true))
+/// Restores what follows from other rows, and removes rows that belong to nothing. The caller must
+/// have copied the data directory first.
+pub fn repair(unlocked: &Unlocked, now: Timestamp) -> Result<RepairReport, Error> {
+    repair_to(&unlocked.store, RepairDepth::Leftovers, now, |_| Ok(true))
 }
 
-/// Likewise, without removing what belongs to nobody: what a start does. Whoever
-/// has changed rows behind the server's back is not to be helped by it, so where
-/// the audit log does not hold, nothing is repaired.
-pub fn repair_index(unlocked: &Unlocked, now: Timestamp) -> Result<Repaired, Error> {
+/// Restores the index rows at a start, and removes nothing. If the audit log does not verify,
+/// nothing is repaired: a repair could cover up a change that was made behind the server's back.
+pub fn repair_index(unlocked: &Unlocked, now: Timestamp) -> Result<RepairReport, Error> {
     let key = unlocked.audit_key.clone();
-    repair_to(&unlocked.store, Depth::Index, now, move |tx| holds(tx, &key))
+    repair_to(&unlocked.store, RepairDepth::Index, now, move |tx| audit_log_verifies(tx, &key))
 }
 
-fn holds(view: &impl View, key: &AuditKey) -> Result<bool, ReadError> {
-    let (start, head) = (stored_start(view)?, stored_head(view)?);
-    let verified = verify_rows(view, key, start.as_ref(), head.as_ref(), u64::MAX)?;
+fn audit_log_verifies(view: &impl View, key: &AuditKey) -> Result<bool, ReadError> {
+    let verified = verify_all(view, key)?;
     if let Some(broken) = &verified.broken {
-        log::error!(
-            "the index rows are not repaired, because the audit log does not hold: {broken}"
-        );
+        log::error!("not repairing the index, because the audit log does not verify: {broken}");
     }
     Ok(verified.broken.is_none())
 }
 
-/// `may` is asked only when there is something to repair: it may take long.
+/// Repairs in as many writes as needed. `may` is called only if something needs repair, because it
+/// can take long.
 fn repair_to(
     store: &Store,
-    depth: Depth,
+    depth: RepairDepth,
     now: Timestamp,
     may: impl Fn(&Tx<'_>) -> Result<bool, ReadError> + Clone + Send + 'static,
-) -> Result<Repaired, Error> {
-    let mut all = Repaired::default();
+) -> Result<RepairReport, Error> {
+    let mut all = RepairReport::default();
     loop {
         let may = may.clone();
         let change = move |tx: &mut Tx<'_>| {
-            let repaired = store::repair(tx, depth).map_err(Nothing::Read)?;
-            if repaired.lines.is_empty() || !may(tx).map_err(Nothing::Read)? {
-                return Err(Nothing::ToDo);
+            let repaired = store::repair(tx, depth).map_err(NoRepair::Read)?;
+            if repaired.lines.is_empty() || !may(tx).map_err(NoRepair::Read)? {
+                return Err(NoRepair::NotNeeded);
             }
-            let draft = host(Action::ServerRepair, now).details(&json!(repaired.counts));
+            let draft = host_draft(Action::ServerRepair, now).details(&json!(repaired.counts));
             Ok((repaired, draft))
         };
         match store.change(change).commit_blocking() {
@@ -79,29 +79,29 @@ fn repair_to(
                     return Ok(all);
                 }
             }
-            Err(CommitError::Refused(Nothing::ToDo)) => return Ok(all),
-            Err(CommitError::Refused(Nothing::Read(error))) => return Err(error.into()),
+            Err(CommitError::Refused(NoRepair::NotNeeded)) => return Ok(all),
+            Err(CommitError::Refused(NoRepair::Read(error))) => return Err(error.into()),
             Err(CommitError::Unavailable(why)) => return Err(why.into()),
             Err(CommitError::Panicked) => return Err(Error::Panicked),
         }
     }
 }
 
-/// Records that the log of a stopped server was written anew.
+/// Records that the database of a stopped server was compacted.
 pub fn record_compaction(
     unlocked: &Unlocked,
     compacted: Compacted,
     now: Timestamp,
 ) -> Result<(), Error> {
-    let draft = host(Action::ServerCompact, now).details(&described(compacted));
+    let draft = host_draft(Action::ServerCompact, now).details(&compaction_details(compacted));
     unlocked.store.record::<Error>(draft).commit_blocking().map_err(Error::from)
 }
 
-fn host(action: Action, now: Timestamp) -> Draft {
+fn host_draft(action: Action, now: Timestamp) -> Draft {
     Draft::new(action, &Principal::host(), &Origin::host(), now)
 }
 
-fn described(
+fn compaction_details(
     Compacted { rows, live_bytes, before_bytes, after_bytes }: Compacted,
 ) -> serde_json::Value {
     json!({ "rows": rows, "liveBytes": live_bytes, "beforeBytes": before_bytes, "afterBytes": after_bytes })

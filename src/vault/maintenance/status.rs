@@ -1,39 +1,38 @@
-//! How the server is, as far as that costs nothing to know: what a page shows that
-//! is looked at all day.
+//! The status of the server, as far as it costs nothing to know: what a page shows that stays open
+//! all day.
 //!
-//! Must never: read a row. What takes a walk over the database is `doctor`'s.
+//! Must never: read a row. Checks that walk over the database belong to `doctor`.
+//! Called by: `http`.
 
 use crate::domain::Timestamp;
+use crate::store::Extent;
 
-use crate::vault::Vault;
-use crate::vault::backup::{LAST_BACKUP, LAST_DOWNLOAD, Noted, read_note};
+use crate::vault::backup::notes::{BackupNote, LAST_BACKUP, LAST_DOWNLOAD, read_note};
 use crate::vault::policy::{Administer, Permit};
+use crate::vault::service::Vault;
 
-pub use crate::store::Extent;
-
-/// How it is.
+/// The status of the server.
 #[derive(Debug)]
-pub struct Status {
-    /// How much room there is.
+pub struct ServerStatus {
+    /// How much disk space the database uses, and how much is free.
     pub extent: Extent,
-    /// The last backup that the host itself has made.
-    pub last_backup: Option<Noted>,
-    /// When the last backup that went out through the API was frozen.
+    /// The last backup that the host itself made.
+    pub last_backup: Option<BackupNote>,
+    /// The moment that the last backup downloaded through the API shows.
     pub last_download: Option<Timestamp>,
 }
 
 impl Vault {
-    /// How the server is. Asks the file system, so it may block.
+    /// Returns the status of the server. Asks the file system, so it may block.
     ///
-    /// Leaves no audit row: it is asked again and again, and shows nothing of
-    /// what is stored.
-    pub fn status(&self, _permit: &Permit<Administer>) -> Status {
-        // A note that cannot be read is told by `coffer doctor`, with what to do.
+    /// Leaves no audit row: it is polled, and shows nothing of what is stored.
+    pub fn status(&self, _permit: &Permit<Administer>) -> ServerStatus {
+        // `coffer doctor` reports a note that cannot be read, and what to do.
         let note = |name| read_note(self.store.data_dir(), name).ok().flatten();
-        Status {
+        ServerStatus {
             extent: self.store.extent(),
             last_backup: note(LAST_BACKUP),
-            last_download: note(LAST_DOWNLOAD).map(|noted| noted.at),
+            last_download: note(LAST_DOWNLOAD).map(|note| note.at),
         }
     }
 }

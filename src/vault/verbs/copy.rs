@@ -1,15 +1,15 @@
-//! Copying secrets from one environment into another, without anyone seeing a
-//! value: from ciphertext to ciphertext, all of them or none.
+//! Copying secrets from one environment into another, from ciphertext to ciphertext, without anyone
+//! seeing a value: all of them or none.
 //!
-//! Owns: which secret a copy becomes, and how strict it is.
-//! Must never: loosen anything. A copy is never-reveal if its source is, if what
-//! it replaces is, or if that is the default where it is new; `cipher::reseal`
-//! refuses the rest a second time.
+//! Owns: which secret a copy becomes, and in which reveal mode.
+//! Must never: make anything more visible. A copy is never-reveal if its source is, if the secret
+//! it replaces is, or, for a new secret, if that is the default of the environment.
+//! `cipher::reseal` checks the source's mode again.
 //!
-//! In the audit log a copy is a row in the target's environment, and for each
-//! secret one more there and one in the source's: whoever watches over either
-//! sees what went where. Each row names the other environment by its id only,
-//! because its readers need not be allowed to know of it.
+//! In the audit log, a copy is one row in the target environment, plus one row for each secret in
+//! the target and one in the source: anyone who watches either environment sees what was copied.
+//! Each row names the other environment by its id only, because its readers may not be allowed to
+//! know that environment.
 
 use std::sync::Arc;
 
@@ -17,93 +17,43 @@ use serde_json::json;
 
 use crate::audit::{Action, Draft, RefusalCode, ResourceType};
 use crate::domain::{
-    EnvironmentId, KeyName, OnConflict, RevealMode, SecretId, SecretInfo, SecretKind, Timestamp,
-    Version,
+    EnvironmentId, KeyName, OnConflict, RevealMode, SecretId, SecretKind, Timestamp, Version,
 };
 use crate::store::{
     EnvironmentRow, ReadError, SecretPlace, SecretPlaces, SecretRow, Secrets, Tx, View,
 };
 
-use crate::vault::Vault;
-use crate::vault::crypto::cipher::{self, Binding};
+use crate::vault::crypto::cipher;
 use crate::vault::crypto::keyring::Keyring;
 use crate::vault::crypto::random::Random;
-use crate::vault::error::Error;
-use crate::vault::lookup::{Placed, count, environment_row, find_environment, not_before};
+use crate::vault::error::{CopyRefusal, Error};
+use crate::vault::lookup::{Located, environment_row, find_environment, not_before, update_counts};
 use crate::vault::policy::{self, Administer, Permit};
-use crate::vault::verbs::secrets::{binding, info, trusted_mode};
-use crate::vault::verbs::versions::{Put, latch_versions, put_version, sealed_value};
+use crate::vault::secret_rows::{Binding, binding, info};
+use crate::vault::service::Vault;
+use crate::vault::verb_result::{Copied, CopyOutcome};
+use crate::vault::verbs::secrets::proven_mode;
+use crate::vault::verbs::versions::{PutBy, latch_versions, put_version, sealed_value};
 
-/// Bytes that one copy may write: a batch stops all reads while it is applied. Each
-/// key counts as the longest value there may be. To count what is really written
-/// would tell whoever tries with values of known length how long a sealed one is.
-const MOST_BYTES: usize = 4 << 20;
+/// The most bytes that one copy writes, because a batch stops all reads while it is applied. Each
+/// key counts as a value of the longest length: counting the real lengths would let a caller find
+/// out how long a sealed value is, by adding values of known length.
+const MAX_BYTES: usize = 4 << 20;
 
-/// Which secrets to copy; the permit says where to.
+/// Which secrets to copy; the permit names the target environment.
 #[derive(Debug, Clone)]
 pub struct Copying {
-    /// The environment that they are in: its id or name.
+    /// The id or name of the source environment.
     pub from: String,
-    /// Their keys, each once.
+    /// The keys to copy, without duplicates.
     pub keys: Vec<KeyName>,
-    /// What to do about keys that are taken.
+    /// What to do about keys that exist in the target.
     pub on_conflict: OnConflict,
 }
 
 impl Copying {
-    /// Most secrets of one copy.
-    pub const MOST_KEYS: usize = 100;
-}
-
-/// What became of one secret.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum CopyOutcome {
-    /// The target has a new secret.
-    Created,
-    /// A secret of the target has a new version.
-    Replaced,
-    /// The target had that key and was left alone.
-    Skipped,
-}
-
-/// One secret of a copy: what became of it, and the target's secret.
-#[derive(Debug, Clone)]
-pub struct Copied {
-    /// What became of it.
-    pub outcome: CopyOutcome,
-    /// As it is in the target now.
-    pub secret: SecretInfo,
-}
-
-/// Why nothing was copied. Places are those in the list of keys.
-#[derive(Debug, thiserror::Error)]
-pub enum CopyRefusal {
-    /// The source is not there, or not for this caller.
-    #[error("the source: {0}")]
-    Source(Box<Error>),
-    /// Source and target are the same environment.
-    #[error("an environment cannot be copied into itself")]
-    SameEnvironment,
-    /// The source has no secrets with these keys.
-    #[error("{} keys are not in the source", .0.len())]
-    Missing(Vec<usize>),
-    /// The target has secrets with these keys.
-    #[error("{} keys are taken", .0.len())]
-    Taken(Vec<usize>),
-    /// There are too many for one copy.
-    #[error("more than {most} keys at once")]
-    TooMany {
-        /// How many there may be.
-        most: usize,
-    },
-    /// One secret cannot be copied.
-    #[error("key {at}: {error}")]
-    Secret {
-        /// Its place.
-        at: usize,
-        /// Why.
-        error: Box<Error>,
-    },
+    /// The most keys in one copy.
+    pub const MAX_KEYS: usize = 100;
 }
 
 impl Vault {
@@ -118,7 +68,7 @@ impl Vault {
         if source == target {
             return Err(CopyRefusal::SameEnvironment.into());
         }
-        let most = (MOST_BYTES / self.limits.value_bytes).max(1);
+        let most = (MAX_BYTES / self.limits.value_bytes).max(1);
         if copying.keys.len() > most {
             return Err(CopyRefusal::TooMany { most }.into());
         }
@@ -137,7 +87,7 @@ impl Vault {
                 draft,
                 by,
                 now,
-                keyring: keyring.now(),
+                keyring: keyring.current(),
                 random,
                 keep,
             };
@@ -147,10 +97,10 @@ impl Vault {
         .await
     }
 
-    /// The source, if the caller's scope covers it. To a caller whose scope is a
-    /// list, one that it does not cover and one that is not there are the same.
-    /// The refusal's row is labelled with the source, so that whoever may read
-    /// about that sees it, and the caller learns nothing from the log either.
+    /// Finds the source environment, if the caller's scope covers it. A caller whose scope is a
+    /// list gets the same answer for a source outside it as for a missing one. The audit row of a
+    /// refusal belongs to the source environment, so its readers see it, and the caller learns
+    /// nothing from the log either.
     async fn copy_source(
         &self,
         permit: &Permit<Administer>,
@@ -177,7 +127,7 @@ fn source_error(error: Error) -> Error {
     CopyRefusal::Source(Box::new(error)).into()
 }
 
-/// A copy on its way through the writer.
+/// A change that copies secrets.
 struct Transfer {
     source: EnvironmentId,
     target: EnvironmentId,
@@ -201,9 +151,9 @@ impl Transfer {
         self.check(tx, keys, on_conflict)?;
         let mut copied = Vec::with_capacity(keys.len());
         for (at, key) in keys.iter().enumerate() {
-            let one = self.one(tx, key, on_conflict);
+            let one = self.copy_one(tx, key, on_conflict);
             copied.push(one.map_err(|error| match error {
-                // What is wrong with the database is not about one secret.
+                // A failure of the database is not about one secret.
                 Error::Read(_) | Error::NoRandomness => error,
                 error => CopyRefusal::Secret { at, error: Box::new(error) }.into(),
             })?);
@@ -218,29 +168,30 @@ impl Transfer {
         Ok((copied, draft))
     }
 
-    /// That every key is in the source, and, if it must not be, none in the target.
+    /// Checks that every key exists in the source, and, if conflicts fail, that none exists in the
+    /// target.
     fn check(&self, tx: &Tx<'_>, keys: &[KeyName], on_conflict: OnConflict) -> Result<(), Error> {
-        let places = |environment, there: bool| {
-            let mut places = Vec::new();
+        let indices = |environment, exists: bool| {
+            let mut indices = Vec::new();
             for (at, key) in keys.iter().enumerate() {
-                if tx.has::<Secrets>(&(environment, key.clone()))? == there {
-                    places.push(at);
+                if tx.has::<Secrets>(&(environment, key.clone()))? == exists {
+                    indices.push(at);
                 }
             }
-            Ok::<_, ReadError>(places)
+            Ok::<_, ReadError>(indices)
         };
-        let missing = places(self.source, false)?;
+        let missing = indices(self.source, false)?;
         if !missing.is_empty() {
             return Err(CopyRefusal::Missing(missing).into());
         }
-        let taken = places(self.target, true)?;
+        let taken = indices(self.target, true)?;
         if on_conflict == OnConflict::Fail && !taken.is_empty() {
             return Err(CopyRefusal::Taken(taken).into());
         }
         Ok(())
     }
 
-    fn one(
+    fn copy_one(
         &self,
         tx: &mut Tx<'_>,
         key: &KeyName,
@@ -257,8 +208,8 @@ impl Transfer {
             return Ok(Copied { outcome: CopyOutcome::Skipped, secret: info(&to, present) });
         }
         let (outcome, new) = match present {
-            Some(present) => (CopyOutcome::Replaced, self.replaced(tx, &to, present, &source)?),
-            None => (CopyOutcome::Created, self.created(tx, &to, &source)?),
+            Some(present) => (CopyOutcome::Replaced, self.replace(tx, &to, present, &source)?),
+            None => (CopyOutcome::Created, self.create(tx, &to, &source)?),
         };
         let damaged = Error::Damaged(ResourceType::Secret);
         let sealed = sealed_value(tx, (source.id, source.version))?.ok_or(damaged)?;
@@ -269,15 +220,15 @@ impl Transfer {
             sealed,
             &binding(&to, &new),
         )?;
-        let put = Put { by: self.by.clone(), at: new.updated_at };
-        put_version(tx, (new.id, new.version), sealed, put, self.keep)?;
+        let put_by = PutBy { name: self.by.clone(), at: new.updated_at };
+        put_version(tx, (new.id, new.version), sealed, put_by, self.keep)?;
         tx.put::<Secrets>(&(self.target, key.clone()), &new);
         self.record(tx, key, &source, &new);
         Ok(Copied { outcome, secret: info(&to, new) })
     }
 
-    /// The row of a secret that is new in the target.
-    fn created(
+    /// Builds the row of a new secret in the target.
+    fn create(
         &self,
         tx: &mut Tx<'_>,
         to: &SecretPlace,
@@ -293,13 +244,13 @@ impl Transfer {
             updated_at: self.now,
         };
         tx.put::<SecretPlaces>(&row.id, to);
-        count(tx, self.target, |counts| counts.secrets += 1)?;
+        update_counts(tx, self.target, |counts| counts.secrets += 1)?;
         Ok(row)
     }
 
-    /// The row of a secret of the target that gets a new version. A sealed source
-    /// latches it, with the versions that it had.
-    fn replaced(
+    /// Builds the row of an existing secret in the target, which gets a new version. A never-reveal
+    /// source latches it, including its old versions.
+    fn replace(
         &self,
         tx: &mut Tx<'_>,
         to: &SecretPlace,
@@ -307,14 +258,14 @@ impl Transfer {
         source: &SecretRow,
     ) -> Result<SecretRow, Error> {
         let latches = source.mode.never_reveal();
-        let bound = binding(to, &present);
+        let current = binding(to, &present);
         if !present.mode.never_reveal() {
-            present.mode = trusted_mode(tx, &self.keyring, &bound, !latches)?;
+            present.mode = proven_mode(tx, &self.keyring, &current, !latches)?;
         }
         if latches && !present.mode.never_reveal() {
-            // None of the old versions is needed: a new one is about to be put.
+            // No old version is needed: a new one is about to be put.
             latch_versions(tx, present.id, None, |version, sealed| {
-                let from = Binding { version, ..bound.clone() };
+                let from = Binding { version, ..current.clone() };
                 cipher::latch(&self.keyring, self.random, &from, &sealed.data_key)
             })?;
             present.mode = RevealMode::NeverReveal;
@@ -324,7 +275,7 @@ impl Transfer {
         Ok(present)
     }
 
-    /// A row for whoever watches over the target, one for the source's.
+    /// Adds the audit row in the target environment, and the one in the source environment.
     fn record(&self, tx: &mut Tx<'_>, key: &KeyName, source: &SecretRow, new: &SecretRow) {
         let about = |id: SecretId, environment, row| {
             policy::label(self.draft.clone(), environment, row).on(id, Some(key.as_str()))
@@ -344,13 +295,9 @@ impl Transfer {
     }
 }
 
-/// The secret at a place, if there is one. One whose own place leads elsewhere
-/// is damaged.
+/// Reads the secret at a place. A secret whose own place leads elsewhere is damaged.
 fn row(view: &impl View, place: &SecretPlace) -> Result<Option<SecretRow>, Error> {
-    let damaged = |error| match error {
-        ReadError::Damaged { .. } => Error::Damaged(ResourceType::Secret),
-        error => Error::Read(error),
-    };
+    let damaged = Error::damaged_or(ResourceType::Secret);
     let at = (place.environment, place.key.clone());
     let Some(row) = view.get::<Secrets>(&at).map_err(damaged)? else { return Ok(None) };
     let leads = SecretKind::place(view, row.id).map_err(damaged)?;

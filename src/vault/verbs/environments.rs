@@ -1,4 +1,7 @@
 //! The verbs on environments.
+//!
+//! Deleting one is a change of two parts: a small batch makes the environment and its rows
+//! invisible to everyone, then a sweep removes the rows in the background.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -8,42 +11,42 @@ use serde_json::json;
 
 use crate::audit::{Action, ResourceType};
 use crate::domain::{
-    DisplayName, EnvironmentId, EnvironmentInfo, EnvironmentName, Settings, Timestamp,
+    DisplayName, EnvironmentId, EnvironmentInfo, EnvironmentName, EnvironmentSettings, KeyName,
+    SecretKind, Timestamp, VarKind,
 };
 use crate::store::{
-    Counts, Doomed, EnvironmentNames, EnvironmentRow, Environments, ReadError, SecretPlace,
-    SecretPlaces, Secrets, Store, Table, Tx, Unaudited, VarPlace, VarPlaces, Vars, View,
+    Counts, EnvironmentNames, EnvironmentRow, Environments, PendingDeletions, ReadError, Secrets,
+    Store, Table, Tx, Unaudited, Unavailable, Vars, View,
 };
 
 use crate::vault::crypto::random::Random;
 use crate::vault::error::Error;
 use crate::vault::guarded_change::guarded;
-use crate::vault::lookup::{counts, environment_row};
+use crate::vault::lookup::{counts, environment_row, skip_damaged};
 use crate::vault::policy::{self, Administer, Permit, Read};
-use crate::vault::verbs::secrets::remove_secret;
-use crate::vault::verbs::vars::remove_var;
-use crate::vault::{Unavailable, Vault};
+use crate::vault::service::Vault;
+use crate::vault::verbs::delete::{Deletable, remove};
 
-/// How many secrets and how many vars one batch of a deletion removes.
+/// The most secrets, and the most vars, that one batch of a sweep removes.
 const SWEEP_ROWS: usize = 100;
-/// Bytes of keys after which a batch of a deletion is large enough: a batch
-/// stops all reads while it is applied.
+/// The size at which a batch of a sweep ends, in bytes of keys: a batch stops all reads while it is
+/// applied.
 const SWEEP_BYTES: usize = 64 << 10;
-/// How long the answer to a deletion waits for the environment to be emptied.
-const EMPTYING_WAIT: Duration = Duration::from_secs(10);
-/// How long emptying waits when no write is taken.
-const EMPTYING_PAUSE: Duration = Duration::from_millis(250);
+/// How long the answer to a deletion waits for the sweep.
+const SWEEP_WAIT: Duration = Duration::from_secs(10);
+/// How long a sweep waits after the database has refused a write.
+const SWEEP_PAUSE: Duration = Duration::from_millis(250);
 
 /// An environment to create.
 #[derive(Debug, Clone)]
 pub struct NewEnvironment {
-    /// Its name.
+    /// The name.
     pub name: EnvironmentName,
-    /// What it is called on screen.
+    /// The name to display.
     pub display_name: DisplayName,
 }
 
-/// Adds an environment's rows.
+/// Creates an environment, as part of a change.
 pub(in crate::vault) fn put_new(
     tx: &mut Tx<'_>,
     id: EnvironmentId,
@@ -57,7 +60,7 @@ pub(in crate::vault) fn put_new(
     let row = EnvironmentRow {
         name: new.name,
         display_name: new.display_name,
-        settings: Settings::default(),
+        settings: EnvironmentSettings::default(),
         created_at: now,
         updated_at: now,
     };
@@ -66,6 +69,7 @@ pub(in crate::vault) fn put_new(
     Ok(row)
 }
 
+/// Generates the id of a new environment.
 pub(in crate::vault) fn new_id(random: Random, now: Timestamp) -> Result<EnvironmentId, Error> {
     Ok(EnvironmentId::new(now, random.bytes()?))
 }
@@ -88,38 +92,31 @@ fn info(
 }
 
 impl Vault {
-    /// The name of an environment that is there and can be read.
+    /// Returns the name of an environment; `None` if it does not exist or is damaged.
     pub fn environment_name(&self, id: EnvironmentId) -> Option<EnvironmentName> {
         environment_row(&*self.store, id).ok().map(|row| row.name)
     }
 
-    /// The environments in the caller's scope, by name in byte order. May
-    /// block on the disk.
+    /// Lists the environments in the caller's scope, by name in byte order. May block on the disk.
     pub fn list_environments(&self, permit: &Permit<Read>) -> Result<Vec<EnvironmentInfo>, Error> {
         let mut listed = BTreeMap::new();
-        for found in self.store.scan::<Environments>(&[], None) {
-            match found {
-                Ok((id, row)) if permit.covers(id) => {
-                    listed.insert(row.name.as_str().to_owned(), info(&*self.store, id, row)?);
-                }
-                Ok(_) => {}
-                Err(damaged @ ReadError::Damaged { .. }) => {
-                    log::error!("left out of a list: {damaged}")
-                }
-                Err(error) => return Err(error.into()),
+        for found in self.store.scan::<Environments>(&[], None).filter_map(skip_damaged) {
+            let (id, row) = found?;
+            if permit.covers(id) {
+                listed.insert(row.name.as_str().to_owned(), info(&*self.store, id, row)?);
             }
         }
         Ok(listed.into_values().collect())
     }
 
-    /// The ids of the environments in the caller's scope. May block on the disk.
+    /// Lists the ids of the environments in the caller's scope. May block on the disk.
     pub fn environment_ids(&self, permit: &Permit<Read>) -> Result<Vec<EnvironmentId>, Error> {
         let ids = self.store.keys::<Environments>(&[]);
         let ids = ids.filter(|id| id.as_ref().map_or(true, |id| permit.covers(*id)));
         Ok(ids.collect::<Result<_, _>>()?)
     }
 
-    /// The environment of the permit.
+    /// Returns the permit's environment.
     pub fn read_environment(&self, permit: &Permit<Read>) -> Result<EnvironmentInfo, Error> {
         let id = permit.environment()?.id();
         info(&*self.store, id, environment_row(&*self.store, id)?)
@@ -143,13 +140,12 @@ impl Vault {
         .await
     }
 
-    /// Deletes the environment of the permit and everything in it. Without
-    /// `force` it refuses while there are secrets.
+    /// Deletes the permit's environment and everything in it. Without `force`, fails if there are
+    /// secrets.
     ///
-    /// One small batch takes the environment away, and with it everything in
-    /// it, for everybody. Then its rows are removed bit by bit, because a batch
-    /// stops all reads while it is applied; a row in `Doomed` remembers that
-    /// until it is done, over a restart if need be.
+    /// One small batch makes the environment, and everything in it, invisible to everyone. Then its
+    /// rows are removed in small steps, because a batch stops all reads while it is applied. A row
+    /// in `Doomed` remembers the unfinished deletion across restarts.
     pub async fn delete_environment(
         &self,
         permit: &Permit<Administer>,
@@ -159,7 +155,7 @@ impl Vault {
         let draft = permit.draft(Action::EnvironmentDelete, self.now());
         let change = move |tx: &mut Tx<'_>| {
             let row = match environment_row(tx, id) {
-                // What it was called can be told from the row that leads to it.
+                // The index row still tells the name.
                 Err(Error::Damaged(_)) if force => None,
                 row => Some(row?),
             };
@@ -167,11 +163,11 @@ impl Vault {
             if !force && tx.keys::<Secrets>(&id.to_bytes()).next().is_some() {
                 return Err(Error::NotEmpty { secrets: counts.secrets });
             }
-            tx.put::<Doomed>(&id, &());
+            tx.put::<PendingDeletions>(&id, &());
             tx.remove::<Counts>(&id);
             let name = match &row {
                 Some(row) => Some(row.name.folded()),
-                None => led_to::<EnvironmentNames>(tx, &id)?,
+                None => key_leading_to::<EnvironmentNames>(tx, &id)?,
             };
             if let Some(name) = &name {
                 tx.remove::<EnvironmentNames>(name);
@@ -186,48 +182,44 @@ impl Vault {
             );
             Ok(((), draft))
         };
-        // In a task of its own from the first batch on: a client that goes away
-        // must not stop it in between.
+        // A task of its own: a client that disconnects must not stop it between the first batch and
+        // the start of the sweep.
         let store = Arc::clone(&self.store);
         let change = guarded(permit, self.now(), change);
         let deleted = tokio::spawn(async move {
             store.change(change).from_reserve().commit().await.map_err(Error::from)?;
-            Ok::<_, Error>(tokio::spawn(empty(store, id)))
+            Ok::<_, Error>(tokio::spawn(sweep(store, id)))
         });
-        let emptied = deleted.await.map_err(|_| Error::Panicked)??;
-        // So that the answer usually means that nothing is left; on a full disk
-        // that can take long, and the environment is gone already.
-        let _ = tokio::time::timeout(EMPTYING_WAIT, emptied).await;
+        let swept = deleted.await.map_err(|_| Error::Panicked)??;
+        // Usually nothing is left once this is answered. On a full disk the sweep can take long,
+        // but the environment is already gone.
+        let _ = tokio::time::timeout(SWEEP_WAIT, swept).await;
         Ok(())
     }
 
-    /// Goes on, in the background, with what deletions left when the server was
-    /// stopped.
+    /// Continues, in the background, the deletions that a stop interrupted.
     pub fn finish_deletions(&self) -> Result<(), Error> {
-        for found in self.store.keys::<Doomed>(&[]) {
+        for found in self.store.keys::<PendingDeletions>(&[]) {
             match found {
                 Ok(id) => {
-                    log::info!("removing what is left of the deleted environment {id}");
-                    self.empty_in_background(id);
+                    log::info!("removing the remaining rows of the deleted environment {id}");
+                    drop(tokio::spawn(sweep(Arc::clone(&self.store), id)));
                 }
-                Err(damaged @ ReadError::Damaged { .. }) => log::error!("a deletion: {damaged}"),
+                Err(damaged @ ReadError::Damaged { .. }) => {
+                    log::error!("cannot continue a deletion: {damaged}");
+                }
                 Err(error) => return Err(error.into()),
             }
         }
         Ok(())
     }
-
-    fn empty_in_background(&self, id: EnvironmentId) -> tokio::task::JoinHandle<()> {
-        tokio::spawn(empty(Arc::clone(&self.store), id))
-    }
 }
 
-/// Removes everything of a deleted environment. When the server stops first,
-/// its next start goes on.
-async fn empty(store: Arc<Store>, id: EnvironmentId) {
+/// Removes all rows of a deleted environment. If the server stops first, its next start continues.
+async fn sweep(store: Arc<Store>, id: EnvironmentId) {
     loop {
         match store
-            .change(move |tx| sweep(tx, id).map(Unaudited))
+            .change(move |tx| sweep_some(tx, id).map(Unaudited))
             .from_reserve()
             .commit()
             .await
@@ -236,64 +228,60 @@ async fn empty(store: Arc<Store>, id: EnvironmentId) {
             Ok(true) => return,
             Ok(false) => {}
             Err(Error::Unavailable(Unavailable::Overloaded | Unavailable::DiskNearlyFull)) => {
-                tokio::time::sleep(EMPTYING_PAUSE).await;
+                tokio::time::sleep(SWEEP_PAUSE).await;
             }
             Err(Error::Unavailable(_)) => return,
             Err(error) => {
-                log::error!("the deleted environment {id} cannot be emptied: {error}");
+                log::error!("cannot remove the rows of the deleted environment {id}: {error}");
                 return;
             }
         }
     }
 }
 
-/// Removes some rows of a deleted environment; `true` when none are left. What is no
-/// key stays where it is: it leads nowhere. Where some cannot be read, the others go, and
-/// the environment stays doomed.
-fn sweep(tx: &mut Tx<'_>, id: EnvironmentId) -> Result<bool, Error> {
+/// Removes the next rows of a deleted environment. Returns `true` if none are left. Rows whose keys
+/// do not decode stay: nothing leads to them. If some keys cannot be read, the others are removed
+/// first, and the deletion stays unfinished.
+fn sweep_some(tx: &mut Tx<'_>, id: EnvironmentId) -> Result<bool, Error> {
     let within = id.to_bytes();
-    let (secrets, end) = some_keys::<Secrets>(tx, &within);
-    let (vars, var_end) = some_keys::<Vars>(tx, &within);
+    let (secrets, secrets_end) = some_keys::<Secrets>(tx, &within);
+    let (vars, vars_end) = some_keys::<Vars>(tx, &within);
     if secrets.is_empty() && vars.is_empty() {
-        end.and(var_end)?;
-        tx.remove::<Doomed>(&id);
+        secrets_end.and(vars_end)?;
+        tx.remove::<PendingDeletions>(&id);
         return Ok(true);
     }
-    for at in secrets {
-        let place = SecretPlace { environment: id, key: at.1.clone() };
-        let secret = match tx.get::<Secrets>(&at) {
-            Ok(row) => row.map(|row| row.id),
-            Err(ReadError::Damaged { .. }) => led_to::<SecretPlaces>(tx, &place)?,
-            Err(error) => return Err(error.into()),
-        };
-        match secret {
-            Some(secret) => {
-                remove_secret(tx, &place, secret)?;
-            }
-            None => tx.remove::<Secrets>(&at),
-        }
-        if tx.written_bytes() > SWEEP_BYTES {
-            return Ok(false);
-        }
-    }
-    for at in vars {
-        let place = VarPlace { environment: id, key: at.1.clone() };
-        let var = match tx.get::<Vars>(&at) {
-            Ok(row) => row.map(|row| row.id),
-            Err(ReadError::Damaged { .. }) => led_to::<VarPlaces>(tx, &place)?,
-            Err(error) => return Err(error.into()),
-        };
-        match var {
-            Some(var) => {
-                remove_var(tx, &place, var)?;
-            }
-            None => tx.remove::<Vars>(&at),
-        }
-    }
+    remove_at::<SecretKind>(tx, secrets)?;
+    remove_at::<VarKind>(tx, vars)?;
     Ok(false)
 }
 
-/// Some keys, as far as they can be read, and what kept the others from it.
+/// Removes the secrets or vars with these keys, until the batch is large enough.
+fn remove_at<K: Deletable>(
+    tx: &mut Tx<'_>,
+    keys: Vec<(EnvironmentId, KeyName)>,
+) -> Result<(), Error> {
+    for at in keys {
+        if tx.written_bytes() > SWEEP_BYTES {
+            break;
+        }
+        let place = K::new_place(at.0, at.1.clone());
+        let id = match tx.get::<K::Table>(&at) {
+            Ok(row) => row.map(|row| K::id(&row)),
+            Err(ReadError::Damaged { .. }) => key_leading_to::<K::Places>(tx, &place)?,
+            Err(error) => return Err(error.into()),
+        };
+        match id {
+            Some(id) => {
+                remove::<K>(tx, &place, id)?;
+            }
+            None => tx.remove::<K::Table>(&at),
+        }
+    }
+    Ok(())
+}
+
+/// Reads the next keys of a table, as far as they can be read, and the error that ended it.
 fn some_keys<T: Table>(view: &impl View, within: &[u8]) -> (Vec<T::Key>, Result<(), ReadError>) {
     let mut keys = Vec::new();
     for key in view.readable_keys::<T>(within).take(SWEEP_ROWS) {
@@ -305,14 +293,14 @@ fn some_keys<T: Table>(view: &impl View, within: &[u8]) -> (Vec<T::Key>, Result<
     (keys, Ok(()))
 }
 
-/// The id whose place is this one: for a row that is too damaged to say.
-fn led_to<T: Table<Row: PartialEq>>(
+/// Searches an index for the key that leads to `target`, for a row that is too damaged to name it.
+fn key_leading_to<T: Table<Row: PartialEq>>(
     view: &impl View,
-    place: &T::Row,
+    target: &T::Row,
 ) -> Result<Option<T::Key>, ReadError> {
     for found in view.scan::<T>(&[], None) {
         match found {
-            Ok((id, at)) if at == *place => return Ok(Some(id)),
+            Ok((key, row)) if row == *target => return Ok(Some(key)),
             Ok(_) | Err(ReadError::Damaged { .. }) => {}
             Err(error) => return Err(error),
         }

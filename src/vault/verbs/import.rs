@@ -1,110 +1,63 @@
 //! Imports: many secrets or vars in one change, all of them or none.
 //!
-//! The rules are those of creating and updating one: a secret that is never
-//! revealed stays so when it is replaced, the environment's settings decide about a
-//! new one that does not say. Each item that was written has an audit row, in the
-//! same batch; what was skipped has none, because nothing happened to it.
+//! The rules are those of creating and updating one item: a never-reveal secret stays never-reveal
+//! when it is replaced, and the settings of the environment decide about a new secret that does not
+//! say. Each written item has an audit row in the same batch. A skipped item has none, because
+//! nothing happened to it.
 
 use zeroize::Zeroizing;
 
-use crate::audit::{Action, Draft};
+use crate::audit::{Action, Draft, ResourceType};
 use crate::domain::{
     Description, EnvironmentId, KeyName, OnConflict, SecretId, Timestamp, VarId, Version,
 };
-use crate::formats::{BadInput, Source};
+use crate::formats::{BadInput, InputFormat};
 use crate::store::{Secrets, Tx, Vars, View};
 
-use crate::vault::Vault;
 use crate::vault::crypto::keyring::Keyring;
 use crate::vault::crypto::random::Random;
 use crate::vault::error::Error;
 use crate::vault::lookup::environment_row;
 use crate::vault::plaintext::Plaintext;
 use crate::vault::policy::{Permit, Write};
-use crate::vault::verbs::secrets::{Create, Update};
+use crate::vault::service::Vault;
+use crate::vault::verb_result::{ImportOutcome, ImportReport, Imported};
+use crate::vault::verbs::secrets::{SecretCreation, SecretUpdate};
 use crate::vault::verbs::vars::{self, NewVar, VarPatch};
 
-/// What is to be imported. Every key stands in it once.
+/// The items to import, without duplicate keys.
 #[allow(missing_debug_implementations)]
 pub struct Import<T> {
     /// The items.
     pub items: Vec<T>,
-    /// What becomes of those whose key is there already.
+    /// What to do about keys that exist.
     pub on_conflict: OnConflict,
-    /// Whether only to tell what would happen.
+    /// Whether to only report what would happen.
     pub dry_run: bool,
 }
 
-/// A secret of an import.
+/// A secret to import.
 #[allow(missing_debug_implementations)]
 pub struct ImportedSecret {
-    /// Its key.
+    /// The key.
     pub key: KeyName,
-    /// Its value.
+    /// The value.
     pub value: Plaintext,
-    /// What it is for; `None` leaves an existing one's description alone.
+    /// What the secret is for; `None` leaves the description of an existing secret as it is.
     pub description: Option<Description>,
-    /// As in [`crate::vault::verbs::secrets::NewSecret`] and [`crate::vault::verbs::secrets::SecretPatch`].
+    /// As in [`NewSecret`](crate::vault::NewSecret) and [`SecretPatch`](crate::vault::SecretPatch).
     pub never_reveal: Option<bool>,
 }
 
-/// The keys and values of a `.env` file, in its order; every key stands in it once.
-/// What is refused names a line and nothing of a value.
+/// Parses a `.env` file into keys and values, in the order of the file and without duplicate keys.
+/// An error names a line, and nothing of a value.
 pub fn read_dotenv(text: &str) -> Result<Vec<(KeyName, Zeroizing<String>)>, BadInput> {
-    let entries = Source::Dotenv.read(text)?.into_list();
+    let entries = InputFormat::Dotenv.read(text)?.into_list();
     Ok(entries.into_iter().map(|entry| (entry.key, entry.value)).collect())
 }
 
-/// What became of an item.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Outcome {
-    /// It is new.
-    Created,
-    /// It has a new version.
-    Replaced,
-    /// It was there, and stays as it was.
-    Skipped,
-    /// It is there, and so nothing would be imported.
-    Conflict,
-}
-
-impl Outcome {
-    /// All of them.
-    pub const ALL: [Outcome; 4] = [Self::Created, Self::Replaced, Self::Skipped, Self::Conflict];
-
-    /// The word for it on the wire.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Created => "created",
-            Self::Replaced => "replaced",
-            Self::Skipped => "skipped",
-            Self::Conflict => "conflict",
-        }
-    }
-}
-
-/// An item as it is after an import.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Imported {
-    /// Its key.
-    pub key: KeyName,
-    /// What became of it.
-    pub outcome: Outcome,
-    /// The version that is in force.
-    pub version: Version,
-}
-
-/// What an import did, or would do.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ImportReport {
-    /// Whether it was only rehearsed.
-    pub dry_run: bool,
-    /// The items, in their order.
-    pub items: Vec<Imported>,
-}
-
 impl Vault {
-    /// Imports secrets into the environment of the permit.
+    /// Imports secrets into the permit's environment.
     pub async fn import_secrets(
         &self,
         permit: &Permit<Write>,
@@ -119,7 +72,7 @@ impl Vault {
             }
             items.push((SecretId::new(now, self.random.bytes()?), item));
         }
-        let writing = Writing {
+        let change = ImportChange {
             environment: permit.environment()?.id(),
             list: "secrets",
             on_conflict: import.on_conflict,
@@ -130,16 +83,17 @@ impl Vault {
             keep: self.limits.versions_kept,
         };
         let (keyring, random) = (self.keyring.clone(), self.random);
-        let change = move |tx: &mut Tx<'_>| {
-            let keyring = keyring.now();
-            writing.run(tx, items, |writing, tx, (id, item)| {
-                writing.secret(tx, id, item, &keyring, random)
+        let run = move |tx: &mut Tx<'_>| {
+            let keyring = keyring.current();
+            change.run(tx, items, |change, tx, (id, item)| {
+                change.secret(tx, id, item, &keyring, random)
             })
         };
-        self.change(permit, change).dry_run(import.dry_run).commit_once().await
+        self.change(permit, run).dry_run(import.dry_run).commit_once().await
     }
 
-    /// Imports vars into the environment of the permit.
+    /// Imports vars into the permit's environment. The `bool` of an item says whether its
+    /// description was given.
     pub async fn import_vars(
         &self,
         permit: &Permit<Write>,
@@ -151,7 +105,7 @@ impl Vault {
             self.check_size(&item.0.value).map_err(of_item("vars", index))?;
             items.push((VarId::new(now, self.random.bytes()?), item));
         }
-        let writing = Writing {
+        let change = ImportChange {
             environment: permit.environment()?.id(),
             list: "vars",
             on_conflict: import.on_conflict,
@@ -161,23 +115,23 @@ impl Vault {
             now,
             keep: self.limits.versions_kept,
         };
-        let change = move |tx: &mut Tx<'_>| {
-            writing.run(tx, items, |writing, tx, (id, item)| writing.var(tx, id, item))
+        let run = move |tx: &mut Tx<'_>| {
+            change.run(tx, items, |change, tx, (id, item)| change.var(tx, id, item))
         };
-        self.change(permit, change).dry_run(import.dry_run).commit_once().await
+        self.change(permit, run).dry_run(import.dry_run).commit_once().await
     }
 }
 
-/// Names the item that an error is about.
+/// Adds the item that an error is about.
 fn of_item(list: &'static str, index: usize) -> impl FnOnce(Error) -> Error {
     move |error| Error::OfItem { list, index, error: Box::new(error) }
 }
 
-/// An item and the audit row about it, if something was written.
-type Done = (Imported, Option<Draft>);
+/// An item, and its audit row if something was written.
+type ImportedWithRow = (Imported, Option<Draft>);
 
-/// An import on its way through the writer.
-struct Writing {
+/// A change that imports items.
+struct ImportChange {
     environment: EnvironmentId,
     list: &'static str,
     on_conflict: OnConflict,
@@ -188,12 +142,12 @@ struct Writing {
     keep: u32,
 }
 
-impl Writing {
+impl ImportChange {
     fn run<T>(
         &self,
         tx: &mut Tx<'_>,
         items: Vec<T>,
-        mut one: impl FnMut(&Self, &mut Tx<'_>, T) -> Result<Done, Error>,
+        mut one: impl FnMut(&Self, &mut Tx<'_>, T) -> Result<ImportedWithRow, Error>,
     ) -> Result<(ImportReport, Vec<Draft>), Error> {
         environment_row(tx, self.environment)?;
         let (mut done, mut drafts) = (Vec::with_capacity(items.len()), Vec::new());
@@ -203,7 +157,7 @@ impl Writing {
             drafts.extend(draft);
         }
         let conflict = |(index, imported): (usize, &Imported)| {
-            (imported.outcome == Outcome::Conflict).then_some(index)
+            (imported.outcome == ImportOutcome::Conflict).then_some(index)
         };
         let indices: Vec<_> = done.iter().enumerate().filter_map(conflict).collect();
         if !indices.is_empty() && !self.dry_run {
@@ -212,11 +166,11 @@ impl Writing {
         Ok((ImportReport { dry_run: self.dry_run, items: done }, drafts))
     }
 
-    /// What becomes of an item that is there and is not to be replaced.
-    fn kept(&self, key: KeyName, version: Version) -> Done {
+    /// Reports an item that exists and is not replaced.
+    fn not_replaced(&self, key: KeyName, version: Version) -> ImportedWithRow {
         let outcome = match self.on_conflict {
-            OnConflict::Fail => Outcome::Conflict,
-            OnConflict::Skip | OnConflict::Replace => Outcome::Skipped,
+            OnConflict::Fail => ImportOutcome::Conflict,
+            OnConflict::Skip | OnConflict::Replace => ImportOutcome::Skipped,
         };
         (Imported { key, outcome, version }, None)
     }
@@ -228,17 +182,17 @@ impl Writing {
         item: ImportedSecret,
         keyring: &Keyring,
         random: Random,
-    ) -> Result<Done, Error> {
-        let there = tx.get::<Secrets>(&(self.environment, item.key.clone()));
-        let there =
-            there.map_err(|error| Error::damaged_or(error, crate::audit::ResourceType::Secret))?;
+    ) -> Result<ImportedWithRow, Error> {
+        let existing = tx
+            .get::<Secrets>(&(self.environment, item.key.clone()))
+            .map_err(Error::damaged_or(ResourceType::Secret))?;
         let (draft, by) = (self.draft.clone(), self.by.clone());
-        let (info, draft, outcome) = match there {
+        let (info, draft, outcome) = match existing {
             Some(row) if self.on_conflict != OnConflict::Replace => {
-                return Ok(self.kept(item.key, row.version));
+                return Ok(self.not_replaced(item.key, row.version));
             }
             Some(row) => {
-                let update = Update {
+                let update = SecretUpdate {
                     value: Some(item.value),
                     generated: false,
                     description: item.description,
@@ -249,10 +203,10 @@ impl Writing {
                     keep: self.keep,
                 };
                 let (info, draft) = update.apply(tx, row.id, draft, keyring, random)?;
-                (info, draft, Outcome::Replaced)
+                (info, draft, ImportOutcome::Replaced)
             }
             None => {
-                let create = Create {
+                let create = SecretCreation {
                     id,
                     key: item.key,
                     value: item.value,
@@ -264,26 +218,25 @@ impl Writing {
                     keep: self.keep,
                 };
                 let (info, draft) = create.apply(tx, self.environment, draft, keyring, random)?;
-                (info, draft, Outcome::Created)
+                (info, draft, ImportOutcome::Created)
             }
         };
         Ok((Imported { key: info.key, outcome, version: info.version }, Some(draft)))
     }
 
-    /// The second part of an item says whether its description was given.
     fn var(
         &self,
         tx: &mut Tx<'_>,
         id: VarId,
         (new, described): (NewVar, bool),
-    ) -> Result<Done, Error> {
-        let there = tx.get::<Vars>(&(self.environment, new.key.clone()));
-        let there =
-            there.map_err(|error| Error::damaged_or(error, crate::audit::ResourceType::Var))?;
+    ) -> Result<ImportedWithRow, Error> {
+        let existing = tx
+            .get::<Vars>(&(self.environment, new.key.clone()))
+            .map_err(Error::damaged_or(ResourceType::Var))?;
         let draft = self.draft.clone();
-        let (info, draft, outcome) = match there {
+        let (info, draft, outcome) = match existing {
             Some(row) if self.on_conflict != OnConflict::Replace => {
-                return Ok(self.kept(new.key, row.version));
+                return Ok(self.not_replaced(new.key, row.version));
             }
             Some(row) => {
                 let patch = VarPatch {
@@ -292,12 +245,12 @@ impl Writing {
                     expected: None,
                 };
                 let (info, draft) = vars::update(tx, row.id, patch, self.now, draft)?;
-                (info, draft, Outcome::Replaced)
+                (info, draft, ImportOutcome::Replaced)
             }
             None => {
                 let at = (self.environment, id);
                 let (info, draft) = vars::create(tx, at, new, self.now, draft)?;
-                (info, draft, Outcome::Created)
+                (info, draft, ImportOutcome::Created)
             }
         };
         Ok((Imported { key: info.key, outcome, version: info.version }, Some(draft)))

@@ -1,38 +1,38 @@
-//! The verbs on an environment's settings.
+//! The verbs on the settings of an environment.
 
 use serde_json::json;
 
 use crate::audit::Action;
-use crate::domain::Settings;
+use crate::domain::EnvironmentSettings;
 use crate::store::Environments;
 
-use crate::vault::Vault;
 use crate::vault::error::Error;
 use crate::vault::lookup::{environment_row, not_before};
 use crate::vault::policy::{self, Administer, Permit};
+use crate::vault::service::Vault;
 
-/// Changes to the settings. What is `None` stays as it is.
+/// Changes to settings; a `None` leaves the setting as it is.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct SettingsPatch {
-    /// See [`Settings::allow_secret_reveal`].
+    /// See [`EnvironmentSettings::allow_secret_reveal`].
     pub allow_secret_reveal: Option<bool>,
-    /// See [`Settings::never_reveal_by_default`].
+    /// See [`EnvironmentSettings::never_reveal_by_default`].
     pub never_reveal_by_default: Option<bool>,
 }
 
 impl Vault {
-    /// The settings of the permit's environment.
-    pub fn read_settings(&self, permit: &Permit<Administer>) -> Result<Settings, Error> {
+    /// Returns the settings of the permit's environment.
+    pub fn read_settings(&self, permit: &Permit<Administer>) -> Result<EnvironmentSettings, Error> {
         Ok(environment_row(&*self.store, permit.environment()?.id())?.settings)
     }
 
-    /// Changes some settings.
+    /// Changes some of the settings.
     pub async fn update_settings(
         &self,
         permit: &Permit<Administer>,
         patch: SettingsPatch,
-    ) -> Result<Settings, Error> {
-        self.change_settings(permit, Action::SettingsUpdate, move |old| Settings {
+    ) -> Result<EnvironmentSettings, Error> {
+        self.change_settings(permit, Action::SettingsUpdate, move |old| EnvironmentSettings {
             allow_secret_reveal: patch.allow_secret_reveal.unwrap_or(old.allow_secret_reveal),
             never_reveal_by_default: patch
                 .never_reveal_by_default
@@ -41,17 +41,21 @@ impl Vault {
         .await
     }
 
-    /// Restores the defaults.
-    pub async fn reset_settings(&self, permit: &Permit<Administer>) -> Result<Settings, Error> {
-        self.change_settings(permit, Action::SettingsReset, |_| Settings::default()).await
+    /// Restores the default settings.
+    pub async fn reset_settings(
+        &self,
+        permit: &Permit<Administer>,
+    ) -> Result<EnvironmentSettings, Error> {
+        self.change_settings(permit, Action::SettingsReset, |_| EnvironmentSettings::default())
+            .await
     }
 
     async fn change_settings(
         &self,
         permit: &Permit<Administer>,
         action: Action,
-        change: impl FnOnce(Settings) -> Settings + Send + 'static,
-    ) -> Result<Settings, Error> {
+        change: impl FnOnce(EnvironmentSettings) -> EnvironmentSettings + Send + 'static,
+    ) -> Result<EnvironmentSettings, Error> {
         let id = permit.environment()?.id();
         let now = self.now();
         let draft = permit.draft(action, now);

@@ -1,4 +1,6 @@
-//! A new value: given by the caller, or made here.
+//! New values of secrets: given by the caller, or generated here.
+//!
+//! Must never: return a generated value.
 
 use zeroize::Zeroizing;
 
@@ -6,7 +8,7 @@ use crate::vault::crypto::random::Random;
 use crate::vault::error::Error;
 use crate::vault::plaintext::Plaintext;
 
-/// The characters that a generated value is made of.
+/// The characters that a generated value consists of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Alphabet {
     /// `A-Z a-z 0-9`
@@ -15,15 +17,15 @@ pub enum Alphabet {
     Hex,
     /// `A-Z a-z 0-9 - _` (RFC 4648, section 5)
     Base64Url,
-    /// The 94 printing characters of ASCII, without the blank.
+    /// The 94 printable characters of ASCII, without the space.
     Ascii,
 }
 
 impl Alphabet {
-    /// All of them.
+    /// All alphabets.
     pub const ALL: [Alphabet; 4] = [Self::Alphanumeric, Self::Hex, Self::Base64Url, Self::Ascii];
 
-    /// The word for it on the wire.
+    /// Returns the word for the alphabet on the wire.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Alphanumeric => "alphanumeric",
@@ -33,7 +35,7 @@ impl Alphabet {
         }
     }
 
-    /// The reverse of `as_str`.
+    /// Parses the word that [`Alphabet::as_str`] returns.
     pub fn from_word(word: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|one| one.as_str() == word)
     }
@@ -50,26 +52,26 @@ impl Alphabet {
     }
 }
 
-/// What to make.
+/// A value to generate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Generate {
-    /// How many characters (of one byte each).
+    /// The length, in characters of one byte each.
     pub length: u16,
-    /// Of which kind.
+    /// The characters to choose from.
     pub alphabet: Alphabet,
 }
 
 impl Generate {
-    /// Most characters that are made.
+    /// The longest value that can be generated, in characters.
     pub const MAX_LENGTH: u16 = 4096;
 }
 
-/// A value that is to be sealed.
+/// A value to seal.
 #[allow(missing_debug_implementations)]
 pub enum NewValue {
-    /// The caller gave it.
+    /// The caller gave the value.
     Given(Plaintext),
-    /// It is made here and leaves only sealed.
+    /// The value is generated here, and leaves only sealed.
     Generated(Generate),
 }
 
@@ -78,7 +80,7 @@ impl NewValue {
         matches!(self, Self::Generated(_))
     }
 
-    /// The plaintext, within the size limit.
+    /// Returns the plaintext, or `ValueSize` if it is empty or longer than `limit` bytes.
     pub(in crate::vault) fn into_plaintext(
         self,
         random: Random,

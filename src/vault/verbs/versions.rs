@@ -1,8 +1,8 @@
-//! The retained versions of a secret.
+//! The kept versions of a secret.
 //!
-//! A version is two kinds of rows: the wrapped data key (with who put it and
-//! when) and the ciphertext in pieces. The highest number is the version in
-//! force; activating an old one makes a new one with the old value.
+//! A version is two kinds of rows: its wrapped data key, with who put it and when, and the chunks
+//! of its ciphertext. The highest number is the current version. Activating an old version makes a
+//! new one with the old value.
 
 use serde_json::json;
 
@@ -13,50 +13,53 @@ use crate::store::{
     WrappedKey,
 };
 
-use crate::vault::Vault;
-use crate::vault::crypto::cipher::{self, Binding, SealedValue};
+use crate::vault::crypto::cipher;
 use crate::vault::error::Error;
 use crate::vault::lookup::{environment_row, locate, not_before};
 use crate::vault::policy::{self, Permit, Read, Write};
-use crate::vault::verbs::secrets::{binding, info};
+use crate::vault::secret_rows::{Binding, SealedValue, binding, info};
+use crate::vault::service::Vault;
 
 /// Who put a version, and when.
-pub(in crate::vault) struct Put {
-    pub by: String,
+pub(super) struct PutBy {
+    pub name: String,
     pub at: Timestamp,
 }
 
-/// Stores a version and drops those that are no longer kept.
-pub(in crate::vault) fn put_version(
+/// Stores a version, and drops the versions beyond the newest `keep`.
+pub(super) fn put_version(
     tx: &mut Tx<'_>,
     (id, version): (SecretId, Version),
     sealed: SealedValue,
-    put: Put,
+    put_by: PutBy,
     keep: u32,
 ) -> Result<(), Error> {
     let mut chunks = 0;
-    for piece in sealed.ciphertext.chunks(CHUNK_BYTES) {
-        tx.put::<ValueChunks>(&(id, version, chunks), &Bytes(piece.to_vec()));
+    for chunk in sealed.ciphertext.chunks(CHUNK_BYTES) {
+        tx.put::<ValueChunks>(&(id, version, chunks), &Bytes(chunk.to_vec()));
         chunks += 1;
     }
-    tx.put::<Versions>(
-        &(id, version),
-        &VersionRow { data_key: sealed.data_key, chunks, created_at: put.at, created_by: put.by },
-    );
+    let row = VersionRow {
+        data_key: sealed.data_key,
+        chunks,
+        created_at: put_by.at,
+        created_by: put_by.name,
+    };
+    tx.put::<Versions>(&(id, version), &row);
     let oldest_kept = version.get().saturating_sub(keep.saturating_sub(1));
     let dropped: Vec<_> =
         numbers(tx, id)?.into_iter().filter(|old| old.get() < oldest_kept).collect();
     dropped.into_iter().try_for_each(|old| remove_version(tx, id, old))
 }
 
-/// The numbers of a secret's versions, lowest first. Damaged rows count: they
-/// are there to be dropped.
+/// Returns the numbers of a secret's versions, lowest first. This includes damaged rows, so that
+/// they get dropped in their turn.
 pub(in crate::vault) fn numbers(view: &impl View, id: SecretId) -> Result<Vec<Version>, ReadError> {
     view.keys::<Versions>(&id.to_bytes()).map(|key| Ok(key?.1)).collect()
 }
 
-/// Removes a version. With its data key gone no request can reach its value;
-/// what both were stays in sled's file until their segments are used again.
+/// Removes a version. Without its data key, no request can reach its value. The removed bytes stay
+/// in sled's file until their segments are reused.
 fn remove_version(tx: &mut Tx<'_>, id: SecretId, version: Version) -> Result<(), Error> {
     let within = [&id.to_bytes()[..], &version.get().to_be_bytes()].concat();
     let chunks: Vec<_> = tx.keys::<ValueChunks>(&within).collect::<Result<_, _>>()?;
@@ -68,34 +71,30 @@ fn remove_version(tx: &mut Tx<'_>, id: SecretId, version: Version) -> Result<(),
 }
 
 /// Removes all versions of a secret.
-pub(in crate::vault) fn remove_versions(tx: &mut Tx<'_>, id: SecretId) -> Result<(), Error> {
+pub(super) fn remove_versions(tx: &mut Tx<'_>, id: SecretId) -> Result<(), Error> {
     numbers(tx, id)?.into_iter().try_for_each(|version| remove_version(tx, id, version))
 }
 
-/// A version's sealed value, or `None` when it is not kept. A version with a
-/// piece missing is given as it is: it will not open, and says so.
+/// Reads the sealed value of a version; `None` if the version is not kept. A version with a missing
+/// chunk is returned without it, and will not open.
 pub(in crate::vault) fn sealed_value(
     view: &impl View,
     (id, version): (SecretId, Version),
 ) -> Result<Option<SealedValue>, Error> {
-    let damaged = |error| match error {
-        ReadError::Damaged { .. } => Error::Damaged(ResourceType::Secret),
-        error => Error::Read(error),
-    };
+    let damaged = Error::damaged_or(ResourceType::Secret);
     let Some(row) = view.get::<Versions>(&(id, version)).map_err(damaged)? else { return Ok(None) };
     let mut ciphertext = Vec::new();
     for chunk in 0..row.chunks {
-        let piece = view.get::<ValueChunks>(&(id, version, chunk)).map_err(damaged)?;
-        ciphertext.extend(piece.map(|piece| piece.0).unwrap_or_default());
+        let bytes = view.get::<ValueChunks>(&(id, version, chunk)).map_err(damaged)?;
+        ciphertext.extend(bytes.map(|bytes| bytes.0).unwrap_or_default());
     }
     Ok(Some(SealedValue { data_key: row.data_key, ciphertext }))
 }
 
-/// Makes every version of a secret never-reveal. A version that does not open
-/// cannot be latched, and must not stay as it is: it is dropped, since nobody
-/// could have used it. The version in force, `needed`, is not dropped; if it
-/// does not open, the whole change is refused.
-pub(in crate::vault) fn latch_versions(
+/// Makes every version of a secret never-reveal. A version that does not open cannot be latched,
+/// and must not stay revealable, so it is dropped: nobody could use it anyway. The `needed` version
+/// is not dropped: if it does not open, the whole change is refused.
+pub(super) fn latch_versions(
     tx: &mut Tx<'_>,
     id: SecretId,
     needed: Option<Version>,
@@ -111,7 +110,9 @@ pub(in crate::vault) fn latch_versions(
         match latched {
             Ok(row) => tx.put::<Versions>(&(id, version), &row),
             Err(Error::Damaged(_) | Error::Unreadable { .. }) if needed != Some(version) => {
-                log::error!("version {version} of {id} does not open; it is dropped by the latch");
+                log::error!(
+                    "dropping version {version} of {id}, which does not open, to latch the secret"
+                );
                 remove_version(tx, id, version)?;
             }
             Err(error) => return Err(error),
@@ -121,8 +122,8 @@ pub(in crate::vault) fn latch_versions(
 }
 
 impl Vault {
-    /// The retained versions, newest first, without their values. One that is
-    /// damaged is logged and left out. May block on the disk.
+    /// Lists the kept versions, newest first, without their values. Skips damaged versions with a
+    /// line in the log. May block on the disk.
     pub async fn list_versions(
         &self,
         permit: &Permit<Read>,
@@ -130,12 +131,12 @@ impl Vault {
     ) -> Result<Vec<VersionInfo>, Error> {
         let id = self.reach::<SecretKind, _>(permit, Action::SecretVersions, id).await?;
         locate(&*self.store, id)?;
-        // The highest number is the one in force. Both come from one list, so
-        // that exactly one is active whatever is written meanwhile.
+        // The highest number is the current version. The list is read once, so that exactly one
+        // version is active, whatever is written meanwhile.
         let numbers = numbers(&*self.store, id)?;
         let newest = numbers.last().copied();
         if newest.is_none() {
-            // Deleted since it was found; otherwise there is always one.
+            // A secret without versions was deleted meanwhile, or is damaged.
             locate(&*self.store, id)?;
         }
         let mut versions = Vec::with_capacity(numbers.len());
@@ -147,7 +148,7 @@ impl Vault {
                     created_by: row.created_by,
                     active: Some(version) == newest,
                 }),
-                // Dropped or deleted since.
+                // Dropped or deleted meanwhile.
                 Ok(None) => {}
                 Err(damaged @ ReadError::Damaged { .. }) => {
                     log::error!("version {version} of {id} is left out of a list: {damaged}");
@@ -158,7 +159,7 @@ impl Vault {
         Ok(versions)
     }
 
-    /// Puts the value of a retained version in force again, as a new version.
+    /// Makes the value of a kept version current again, as a new version.
     pub async fn activate_version(
         &self,
         permit: &Permit<Write>,
@@ -169,7 +170,7 @@ impl Vault {
         let number = number.ok_or(Error::NoSuchVersion)?;
         let now = self.now();
         let draft = permit.draft(Action::SecretActivate, now);
-        let by = permit.actor_name();
+        let name = permit.actor_name();
         let (keyring, random, keep) =
             (self.keyring.clone(), self.random, self.limits.versions_kept);
         self.change(permit, move |tx| {
@@ -179,9 +180,9 @@ impl Vault {
             let from = Binding { version: number, ..binding(&place, &row) };
             let version = row.version.next().ok_or(Error::VersionsExhausted)?;
             let to = Binding { version, ..from.clone() };
-            let sealed = cipher::reseal(&keyring.now(), random, &from, old, &to)?;
+            let sealed = cipher::reseal(&keyring.current(), random, &from, old, &to)?;
             let updated_at = not_before(now, row.updated_at);
-            put_version(tx, (id, version), sealed, Put { by, at: updated_at }, keep)?;
+            put_version(tx, (id, version), sealed, PutBy { name, at: updated_at }, keep)?;
             let row = SecretRow { version, updated_at, ..row };
             tx.put::<Secrets>(&(place.environment, place.key.clone()), &row);
             let draft = policy::label(draft, place.environment, &environment)

@@ -5,11 +5,15 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 use support::accounts::*;
+use support::tier;
 use support::{Client, Setup, TestApp};
 
-const SAMPLES: usize = 41;
-/// A machine with other work has bad moments; a leak has no good ones.
-const ATTEMPTS: usize = 5;
+fn sample_count() -> usize {
+    tier::rounds(41, 9)
+}
+
+/// A busy machine disturbs some attempts; a difference in the code shows in all of them.
+const ATTEMPTS: usize = 10;
 
 fn time(client: &Client, email: &str) -> Duration {
     let begin = Instant::now();
@@ -25,7 +29,7 @@ fn median(mut samples: Vec<Duration>) -> f64 {
 /// Medians of the logins at these addresses, taken in turn.
 fn medians(client: &Client, emails: &[&str]) -> Vec<f64> {
     let mut samples = vec![Vec::new(); emails.len()];
-    for round in 0..SAMPLES {
+    for round in 0..sample_count() {
         for turn in 0..emails.len() {
             // Not always in the same order: what follows what makes a difference.
             let which = (turn + round) % emails.len();

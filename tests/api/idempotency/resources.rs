@@ -1,7 +1,7 @@
 //! Section 11 of the contract: a POST that is sent again is answered again.
 
 use coffer::domain::{Role, Scope, Timestamp};
-use coffer::store::{ReceiptChunks, ReceiptTimes, Receipts, View};
+use coffer::store::{IdempotencyChunks, IdempotencyRecords, IdempotencyTimes, View};
 use serde_json::{Value, json};
 use support::paths::{SECRETS, VARS};
 use support::{Client, Reply, Setup, TestApp, data_dir, open_stopped};
@@ -142,9 +142,9 @@ fn after_a_day_the_request_is_a_new_one_and_old_receipts_go() {
     }
     let dir = app.stop();
     let opened = open_stopped(&data_dir(dir.path()));
-    assert_eq!(opened.keys::<Receipts>(&[]).count(), 3);
-    assert_eq!(opened.keys::<ReceiptTimes>(&[]).count(), 3);
-    assert_eq!(opened.keys::<ReceiptChunks>(&[]).count(), 3);
+    assert_eq!(opened.keys::<IdempotencyRecords>(&[]).count(), 3);
+    assert_eq!(opened.keys::<IdempotencyTimes>(&[]).count(), 3);
+    assert_eq!(opened.keys::<IdempotencyChunks>(&[]).count(), 3);
 }
 
 #[test]

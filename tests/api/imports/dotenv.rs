@@ -135,16 +135,22 @@ fn what_is_refused_names_a_line_or_a_key_and_nothing_of_a_value() {
     let app = start();
     let admin = app.admin();
     let lines = [
-        (format!("A=1\n\n{CANARY}"), "dotenv cannot be read: line 3: is no KEY=value"),
+        (format!("A=1\n\n{CANARY}"), "dotenv cannot be read: line 3: expected KEY=value"),
         (format!("A=1\r\n{CANARY}=2"), "dotenv cannot be read: line 2: the key must"),
-        (format!("A={CANARY}\nA={CANARY}"), "dotenv cannot be read: line 2: the key stands twice"),
-        (format!("A='\n'\nB='{CANARY}"), "dotenv cannot be read: line 3: a single quote"),
-        (format!("A=\"{CANARY}"), "dotenv cannot be read: line 1: a double quote"),
-        (format!("A='x'{CANARY}"), "dotenv cannot be read: line 1: something"),
-        (format!("A={CANARY}#1"), "dotenv cannot be read: line 1: a #"),
+        (format!("A={CANARY}\nA={CANARY}"), "dotenv cannot be read: line 2: duplicate key"),
+        (format!("A='\n'\nB='{CANARY}"), "dotenv cannot be read: line 3: unclosed single quote"),
+        (format!("A=\"{CANARY}"), "dotenv cannot be read: line 1: unclosed double quote"),
+        (
+            format!("A='x'{CANARY}"),
+            "dotenv cannot be read: line 1: unexpected text after the closing quote",
+        ),
+        (format!("A={CANARY}#1"), "dotenv cannot be read: line 1: unquoted #"),
         (format!("A=`{CANARY}`"), "dotenv cannot be read: line 1: backquotes"),
-        (format!("A=${{{CANARY}}}"), "dotenv cannot be read: line 1: ${"),
-        (format!("A=\"{CANARY}\\q\""), "dotenv cannot be read: line 1: a backslash"),
+        (format!("A=${{{CANARY}}}"), "dotenv cannot be read: line 1: references such as ${NAME}"),
+        (
+            format!("A=\"{CANARY}\\q\""),
+            "dotenv cannot be read: line 1: in double quotes, a backslash",
+        ),
         (
             format!("A={CANARY}\nB=\n"),
             "dotenv cannot be imported: the value of B must be 1 to 65536",
@@ -209,10 +215,10 @@ fn no_part_of_a_body_is_lost_by_a_slip() {
     }
     for never in [true, false] {
         let body = json!({ "secrets": list, "neverReveal": never });
-        refuses(&admin, IMPORT, &body, "neverReveal", "neverReveal goes with dotenv");
+        refuses(&admin, IMPORT, &body, "neverReveal", "neverReveal is only for dotenv");
         // A file of secrets, sent to the vars: everybody could read it.
         let body = with(&file, &json!({ "neverReveal": never }));
-        refuses(&admin, IMPORT_VARS, &body, "neverReveal", "neverReveal is for secrets");
+        refuses(&admin, IMPORT_VARS, &body, "neverReveal", "neverReveal is only for secrets");
     }
     for path in [IMPORT, IMPORT_VARS] {
         let body = with(&file, &json!({ "never_reveal": true }));

@@ -9,6 +9,7 @@ use serde_json::json;
 use support::TestApp;
 use support::api::{new_secret, parallel, text};
 use support::paths::SECRETS;
+use support::tier;
 
 #[test]
 fn a_secret_that_is_read_while_its_key_changes_hands_is_there_or_not_found() {
@@ -19,7 +20,7 @@ fn a_secret_that_is_read_while_its_key_changes_hands_is_there_or_not_found() {
     let bad = parallel(8, |number| {
         let mut bad = Vec::new();
         if number == 0 {
-            for _ in 0..200 {
+            for _ in 0..tier::rounds(200, 50) {
                 let id = made.lock().unwrap().clone();
                 // Creators wait in the writer's queue behind the delete, so that
                 // both may land in one batch.

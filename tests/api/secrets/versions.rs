@@ -6,6 +6,7 @@ use coffer::audit::Action;
 use coffer::domain::Role;
 use serde_json::{Value, json};
 use support::api::{members, new_secret, new_var, parallel, reveal, text};
+use support::tier;
 use support::{Client, Reply, Setup, TestApp, audit_rows, data_dir, rows_fit};
 
 fn path_of(item: &Value) -> String {
@@ -301,7 +302,7 @@ fn a_list_that_races_updates_always_has_its_newest_version_active() {
     let odd = parallel(6, |number| {
         let mut odd = Vec::new();
         if number == 0 {
-            for _ in 0..300 {
+            for _ in 0..tier::rounds(300, 60) {
                 put(&admin, &path, "w");
             }
             done.store(true, Ordering::SeqCst);

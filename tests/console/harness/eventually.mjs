@@ -1,22 +1,22 @@
-// Waiting for what the page, or the server, will say in a moment: never for a time.
+// Waits for a condition of the page or the server, never for a fixed time.
 
-/** How long a condition may take to come true, in milliseconds. */
+/** How long to wait for a condition, in milliseconds. */
 export const PATIENCE = Number(process.env.COFFER_BROWSER_PATIENCE ?? 15_000);
 
-/** Asks again until `question` neither throws nor answers false; gives its answer. */
+/** Calls `question` until it returns something other than false, null or undefined. */
 export async function eventually(what, question, patience = PATIENCE) {
-  const until = Date.now() + patience;
-  for (let last; ;) {
-    try {
-      const answer = await question();
-      if (answer !== false && answer !== null && answer !== undefined) return answer;
-      last = new Error(`it was ${answer}`);
-    } catch (error) {
-      last = error;
-    }
-    if (Date.now() > until) {
-      throw new Error(`in vain: ${what}: ${last.message}`, { cause: last });
-    }
-    await new Promise((resolve) => setTimeout(resolve, 25));
-  }
+	const until = Date.now() + patience;
+	for (let last; ; ) {
+		try {
+			const answer = await question();
+			if (answer !== false && answer !== null && answer !== undefined) return answer;
+			last = new Error(`it was ${answer}`);
+		} catch (error) {
+			last = error;
+		}
+		if (Date.now() > until) {
+			throw new Error(`timed out waiting for: ${what}: ${last.message}`, { cause: last });
+		}
+		await new Promise((resolve) => setTimeout(resolve, 25));
+	}
 }

@@ -6,7 +6,8 @@ use std::path::PathBuf;
 
 use coffer::domain::{Clock, SystemClock, Timestamp};
 use coffer::store::{
-    Counts, Doomed, EnvironmentNames, Environments, ReceiptTimes, Secrets, ValueChunks,
+    Counts, EnvironmentNames, Environments, IdempotencyTimes, PendingDeletions, Secrets,
+    ValueChunks,
 };
 use serde_json::json;
 use support::process::{Launch, Server};
@@ -85,7 +86,7 @@ fn a_rotation_that_is_refused_leaves_no_key_in_force_that_has_no_row() {
         for n in 0..MANY {
             let at = now + (i64::from(n) - i64::from(MANY / 2)) * 55_000;
             let key = (Timestamp::from_millis(at), odd_bytes(n));
-            table.put_bytes_new::<ReceiptTimes>(&key, &[1]);
+            table.put_bytes_new::<IdempotencyTimes>(&key, &[1]);
         }
     });
     patient.break_leaf(&odd_bytes::<32>(MANY / 2));
@@ -115,7 +116,7 @@ fn a_deleted_environment_whose_rows_cannot_be_read_is_not_taken_for_empty() {
         table.remove::<Environments>(&bench.environment);
         table.remove::<EnvironmentNames>(&"home".to_owned());
         table.remove::<Counts>(&bench.environment);
-        table.put_bytes_new::<Doomed>(&bench.environment, &[1]);
+        table.put_bytes_new::<PendingDeletions>(&bench.environment, &[1]);
     });
     patient.break_leaf(&row);
     let server = patient.start();
@@ -123,6 +124,6 @@ fn a_deleted_environment_whose_rows_cannot_be_read_is_not_taken_for_empty() {
     assert!(server.running.stderr.wait_for(said).is_some());
     server.stop();
     patient.bench.edit(|table| {
-        assert_eq!(table.keys::<Doomed>(), [patient.bench.environment]);
+        assert_eq!(table.keys::<PendingDeletions>(), [patient.bench.environment]);
     });
 }

@@ -11,6 +11,7 @@ use support::machine::{gone, machine_or_skip};
 use support::paths::SECRETS;
 use support::process::{Ended, Server, request};
 use support::rng::{Rng, Seed};
+use support::tier;
 
 /// Clients that write together until the server is gone or says no; so much a
 /// write. How many writes were answered with success.
@@ -42,7 +43,9 @@ fn ended_well(ended: &Ended) {
 }
 
 /// How often writes are made to fail; the fault needs two threads in sled at once.
-const ROUNDS: u64 = 120;
+fn rounds() -> u64 {
+    tier::rounds(120, 8)
+}
 
 /// sled writes its buffers in threads of its own. A write that failed there was
 /// told to nobody when somebody else had still been filling the buffer: the writer
@@ -56,7 +59,7 @@ fn a_write_that_fails_in_a_thread_of_sled_does_not_keep_the_writer_waiting_for_e
     machine.launch = machine.launch.variable("COFFER_LIMITS__VERSIONS_KEPT", "1000");
     gone(machine.starts().expect("the disk is well"));
     let before = machine.disk.fork();
-    for round in 0..ROUNDS {
+    for round in 0..rounds() {
         machine.disk.become_like(&before);
         let server = machine.starts().expect("the disk is well");
         machine.disk.fill_after(dice.below(60) as u64);

@@ -11,6 +11,7 @@ use serde_json::json;
 use support::paths::SECRETS;
 use support::process::{Launch, Server};
 use support::small_disk::{MIB, SmallDisk};
+use support::tier;
 use support::{audit_rows, rows_fit, skip};
 
 /// Below this much the server takes no more (`store::Options::min_free_bytes`).
@@ -130,7 +131,7 @@ fn another_process_may_take_the_room_while_writes_are_under_way() {
     let launch = launch.variable("COFFER_RATE_LIMIT__AUTHENTICATED_PER_MINUTE", "0");
     let mut values = Acknowledged::new();
     let mut server = launch.start();
-    for round in 0..5 {
+    for round in 0..tier::rounds(5, 2) {
         let is_there = AtomicBool::new(true);
         let (acknowledged, come) = channel();
         std::thread::scope(|scope| {

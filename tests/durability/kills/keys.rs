@@ -15,6 +15,7 @@ use support::kill_points::Cut;
 use support::paths::KEYS;
 use support::process::{Ended, Launch, Lines, Server, request, strace};
 use support::sample_secrets::SampleSecrets;
+use support::tier;
 use support::{api, await_release, data_dir, open_stopped, rows_fit, skip};
 use tempfile::TempDir;
 
@@ -126,7 +127,7 @@ impl Place {
         };
         let over = if self.new.is_some() {
             // It begins by itself, and a request would be one more write somewhere.
-            let over = "everything that opens is wrapped under key 2";
+            let over = "the key rotation is complete: key 2";
             server.running.stderr.wait_for(|line| line.contains(over)).is_some()
         } else {
             self.rotate_and_retire(&server, &trace, &mut seen).is_ok()
@@ -240,25 +241,27 @@ macro_rules! strace_or_skip {
 fn a_rotation_that_is_killed_between_any_two_writes_goes_on() {
     let words = strace_or_skip!();
     let (kills, steps) = Place::new(None).killed_at_each(&words, BETWEEN);
-    assert!(steps.contains(&(Step::Finished, true)), "asked to, it had not retired: {steps:?}");
+    let retires = steps.contains(&(Step::Finished, true));
+    assert!(retires || !tier::is_full(), "asked to, it had not retired: {steps:?}");
     assert_each_step(&steps, Step::Retired);
-    assert!(kills >= 9, "only {kills}");
+    assert!(kills >= tier::rounds(9, 3), "only {kills}");
 }
 
 #[test]
 fn a_rotation_that_is_killed_before_any_of_its_answers_goes_on() {
     let words = strace_or_skip!();
     let (kills, steps) = Place::new(None).killed_at_each(&words, UNANSWERED);
-    assert!(steps.contains(&(Step::Retired, true)), "nor told so, it had retired: {steps:?}");
+    let has_retired = steps.contains(&(Step::Retired, true));
+    assert!(has_retired || !tier::is_full(), "nor told so, it had retired: {steps:?}");
     assert_each_step(&steps, Step::Retired);
-    assert!(kills >= 9, "only {kills}");
+    assert!(kills >= tier::rounds(9, 3), "only {kills}");
 }
 
 #[test]
 fn a_rotation_that_is_killed_in_the_middle_of_a_write_goes_on() {
     let words = strace_or_skip!();
     let (kills, _) = Place::new(None).killed_at_each(&words, IN_THE_MIDDLE);
-    assert!(kills >= 2, "only {kills}");
+    assert!(kills >= tier::rounds(2, 1), "only {kills}");
 }
 
 #[test]
@@ -267,14 +270,15 @@ fn a_change_of_the_root_key_that_is_killed_anywhere_goes_on() {
     let new = RootKey::generate(Random).unwrap().to_text().to_string();
     let (kills, steps) = Place::new(Some(new)).killed_at_each(&words, UNANSWERED);
     assert_each_step(&steps, Step::Finished);
-    assert!(kills >= 7, "only {kills}");
+    assert!(kills >= tier::rounds(7, 3), "only {kills}");
 }
 
-/// That a kill has come at each step up to the last one.
+/// That a kill has come at each step up to the last one; in the default run, at some.
 #[track_caller]
 fn assert_each_step(steps: &BTreeSet<(Step, bool)>, last: Step) {
     let all = [Step::NotBegun, Step::Begun, Step::Sweeping, Step::Swept, Step::Finished];
     let wanted: BTreeSet<_> = all.into_iter().chain([last]).collect();
     let found: BTreeSet<_> = steps.iter().map(|(step, _)| *step).collect();
-    assert_eq!(found, wanted);
+    assert!(found.is_subset(&wanted) && found.len() > 1, "{found:?}");
+    assert!(found == wanted || !tier::is_full(), "{found:?}");
 }

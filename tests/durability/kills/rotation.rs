@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use support::paths::{KEYS, ROTATE};
 use support::process::{Launch, Server};
 use support::sample_secrets::SampleSecrets;
+use support::tier;
 use support::{api, audit_rows, await_release, data_dir, open_stopped, rows_fit};
 use tempfile::TempDir;
 
@@ -57,7 +58,7 @@ fn secrets_are_revealed_and_written_while_keys_change() {
             }
             number - 1000
         });
-        for _ in 0..12 {
+        for _ in 0..tier::rounds(12, 4) {
             let old = api::rotate(&admin);
             admin.delete(&format!("{KEYS}/{old}")).expect(200);
         }
@@ -90,10 +91,11 @@ fn kill_at(server: Server, rewrapped: u64) {
 fn a_rotation_goes_on_after_a_kill_at_any_step() {
     let dir = tempfile::tempdir().unwrap();
     let server = launch(&dir).start();
-    let stock = SampleSecrets::of(&server.admin(), 2500);
+    let (secrets, rounds) = tier::rounds((2500, 24), (1250, 7));
+    let stock = SampleSecrets::of(&server.admin(), secrets);
     let mut server = Some(server);
     let mut cut_off = 0;
-    for round in 0..24_u64 {
+    for round in 0..rounds {
         let running = server.take().unwrap();
         let admin = running.admin();
         let status = api::rotated(&admin);
@@ -128,8 +130,8 @@ fn a_rotation_goes_on_after_a_kill_at_any_step() {
         assert_eq!(after["unopened"], json!([]));
         server = Some(again);
     }
-    println!("{cut_off} of 24 rotations were cut off by the kill");
-    assert!(cut_off >= 8, "most kills came too late: {cut_off}");
+    println!("{cut_off} of {rounds} rotations were cut off by the kill");
+    assert!(cut_off as u64 >= rounds / 3, "most kills came too late: {cut_off}");
     let server = server.unwrap();
     let admin = server.admin();
     stock.holds(&admin);

@@ -8,8 +8,7 @@ use support::load;
 use support::load::{CLIENTS, Worker, compare, logged};
 use support::process::{Launch, Server};
 use support::rng::{Rng, Seed};
-
-const ROUNDS: usize = 30;
+use support::tier;
 
 /// Lets the clients work until so many answers have come, and a little longer.
 fn load_and_kill(server: Server, workers: &mut [Worker], dice: &mut Rng) {
@@ -40,7 +39,8 @@ fn whatever_was_answered_survives_a_kill() {
         .variable("COFFER_RATE_LIMIT__AUTHENTICATED_PER_MINUTE", "0");
     let mut workers: Vec<_> = (0..CLIENTS).map(|number| Worker::new(number, seed.0)).collect();
     let mut survived = 0;
-    for round in 0..ROUNDS {
+    let rounds = tier::rounds(30, 4);
+    for round in 0..rounds {
         load_and_kill(launch.start(), &mut workers, &mut dice);
         let logged = logged(dir.path());
         load::all_logged(&workers, &logged, &format!("round {round}"));
@@ -56,5 +56,5 @@ fn whatever_was_answered_survives_a_kill() {
     }
     let acknowledged: usize = workers.iter().map(|worker| worker.acknowledged.len()).sum();
     println!("{acknowledged} acknowledged; {survived} unanswered ones came through as well");
-    assert!(acknowledged >= ROUNDS * 5);
+    assert!(acknowledged >= rounds * 5);
 }

@@ -163,14 +163,14 @@ fn opened_by_age(identity: &str, sealed: &[u8]) -> Vec<u8> {
 #[test]
 fn one_backup_goes_on_at_a_time_and_one_that_nobody_takes_makes_room() {
     support::expect_log("Try again");
-    support::expect_log("another backup is under way");
+    support::expect_log("another backup is running");
     let app = TestApp::start();
     let admin = app.admin();
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let held = runtime.block_on(app.state.vault.create_own_backup("held", &[])).unwrap();
     let refused = admin.get(BACKUP);
     refused.expect_error(503, "SERVICE_UNAVAILABLE");
-    assert!(refused.text().contains("another backup is under way"), "{}", refused.text());
+    assert!(refused.text().contains("another backup is running"), "{}", refused.text());
     drop(held);
     take(&admin);
 }

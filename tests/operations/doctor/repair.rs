@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 use coffer::audit::Action;
 use coffer::domain::{Clock, KeyName, SecretId, SystemClock, Timestamp, TokenId, VarId, Version};
 use coffer::store::{
-    AuditRows, Counts, CountsRow, EnvironmentNames, Environments, LastUses, ReceiptChunks,
-    ReceiptRow, ReceiptTimes, Receipts, SecretPlace, SecretPlaces, Secrets, Table as _,
-    TokenHashes, Tokens, Used, ValueChunks, VarChunks, Versions,
+    AuditRows, Counts, CountsRow, EnvironmentNames, Environments, IdempotencyChunks,
+    IdempotencyRecords, IdempotencyRow, IdempotencyTimes, LastUses, SecretPlace, SecretPlaces,
+    Secrets, Table as _, TokenHashes, Tokens, Used, ValueChunks, VarChunks, Versions,
 };
 use support::doctor;
 use support::doctor::{Checkup, Diagnosis};
@@ -33,8 +33,8 @@ const DAMAGES: &[Damage] = &[
     Damage {
         name: "a secret's place is missing",
         make: |bench, table| table.remove::<SecretPlaces>(&bench.secret("FIRST").id),
-        found: "is not found by its id",
-        repaired: "was missing, and is there again",
+        found: "cannot be found by its id",
+        repaired: "was missing and has been restored",
     },
     Damage {
         name: "a secret's place is damaged",
@@ -45,7 +45,7 @@ const DAMAGES: &[Damage] = &[
             table.put_bytes::<SecretPlaces>(&id, &bytes);
         },
         found: "a row of table 's' is damaged",
-        repaired: "was wrong, and is there again",
+        repaired: "was wrong and has been restored",
     },
     Damage {
         name: "a secret's place leads to another one",
@@ -54,8 +54,8 @@ const DAMAGES: &[Damage] = &[
             let place = SecretPlace { environment: bench.environment, key };
             table.put::<SecretPlaces>(&bench.secret("FIRST").id, &place);
         },
-        found: "leads to no row",
-        repaired: "was wrong, and is there again",
+        found: "points to no row",
+        repaired: "was wrong and has been restored",
     },
     Damage {
         name: "a place leads to nothing",
@@ -65,28 +65,28 @@ const DAMAGES: &[Damage] = &[
             let bytes = postcard::to_extend(&place, vec![1]).unwrap();
             table.put_bytes_new::<SecretPlaces>(&unknown_secret(), &bytes);
         },
-        found: "leads to no row",
-        repaired: "led nowhere",
+        found: "points to no row",
+        repaired: "pointed to nothing",
     },
     Damage {
         name: "an environment's name is missing",
         make: |_, table| table.remove::<EnvironmentNames>(&"home".to_owned()),
-        found: "is not found by its name",
-        repaired: "was missing, and is there again",
+        found: "cannot be found by its name",
+        repaired: "was missing and has been restored",
     },
     Damage {
         name: "a count is wrong",
         make: |bench, table| {
             table.put::<Counts>(&bench.environment, &CountsRow { secrets: 1, vars: 77 });
         },
-        found: "is said to hold",
-        repaired: "counted anew",
+        found: "is recorded as holding",
+        repaired: "recounted",
     },
     Damage {
         name: "a token's hash is missing",
         make: |_, table| table.remove::<TokenHashes>(&a_token(table).1),
-        found: "is not found by its hash",
-        repaired: "was missing, and is there again",
+        found: "cannot be found by its hash",
+        repaired: "was missing and has been restored",
     },
     Damage {
         name: "a hash leads to no token",
@@ -94,8 +94,8 @@ const DAMAGES: &[Damage] = &[
             let bytes = postcard::to_extend(&TokenId::from_bytes([5; 16]), vec![1]).unwrap();
             table.put_bytes_new::<TokenHashes>(&[5; 32], &bytes);
         },
-        found: "a hash leads to",
-        repaired: "led nowhere",
+        found: "a hash points to",
+        repaired: "pointed to nothing",
     },
     Damage {
         name: "a last use is left over",
@@ -116,7 +116,7 @@ const DAMAGES: &[Damage] = &[
             table.put_bytes_new::<ValueChunks>(&(to.0, to.1, 0), &piece);
         },
         found: "is left over",
-        repaired: "belonged to nothing",
+        repaired: "belonged to no secret",
     },
     Damage {
         name: "a piece of a value is left over",
@@ -124,8 +124,8 @@ const DAMAGES: &[Damage] = &[
             let piece = table.bytes::<ValueChunks>(&bench.chunk_key("FIRST", 1, 0));
             table.put_bytes_new::<ValueChunks>(&bench.chunk_key("FIRST", 1, 7), &piece);
         },
-        found: "piece 7 of version 1",
-        repaired: "piece 7 of version 1",
+        found: "chunk 7 of version 1",
+        repaired: "chunk 7 of version 1",
     },
     Damage {
         name: "a piece of a var is left over",
@@ -139,33 +139,33 @@ const DAMAGES: &[Damage] = &[
     },
     Damage {
         name: "the time of a kept answer is missing",
-        make: |_, table| table.remove::<ReceiptTimes>(&table.keys::<ReceiptTimes>()[0]),
-        found: "is not found by its time",
-        repaired: "was missing, and is there again",
+        make: |_, table| table.remove::<IdempotencyTimes>(&table.keys::<IdempotencyTimes>()[0]),
+        found: "cannot be found by its time",
+        repaired: "was missing and has been restored",
     },
     Damage {
         name: "a time leads to no kept answer",
         make: |_, table| {
             let key = (Timestamp::from_millis(5), [5; 32]);
-            table.put_bytes_new::<ReceiptTimes>(&key, &[1]);
+            table.put_bytes_new::<IdempotencyTimes>(&key, &[1]);
         },
-        found: "a time leads to kept answer 05050505",
-        repaired: "led nowhere",
+        found: "a time points to idempotency record 05050505",
+        repaired: "pointed to nothing",
     },
     Damage {
         name: "a piece of a kept answer is left over",
         make: |_, table| {
             let bytes = postcard::to_extend(&b"x".to_vec(), vec![1]).unwrap();
-            table.put_bytes_new::<ReceiptChunks>(&([5; 32], 3), &bytes);
+            table.put_bytes_new::<IdempotencyChunks>(&([5; 32], 3), &bytes);
         },
-        found: "piece 3 of kept answer 05050505 is left over",
-        repaired: "piece 3 of kept answer 05050505 was left over",
+        found: "chunk 3 of idempotency record 05050505 is left over",
+        repaired: "chunk 3 of idempotency record 05050505 was left over",
     },
     Damage {
         name: "a damaged answer is kept under a key",
-        make: |_, table| table.put_bytes_new::<Receipts>(&[5; 32], b"x"),
+        make: |_, table| table.put_bytes_new::<IdempotencyRecords>(&[5; 32], b"x"),
         found: "a row of table 'I' is damaged",
-        repaired: "kept answer 05050505 was damaged; its request can be sent again",
+        repaired: "idempotency record 05050505 was damaged; its request can be sent again",
     },
 ];
 
@@ -215,7 +215,7 @@ fn what_is_the_only_copy_stays() {
             let bytes = table.bytes::<ValueChunks>(&key);
             table.put_bytes::<ValueChunks>(&key, &flip(bytes, 9, 1));
         }),
-        ("leads to no row", "sec_", |bench, table| {
+        ("points to no row", "sec_", |bench, table| {
             table.remove::<Secrets>(&bench.secret_key("FIRST"));
             let counts = table.get::<Counts>(&bench.environment);
             let counts = CountsRow { secrets: counts.secrets - 1, ..counts };
@@ -263,7 +263,7 @@ fn what_is_the_only_copy_stays() {
 /// The doctor says that a new value is a remedy, so it is one.
 #[test]
 fn a_damaged_var_is_well_again_with_a_new_value() {
-    expect_log("INTERNAL: a stored row is damaged");
+    expect_log("INTERNAL: a stored var is damaged");
     let bench = TamperedDb::new();
     let patient = Checkup::new(&bench.data_dir());
     let mut id = None;
@@ -290,8 +290,8 @@ fn a_damaged_var_is_well_again_with_a_new_value() {
 fn a_request_whose_kept_answer_was_damaged_can_be_sent_again_after_a_repair() {
     let bench = TamperedDb::new();
     let patient = Checkup::new(&bench.data_dir());
-    bench.edit(|table| table.remove::<ReceiptChunks>(&table.keys::<ReceiptChunks>()[0]));
-    patient.doctor().is(2).says("error", ["kept answer ", "lacks piece 0", "--repair"]);
+    bench.edit(|table| table.remove::<IdempotencyChunks>(&table.keys::<IdempotencyChunks>()[0]));
+    patient.doctor().is(2).says("error", ["idempotency record ", "is missing chunk 0", "--repair"]);
     let repair = patient.repair();
     repair.healthy().says("repaired", ["was damaged; its request can be sent again"]);
     patient.doctor().healthy();
@@ -309,9 +309,9 @@ fn what_is_no_time_of_a_kept_answer_keeps_nobody_from_being_answered() {
     let bench = TamperedDb::new();
     let patient = Checkup::new(&bench.data_dir());
     bench.edit(|table| {
-        table.put_raw::<ReceiptTimes>(b"no time", b"x");
-        let [key] = table.keys::<Receipts>()[..] else { panic!("one answer is kept") };
-        table.put_raw::<ReceiptChunks>(&[&key[..], b"no piece"].concat(), b"x");
+        table.put_raw::<IdempotencyTimes>(b"no time", b"x");
+        let [key] = table.keys::<IdempotencyRecords>()[..] else { panic!("one answer is kept") };
+        table.put_raw::<IdempotencyChunks>(&[&key[..], b"no piece"].concat(), b"x");
     });
     patient.doctor().is(2).says("error", ["a row of table 'J' is damaged", "--repair"]);
     std::fs::copy(&patient.key, patient.data_dir.join("root.key")).unwrap();
@@ -326,7 +326,7 @@ fn what_is_no_time_of_a_kept_answer_keeps_nobody_from_being_answered() {
     assert_eq!(replayed.header("idempotent-replayed"), Some("true"));
     bench.stopped_again(app);
     std::fs::remove_file(patient.data_dir.join("root.key")).unwrap();
-    patient.repair().says("repaired", ["table 'J' was under no key"]);
+    patient.repair().says("repaired", ["table 'J' had an invalid key"]);
     patient.doctor().is(0);
 }
 
@@ -344,10 +344,10 @@ fn an_entry_that_two_rows_want_is_given_to_neither() {
                 table.remove::<EnvironmentNames>(&home);
             }
         });
-        patient.doctor().is(2).says("error", ["is not found by its name"]);
+        patient.doctor().is(2).says("error", ["cannot be found by its name"]);
         let repair = patient.repair();
-        repair.is(2).says("error", ["is not found by its name", "Restore a backup"]);
-        repair.one("repaired", ["led nowhere"]);
+        repair.is(2).says("error", ["cannot be found by its name", "Restore a backup"]);
+        repair.one("repaired", ["pointed to nothing"]);
         bench.edit(|table| {
             let expected = if is_there { vec![home.clone()] } else { vec![] };
             assert_eq!(table.keys::<EnvironmentNames>(), expected);
@@ -367,8 +367,8 @@ fn the_audit_log_is_never_repaired() {
     patient
         .doctor()
         .is(2)
-        .one("error", ["the audit log does not hold", "row 3", "Nothing repairs"]);
-    patient.repair().is(2).one("error", ["the audit log does not hold", "row 3"]);
+        .one("error", ["the audit log does not verify", "row 3", "It cannot be repaired"]);
+    patient.repair().is(2).one("error", ["the audit log does not verify", "row 3"]);
     bench.edit(|table| assert_eq!(edited(table), flip(table.bytes::<AuditRows>(&3), 40, 1)));
 }
 
@@ -391,7 +391,7 @@ fn the_copy_is_what_was_there_before_for_its_owner_only() {
     // It is a data directory like any other.
     let mut copy = patient;
     copy.data_dir.clone_from(&copies[0]);
-    copy.doctor().is(2).says("error", ["is not found by its id"]);
+    copy.doctor().is(2).says("error", ["cannot be found by its id"]);
 }
 
 /// In the usual layout the parent is root's, and the server's user is not.
@@ -408,7 +408,7 @@ fn the_copy_can_be_put_elsewhere_and_not_into_itself() {
         .refuses(2, ["inside the directory to copy", "Nothing was repaired"]);
     repair(&patient.outside().join("nowhere")).refuses(2, ["nowhere", "--copy-to"]);
     let into = tempfile::tempdir().unwrap();
-    Diagnosis::of(repair(into.path())).healthy().says("repaired", ["is there again"]);
+    Diagnosis::of(repair(into.path())).healthy().says("repaired", ["has been restored"]);
     assert!(into.path().join("data.before-repair.1/db/db").exists());
     assert_eq!(patient.copies().len(), 0);
 }
@@ -431,7 +431,7 @@ fn a_database_behind_a_link_is_copied_and_other_links_are_refused() {
     launch.run("").refuses(2, ["other is a link to a directory"]);
     assert_eq!(std::fs::read(db.join("db")).unwrap(), before);
     std::fs::remove_file(&other).unwrap();
-    patient.repair().healthy().says("repaired", ["is there again"]);
+    patient.repair().healthy().says("repaired", ["has been restored"]);
     let copy = patient.copies()[0].join("db");
     assert!(!copy.is_symlink());
     assert_eq!(std::fs::read(copy.join("db")).unwrap(), before);
@@ -459,8 +459,8 @@ fn the_room_for_the_copy_is_looked_for_where_it_is_made() {
 /// Whoever has changed rows behind the server's back would have been helped by it.
 #[test]
 fn where_the_audit_log_does_not_hold_a_start_repairs_nothing() {
-    expect_log("the index rows are not repaired, because the audit log does not hold");
-    expect_log("the audit log does not hold");
+    expect_log("not repairing the index, because the audit log does not verify");
+    expect_log("the audit log does not verify");
     let bench = TamperedDb::new();
     bench.edit(|table| {
         table.remove::<SecretPlaces>(&bench.secret("FIRST").id);
@@ -471,7 +471,7 @@ fn where_the_audit_log_does_not_hold_a_start_repairs_nothing() {
     let dir = app.stop();
     let opened = support::open_stopped(&data_dir(dir.path()));
     let left = coffer::store::check(&opened).unwrap();
-    assert!(left.iter().any(|line| line.contains("is not found by its id")), "{left:#?}");
+    assert!(left.iter().any(|line| line.contains("cannot be found by its id")), "{left:#?}");
 }
 
 /// It sent people to the repair that they had just made.
@@ -481,7 +481,7 @@ fn what_a_repair_leaves_needs_a_backup_and_what_has_no_key_goes() {
     let patient = Checkup::new(&bench.data_dir());
     bench.edit(|table| table.put_raw::<SecretPlaces>(b"no id", b"x"));
     patient.doctor().is(2).one("error", ["a row of table 's' is damaged", "--repair"]);
-    patient.repair().healthy().says("repaired", ["under no key"]);
+    patient.repair().healthy().says("repaired", ["had an invalid key"]);
     bench.edit(|table| {
         let mut bytes = table.bytes::<Secrets>(&bench.secret_key("FIRST"));
         bytes.pop();
@@ -514,14 +514,14 @@ fn modes_and_what_lies_about_are_repaired() {
     found.says("warn", ["db.trial is a trial copy"]);
     found.says("warn", ["db.damaged.1 is damaged snapshots"]);
     // That one has opened the database, which removes it.
-    found.says("warn", ["snap.00AB.generating is a snapshot that was not finished"]);
+    found.says("warn", ["snap.00AB.generating is an unfinished snapshot"]);
     std::fs::write(dir.join("db/snap.00AB.generating"), "half").unwrap();
     doctor::owner_only(&dir.join("db/snap.00AB.generating"));
     let repair = patient.repair();
     repair.healthy().says("repaired", ["from 644 to 600"]);
     repair.says("repaired", ["removed", "db.trial: "]);
     repair.says("repaired", ["removed", "db.damaged.1: "]);
-    repair.says("repaired", ["removed", "snap.00AB.generating: a snapshot that was not finished"]);
+    repair.says("repaired", ["removed", "snap.00AB.generating: an unfinished snapshot"]);
     for name in ["db.trial", "db.damaged.1", "db/snap.00AB.generating"] {
         assert!(!dir.join(name).exists(), "{name}");
         assert!(patient.copies()[0].join(name).exists(), "{name}");
@@ -563,7 +563,7 @@ fn a_start_repairs_the_index_and_says_so() {
     // Without a copy, nothing is removed that may be somebody's.
     let left = coffer::store::check(&support::open_stopped(&data_dir(dir.path()))).unwrap();
     assert_eq!(left.len(), 1, "{left:#?}");
-    assert!(left[0].starts_with("piece 7 of"), "{left:#?}");
+    assert!(left[0].starts_with("chunk 7 of"), "{left:#?}");
     TestApp::start_in(dir, Setup::default()).stop();
 }
 
@@ -597,7 +597,10 @@ fn where_there_is_no_room_nothing_is_begun() {
     let run = |words: &[&str]| on_a_disk_of(60, &patient, words);
     let Some((found, _)) = run(&["doctor"]) else { return };
     let found = Diagnosis::of(found);
-    found.is(2).one("error", ["of the disk are free; below 64 MiB no write", "Make room"]);
+    found.is(2).one(
+        "error",
+        ["free on the disk; below 64 MiB, writes are refused", "Free some disk space"],
+    );
     let Some((repair, data_dir)) = run(&["doctor", "--repair"]) else { return };
     repair.refuses(2, ["needs", "not enough disk space"]);
     let left = format!("{0}\n{0}/db\n", data_dir.display());
@@ -615,7 +618,10 @@ fn where_the_room_gets_short_it_is_a_warning() {
     let patient = Checkup::new(&bench.data_dir());
     let Some((found, _)) = on_a_disk_of(200, &patient, &["doctor"]) else { return };
     let found = Diagnosis::of(found);
-    found.is(1).one("warn", ["of the disk are free; below 64 MiB no write", "Make room"]);
+    found.is(1).one(
+        "warn",
+        ["free on the disk; below 64 MiB, writes are refused", "Free some disk space"],
+    );
     let Some((found, _)) = on_a_disk_of(300, &patient, &["doctor"]) else { return };
     Diagnosis::of(found).healthy();
 }
@@ -630,29 +636,30 @@ fn a_log_that_is_mostly_garbage_is_a_warning_until_it_is_compacted() {
     let key = |n: u32| [n.to_be_bytes().repeat(8)].concat();
     let is_kept = |n: &u32| n.is_multiple_of(40);
     bench.edit(|table| {
-        let receipt = ReceiptRow {
+        let receipt = IdempotencyRow {
             fingerprint: [0; 32],
             environment: None,
             chunks: 0,
             at: SystemClock.now(),
         };
-        let kept = postcard::to_extend(&receipt, vec![Receipts::FORMAT]).unwrap();
+        let kept = postcard::to_extend(&receipt, vec![IdempotencyRecords::FORMAT]).unwrap();
         // Enough live rows between the others that sled cannot cut the log by itself.
         for n in 0..ROWS {
             let row = if is_kept(&n) { kept.clone() } else { vec![n as u8; 4000] };
-            table.put_raw::<Receipts>(&key(n), &row);
+            table.put_raw::<IdempotencyRecords>(&key(n), &row);
         }
         for n in (0..ROWS).filter(is_kept) {
             let key = key(n).try_into().unwrap();
-            table.put_bytes_new::<ReceiptTimes>(&(receipt.at, key), &[ReceiptTimes::FORMAT]);
+            table
+                .put_bytes_new::<IdempotencyTimes>(&(receipt.at, key), &[IdempotencyTimes::FORMAT]);
         }
         table.flush();
         for n in (0..ROWS).filter(|n| !is_kept(n)) {
-            table.remove_raw::<Receipts>(&key(n));
+            table.remove_raw::<IdempotencyRecords>(&key(n));
         }
     });
     let found = patient.doctor();
-    found.is(1).one("warn", ["the database's log has", "of rows", "Run `coffer compact`"]);
+    found.is(1).one("warn", ["the database takes", "of data", "Run `coffer compact`"]);
     let compact = patient.launch(["compact"]).run("");
     assert_eq!(compact.code, Some(0), "{compact:#?}");
     patient.doctor().healthy();

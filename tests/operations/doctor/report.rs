@@ -31,11 +31,11 @@ fn a_healthy_server_is_exit_code_0_and_every_line_says_ok() {
         "last backup at",
         "no stray files",
         "12 secrets, 13 versions and 1 var: every record opens",
-        "the rows fit each other",
-        "the audit log holds:",
+        "indexes are consistent",
+        "audit log verified (",
         "the clock is not behind",
-        "the database's log has",
-        "of the disk are free",
+        "the database takes",
+        "free on the disk",
     ] {
         found.says("ok", [text]);
     }
@@ -188,9 +188,9 @@ fn a_row_that_cannot_be_read_is_named_and_everything_else_is_still_examined() {
         wrapper.extend(trace.map(str::to_owned));
         Diagnosis::of(patient.launch(["doctor"]).under(wrapper).run(""))
     };
-    let parts = ["secrets", "vars", "rows", "audit log", "clock", "room"];
+    let parts = ["secrets", "vars", "indexes", "audit log", "clock", "disk space"];
     let to_the_end = |found: &Diagnosis, part: &str| {
-        let part = format!("the {part} cannot be examined to the end");
+        let part = format!("cannot finish checking the {part}:");
         !found.lines("error").iter().any(|line| line.contains(&part))
     };
     // Every read in turn; they are counted in each thread by itself.
@@ -285,7 +285,7 @@ fn a_clock_behind_the_audit_log_is_a_warning() {
     let app = TestApp::start_with(setup);
     let dir = app.stop();
     let patient = Checkup::new(&data_dir(dir.path()));
-    patient.doctor().is(1).one("warn", ["the newest audit row is of 20", "Set the host's clock"]);
+    patient.doctor().is(1).one("warn", ["the newest audit row is from 20", "Set the host's clock"]);
 }
 
 #[test]
@@ -296,8 +296,8 @@ fn unfinished_snapshots_and_compactions_are_named_and_opening_settles_them() {
     std::fs::create_dir(patient.data_dir.join("db.new")).unwrap();
     doctor::owner_only(&patient.data_dir);
     let found = patient.doctor();
-    found.is(1).says("warn", ["generating is a snapshot that was not finished"]);
-    found.says("warn", ["db.new is a compaction that was not finished"]);
+    found.is(1).says("warn", ["generating is an unfinished snapshot"]);
+    found.says("warn", ["db.new is an unfinished compaction"]);
     patient.doctor().healthy();
 }
 
@@ -358,12 +358,12 @@ fn a_running_server_is_asked_for_what_needs_the_open_database() {
     found.is(1).says("ok", ["1 secret, 1 version and 1 var: every record opens"]);
     found
         .says("ok", ["files are accessible to their owner only"])
-        .says("ok", ["the audit log holds"]);
+        .says("ok", ["audit log verified"]);
     found.ended.keeps_quiet_about("the value of KEY");
     found.ended.keeps_quiet_about(&server.token());
     // From elsewhere its files are out of reach, and that is said.
     let found = Diagnosis::of(cli.run(["doctor"]));
-    found.is(1).one("warn", ["files were not checked"]).says("ok", ["the rows fit each other"]);
+    found.is(1).one("warn", ["files were not checked"]).says("ok", ["indexes are consistent"]);
     // On its host, without an address and without an answer.
     let words = ["doctor", "--data-dir"];
     let launch = Launch::bare(dir.path()).arguments(words).argument(data_dir(dir.path()));

@@ -128,11 +128,11 @@ fn a_start_begins_a_change_once_and_says_so_without_a_warning() {
     let first = place.both().start();
     root(&first);
     let first = first.stop();
-    assert!(first.stderr.contains("the root key is new"), "{first:#?}");
+    assert!(first.stderr.contains("changing the root key to"), "{first:#?}");
     let second = place.both().start();
     assert_eq!(api::rotated(&second.admin())["keys"].as_array().unwrap().len(), 2);
     let second = second.stop();
-    assert!(!second.stderr.contains("the root key is new"), "{second:#?}");
+    assert!(!second.stderr.contains("changing the root key to"), "{second:#?}");
     for ended in [&first, &second] {
         assert!(!ended.stderr.contains("WARN") && !ended.stderr.contains("ERROR"), "{ended:#?}");
     }

@@ -2,6 +2,7 @@
 //! request when the credential ends. In a process of its own: a line in the log
 //! would take the other tests down with it.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -9,9 +10,12 @@ use support::accounts::*;
 use support::api::{parallel, text};
 use support::paths::SECRETS;
 use support::process::Connection;
+use support::tier;
 use support::{Reply, Setup, TestApp};
 
-const ROUNDS: usize = 8;
+fn rounds() -> usize {
+    tier::rounds(8, 3)
+}
 
 fn users(app: &TestApp) -> Vec<Value> {
     app.admin().get(USERS).expect(200)["users"].as_array().unwrap().clone()
@@ -110,7 +114,7 @@ fn of_two_admins_who_remove_each_other_one_remains() {
         Some(json!({ "role": "viewer" })),
         Some(only(&[&home])),
     ];
-    for round in 0..ROUNDS {
+    for round in 0..rounds() {
         let ann = person(&app, &format!("ann{round}@example.com"), "admin", &everywhere());
         let bob = person(&app, &format!("bob{round}@example.com"), "admin", &everywhere());
         // What is left of the round before can go now.
@@ -167,10 +171,15 @@ fn begin(app: &TestApp, token: &str, path: &str, body: &str) -> (Connection, Str
     let (first, rest) = body.split_at(body.len() / 2);
     let head = format!(
         "POST {path} HTTP/1.1\r\nHost: coffer\r\nAuthorization: Bearer {token}\r\n\
-         Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{first}",
+         Content-Type: application/json\r\nContent-Length: {}\r\n\
+         Expect: 100-continue\r\n\r\n",
         body.len()
     );
     connection.send(&head).unwrap();
+    // The server says so when it has read the head and takes up the request.
+    assert_eq!(connection.line().unwrap(), "HTTP/1.1 100 Continue");
+    assert_eq!(connection.line().unwrap(), "");
+    connection.send(first).unwrap();
     (connection, rest.to_owned())
 }
 
@@ -210,9 +219,6 @@ fn a_request_under_way_when_its_credential_ends_does_nothing() {
             .iter()
             .map(|token| begin(&app, token, SECRETS, &body))
             .collect();
-        // So that the server has read what was sent; a pause is all that can be
-        // done from outside. The test holds without it, and looks at less.
-        std::thread::sleep(Duration::from_millis(50));
         end(&app, &ann, &minted);
         for (connection, rest) in &mut under_way {
             connection.send(rest).unwrap();
@@ -230,7 +236,6 @@ fn a_request_under_way_when_its_scope_is_narrowed_does_nothing() {
     let ann = person(&app, "ann@example.com", "operator", &everywhere());
     let body = json!({ "key": "LATE", "value": "v" }).to_string();
     let (mut connection, rest) = begin(&app, &ann.token, SECRETS, &body);
-    std::thread::sleep(Duration::from_millis(50));
     app.admin().patch(&ann.path(), &only(&[&other])).expect(200);
     connection.send(&rest).unwrap();
     connection.answer().unwrap().expect_error(403, "FORBIDDEN_SCOPE");
@@ -241,29 +246,33 @@ fn a_request_under_way_when_its_scope_is_narrowed_does_nothing() {
 fn nothing_is_written_after_the_answer_that_a_credential_has_ended() {
     // Not forced to the worst moment, as the test above, but to many moments.
     let app = start();
-    for round in 0..ROUNDS {
+    for round in 0..rounds() {
         let minted = mint(&app, "operator", &everywhere(), &json!({}));
         let path = format!("{TOKENS}/{}", minted.id);
         let vars = "/api/environments/development/vars";
-        parallel(5, |number| {
+        let written = AtomicUsize::new(0);
+        let seen = parallel(5, |number| {
             if number == 0 {
-                std::thread::sleep(Duration::from_millis(round as u64));
+                // Another moment in each round.
+                while written.load(Ordering::SeqCst) < round {
+                    std::thread::yield_now();
+                }
                 app.admin().delete(&path).expect(200);
-                // Whatever is written from here on was let in too late.
-                let then = app.admin().get(vars).expect(200);
-                std::thread::sleep(Duration::from_millis(100));
-                assert_eq!(app.admin().get(vars).expect(200), then, "round {round}");
-                return;
+                return Some(app.admin().get(vars).expect(200));
             }
             for n in 0.. {
                 let key = format!("R{round}_{number}_{n}");
                 let reply = minted.client.post(vars, &json!({ "key": key, "value": "v" }));
                 if reply.status != 200 {
                     reply.expect_error(401, "UNAUTHORIZED");
-                    return;
+                    break;
                 }
+                written.fetch_add(1, Ordering::SeqCst);
             }
+            None
         });
+        // Every request has its answer. Whatever came after the end was let in too late.
+        assert_eq!(Some(app.admin().get(vars).expect(200)), seen[0], "round {round}");
     }
 }
 
@@ -272,7 +281,7 @@ fn a_login_that_races_with_a_disabling_leaves_no_session() {
     let app = TestApp::start_with(Setup::default().cheap_hashes().any_logins());
     let ann = new_user(&app, "ann@example.com", "viewer", &everywhere());
     let path = format!("{USERS}/{}", text(&ann, "id"));
-    for round in 0..ROUNDS {
+    for round in 0..rounds() {
         app.admin().patch(&path, &json!({ "disabled": false })).expect(200);
         let replies = parallel(6, |number| {
             if number > 0 {
@@ -302,7 +311,7 @@ fn a_login_with_the_old_password_that_races_with_its_change_leaves_no_session() 
     let app = TestApp::start_with(Setup::default().cheap_hashes().any_logins());
     let ann = new_user(&app, "ann@example.com", "viewer", &everywhere());
     let path = format!("{USERS}/{}/change-password", text(&ann, "id"));
-    for round in 0..ROUNDS {
+    for round in 0..rounds() {
         let (old, new) = (format!("old password {round}"), format!("new password {round}"));
         app.admin().post(&path, &json!({ "newPassword": old })).expect(200);
         let replies = parallel(6, |number| {
@@ -323,7 +332,7 @@ fn a_login_with_the_old_password_that_races_with_its_change_leaves_no_session() 
 #[test]
 fn a_token_minted_while_its_owner_goes_away_does_not_work() {
     let app = start();
-    for round in 0..ROUNDS {
+    for round in 0..rounds() {
         let ann = new_user(&app, &format!("{round}@example.com"), "operator", &everywhere());
         let path = format!("{USERS}/{}", text(&ann, "id"));
         let body = json!({ "name": "t", "role": "operator", "ownerUserId": ann["id"] });

@@ -4,6 +4,8 @@
 use std::fmt::Display;
 use std::io::Write;
 
+use crate::rng::Rng;
+
 /// Whether every test runs at full length.
 pub fn is_full() -> bool {
     std::env::var_os("COFFER_TESTS").is_some_and(|tier| tier == "full")
@@ -12,6 +14,14 @@ pub fn is_full() -> bool {
 /// How often a test repeats something: `full` times in the full run, `short` otherwise.
 pub fn rounds<T>(full: T, short: T) -> T {
     if is_full() { full } else { short }
+}
+
+/// The numbers of the steps of something at which a test cuts it off, one run a step, up
+/// to `most`. The full run takes every one. The default run takes each `stride`-th from a
+/// random one on, so that many runs take all of them, too.
+pub fn steps(most: u64, stride: u64, rng: &mut Rng) -> impl Iterator<Item = u64> + use<> {
+    let stride = usize::try_from(rounds(1, stride)).expect("a small number");
+    (rng.below(stride) as u64..most).step_by(stride)
 }
 
 /// Returns whether this is the full run. In the default run it prints the name of the

@@ -18,7 +18,7 @@ use crate::cli::terminal::prompt;
 use crate::config::{Config, Variables};
 use crate::domain::{Clock, SystemClock, Timestamp};
 use crate::server::root_key::{self, SealedObject};
-use crate::store::{self, Options, PrivateFile, Room};
+use crate::store::{self, DiskBudget, Options, PrivateFile};
 use crate::vault::backup::{self, BackupError, Recipient, Summary};
 use crate::vault::{self, Unlocked};
 
@@ -86,8 +86,8 @@ fn create_file(file: &Path, config: &Config) -> Result<PrivateFile, Failure> {
     if !data_dir.is_dir() {
         return Ok(part);
     }
-    let room = Room::beside(data_dir, file, Options::default().min_free_bytes);
-    Ok(part.leaving(room))
+    let room = DiskBudget::beside(data_dir, file, Options::default().min_free_bytes);
+    Ok(part.within(room))
 }
 
 /// The bytes of a backup that tell which root key it needs.
@@ -158,7 +158,7 @@ fn create_stopped(
     let unlocked = vault::unlock(stopped.opened, stopped.root_keys.roots(), now)
         .map_err(|error| StoppedServer::not_unlocked(&source, &error))?;
     let created = write_stopped(&unlocked, file, part, recipients, config, now);
-    unlocked.store.stay_open();
+    unlocked.store.leak_until_exit();
     let closed = unlocked.store.close();
     let (bytes, summary) = created?;
     closed.map_err(|error| {
@@ -182,7 +182,7 @@ fn write_stopped(
             "The backup must first be recorded in the audit log there. Free up some disk space.",
         )
     })?;
-    let expected = backup::about_bytes(&unlocked.store);
+    let expected = backup::estimated_bytes(&unlocked.store);
     let progress = Progress::estimated("backup", expected);
     let mut out = BufWriter::with_capacity(128 << 10, progress.writing(part));
     let written = backup.write_to(&mut out, recipients);

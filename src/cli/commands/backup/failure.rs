@@ -6,7 +6,7 @@ use std::io::ErrorKind;
 use std::path::Path;
 
 use crate::cli::terminal::error::Failure;
-use crate::store::{FrozenError, LoadError};
+use crate::store::{PointInTimeError, RestoreError};
 use crate::vault::UnlockError;
 use crate::vault::backup::BackupError;
 
@@ -48,16 +48,16 @@ pub(super) fn failure(file: &Path, error: BackupError, restoring: bool) -> Failu
         BackupError::OtherForm => failed(&BackupError::OtherForm),
         BackupError::Unlock(error) => unlock_failure(file, &error, nothing),
         BackupError::Load(error) => match error {
-            LoadError::NotEmpty { .. }
-            | LoadError::TooLittleRoom { .. }
-            | LoadError::Unavailable(_) => Failure::failed(error),
+            RestoreError::NotEmpty { .. }
+            | RestoreError::TooLittleSpace { .. }
+            | RestoreError::Unavailable(_) => Failure::failed(error),
             error => Failure::failed(error).hint(
                 "Nothing was restored. Check the disk and the permissions of the directory, then restore again.",
             ),
         },
         // This message says what to do.
-        error @ BackupError::Frozen(FrozenError::TooManyChanges { .. }) => failed(&error),
-        error @ (BackupError::Frozen(_) | BackupError::Read(_) | BackupError::Vault(_)) => {
+        error @ BackupError::PointInTime(PointInTimeError::TooManyChanges { .. }) => failed(&error),
+        error @ (BackupError::PointInTime(_) | BackupError::Read(_) | BackupError::Vault(_)) => {
             failed(&error).hint(format!("{nothing}Check the disk of the database: coffer doctor"))
         }
     }

@@ -14,7 +14,7 @@ use crate::cli::terminal::output::OutputFormat;
 use crate::cli::terminal::progress::Progress;
 use crate::config::{self, Variables};
 use crate::domain::{Clock, SystemClock};
-use crate::store::{self, LoadError, Options};
+use crate::store::{self, Options, RestoreError};
 use crate::vault::backup;
 
 #[derive(Debug, Args)]
@@ -47,10 +47,12 @@ pub(super) fn restore(arguments: RestoreArguments) -> Result<(), Failure> {
     logging::start(config.log_level);
     let length =
         File::open(&file).and_then(|file| file.metadata()).map_err(io_failure(&file))?.len();
-    store::can_be_restored(&data_dir, length, Options::default()).map_err(|error| match error {
-        error @ LoadError::NotEmpty { .. } => Failure::wrong(error),
-        error => failure(&file, error.into(), true),
-    })?;
+    store::check_restorable(&data_dir, length, Options::default()).map_err(
+        |error| match error {
+            error @ RestoreError::NotEmpty { .. } => Failure::wrong(error),
+            error => failure(&file, error.into(), true),
+        },
+    )?;
     let backup = BackupFile::find(file, identity.as_deref(), &config, &variables)?;
     let mut unsettled = None;
     let (summary, examined) = if dry_run {

@@ -15,7 +15,7 @@ use crate::cli::terminal::output::{one_line, print};
 use crate::cli::terminal::sanitize::clean;
 use crate::config::{Config, Variables};
 use crate::domain::{Finding, Severity};
-use crate::store::{Held, OpenError};
+use crate::store::{DataDirLock, OpenError};
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct DoctorArguments {
@@ -72,7 +72,7 @@ impl DoctorArguments {
     fn examine(&self, config: &Config, variables: &Variables) -> Vec<Finding> {
         let names_server = self.server.names_server(variables);
         let mut findings = files::settings(config);
-        match Held::take_existing(&config.server.data_dir) {
+        match DataDirLock::acquire_existing(&config.server.data_dir) {
             Ok(held) => {
                 findings.extend(files::examine(config, variables, files::ServerState::Stopped));
                 findings.extend(database::examine(held, config, variables));

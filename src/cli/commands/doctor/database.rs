@@ -7,7 +7,7 @@ use crate::cli::offline::{HostRootKeys, check_owner};
 use crate::config::{Config, Variables};
 use crate::domain::{Clock, Finding, SystemClock};
 use crate::server::root_key::RootKeySource;
-use crate::store::{Held, Opened, Options};
+use crate::store::{DataDirLock, Opened, Options};
 use crate::vault::{self, UnlockError};
 
 /// Where the documentation says what to do.
@@ -15,7 +15,7 @@ pub(super) const SEE_DOCS: &str =
     "See docs/operations.md, \"Disaster: the database does not open\".";
 
 /// Examines the database, read-only.
-pub(super) fn examine(held: Held, config: &Config, variables: &Variables) -> Vec<Finding> {
+pub(super) fn examine(held: DataDirLock, config: &Config, variables: &Variables) -> Vec<Finding> {
     let (opened, root_keys, source) = match open(held, config, variables) {
         Ok(open) => open,
         Err(finding) => return vec![finding],
@@ -30,7 +30,7 @@ pub(super) fn examine(held: Held, config: &Config, variables: &Variables) -> Vec
 
 /// Opens the database and finds its root keys.
 pub(super) fn open(
-    held: Held,
+    held: DataDirLock,
     config: &Config,
     variables: &Variables,
 ) -> Result<(Opened, HostRootKeys, RootKeySource), Finding> {

@@ -10,7 +10,7 @@ use crate::cli::offline::inaccessible;
 use crate::config::{Config, Variables};
 use crate::domain::{Clock, Finding, SystemClock};
 use crate::store::{Leftover, leftovers};
-use crate::vault::backup::{LAST_BACKUP, NoteError, Noted, read_note};
+use crate::vault::backup::{BackupNote, LAST_BACKUP, NoteError, read_note};
 
 /// Whether the server is running while its files are checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,7 +34,7 @@ pub(super) fn settings(config: &Config) -> Vec<Finding> {
             "Listen on 127.0.0.1, behind a TLS proxy.",
         ));
     }
-    for name in &config.not_in_force {
+    for name in &config.unsupported {
         findings.push(Finding::warn(
             format!("{name} is set but has no effect in this version"),
             "Remove it from the configuration.",
@@ -186,7 +186,7 @@ pub(super) fn repair_modes(data_dir: &Path) -> Vec<Finding> {
 fn backup(data_dir: &Path) -> Finding {
     const CREATE: &str = "Create one with: coffer backup create FILE";
     let note = data_dir.join(LAST_BACKUP);
-    let Noted { at, path, bytes } = match read_note(data_dir, LAST_BACKUP) {
+    let BackupNote { at, path, bytes } = match read_note(data_dir, LAST_BACKUP) {
         Ok(Some(noted)) => noted,
         Ok(None) => return Finding::warn("no backup yet", CREATE),
         Err(NoteError::Io(error)) => return inaccessible(&note, &error),

@@ -8,7 +8,7 @@ use crate::cli::offline::{check_owner, in_use, inaccessible};
 use crate::cli::terminal::error::Failure;
 use crate::config::{Config, Variables};
 use crate::domain::{Clock, Finding, SystemClock};
-use crate::store::{Held, OpenError, Repaired, leftovers, remove_leftover};
+use crate::store::{DataDirLock, OpenError, RepairReport, leftovers, remove_leftover};
 use crate::vault::{self, Unlocked};
 
 /// Copies the data directory, repairs it, and reports the repairs and what is still wrong.
@@ -18,7 +18,7 @@ pub(super) fn repair(
     copy_to: Option<&Path>,
 ) -> Result<Vec<Finding>, Failure> {
     let data_dir = &config.server.data_dir;
-    let held = Held::take_existing(data_dir).map_err(|error| match error {
+    let held = DataDirLock::acquire_existing(data_dir).map_err(|error| match error {
         OpenError::InUse { path } => Failure::wrong(in_use(&path))
             .hint("Stop the server first, so that nothing is written during the repair."),
         error @ OpenError::Restoring { .. } => Failure::wrong(error),
@@ -48,7 +48,7 @@ fn remove_leftovers(data_dir: &Path) -> Vec<Finding> {
         Ok(found) => found,
         Err(error) => return vec![inaccessible(data_dir, &error)],
     };
-    let removable = found.into_iter().filter(|(kind, _)| kind.is_rubbish());
+    let removable = found.into_iter().filter(|(kind, _)| kind.is_removable());
     removable
         .map(|(kind, path)| match remove_leftover(&path) {
             Ok(()) => Finding::repaired(format!("removed {}: {}", path.display(), kind.describe())),
@@ -58,7 +58,7 @@ fn remove_leftovers(data_dir: &Path) -> Vec<Finding> {
 }
 
 /// Opens the database, repairs its rows and examines them.
-fn repair_rows(held: Held, config: &Config, variables: &Variables) -> Vec<Finding> {
+fn repair_rows(held: DataDirLock, config: &Config, variables: &Variables) -> Vec<Finding> {
     let now = SystemClock.now();
     let (opened, root_keys, source) = match database::open(held, config, variables) {
         Ok(open) => open,
@@ -69,7 +69,7 @@ fn repair_rows(held: Held, config: &Config, variables: &Variables) -> Vec<Findin
         Err(error) => return vec![not_unlocked(&error, &source)],
     };
     let mut findings = repair_unlocked(&unlocked);
-    unlocked.store.stay_open();
+    unlocked.store.leak_until_exit();
     findings.extend(unlocked.store.close().err().map(|error| not_closed(&error)));
     findings
 }
@@ -77,7 +77,7 @@ fn repair_rows(held: Held, config: &Config, variables: &Variables) -> Vec<Findin
 fn repair_unlocked(unlocked: &Unlocked) -> Vec<Finding> {
     let now = SystemClock.now();
     let mut findings: Vec<_> = match vault::repair(unlocked, now) {
-        Ok(Repaired { lines, .. }) => lines.into_iter().map(Finding::repaired).collect(),
+        Ok(RepairReport { lines, .. }) => lines.into_iter().map(Finding::repaired).collect(),
         Err(error) => vec![Finding::error(format!("cannot repair the rows: {error}"), SEE_DOCS)],
     };
     findings.extend(vault::examine_repaired(unlocked, now).findings);

@@ -7,11 +7,11 @@
 //!
 //! Must never: contain anything that is not sealed; keep a program from being run.
 
-use std::fmt::Write as _;
 use std::io::{self, Write as _};
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
+use crate::domain::encode_hex;
 use crate::store::PrivateFile;
 use crate::vault::name_digest;
 
@@ -34,10 +34,7 @@ impl BundleCache {
         let absolute =
             |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
         let base = absolute("XDG_CACHE_HOME").or_else(|| Some(absolute("HOME")?.join(".cache")))?;
-        let mut name = String::new();
-        for byte in name_digest(&[server, environment, workload]) {
-            let _ = write!(name, "{byte:02x}");
-        }
+        let name = encode_hex(&name_digest(&[server, environment, workload]));
         Some(Self { path: base.join("coffer").join(format!("{name}.age")) })
     }
 
