@@ -101,7 +101,7 @@ fn a_row_that_was_changed_is_named() {
         support::await_release(&data_dir(dir.path()));
         let ended = offline(&dir, ["audit", "verify"]).run("");
         assert_eq!(ended.code, Some(1), "{ended:#?}");
-        assert!(ended.stderr.contains(&format!("broken at row {seq}: ")), "{ended:#?}");
+        assert!(ended.stderr.contains(&format!("broken at event {seq}: ")), "{ended:#?}");
         let verification = &serde_json::from_str::<Value>(&ended.stdout).unwrap()["verification"];
         assert_eq!(verification["intact"], false);
         assert_eq!(

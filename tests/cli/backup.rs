@@ -355,7 +355,7 @@ fn only_a_restore_says_that_nothing_was_restored() {
     let words = ["backup", "restore", "half.backup", "--data-dir", "new"];
     let restored =
         place.offline(&words).variable("COFFER_ROOT_KEY_FILE", place.path("data/root.key"));
-    restored.run("").refuses(1, ["Nothing was restored from it. Take another backup"]);
+    restored.run("").refuses(1, ["Nothing was restored. Use another backup"]);
 }
 
 /// A server whose backups go to `backups`.

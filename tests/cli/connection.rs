@@ -220,7 +220,7 @@ fn what_is_set_wrong_is_exit_code_2() {
     set("COFFER_TOKN", TOKEN).refuses(2, ["Did you mean COFFER_TOKEN?"]);
     set("COFFER_ADMIN_PASWORD", "x").refuses(2, ["Did you mean COFFER_ADMIN_PASSWORD?"]);
     let password = set("COFFER_URL", "http://me:hunter2hunter2@127.0.0.1");
-    password.refuses(2, ["COFFER_URL: must not hold a user name"]);
+    password.refuses(2, ["COFFER_URL: must not contain a user name"]);
     password.keeps_quiet_about("hunter2hunter2");
     cli.run(["env", "list", "--config", "nowhere.toml"]).refuses(2, ["nowhere.toml"]);
 }

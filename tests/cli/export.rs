@@ -145,7 +145,10 @@ fn what_does_not_fit_is_named_and_nothing_is_written() {
     for ended in [to_file, cli.run(export)] {
         ended.refuses(
             1,
-            ["coffer: docker-env cannot hold this: PEM contains a line break", "--only"],
+            [
+                "coffer: format docker-env cannot represent this: PEM contains a line break",
+                "--only",
+            ],
         );
         ended.keeps_quiet_about(CANARY);
     }

@@ -105,7 +105,7 @@ fn conflicts_are_shown_and_nothing_is_imported() {
         assert_eq!(ended.code, Some(1), "{ended:#?}");
         let answer: Value = serde_json::from_str(&ended.stdout).unwrap();
         assert_eq!(outcomes(&answer), ["NEW created", "OLD conflict"]);
-        let said = "coffer: 1 key is there already; nothing was imported\n";
+        let said = "coffer: 1 key already exists, nothing was imported\n";
         assert!(
             ended.stderr.starts_with(said) && ended.stderr.contains("--on-conflict"),
             "{ended:#?}"
@@ -246,6 +246,6 @@ fn a_person_gets_a_table() {
     let (screen, code) = world.cli.in_terminal(import).ends();
     assert_eq!(code, Some(1));
     assert!(screen.contains("A         conflict  1\n"), "{screen}");
-    assert!(screen.contains("coffer: 2 keys are there already; nothing was imported"), "{screen}");
+    assert!(screen.contains("coffer: 2 keys already exist, nothing was imported"), "{screen}");
     world.server.stop();
 }

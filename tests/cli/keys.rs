@@ -133,10 +133,10 @@ fn a_person_reads_what_to_do_next() {
     for word in ["retiring", "No longer used: key 1. To destroy it: coffer key retire 1"] {
         assert!(rotated.contains(word), "no {word:?} in {rotated}");
     }
-    assert!(cli.screen(["key", "retire", "1"]).contains("retired key 1"));
+    assert!(cli.screen(["key", "retire", "1"]).contains("destroyed key 1"));
     let last = cli.screen(["key", "status"]);
     assert!(!last.contains("retir"), "{last}");
-    assert!(cli.screen(["key", "rotate"]).contains("key 3 is in force"));
+    assert!(cli.screen(["key", "rotate"]).contains("key 3 is active"));
     server.stop();
 }
 
@@ -243,7 +243,7 @@ fn a_person_who_waits_for_a_rotation_sees_how_far_it_is() {
     };
     let scripted = FakeServer::answering([(line, 200, status(4, false))]);
     let now = Cli::on(scripted.address).screen(["key", "status"]);
-    assert!(now.contains("Wrapping under key 2: 1 done, 4 left."), "{now}");
+    assert!(now.contains("Rewrapping under key 2: 1 done, 4 left."), "{now}");
     let scripted = FakeServer::answering(answers());
     let waited = Cli::on(scripted.address).screen(["key", "status", "--wait"]);
     let steps: Vec<_> = waited.lines().filter(|line| line.contains(" done, ")).collect();

@@ -247,7 +247,7 @@ fn a_file_that_others_could_read_or_write_is_not_used() {
     for bits in [0o640, 0o604, 0o660, 0o620, 0o602, 0o777] {
         std::fs::set_permissions(desk.file(), PermissionsExt::from_mode(bits)).unwrap();
         let ended = desk.run(["whoami"]);
-        ended.refuses(2, ["login.json is not used: others can", "coffer login"]);
+        ended.refuses(2, ["login.json: other users can", "coffer login"]);
         ended.keeps_quiet_about(&token);
     }
     // A token that is given needs no file.
@@ -255,7 +255,7 @@ fn a_file_that_others_could_read_or_write_is_not_used() {
     launch.variable("COFFER_TOKEN", desk.server.token()).run("").json();
     std::fs::remove_file(desk.file()).unwrap();
     std::fs::create_dir(desk.file()).unwrap();
-    desk.run(["whoami"]).refuses(2, ["login.json is not used: it is no regular file"]);
+    desk.run(["whoami"]).refuses(2, ["login.json: it is not a regular file"]);
     std::fs::remove_dir(desk.file()).unwrap();
     for text in ["", "{", "[]", "{\"logins\":[{\"token\":\"cos_hidden\"}]}"] {
         std::fs::write(desk.file(), text).unwrap();
@@ -344,6 +344,6 @@ fn a_password_in_the_clear_on_the_network_is_warned_of() {
     let ended = launch
         .variable("HTTP_PROXY", format!("http://{}", proxy.address))
         .run(&format!("{PASSWORD}\n"));
-    assert!(ended.stderr.contains("the password crosses the network in the clear"), "{ended:#?}");
+    assert!(ended.stderr.contains("the password is sent unencrypted"), "{ended:#?}");
     ended.keeps_quiet_about(PASSWORD);
 }

@@ -147,7 +147,7 @@ fn the_last_bundle_is_used_when_the_server_cannot_be_reached() {
     let gone = |words: &[&str]| launch(dir.path(), &url, words).variable("COFFER_TOKEN", &token);
     let ran = gone(&print).run("");
     assert_eq!((ran.code, &ran.stdout), (Some(0), &printed), "{ran:#?}");
-    assert!(ran.stderr.contains("warning") && ran.stderr.contains("cannot be reached"), "{ran:#?}");
+    assert!(ran.stderr.contains("warning") && ran.stderr.contains("cannot reach"), "{ran:#?}");
     assert!(!ran.stderr.contains("hunter2"), "{ran:#?}");
     let refuses = |words: &[&str]| {
         let ran = gone(&[words, &print].concat()).run("");
@@ -162,7 +162,7 @@ fn the_last_bundle_is_used_when_the_server_cannot_be_reached() {
     let kept = files(&dir.path().join("cache")).remove(0);
     std::fs::File::options().write(true).open(&kept).unwrap().set_modified(old).unwrap();
     let ran = gone(&["--max-age", "2h", "--", "env"]).run("");
-    ran.refuses(1, ["cannot reach", "3 hours old, more than --max-age"]);
+    ran.refuses(1, ["cannot reach", "3 hours old, which is more than --max-age"]);
     assert_eq!(gone(&["--max-age", "4h", "--", "true"]).run("").code, Some(0));
 }
 
@@ -214,8 +214,11 @@ fn a_refusal_is_no_server_that_cannot_be_reached() {
     std::fs::remove_file(data_dir(local.dir.path()).join("local-workload.toml")).unwrap();
     let log = Lines::clone(&local.server.running.stderr);
     local.server.running.signal(Signal::HUP);
-    log.wait_for(|text| text.contains("SIGHUP: declared now: nothing")).unwrap();
-    local.run(&["--", "true"]).run("").refuses(1, ["Workload not found"]);
+    log.wait_for(|text| text.contains("reloaded: 0 workloads, 0 files")).unwrap();
+    local
+        .run(&["--", "true"])
+        .run("")
+        .refuses(1, ["workload \"local\" does not include development", "config.toml"]);
     assert_eq!(files(&local.dir.path().join("cache")).len(), 0);
 }
 
@@ -278,5 +281,5 @@ fn an_identity_that_is_missing_or_wrong_is_reported() {
     local
         .run(&["--workload", "api", "--", "true"])
         .run("")
-        .refuses(2, ["the workload api needs an identity", "--identity FILE"]);
+        .refuses(2, ["no identity given for workload \"api\"", "--identity FILE"]);
 }

@@ -257,7 +257,7 @@ fn a_person_types_the_value_twice_unseen_and_is_shown_tables() {
     };
     let (text, code) = typed("typed value", "typed volue");
     assert_eq!(code, Some(1), "{text}");
-    assert!(text.contains("the two values differ; nothing was changed"), "{text}");
+    assert!(text.contains("the values do not match, nothing was changed"), "{text}");
     let (text, code) = typed("typed value", "typed value");
     assert_eq!(code, Some(0), "{text}");
     assert!(!text.contains("typed value") && text.contains("KEY  VERSION  REVEAL"), "{text}");

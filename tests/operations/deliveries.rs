@@ -303,7 +303,7 @@ fn a_hangup_activates_the_new_declarations_and_a_bad_file_keeps_the_old() {
     }
     host.configure("");
     server.running.signal(Signal::HUP);
-    log.wait_for(|line| line.ends_with("SIGHUP: declared now: local\n")).unwrap();
+    log.wait_for(|line| line.ends_with("reloaded: 1 workload, 0 files (local)\n")).unwrap();
     assert_eq!(admin.get(DELIVERIES).expect(200)["deliveries"], json!([]));
     // What was written stays; it is the operator's to remove.
     assert!(host.path("run/app.env").exists());

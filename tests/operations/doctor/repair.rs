@@ -509,8 +509,8 @@ fn modes_and_leftover_files_are_repaired() {
         doctor::owner_only(&dir.join(name));
     }
     let found = patient.doctor();
-    found.is(2).says("error", ["db/db has mode 644", "chmod 600"]);
-    found.says("error", ["has mode 755", "chmod 700"]);
+    found.is(2).says("error", ["db/db is accessible to other users (mode 644)", "chmod 600"]);
+    found.says("error", ["(mode 755)", "chmod 700"]);
     found.says("warn", ["db.trial is a trial copy"]);
     found.says("warn", ["db.damaged.1 is damaged snapshots"]);
     // That one has opened the database, which removes it.
@@ -518,10 +518,10 @@ fn modes_and_leftover_files_are_repaired() {
     std::fs::write(dir.join("db/snap.00AB.generating"), "half").unwrap();
     doctor::owner_only(&dir.join("db/snap.00AB.generating"));
     let repair = patient.repair();
-    repair.healthy().says("repaired", ["had mode 644, and has 600"]);
-    repair.says("repaired", ["db.trial was removed"]);
-    repair.says("repaired", ["db.damaged.1 was removed"]);
-    repair.says("repaired", ["snap.00AB.generating was removed: an unfinished snapshot"]);
+    repair.healthy().says("repaired", ["from 644 to 600"]);
+    repair.says("repaired", ["removed", "db.trial: "]);
+    repair.says("repaired", ["removed", "db.damaged.1: "]);
+    repair.says("repaired", ["removed", "snap.00AB.generating: an unfinished snapshot"]);
     for name in ["db.trial", "db.damaged.1", "db/snap.00AB.generating"] {
         assert!(!dir.join(name).exists(), "{name}");
         assert!(patient.copies()[0].join(name).exists(), "{name}");

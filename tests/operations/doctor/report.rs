@@ -91,9 +91,9 @@ fn an_old_or_unreadable_note_of_the_last_backup_is_a_warning() {
     let patient = Checkup::new(&bench.data_dir());
     let note = patient.data_dir.join("last-backup");
     std::fs::write(&note, r#"{"time":"2020-01-02T03:04:05.000Z","path":"x","bytes":1}"#).unwrap();
-    patient.doctor().is(1).one("warn", ["days old, of 2020-01-02T03:04:05.000Z"]);
+    patient.doctor().is(1).one("warn", ["days old (2020-01-02T03:04:05.000Z)"]);
     std::fs::write(&note, "garbage").unwrap();
-    patient.doctor().is(1).one("warn", ["last-backup does not say when"]);
+    patient.doctor().is(1).one("warn", ["last-backup is damaged"]);
 }
 
 /// The note was believed, whatever had become of the file.
@@ -137,7 +137,10 @@ fn every_root_key_is_looked_for_and_those_outside_are_for_their_owner_only() {
     }
     let mode = std::os::unix::fs::PermissionsExt::from_mode(0o640);
     std::fs::set_permissions(&patient.key, mode).unwrap();
-    patient.doctor().is(1).says("warn", ["root.key has mode 640", "chmod 600"]);
+    patient
+        .doctor()
+        .is(1)
+        .says("warn", ["root.key is accessible to other users (mode 640)", "chmod 600"]);
 }
 
 /// It said that the files are not in this data directory, and looked at nothing.
