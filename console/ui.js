@@ -216,9 +216,11 @@ function showAtFields(element, error) {
 			all = false;
 			continue;
 		}
+		const isChoice = ['checkbox', 'radio'].includes(control.type);
 		control.ariaInvalid = 'true';
-		// Drop the API's name for the field from the message: the label says it.
-		const text = message.startsWith(`${name} `) ? message.slice(name.length + 1) : message;
+		// Messages start with the API's name for the field: use the label instead.
+		const label = isChoice ? '' : control.labels[0].textContent.replace(' (optional)', '');
+		const text = message.startsWith(`${name} `) ? (label + message.slice(name.length)).trim() : message;
 		const own = { message: text[0].toUpperCase() + text.slice(1) };
 		place.replaceChildren(...problem(first ? own : { ...error, ...own }).filter(Boolean));
 		first ??= control;

@@ -37,21 +37,41 @@ const LAW: [(&str, &[&str]); 11] = [
 
 /// The order of the folders (and top-level files) inside a module: each may name those of its
 /// own step and of earlier steps. What is not listed is on the last step, below `mod.rs`.
-const ORDER: [(&str, &[&[&str]]); 3] = [
+const ORDER: [(&str, &[&[&str]]); 4] = [
     (
         "store",
-        &[&["directory", "unavailable", "remedy", "private_file"], &["rows"], &["sled", "writer"]],
+        &[
+            &["advice", "directory", "revisions", "rows", "unavailable"],
+            &["disk_budget", "point_in_time"],
+            &["private_file"],
+            &["sled"],
+            &["writer"],
+        ],
     ),
-    ("vault", &[&["error", "plaintext", "crypto"], &["policy", "lookup"], &["verbs"]]),
+    (
+        "vault",
+        &[
+            &["audit_rows", "error", "fingerprint", "plaintext", "secret_rows", "verb_result"],
+            &["effective_access", "idempotency", "policy"],
+            &["crypto"],
+            &["guarded_change", "unlocked"],
+            &["service"],
+            &["lookup", "replay"],
+            &["verbs"],
+            &["deliver", "keys"],
+        ],
+    ),
     (
         "http",
         &[
-            &["traffic", "list_cache", "response"],
+            &["list_cache", "response", "traffic"],
             &["request"],
             &["handlers"],
-            &["openapi", "routes"],
+            &["routes"],
+            &["openapi"],
         ],
     ),
+    ("cli", &[&["harden", "terminal"], &["api", "offline"], &["arguments"], &["commands"]]),
 ];
 
 /// Libraries that only some files may name. This list is the one place that says so.
@@ -97,7 +117,7 @@ const BANNED: [(&str, &str); 24] = [
     ("//! Likewise", "say what this module does"),
     ("stands twice", "is duplicated"),
     ("Mend ", "Fix"),
-    ("mended", "fixed"),
+    (" mended", "fixed"),
     (" is none,", "is not one"),
     ("in force", "active, current"),
     ("hoever ", "anyone who"),

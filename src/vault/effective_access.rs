@@ -5,7 +5,8 @@
 //! change queued after its credential was revoked is refused.
 //!
 //! Must never: cache a result.
-//! Called by: `access`, to authenticate; `policy` and `guarded_change`, for the check in the writer.
+//! Called by: `access`, to authenticate; `policy` and `guarded_change`, for the check in the
+//! writer.
 
 use crate::domain::{
     Credential, Owner, OwnerId, Principal, Role, Scope, SessionId, Timestamp, TokenId, UserId,

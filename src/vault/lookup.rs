@@ -224,7 +224,7 @@ pub(super) fn update_counts(
 impl Vault {
     /// Decides whether the caller may do `action` at level `L` on `target`. A refusal is durable in
     /// the audit log before this returns.
-    pub async fn authorise<L: Level>(
+    pub async fn authorize<L: Level>(
         &self,
         caller: &Caller,
         action: Action,
@@ -288,7 +288,8 @@ impl Vault {
     ) -> Result<Id<K>, Error> {
         let id = Id::<K>::from_str(text).ok();
         let place = match id.map(|id| K::place(&*self.store, id)) {
-            // Whether the scope covers a damaged place is unknown, so to a scoped caller it is missing.
+            // Whether the scope covers a damaged place is unknown, so to a scoped caller it is
+            // missing.
             Some(Err(ReadError::Damaged { .. })) if permit.is_scoped() => None,
             Some(Err(ReadError::Damaged { .. })) => return Err(Error::Damaged(K::TYPE)),
             Some(found) => found?,

@@ -2,9 +2,9 @@
 //!
 //! Owns: the verbs on environments, secrets and vars; the policy that decides about them; the keys
 //! and the cipher; deliveries, backups and maintenance.
-//! Must never: return plaintext in any other way than `reveal` (to a person) and `deliver` (sealed to
-//! recipients, or into a file), each for a ticket of `policy`; know HTTP; trust a flag in the database
-//! that the cipher does not confirm.
+//! Must never: return plaintext in any other way than `reveal` (to a person) and `deliver` (sealed
+//! to recipients, or into a file), each for a ticket of `policy`; know HTTP; trust a flag in the
+//! database that the cipher does not confirm.
 //! Called by: `http`, one verb per request; `access`, `delivery`, `server` and `cli`.
 //!
 //! A verb takes a [`Permit`]: proof that the caller was authorized for its level and target. Checks

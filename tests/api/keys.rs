@@ -304,8 +304,8 @@ fn a_deleted_environment_keeps_no_key() {
 fn rotate_edited(
     edit: impl FnOnce(&TamperedDb, &tampered_db::Table),
 ) -> (TamperedDb, TestApp, Value) {
-    expect_log("stays under its old key");
-    expect_log("stay under their old key");
+    expect_log("cannot rewrap the data key of");
+    expect_log("stay under their old wrapping key");
     expect_log("SECRET_UNREADABLE");
     expect_log("was cleared in the database");
     let bench = TamperedDb::new();
@@ -417,7 +417,7 @@ fn a_version_number_that_was_turned_back_hides_no_version_from_a_rotation() {
 
 #[test]
 fn a_damaged_record_of_a_rotation_stops_nobody() {
-    expect_log("the last rotation is not known");
+    expect_log("cannot read the last rotation");
     let bench = TamperedDb::new();
     let app = bench.restart();
     api::rotate(&app.admin());

@@ -51,7 +51,7 @@ fn a_pipe_gets_the_text_and_sealed_keys_are_named() {
         let k8s = format == Format::K8sSecret;
         assert!(k8s || out.contains(CANARY) && out.contains("debug"), "{ended:#?}");
         assert!(!out.contains("hidden") && !out.contains(&format!("{CANARY} sealed")), "{out}");
-        let notice = "SEALED is sealed (neverReveal): its value cannot be exported";
+        let notice = "SEALED is write-only (neverReveal): its value cannot be exported";
         if format == Format::Json {
             assert_eq!(ended.stderr, format!("coffer: {notice}\n"));
         } else {
@@ -114,7 +114,7 @@ fn a_file_is_its_owners_and_is_not_written_over_unasked() {
 
     fs::write(&file, "mine").unwrap();
     fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
-    cli.run(export).refuses(1, ["out.env exists already\n", "--force"]);
+    cli.run(export).refuses(1, ["out.env already exists\n", "--force"]);
     assert_eq!(fs::read_to_string(&file).unwrap(), "mine");
     let forced = cli.launch(export).argument("--force").run("");
     assert_eq!(forced.code, Some(0), "{forced:#?}");
@@ -126,7 +126,7 @@ fn a_file_is_its_owners_and_is_not_written_over_unasked() {
     let (link, name) = path(&dir, "link");
     std::os::unix::fs::symlink(&target, &link).unwrap();
     let export = ["export", "--env", "development", "--format", "json", "--output", &name];
-    cli.run(export).refuses(1, ["exists already"]);
+    cli.run(export).refuses(1, ["already exists"]);
     fs::write(&target, "elsewhere").unwrap();
     assert_eq!(cli.launch(export).argument("--force").run("").code, Some(0));
     assert_eq!(fs::read_to_string(&target).unwrap(), "elsewhere");
@@ -145,7 +145,10 @@ fn what_does_not_fit_is_named_and_nothing_is_written() {
     for ended in [to_file, cli.run(export)] {
         ended.refuses(
             1,
-            ["coffer: docker-env cannot hold this: PEM contains a line break", "--only"],
+            [
+                "coffer: format docker-env cannot represent this: PEM contains a line break",
+                "--only",
+            ],
         );
         ended.keeps_quiet_about(CANARY);
     }

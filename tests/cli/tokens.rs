@@ -121,9 +121,9 @@ fn a_token_is_revoked_by_its_name_or_id() {
 #[test]
 fn a_name_that_fits_two_tokens_ends_neither() {
     let (scripted, cli) = api();
-    cli.run(["token", "revoke", "twice"]).refuses(1, ["2 tokens", "tok_2", "tok_3", "by its id"]);
+    cli.run(["token", "revoke", "twice"]).refuses(1, ["2 tokens", "tok_2", "tok_3", "by id"]);
     cli.run(["token", "revoke", "nothing"])
-        .refuses(1, ["no token \"nothing\"", "coffer token list"]);
+        .refuses(1, ["no token with id or name \"nothing\"", "coffer token list"]);
     assert!(scripted.lines().iter().all(|line| line.starts_with("GET")));
 }
 
@@ -145,7 +145,7 @@ fn a_person_sees_the_token_once_on_its_own_line() {
     let made = cli.screen(words);
     assert_eq!(made.lines().next(), Some(MADE), "{made}");
     assert_eq!(made.matches(MADE).count(), 1, "{made}");
-    assert!(made.contains("shown this once"), "{made}");
+    assert!(made.contains("will not be shown again"), "{made}");
     let list = cli.screen(["token", "list"]);
     assert!(list.starts_with("NAME") && list.lines().count() == 5, "{list}");
     assert!(list.contains("never") && list.contains("tok_3"), "{list}");

@@ -99,10 +99,10 @@ fn a_password_comes_from_stdin_only_when_it_was_said() {
     let (scripted, cli) = api();
     let words = ["user", "create", "x@example.com", "--all-environments"];
     let create = cli.launch(words);
-    create.run(PASSWORD).refuses(2, ["stdin is no terminal", "--password-stdin"]);
+    create.run(PASSWORD).refuses(2, ["stdin is not a terminal", "--password-stdin"]);
     cli.launch(["user", "passwd", "bob@example.com"])
         .run(PASSWORD)
-        .refuses(2, ["stdin is no terminal", "--password-stdin"]);
+        .refuses(2, ["stdin is not a terminal", "--password-stdin"]);
     create.clone().argument("--password-stdin").run("").refuses(2, ["no password on stdin"]);
     create.argument("--password-stdin").run("\nsecond line\n").refuses(2, ["no password on stdin"]);
     unchanged(&scripted);
@@ -155,7 +155,7 @@ fn an_id_that_is_none_goes_into_no_path() {
         let users = json!({ "users": [user(id, "ada@example.com", &[])] });
         let scripted = FakeServer::answering([("GET /api/users", 200, users)]);
         let refused = Cli::on(scripted.address).run(["user", "disable", "ada@example.com"]);
-        refused.refuses(1, ["not one of coffer's"]);
+        refused.refuses(1, ["unexpected response"]);
         assert_eq!(scripted.lines(), ["GET /api/users"]);
     }
 }
@@ -187,7 +187,9 @@ fn a_person_types_the_password_twice_and_unseen() {
     let (scripted, cli) = api();
     let type_both = |words: [&str; 3], first: &str, second: &str| {
         let mut terminal = cli.in_terminal(words);
-        for (prompt, typed) in [("New password: ", first), ("The same again: ", second)] {
+        for (prompt, typed) in
+            [("New password (at least 12 characters): ", first), ("Confirm password: ", second)]
+        {
             terminal.shows(prompt);
             terminal.hides();
             terminal.types(&format!("{typed}\n"));
@@ -199,11 +201,11 @@ fn a_person_types_the_password_twice_and_unseen() {
     let passwd = ["user", "passwd", "bob@example.com"];
     let (text, code) = type_both(passwd, PASSWORD, "correct horse battery stable");
     assert_eq!(code, Some(1), "{text}");
-    assert!(text.contains("the two passwords differ"), "{text}");
+    assert!(text.contains("the passwords do not match"), "{text}");
     unchanged(&scripted);
     let (text, code) = type_both(passwd, PASSWORD, PASSWORD);
     assert_eq!(code, Some(0), "{text}");
-    assert!(text.contains("bob@example.com has a new password"), "{text}");
+    assert!(text.contains("changed the password of bob@example.com"), "{text}");
     let sent = scripted.only("POST /api/users/usr_2/change-password");
     assert_eq!(sent.json(), json!({ "newPassword": PASSWORD }));
 

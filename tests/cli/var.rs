@@ -60,9 +60,7 @@ fn a_var_is_given_one_value_from_one_place() {
         json!({ "vars": [] }),
     )]);
     let cli = Cli::on(scripted.address);
-    launch(&cli, ["var", "set", "A"])
-        .run("x")
-        .refuses(2, ["no value is given", "--stdin or --file"]);
+    launch(&cli, ["var", "set", "A"]).run("x").refuses(2, ["no value given", "--stdin or --file"]);
     launch(&cli, ["var", "set", "A", "v", "--stdin"]).run("x").refuses(2, ["cannot be used with"]);
     launch(&cli, ["var", "set", "a", "v"]).run("").refuses(2, ["a key must be 1 to 256"]);
     launch(&cli, ["var", "set", "A", "v", "w"]).run("").refuses(2, ["unexpected argument"]);

@@ -2,7 +2,7 @@
 fn main() {}
 
 fn permit(caller: coffer::vault::Caller) -> coffer::vault::Permit<coffer::vault::Reveal> {
-    coffer::vault::Permit { caller, environment: None, receipt: None, level: std::marker::PhantomData }
+    coffer::vault::Permit { caller, environment: None, idempotency: None, level: std::marker::PhantomData }
 }
 
 fn in_scope(id: coffer::domain::EnvironmentId) -> coffer::vault::InScope {

@@ -3,7 +3,7 @@
 // calls `suite(settings)` and gets `check(name, body)`.
 //
 // The tests find elements by role and accessible name, as users do with or without a
-// screen reader. tests/console_browser.rs runs them.
+// screen reader. tests/console/browser.rs runs them.
 
 import { mkdirSync } from 'node:fs';
 import { createRequire } from 'node:module';

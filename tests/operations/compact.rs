@@ -202,7 +202,7 @@ fn a_database_behind_a_link_is_not_compacted() {
     copy(&data_dir.join("db"), &db);
     fs::remove_dir_all(data_dir.join("db")).unwrap();
     std::os::unix::fs::symlink(&db, data_dir.join("db")).unwrap();
-    compact(&data_dir).run("").refuses(1, ["db is a link", "The database is as it was"]);
+    compact(&data_dir).run("").refuses(1, ["db is a link", "The database is unchanged"]);
     assert!(data_dir.join("db").is_symlink());
     assert_eq!(databases(&data_dir), ["db"]);
     Launch::on(&data_dir).start().stop();
@@ -222,7 +222,7 @@ fn a_directory_that_cannot_be_renamed_is_not_compacted_and_still_opens() {
     if ended.stderr.contains("unshare:") || ended.stderr.contains("mount:") {
         return skip(format!("nothing can be mounted here: {}", ended.stderr.trim()));
     }
-    ended.refuses(1, ["The database is as it was"]);
+    ended.refuses(1, ["The database is unchanged"]);
     assert_eq!(databases(&data_dir), ["db"]);
     Launch::on(&data_dir).start().stop();
 }

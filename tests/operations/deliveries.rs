@@ -295,12 +295,15 @@ fn a_hangup_puts_the_new_declarations_in_force_and_a_bad_file_leaves_the_old() {
     ] {
         host.configure(bad);
         server.running.signal(Signal::HUP);
-        log.wait_for(|line| line.contains("stays in force") && line.contains(why)).unwrap();
+        log.wait_for(|line| {
+            line.contains("reload failed, nothing was changed") && line.contains(why)
+        })
+        .unwrap();
         assert_eq!(admin.get(DELIVERIES).expect(200)["deliveries"].as_array().unwrap().len(), 1);
     }
     host.configure("");
     server.running.signal(Signal::HUP);
-    log.wait_for(|line| line.ends_with("SIGHUP: declared now: local\n")).unwrap();
+    log.wait_for(|line| line.ends_with("reloaded: 1 workload, 0 files (local)\n")).unwrap();
     assert_eq!(admin.get(DELIVERIES).expect(200)["deliveries"], json!([]));
     // What was written stays; it is the operator's to remove.
     assert!(host.path("run/app.env").exists());

@@ -245,7 +245,7 @@ fn a_deletion_that_was_cut_off_is_finished_by_the_next_start() {
 /// Below the floor there is no write, but there is a server.
 #[test]
 fn on_a_nearly_full_disk_the_server_starts_and_reads() {
-    expect_log("is not in the audit log: the disk has too little free space");
+    expect_log("in the audit log: the disk has too little free space");
     expect_log("Try again: the disk");
     expect_log("the disk has too little free space");
     let app = TestApp::start();

@@ -58,7 +58,7 @@ impl From<vault::Error> for ApiError {
                 .field("neverReveal")
                 .hint("Its value can be replaced, but nobody can see it again."),
             E::RevealDisabled => reveal_disabled(),
-            E::NeverRevealIsForGood => write_only_is_permanent(),
+            E::NeverRevealIsPermanent => write_only_is_permanent(),
             E::ValueSize { limit } => {
                 Self::invalid(format!("value must be 1 to {limit} bytes of UTF-8")).field("value")
             }
@@ -86,9 +86,9 @@ impl From<vault::Error> for ApiError {
                 Self::from(*error).inside(&format!("{list}.{index}"))
             }
             E::Conflicts { list, indices } => conflicts(list, indices),
-            E::RotationUnderWay => Self::new(Code::Conflict, "A key rotation is in progress")
+            E::RotationInProgress => Self::new(Code::Conflict, "A key rotation is in progress")
                 .hint("Check GET /api/admin/keys and repeat the request when it is finished."),
-            E::KeyInForce => Self::new(Code::Conflict, "The key is active")
+            E::KeyIsActive => Self::new(Code::Conflict, "The key is active")
                 .hint("Rotate first: POST /api/admin/keys/rotate creates a new key."),
             E::KeyNeeded { wrapped } => key_needed(wrapped),
             E::KeysExhausted => Self::new(Code::Conflict, "No key numbers are left"),

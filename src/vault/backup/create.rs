@@ -42,8 +42,8 @@ impl Backup {
         self.at
     }
 
-    /// Writes the whole backup, sealed to these recipients, or under the root key if there are none.
-    /// Blocks.
+    /// Writes the whole backup, sealed to these recipients, or under the root key if there are
+    /// none. Blocks.
     pub fn write_to(
         self,
         out: &mut impl Write,
@@ -162,7 +162,8 @@ impl Vault {
         if self.backups.available_permits() == 0 { None } else { estimated_bytes(&self.store) }
     }
 
-    /// Returns the bytes of all keys and rows, which is about the size of a backup. Reads every row.
+    /// Returns the bytes of all keys and rows, which is about the size of a backup. Reads every
+    /// row.
     pub fn live_bytes(&self) -> Result<u64, Error> {
         Ok(self.store.usage()?.live_bytes)
     }

@@ -26,7 +26,8 @@ pub struct Examined {
     /// The number of secrets that a restore makes revealable, which includes those that became
     /// never-reveal after the backup.
     pub revealable: u64,
-    /// One line for each record that does not open or is inconsistent. Lines name ids, never values.
+    /// One line for each record that does not open or is inconsistent. Lines name ids, never
+    /// values.
     pub findings: Vec<String>,
     /// The verification of the audit log.
     pub audit: Verification,

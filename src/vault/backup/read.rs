@@ -133,8 +133,8 @@ pub fn restore(
     Ok(Restored { summary, examined, unsettled })
 }
 
-/// Opens a backup that is sealed under the root key, and seals it to recipients. Needs the root key,
-/// so only the host can do it. The output is valid only if this succeeds.
+/// Opens a backup that is sealed under the root key, and seals it to recipients. Needs the root
+/// key, so only the host can do it. The output is valid only if this succeeds.
 pub fn reseal(
     input: impl Read,
     root: &RootKey,

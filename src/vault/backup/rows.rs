@@ -10,9 +10,9 @@
 //! origin   HMAC-SHA256(HKDF(backup key, salt, "origin key"), SHA-256)
 //! ```
 //!
-//! Keys are in strictly ascending order, so a state has exactly one encoding. The origin matters for
-//! files that are sealed to an age recipient: anyone who knows a recipient can make such a file, but
-//! only the root key makes one that can be restored.
+//! Keys are in strictly ascending order, so a state has exactly one encoding. The origin matters
+//! for files that are sealed to an age recipient: anyone who knows a recipient can make such a
+//! file, but only the root key makes one that can be restored.
 
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
@@ -262,8 +262,8 @@ pub(super) fn root_key(input: impl Read) -> Result<Fingerprint, BackupError> {
         .ok_or(BackupError::Damaged { what: "it does not name a root key" })
 }
 
-/// Reads all rows and passes each to `take`. The rows are valid only if this succeeds: the checksum,
-/// and with a key also the origin, are verified last.
+/// Reads all rows and passes each to `take`. The rows are valid only if this succeeds: the
+/// checksum, and with a key also the origin, are verified last.
 pub(super) fn read(
     input: impl Read,
     key: Option<&BackupKey>,

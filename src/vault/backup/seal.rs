@@ -8,9 +8,9 @@
 //! file key  HKDF(backup key, salt, "file key")
 //! ```
 //!
-//! This is the STREAM construction: the counter detects chunks that were moved, removed or repeated,
-//! and the last flag detects a truncated or extended file. The salt is random for each file, so a
-//! file key seals one file, and no nonce is used twice under it.
+//! This is the STREAM construction: the counter detects chunks that were moved, removed or
+//! repeated, and the last flag detects a truncated or extended file. The salt is random for each
+//! file, so a file key seals one file, and no nonce is used twice under it.
 
 use std::io::{self, Read, Write};
 

@@ -5,10 +5,10 @@
 //! ```
 //!
 //! The spaces hide the lengths of values. Anyone who may fetch a bundle sees how long it is, and an
-//! operator can add vars of any length, so neither rounding nor random padding would hide the length
-//! of a sealed value for long. Instead, each secret takes up a *slot* of twice the longest value that
-//! the configuration allows, whatever its own length. Only public facts (keys, vars, the number of
-//! secrets) decide how long a bundle is, and whether it is too long.
+//! operator can add vars of any length, so neither rounding nor random padding would hide the
+//! length of a sealed value for long. Instead, each secret takes up a *slot* of twice the longest
+//! value that the configuration allows, whatever its own length. Only public facts (keys, vars, the
+//! number of secrets) decide how long a bundle is, and whether it is too long.
 //!
 //! Only a value that is mostly control characters, which take six bytes each in JSON, can be longer
 //! than its slot. Then all slots are three times as long.
@@ -136,8 +136,8 @@ pub enum BundleError {
     Nul(String),
 }
 
-/// An opened bundle, on the host where its workload runs. It can be passed to a command, and nothing
-/// else.
+/// An opened bundle, on the host where its workload runs. It can be passed to a command, and
+/// nothing else.
 #[allow(missing_debug_implementations)]
 pub struct Bundle {
     environment: String,

@@ -67,8 +67,8 @@ impl Enrolment<ToRecipients> {
     }
 }
 
-/// Returns whether a variable can make loaders, shells or interpreters run foreign code, or trust or
-/// contact someone else: see ld.so(8), dyld(1), bash(1), curl(1), openssl(1), and the manuals of
+/// Returns whether a variable can make loaders, shells or interpreters run foreign code, or trust
+/// or contact someone else: see ld.so(8), dyld(1), bash(1), curl(1), openssl(1), and the manuals of
 /// node, python, perl, ruby, java, .NET and git. The list cannot be complete.
 fn controls_programs(key: &str) -> bool {
     const FAMILIES: [&str; 7] = ["LD_", "DYLD_", "GIT_", "OPENSSL_", "COFFER_", "GEM_", "BUNDLE_"];

@@ -217,8 +217,8 @@ impl Vault {
         Ok(Some(content_tag(texts, &matched)))
     }
 
-    /// Renders the content of a file. Its keys and versions are durable in the audit log before this
-    /// returns.
+    /// Renders the content of a file. Its keys and versions are durable in the audit log before
+    /// this returns.
     pub async fn fill_file(
         &self,
         enrolment: Arc<Enrolment<ToFile>>,

@@ -155,10 +155,10 @@ impl Vault {
             let row = tx.get::<Keys>(&id)?.ok_or(Error::NotFound(ResourceType::Key))?;
             let keyring = shared.current();
             if id == keyring.active() {
-                return Err(Error::KeyInForce);
+                return Err(Error::KeyIsActive);
             }
             if last_rotation(tx)?.is_some_and(|row| row.finished_at.is_none()) {
-                return Err(Error::RotationUnderWay);
+                return Err(Error::RotationInProgress);
             }
             // Counted inside the writer, where nothing else is written meanwhile: destroying a key
             // cannot be undone.
@@ -218,7 +218,7 @@ impl Vault {
         let (shared, random) = (Arc::clone(&self.keyring), self.random);
         move |tx| {
             if last_rotation(tx)?.is_some_and(|row| row.finished_at.is_none()) && !replace {
-                return Err(Error::RotationUnderWay);
+                return Err(Error::RotationInProgress);
             }
             let old = shared.current();
             let (key, new) = old.with_new(random, now)?;

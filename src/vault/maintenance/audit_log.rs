@@ -95,8 +95,8 @@ pub fn export_audit(
 
 impl Vault {
     /// Returns the matching rows that the caller may read. Walks the log from its end back to
-    /// `after_seq`, or to its start; skips damaged rows. May block on the disk. Only a few walks run
-    /// at a time, because each costs as much as the log is long.
+    /// `after_seq`, or to its start; skips damaged rows. May block on the disk. Only a few walks
+    /// run at a time, because each costs as much as the log is long.
     pub fn audit_logs(
         &self,
         permit: &Permit<Read>,

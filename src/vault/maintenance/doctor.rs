@@ -214,7 +214,7 @@ fn disk_space(usage: Usage) -> Vec<Finding> {
     let Usage { file_bytes, live_bytes, free_bytes, floor_bytes } = usage;
     let log = format!("the database takes {} for {} of data", mib(file_bytes), mib(live_bytes));
     let log = if usage.is_wasteful() {
-        Finding::warn(log, "Stop the server and run `coffer compact`, or restart it.")
+        Finding::warn(log, "Run `coffer compact` on the stopped server, or restart it.")
     } else {
         Finding::ok(log)
     };

@@ -55,8 +55,9 @@ impl From<Broken> for NothingDropped {
 }
 
 impl Vault {
-    /// Drops the rows at the start of the audit log that are older than `keep_days` days, in at most
-    /// `batches` writes. Returns whether there may be more. With 0 days, nothing is ever dropped.
+    /// Drops the rows at the start of the audit log that are older than `keep_days` days, in at
+    /// most `batches` writes. Returns whether there may be more. With 0 days, nothing is ever
+    /// dropped.
     pub async fn prune_audit_log(
         &self,
         keep_days: u32,

@@ -2,9 +2,9 @@
 //! seeing a value: all of them or none.
 //!
 //! Owns: which secret a copy becomes, and in which reveal mode.
-//! Must never: make anything more visible. A copy is never-reveal if its source is, if the secret it
-//! replaces is, or, for a new secret, if that is the default of the environment. `cipher::reseal`
-//! checks the source's mode again.
+//! Must never: make anything more visible. A copy is never-reveal if its source is, if the secret
+//! it replaces is, or, for a new secret, if that is the default of the environment.
+//! `cipher::reseal` checks the source's mode again.
 //!
 //! In the audit log, a copy is one row in the target environment, plus one row for each secret in
 //! the target and one in the source: anyone who watches either environment sees what was copied.
@@ -35,9 +35,9 @@ use crate::vault::verb_result::{Copied, CopyOutcome};
 use crate::vault::verbs::secrets::proven_mode;
 use crate::vault::verbs::versions::{PutBy, latch_versions, put_version, sealed_value};
 
-/// The most bytes that one copy writes, because a batch stops all reads while it is applied. Each key
-/// counts as a value of the longest length: counting the real lengths would let a caller find out how
-/// long a sealed value is, by adding values of known length.
+/// The most bytes that one copy writes, because a batch stops all reads while it is applied. Each
+/// key counts as a value of the longest length: counting the real lengths would let a caller find
+/// out how long a sealed value is, by adding values of known length.
 const MAX_BYTES: usize = 4 << 20;
 
 /// Which secrets to copy; the permit names the target environment.
@@ -97,10 +97,10 @@ impl Vault {
         .await
     }
 
-    /// Finds the source environment, if the caller's scope covers it. A caller whose scope is a list
-    /// gets the same answer for a source outside it as for a missing one. The audit row of a refusal
-    /// belongs to the source environment, so its readers see it, and the caller learns nothing from
-    /// the log either.
+    /// Finds the source environment, if the caller's scope covers it. A caller whose scope is a
+    /// list gets the same answer for a source outside it as for a missing one. The audit row of a
+    /// refusal belongs to the source environment, so its readers see it, and the caller learns
+    /// nothing from the log either.
     async fn copy_source(
         &self,
         permit: &Permit<Administer>,

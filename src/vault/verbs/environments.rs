@@ -1,7 +1,7 @@
 //! The verbs on environments.
 //!
-//! Deleting one is a change of two parts: a small batch makes the environment and its rows invisible
-//! to everyone, then a sweep removes the rows in the background.
+//! Deleting one is a change of two parts: a small batch makes the environment and its rows
+//! invisible to everyone, then a sweep removes the rows in the background.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -144,8 +144,8 @@ impl Vault {
     /// secrets.
     ///
     /// One small batch makes the environment, and everything in it, invisible to everyone. Then its
-    /// rows are removed in small steps, because a batch stops all reads while it is applied. A row in
-    /// `Doomed` remembers the unfinished deletion across restarts.
+    /// rows are removed in small steps, because a batch stops all reads while it is applied. A row
+    /// in `Doomed` remembers the unfinished deletion across restarts.
     pub async fn delete_environment(
         &self,
         permit: &Permit<Administer>,
@@ -191,8 +191,8 @@ impl Vault {
             Ok::<_, Error>(tokio::spawn(sweep(store, id)))
         });
         let swept = deleted.await.map_err(|_| Error::Panicked)??;
-        // Usually nothing is left once this is answered. On a full disk the sweep can take long, but
-        // the environment is already gone.
+        // Usually nothing is left once this is answered. On a full disk the sweep can take long,
+        // but the environment is already gone.
         let _ = tokio::time::timeout(SWEEP_WAIT, swept).await;
         Ok(())
     }

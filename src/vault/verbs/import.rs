@@ -22,7 +22,7 @@ use crate::vault::plaintext::Plaintext;
 use crate::vault::policy::{Permit, Write};
 use crate::vault::service::Vault;
 use crate::vault::verb_result::{ImportOutcome, ImportReport, Imported};
-use crate::vault::verbs::secrets::{CreateSecret, UpdateSecret};
+use crate::vault::verbs::secrets::{SecretCreation, SecretUpdate};
 use crate::vault::verbs::vars::{self, NewVar, VarPatch};
 
 /// The items to import, without duplicate keys.
@@ -192,7 +192,7 @@ impl ImportChange {
                 return Ok(self.not_replaced(item.key, row.version));
             }
             Some(row) => {
-                let update = UpdateSecret {
+                let update = SecretUpdate {
                     value: Some(item.value),
                     generated: false,
                     description: item.description,
@@ -206,7 +206,7 @@ impl ImportChange {
                 (info, draft, ImportOutcome::Replaced)
             }
             None => {
-                let create = CreateSecret {
+                let create = SecretCreation {
                     id,
                     key: item.key,
                     value: item.value,

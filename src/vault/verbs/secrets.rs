@@ -73,7 +73,7 @@ impl Vault {
         let id = SecretId::new(now, self.random.bytes()?);
         let generated = new.value.is_generated();
         let plaintext = new.value.into_plaintext(self.random, self.limits.value_bytes)?;
-        let create = CreateSecret {
+        let create = SecretCreation {
             id,
             key: new.key,
             value: plaintext,
@@ -93,8 +93,8 @@ impl Vault {
         .await
     }
 
-    /// Lists a page of the secrets in the permit's environment, by key in byte order. May block on the
-    /// disk.
+    /// Lists a page of the secrets in the permit's environment, by key in byte order. May block on
+    /// the disk.
     pub fn list_secrets(
         &self,
         permit: &Permit<Read>,
@@ -117,9 +117,9 @@ impl Vault {
         Ok(info(&place, row))
     }
 
-    /// Reveals the value of a secret to a person. The decision is made inside the writer, so it cannot
-    /// overtake a latch that was already acknowledged. The value is opened only after the audit row is
-    /// durable.
+    /// Reveals the value of a secret to a person. The decision is made inside the writer, so it
+    /// cannot overtake a latch that was already acknowledged. The value is opened only after the
+    /// audit row is durable.
     pub async fn reveal_secret(&self, permit: Permit<Reveal>, id: &str) -> Result<Revealed, Error> {
         let id = self.reach::<SecretKind, _>(&permit, Action::SecretReveal, id).await?;
         let now = self.now();
@@ -134,8 +134,8 @@ impl Vault {
                     let row = draft.on(id, None).refused(RefusalCode::Unauthorized);
                     return Ok(Decision::refused(revoked, row));
                 }
-                // The ticket keeps its keyring: when the value is opened, a later keyring may no longer
-                // have the wrapping key.
+                // The ticket keeps its keyring: when the value is opened, a later keyring may no
+                // longer have the wrapping key.
                 let keyring = shared.current();
                 let (draft, environment, row, place) = match about_secret(tx, id, draft.clone()) {
                     Ok(about) => about,
@@ -170,7 +170,7 @@ impl Vault {
             .value
             .map(|value| value.into_plaintext(self.random, self.limits.value_bytes))
             .transpose()?;
-        let update = UpdateSecret {
+        let update = SecretUpdate {
             value,
             generated,
             description: patch.description,
@@ -187,8 +187,8 @@ impl Vault {
             .await
     }
 
-    /// Deletes a secret. Its key is free at once, and no request can reach its values again. A secret
-    /// whose row is damaged can be deleted too.
+    /// Deletes a secret. Its key is free at once, and no request can reach its values again. A
+    /// secret whose row is damaged can be deleted too.
     pub async fn delete_secret(
         &self,
         permit: &Permit<Write>,
@@ -242,8 +242,8 @@ fn reveal_ticket(
     Ok(ticket)
 }
 
-/// Returns the strictest mode that any kept version of a secret was sealed for; `None` if no version
-/// unwraps.
+/// Returns the strictest mode that any kept version of a secret was sealed for; `None` if no
+/// version unwraps.
 fn sealed_mode(
     tx: &Tx<'_>,
     keyring: &Keyring,
@@ -267,7 +267,7 @@ fn sealed_mode(
 }
 
 /// A change that creates a secret.
-pub(super) struct CreateSecret {
+pub(super) struct SecretCreation {
     pub id: SecretId,
     pub key: KeyName,
     pub value: Plaintext,
@@ -279,7 +279,7 @@ pub(super) struct CreateSecret {
     pub keep: u32,
 }
 
-impl CreateSecret {
+impl SecretCreation {
     pub fn apply(
         self,
         tx: &mut Tx<'_>,
@@ -318,8 +318,8 @@ impl CreateSecret {
 
 /// Returns the mode of a secret whose row says that it is revealable. Someone who can write the
 /// database, but has no key, could clear the flag and wait for the next value. The data keys show
-/// the real mode. If none of them unwraps, a new revealable value would rely on the flag alone: with
-/// `needs_proof`, that is refused.
+/// the real mode. If none of them unwraps, a new revealable value would rely on the flag alone:
+/// with `needs_proof`, that is refused.
 pub(super) fn proven_mode(
     tx: &Tx<'_>,
     keyring: &Keyring,
@@ -338,7 +338,7 @@ pub(super) fn proven_mode(
 }
 
 /// A change that updates a secret.
-pub(super) struct UpdateSecret {
+pub(super) struct SecretUpdate {
     pub value: Option<Plaintext>,
     pub generated: bool,
     pub description: Option<Description>,
@@ -349,7 +349,7 @@ pub(super) struct UpdateSecret {
     pub keep: u32,
 }
 
-impl UpdateSecret {
+impl SecretUpdate {
     pub fn apply(
         self,
         tx: &mut Tx<'_>,
@@ -370,7 +370,7 @@ impl UpdateSecret {
             }
         }
         if self.never_reveal == Some(false) && row.mode.never_reveal() {
-            return Err(Error::NeverRevealIsForGood);
+            return Err(Error::NeverRevealIsPermanent);
         }
         check_version(self.expected.as_deref(), row.version)?;
         if self.never_reveal == Some(true) && !row.mode.never_reveal() {

@@ -1,5 +1,5 @@
-//! The verbs on vars: configuration that is not secret. Values are stored in plaintext, and are part
-//! of every answer.
+//! The verbs on vars: configuration that is not secret. Values are stored in plaintext, and are
+//! part of every answer.
 
 use serde_json::json;
 
@@ -59,9 +59,9 @@ fn info(view: &impl View, place: &VarPlace, row: VarRow) -> Result<Option<VarInf
     }))
 }
 
-/// Reads a var as of one moment. Its row and the chunks of its value are read one by one. A write in
-/// between removes the chunks that the row names; then the row is read again. If the same version
-/// still has no value, it is damaged.
+/// Reads a var as of one moment. Its row and the chunks of its value are read one by one. A write
+/// in between removes the chunks that the row names; then the row is read again. If the same
+/// version still has no value, it is damaged.
 fn read_consistent(view: &impl View, id: VarId) -> Result<VarInfo, Error> {
     let mut seen = None;
     loop {

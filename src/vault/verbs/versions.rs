@@ -1,8 +1,8 @@
 //! The kept versions of a secret.
 //!
-//! A version is two kinds of rows: its wrapped data key, with who put it and when, and the chunks of
-//! its ciphertext. The highest number is the current version. Activating an old version makes a new
-//! one with the old value.
+//! A version is two kinds of rows: its wrapped data key, with who put it and when, and the chunks
+//! of its ciphertext. The highest number is the current version. Activating an old version makes a
+//! new one with the old value.
 
 use serde_json::json;
 
@@ -52,14 +52,14 @@ pub(super) fn put_version(
     dropped.into_iter().try_for_each(|old| remove_version(tx, id, old))
 }
 
-/// Returns the numbers of a secret's versions, lowest first. This includes damaged rows, so that they
-/// get dropped in their turn.
+/// Returns the numbers of a secret's versions, lowest first. This includes damaged rows, so that
+/// they get dropped in their turn.
 pub(in crate::vault) fn numbers(view: &impl View, id: SecretId) -> Result<Vec<Version>, ReadError> {
     view.keys::<Versions>(&id.to_bytes()).map(|key| Ok(key?.1)).collect()
 }
 
-/// Removes a version. Without its data key, no request can reach its value. The removed bytes stay in
-/// sled's file until their segments are reused.
+/// Removes a version. Without its data key, no request can reach its value. The removed bytes stay
+/// in sled's file until their segments are reused.
 fn remove_version(tx: &mut Tx<'_>, id: SecretId, version: Version) -> Result<(), Error> {
     let within = [&id.to_bytes()[..], &version.get().to_be_bytes()].concat();
     let chunks: Vec<_> = tx.keys::<ValueChunks>(&within).collect::<Result<_, _>>()?;
@@ -91,9 +91,9 @@ pub(in crate::vault) fn sealed_value(
     Ok(Some(SealedValue { data_key: row.data_key, ciphertext }))
 }
 
-/// Makes every version of a secret never-reveal. A version that does not open cannot be latched, and
-/// must not stay revealable, so it is dropped: nobody could use it anyway. The `needed` version is
-/// not dropped: if it does not open, the whole change is refused.
+/// Makes every version of a secret never-reveal. A version that does not open cannot be latched,
+/// and must not stay revealable, so it is dropped: nobody could use it anyway. The `needed` version
+/// is not dropped: if it does not open, the whole change is refused.
 pub(super) fn latch_versions(
     tx: &mut Tx<'_>,
     id: SecretId,
@@ -122,8 +122,8 @@ pub(super) fn latch_versions(
 }
 
 impl Vault {
-    /// Lists the kept versions, newest first, without their values. Skips damaged versions with a line
-    /// in the log. May block on the disk.
+    /// Lists the kept versions, newest first, without their values. Skips damaged versions with a
+    /// line in the log. May block on the disk.
     pub async fn list_versions(
         &self,
         permit: &Permit<Read>,

@@ -302,7 +302,7 @@ fn verification_counts_the_rows_of_a_log_that_holds() {
 
 #[test]
 fn verification_names_the_first_row_that_was_changed() {
-    expect_log("the audit log does not hold: audit row 3");
+    expect_log("the audit log does not verify: audit row 3");
     let scene = Scene::new();
     let dir = scene.app.stop();
     change_row(&data_dir(dir.path()), 3, |row| *row.last_mut().unwrap() ^= 1);

@@ -233,9 +233,9 @@ fn a_scheduled_backup_leaves_the_room_that_the_database_needs() {
     let backups = small.at.join("backups");
     let scheduled = launch.variable("COFFER_BACKUP__DIRECTORY", &backups);
     let server = scheduled.start();
-    let said = server.running.stderr.wait_for(|line| line.contains("no backup was made"));
+    let said = server.running.stderr.wait_for(|line| line.contains("scheduled backup failed"));
     let said = said.expect("it says so");
-    assert!(said.contains("ERROR") && said.contains("Make room"), "{said}");
+    assert!(said.contains("ERROR") && said.contains("Free up disk space"), "{said}");
     assert!(small.free() >= FLOOR, "{} bytes are left", small.free());
     let left: Vec<_> =
         std::fs::read_dir(&backups).unwrap().map(|one| one.unwrap().path()).collect();
@@ -255,7 +255,7 @@ fn a_scheduled_backup_leaves_the_room_that_the_database_needs() {
         .argument("--data-dir")
         .argument(&server.data_dir)
         .run("");
-    made.refuses(1, ["the database itself needs", "Make room"]);
+    made.refuses(1, ["the database itself needs", "Free up disk space"]);
     assert!(small.free() >= FLOOR && !file.exists());
     small.make_room();
     server.stop();
@@ -282,7 +282,7 @@ fn a_full_data_disk_does_not_keep_an_offline_backup_from_another_disk() {
     let refused = create("b.backup");
     assert_eq!(refused.code, Some(1), "{refused:#?}");
     let data = small.at.join("data");
-    for word in [data.to_str().unwrap(), "too little free space", "Make a little room"] {
+    for word in [data.to_str().unwrap(), "too little free space", "Free up some disk space"] {
         assert!(refused.stderr.contains(word), "no {word:?} in {refused:#?}");
     }
     small.make_room();

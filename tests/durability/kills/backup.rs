@@ -211,7 +211,7 @@ fn a_backup_whose_server_is_killed_is_none() {
     let file = dir.path().join("a.backup");
     let ended = cli.launch(["backup", "create"]).argument(&file).run("");
     server.join().unwrap();
-    ended.refuses(1, ["broke off", "Nothing was kept"]);
+    ended.refuses(1, ["was interrupted", "Nothing was saved"]);
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
 }
 
@@ -377,7 +377,7 @@ fn a_server_that_is_killed_while_it_sends_a_backup_leaves_no_file_and_loses_noth
     let client = half_taken(&server, &file);
     server.kill();
     client.signal(Signal::CONT);
-    client.wait().refuses(1, ["broke off", "Nothing was kept"]);
+    client.wait().refuses(1, ["was interrupted", "Nothing was saved"]);
     assert_eq!(std::fs::read_dir(out.path()).unwrap().count(), 0, "nor is there a half");
     await_release(&dir.path().join("data"));
     support::rows_fit(&dir.path().join("data"));

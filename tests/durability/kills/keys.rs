@@ -127,7 +127,7 @@ impl Place {
         };
         let over = if self.new.is_some() {
             // It begins by itself, and a request would be one more write somewhere.
-            let over = "everything that opens is wrapped under key 2";
+            let over = "the key rotation is complete: key 2";
             server.running.stderr.wait_for(|line| line.contains(over)).is_some()
         } else {
             self.rotate_and_retire(&server, &trace, &mut seen).is_ok()

@@ -128,11 +128,11 @@ fn a_start_begins_a_change_once_and_says_so_without_a_warning() {
     let first = place.both().start();
     root(&first);
     let first = first.stop();
-    assert!(first.stderr.contains("the root key is new"), "{first:#?}");
+    assert!(first.stderr.contains("changing the root key to"), "{first:#?}");
     let second = place.both().start();
     assert_eq!(api::rotated(&second.admin())["keys"].as_array().unwrap().len(), 2);
     let second = second.stop();
-    assert!(!second.stderr.contains("the root key is new"), "{second:#?}");
+    assert!(!second.stderr.contains("changing the root key to"), "{second:#?}");
     for ended in [&first, &second] {
         assert!(!ended.stderr.contains("WARN") && !ended.stderr.contains("ERROR"), "{ended:#?}");
     }
@@ -306,7 +306,7 @@ fn a_backup_made_in_the_middle_of_a_change_is_opened_and_restored_with_both_keys
     let restore = ["backup", "restore", "a.backup", "--data-dir", "restored"];
     for words in [&["backup", "verify", "a.backup"][..], &restore] {
         let alone = place.offline(words, false);
-        alone.refuses(1, [&old, "while the root key changed"]);
+        alone.refuses(1, [&old, "while the root key was being changed"]);
         assert!(!place.dir.path().join("restored/db").exists());
     }
     let verified = place.offline(&["backup", "verify", "a.backup"], true).json();

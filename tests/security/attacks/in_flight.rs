@@ -20,7 +20,7 @@ use support::{Client, TestApp};
 async fn authorised<L: Level>(app: &TestApp, credential: &str, target: Target<'_>) -> Permit<L> {
     let principal = app.state.access.authenticate(credential).unwrap().expect("a good one");
     let caller = Caller { principal, origin: Origin::host() };
-    app.state.vault.authorise(&caller, Action::SecretCreate, target).await.unwrap()
+    app.state.vault.authorize(&caller, Action::SecretCreate, target).await.unwrap()
 }
 
 /// The second half.

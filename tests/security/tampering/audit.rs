@@ -3,7 +3,8 @@
 
 use coffer::audit::Verification;
 use coffer::config::{Config, Variables};
-use coffer::server::serve::{self, Parts, ServeError};
+use coffer::server::ServeError;
+use coffer::server::serve::{self, ServeOptions};
 use coffer::store::{AuditHead, AuditRows};
 use coffer::vault::{RootKey, UnlockError, verify_audit};
 use serde_json::json;
@@ -81,7 +82,7 @@ impl Log {
         config.server.data_dir = support::data_dir(self.dir.path());
         config.server.listen = ([127, 0, 0, 1], 0).into();
         support::await_release(&config.server.data_dir);
-        match serve::prepare(&config, &Variables::default(), Parts::default()) {
+        match serve::prepare(&config, &Variables::default(), ServeOptions::default()) {
             Err(error) => error,
             Ok(_) => panic!("the server starts as if nothing had happened"),
         }

@@ -53,7 +53,7 @@ fn a_damaged_old_version_does_not_keep_the_secret_from_being_changed() {
 #[test]
 fn a_latch_drops_an_old_version_that_does_not_open() {
     // It must not stay behind as it is, and must not stand in the way either.
-    expect_log("dropped by the latch");
+    expect_log("which does not open, to latch the secret");
     let bench = TamperedDb::new();
     bench.edit(|table| cut_last::<Versions>(table, &bench.version_key("TWICE", 1)));
     let app = bench.restart();
@@ -70,7 +70,7 @@ fn a_latch_drops_an_old_version_that_does_not_open() {
 #[test]
 fn a_latch_over_a_damaged_version_in_force_changes_nothing_and_says_why() {
     expect_log(UNREADABLE);
-    expect_log("dropped by the latch");
+    expect_log("which does not open, to latch the secret");
     let bench = TamperedDb::new();
     bench.edit(|table| cut_last::<Versions>(table, &bench.version_key("TWICE", 2)));
     let app = bench.restart();

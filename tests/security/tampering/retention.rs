@@ -106,8 +106,8 @@ impl Log {
     /// start with an even shorter time to keep, verification says the same.
     #[track_caller]
     fn assert_stays_broken_at(self, seq: u64, what: &str) {
-        expect_log("old audit rows stay");
-        expect_log("the audit log does not hold");
+        expect_log("cannot delete old audit events");
+        expect_log("the audit log does not verify");
         self.assert_broken_at(seq, what);
         let app = TestApp::start_in(self.dir, setup(1, 400 * DAY));
         let found = app.admin().get("/api/audit-logs/verification").expect(200);
