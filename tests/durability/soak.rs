@@ -46,7 +46,7 @@ fn plan() -> Plan {
             Plan { keys: 10_000, writes: 1_000_000, rss_mib: 256, rss_behind_backup_mib: 384 }
         }
         _ => {
-            let (keys, writes) = tier::rounds((1_000, 50_000), (500, 4_000));
+            let (keys, writes) = tier::rounds((1_000, 50_000), (1_000, 12_000));
             Plan { keys, writes, rss_mib: 128, rss_behind_backup_mib: 128 }
         }
     }

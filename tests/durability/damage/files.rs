@@ -215,7 +215,9 @@ fn a_change_whose_place_is_damaged_is_refused_and_the_server_goes_on() {
     let samples = samples();
     let (sample, of) = samples.iter().enumerate().find(|(_, of)| of.name == "closed").unwrap();
     let (mut refused, mut died) = (0, 0);
-    for at in (SEGMENT..of.length(&PathBuf::from("db/db"))).step_by(16 << 10) {
+    for at in
+        (SEGMENT..of.length(&PathBuf::from("db/db"))).step_by(tier::rounds(16 << 10, 48 << 10))
+    {
         let damage =
             Damage { sample, file: PathBuf::from("db/db"), kind: Kind::Garbage, at, seed: 0 };
         let dir = damage.copy(&samples);
@@ -255,11 +257,13 @@ fn a_change_whose_place_is_damaged_is_refused_and_the_server_goes_on() {
 #[test]
 fn a_start_that_meets_a_page_that_cannot_be_read_comes_to_an_end() {
     let samples = samples();
+    let mut damages = Vec::new();
     for (sample, of) in samples.iter().enumerate() {
         let length = of.length(Path::new("db/db"));
-        for part in 0..8 {
+        damages.extend((0..8).step_by(tier::rounds(1, 3)).map(|part| {
             let (at, file) = (length * part / 8 + 1, PathBuf::from("db/db"));
-            Damage { sample, file, kind: Kind::Cut, at, seed: 0 }.examine(&samples);
-        }
+            Damage { sample, file, kind: Kind::Cut, at, seed: 0 }
+        }));
     }
+    examine(&damages, &samples, |_, _| {});
 }

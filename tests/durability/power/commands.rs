@@ -606,8 +606,9 @@ enum Trouble {
 /// Lets a command meet it at each of its steps: it must end by itself, well only
 /// if it met none.
 fn meet(machine: &Machine, before: &Disk, command: &Launch, mut look: impl FnMut(&Ended, &str)) {
+    let mut rng = Rng(Seed::of_this_run().0);
     for trouble in [Trouble::Syncs, Trouble::Room] {
-        for good in 0.. {
+        for good in tier::steps(u64::MAX, 6, &mut rng) {
             machine.disk.become_like(before);
             match trouble {
                 Trouble::Syncs => machine.disk.fail_syncs_after(good),

@@ -151,12 +151,15 @@ fn whatever_was_answered_survives_a_power_cut() {
     println!("{acknowledged} acknowledged, {files} backups whole, {refused} refused; {tally:#?}");
     let done = load::done(&workers);
     println!("{done:#?}");
+    // Few cuts need not come down on everything.
+    let least = |one_in: usize| tier::rounds(wanted / one_in, 0);
     for kind in EVERY_KIND {
-        assert!(done.get(kind).is_some_and(|count| *count >= wanted / 10), "{kind}: {done:#?}");
+        let count = done.get(kind).copied().unwrap_or_default();
+        assert!(count >= least(10), "{kind}: {done:#?}");
     }
-    assert!(acknowledged >= wanted && tally.while_recovering >= wanted / 10);
-    assert!(tally.while_rotating >= wanted / 20 && tally.backups_opened >= wanted / 20);
-    assert!(tally.while_sending_a_backup >= wanted / 20);
+    assert!(acknowledged >= wanted && tally.while_recovering >= least(10));
+    assert!(tally.while_rotating >= least(20) && tally.backups_opened >= least(20));
+    assert!(tally.while_sending_a_backup >= least(20));
 }
 
 /// Every step of the first start, and of the second: the power goes before it.
