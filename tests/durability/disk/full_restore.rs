@@ -58,7 +58,7 @@ impl Kept {
         let told: Vec<_> =
             ended.stderr.lines().filter(|line| line.starts_with("coffer: ")).collect();
         assert_eq!(told.len(), 1, "{ended:#?}");
-        let words = ["free space", "No space left", "os error 28", "make room", "Make room"];
+        let words = ["free space", "No space left", "os error 28", "Free up space"];
         assert!(words.iter().any(|word| told[0].contains(word)), "{ended:#?}");
         for word in ["panic", "backtrace"] {
             assert!(!ended.stderr.contains(word), "{ended:#?}");
