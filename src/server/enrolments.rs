@@ -129,7 +129,7 @@ fn number_of(name: &str, table: &Path) -> Result<u32, String> {
     let line = text.lines().map(|line| line.split(':').collect::<Vec<_>>());
     let found =
         line.filter(|line| line.first() == Some(&name)).find_map(|line| line.get(2)?.parse().ok());
-    found.ok_or_else(|| format!("no {name} in {}. Use a number instead.", table.display()))
+    found.ok_or_else(|| format!("{name:?} is not in {}. Use a number instead.", table.display()))
 }
 
 fn enrol(workload: WorkloadConfig) -> Result<Enrolment<ToRecipients>, DeclareError> {

@@ -63,7 +63,7 @@ fn a_broken_chain_is_exit_code_1_and_names_the_row() {
     let scripted = FakeServer::answering([(path, 200, body.clone())]);
     let ended = Cli::on(scripted.address).run(["audit", "verify"]);
     assert_eq!(ended.code, Some(1), "{ended:#?}");
-    assert!(ended.stderr.contains("broken at row 7: the row is missing"), "{ended:#?}");
+    assert!(ended.stderr.contains("broken at event 7: the row is missing"), "{ended:#?}");
     assert_eq!(serde_json::from_str::<Value>(&ended.stdout).unwrap(), body);
 }
 

@@ -124,7 +124,7 @@ fn a_person_at_a_terminal_reads_lines() {
         .in_terminal()
         .ends();
     assert_eq!(code, Some(0), "{text}");
-    assert!(text.contains("a.backup: "), "{text}");
+    assert!(text.contains("a.backup ("), "{text}");
     // A bar, with how much of how much: it is cleared once that is done.
     let bar = |text: &str, what: &str, of: &str| {
         let drawn = text.split(['\r', '\n']).any(|line| {
@@ -376,7 +376,7 @@ fn backups(dir: &Path) -> Vec<String> {
 }
 
 fn made(server: &support::process::Server) -> bool {
-    server.running.stderr.wait_for(|line| line.contains("backup: ")).is_some()
+    server.running.stderr.wait_for(|line| line.contains("created backup ")).is_some()
 }
 
 /// It made one after the other as fast as it could, and removed all good ones.

@@ -81,7 +81,7 @@ fn this_hosts_token_goes_to_no_other_host() {
     for url in ["https://coffer.invalid", "http://localhost.invalid", "http://192.0.2.1:8420"] {
         let launch = Launch::bare(dir.path()).arguments(LIST).variable("COFFER_URL", url);
         let ended = launch.variable("HTTP_PROXY", &proxy).variable("HTTPS_PROXY", &proxy).run("");
-        ended.refuses(2, ["another host", "COFFER_TOKEN"]);
+        ended.refuses(2, ["only for the server on this host", "COFFER_TOKEN"]);
         ended.keeps_quiet_about(TOKEN);
     }
 }
@@ -189,7 +189,7 @@ fn a_bad_token_is_traced_to_where_it_came_from() {
     let dir = tempfile::tempdir().unwrap();
     let server = Launch::on(&dir.path().join("data")).start();
     let ended = Cli::on(server.address).run(LIST);
-    ended.refuses(1, ["came from COFFER_TOKEN", "(request req_"]);
+    ended.refuses(1, ["COFFER_TOKEN is not valid or has expired", "(request req_"]);
     ended.keeps_quiet_about(TOKEN);
     let file = server.data_dir.join("bootstrap-token");
     std::fs::write(&file, TOKEN).unwrap();

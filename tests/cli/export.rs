@@ -85,9 +85,9 @@ fn only_what_was_asked_for_is_revealed() {
     assert_eq!(run(&["--only", "LOG_LEVEL"]).stdout, "export LOG_LEVEL='debug'\n");
     let both = run(&["--only", "LOG_LEVEL,SEALED"]);
     assert_eq!(both.stdout.lines().count(), 2, "{both:#?}");
-    assert!(both.stdout.contains("# SEALED is sealed"), "{both:#?}");
+    assert!(both.stdout.contains("# SEALED is write-only"), "{both:#?}");
     run(&["--only", "NOWHERE,LOG_LEVEL,LOG"])
-        .refuses(1, ["coffer: development has no NOWHERE, LOG\n", "--only"]);
+        .refuses(1, ["coffer: not found in development: NOWHERE, LOG\n", "--only"]);
     run(&["--only", "lower"]).refuses(2, ["uppercase"]);
     run(&["--no-vars", "--only", "LOG_LEVEL"]).refuses(1, ["has no LOG_LEVEL"]);
     let reveals = server.admin().get("/api/audit-logs?action=secret.reveal").expect(200);
@@ -172,7 +172,7 @@ fn who_may_not_reveal_exports_nothing() {
     server.admin().patch(settings, &json!({ "allowSecretReveal": false })).expect(200);
     cli.run(export).refuses(1, ["Revealing secrets is disabled", "allowSecretReveal"]);
     cli.run(["export", "--env", "nowhere", "--format", "json"])
-        .refuses(1, ["Environment not found"]);
+        .refuses(1, ["no environment named \"nowhere\"", "coffer env list"]);
     assert!(!file.exists());
     server.stop();
 }

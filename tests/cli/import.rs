@@ -140,7 +140,7 @@ fn they_can_be_sealed_or_be_vars() {
 fn keys_without_a_value_are_left_out_only_if_that_is_said() {
     let world = World::new();
     let file = world.file("f", "A=\nB=x\nC=''\n");
-    world.import(&file, &[]).refuses(1, ["there is no value for A, C\n", "--skip-empty"]);
+    world.import(&file, &[]).refuses(1, ["no value for A, C\n", "--skip-empty"]);
     assert_eq!(world.secrets(), [""; 0]);
     world.import(&file, &["--skip-empty"]).json();
     assert_eq!(world.secrets(), ["B=x"]);
@@ -217,7 +217,10 @@ fn what_cannot_be_read_or_sent_is_said() {
     let launch = world.cli.launch(["import", &file, "--env", "development"]);
     let viewer = launch.variable("COFFER_TOKEN", text(&made, "token"));
     viewer.run("").refuses(1, ["This requires the role operator."]);
-    world.cli.run(["import", &file, "--env", "nowhere"]).refuses(1, ["Environment not found"]);
+    world
+        .cli
+        .run(["import", &file, "--env", "nowhere"])
+        .refuses(1, ["no environment named \"nowhere\"", "coffer env list"]);
     world.import(&file, &["--format", "shell"]).refuses(2, ["must be dotenv, json"]);
     assert_eq!(world.secrets(), [""; 0]);
     world.server.stop();

@@ -43,7 +43,7 @@ fn a_key_file_is_its_owners_and_is_never_written_over() {
     let fingerprint = RootKey::parse(&text).unwrap().fingerprint().to_string();
     assert!(made.stdout.contains(&fingerprint), "{made:#?}");
     made.keeps_quiet_about(text.trim());
-    generate("root.key").refuses(1, ["root.key is there already", "nothing was written"]);
+    generate("root.key").refuses(1, ["root.key already exists", "nothing was written"]);
     assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
     // Not even over a link to nowhere.
     std::os::unix::fs::symlink("elsewhere", dir.path().join("link")).unwrap();
@@ -185,7 +185,7 @@ fn protecting_a_key_behind_a_link_leaves_no_plain_copy() {
     assert!(std::fs::read_to_string(&real).unwrap().starts_with("coffer-root-key-v1:"));
     assert!(dir.path().join("link").symlink_metadata().unwrap().is_symlink());
     std::fs::hard_link(&real, dir.path().join("second")).unwrap();
-    protect(dir.path(), "second").refuses(1, ["another name", "hard link"]);
+    protect(dir.path(), "second").refuses(1, ["more than one hard link", "Remove them"]);
 }
 
 /// Of five keys.

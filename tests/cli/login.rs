@@ -191,7 +191,10 @@ fn a_session_goes_to_no_other_server_than_its_own() {
         ended.keeps_quiet_about(&token);
     }
     let ended = desk.run(["env", "list", "--url", "https://coffer.invalid"]);
-    ended.refuses(2, ["another host", "coffer login --url https://coffer.invalid"]);
+    ended.refuses(
+        2,
+        ["only for the server on this host", "coffer login --url https://coffer.invalid"],
+    );
     // And a token that was given goes where it went without a login.
     let launch = desk.launch(["env", "list"]).variable("COFFER_TOKEN", TOKEN);
     let listen = ("COFFER_SERVER__LISTEN", other.address.to_string());
@@ -275,7 +278,7 @@ fn a_file_of_another_user_is_not_used() {
     let desk = Desk::new();
     desk.login();
     std::os::unix::fs::chown(desk.file(), Some(65534), None).unwrap();
-    desk.run(["whoami"]).refuses(2, ["login.json is not used: it belongs to another user"]);
+    desk.run(["whoami"]).refuses(2, ["login.json: it belongs to another user"]);
     desk.server.stop();
 }
 

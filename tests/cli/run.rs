@@ -76,8 +76,8 @@ fn the_command_takes_the_place_of_the_process() {
 #[test]
 fn a_command_that_cannot_be_run_is_reported_as_a_shell_does() {
     let local = Local::new();
-    local.run(&["--", "/nowhere/command"]).run("").refuses(127, ["/nowhere/command cannot run"]);
-    local.run(&["--", "/"]).run("").refuses(126, ["/ cannot run"]);
+    local.run(&["--", "/nowhere/command"]).run("").refuses(127, ["cannot run /nowhere/command"]);
+    local.run(&["--", "/"]).run("").refuses(126, ["cannot run /:"]);
     local.run(&[]).run("").refuses(2, ["required", "CMD"]);
 }
 

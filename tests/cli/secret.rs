@@ -62,7 +62,7 @@ fn a_secret_is_set_set_again_listed_revealed_and_deleted() {
     let gone = launch(&cli, ["secret", "reveal", "DB"]).run("");
     gone.refuses(
         1,
-        ["there is no secret DB in development\n", "coffer secret list --env development"],
+        ["no secret named DB in development\n", "coffer secret list --env development"],
     );
     assert_eq!(revealed(&cli, "DB_URL"), "three");
     server.stop();
@@ -272,7 +272,7 @@ fn a_person_types_the_value_twice_unseen_and_is_shown_tables() {
     assert_eq!(screen(&["reveal", "A"]), "typed value\n");
     let list = screen(&["list"]);
     assert!(list.contains("A    1        by admins  20"), "{list}");
-    assert!(screen(&["versions", "A"]).starts_with("VERSION  ACTIVE  CREATED"));
+    assert!(screen(&["versions", "A"]).starts_with("VERSION  CURRENT  CREATED"));
     assert_eq!(screen(&["list", "--json"]).lines().count(), 1);
     for (words, question, done) in [
         (["secret", "latch", "A"], "Make A in development write-only?", "never"),
@@ -336,11 +336,11 @@ fn color_is_for_terminals_and_for_who_wants_it() {
     let gone = launch(&cli, ["secret", "reveal", "GONE"]).variable("TERM", "xterm").in_terminal();
     let (text, code) = gone.ends();
     assert_eq!(code, Some(1));
-    assert!(text.starts_with("\u{1b}[1;31mcoffer:\u{1b}[0m there is no secret"), "{text:?}");
+    assert!(text.starts_with("\u{1b}[1;31mcoffer:\u{1b}[0m no secret named"), "{text:?}");
     let piped = list(&[("TERM", "xterm")]).run("");
     assert!(!piped.stdout.contains('\u{1b}'), "{piped:#?}");
     let failed = launch(&cli, ["secret", "reveal", "GONE"]).variable("TERM", "xterm").run("");
-    failed.refuses(1, ["coffer: there is no secret"]);
+    failed.refuses(1, ["coffer: no secret named"]);
     assert!(!failed.stderr.contains('\u{1b}'), "{failed:#?}");
     server.stop();
 }

@@ -92,9 +92,9 @@ fn owners_are_named_and_sent_as_ids() {
     }
     assert_eq!(scripted.heard().len(), sent);
     let nobody = create.clone().arguments(["--user", "eve@example.com"]).run("");
-    nobody.refuses(1, ["no user \"eve@example.com\""]);
+    nobody.refuses(1, ["no user with email \"eve@example.com\""]);
     let none = create.arguments(["--service-account", "cd"]).run("");
-    none.refuses(1, ["no service account \"cd\"", "coffer service-account list"]);
+    none.refuses(1, ["no service account named \"cd\"", "coffer service-account list"]);
 }
 
 #[test]
@@ -163,7 +163,7 @@ fn service_accounts_come_and_go_by_name() {
     assert_eq!(scripted.only("POST /api/admin/service-accounts").json(), body);
     let list = cli.run(["service-account", "list"]).json();
     assert_eq!(list["serviceAccounts"][0]["name"], "ci");
-    cli.run(["service-account", "delete", "cd"]).refuses(1, ["no service account \"cd\""]);
+    cli.run(["service-account", "delete", "cd"]).refuses(1, ["no service account named \"cd\""]);
     cli.run(["service-account", "delete", "ci"]).json();
     scripted.only("DELETE /api/admin/service-accounts/sva_1");
 }

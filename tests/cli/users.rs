@@ -78,7 +78,9 @@ fn environments_are_named_and_sent_as_ids() {
 fn an_environment_that_is_not_there_stops_it() {
     let (scripted, cli) = api();
     let words = ["user", "create", "x@example.com", "--env", "prodution", "--password-stdin"];
-    cli.launch(words).run(PASSWORD).refuses(1, ["no environment \"prodution\"", "coffer env list"]);
+    cli.launch(words)
+        .run(PASSWORD)
+        .refuses(1, ["no environment named \"prodution\"", "coffer env list"]);
     unchanged(&scripted);
 }
 
@@ -130,7 +132,7 @@ fn a_user_is_found_by_address_whatever_its_case() {
     cli.run(["user", "enable", "ada@example.com"]).json();
     assert_eq!(scripted.heard().last().unwrap().json(), json!({ "disabled": false }));
     let nobody = cli.run(["user", "disable", "eve@example.com"]);
-    nobody.refuses(1, ["no user \"eve@example.com\"", "coffer user list"]);
+    nobody.refuses(1, ["no user with email \"eve@example.com\"", "coffer user list"]);
 }
 
 #[test]
@@ -223,7 +225,7 @@ fn a_prompt_can_be_left() {
     }
     let (scripted, cli) = api();
     let mut terminal = cli.in_terminal(["user", "passwd", "bob@example.com"]);
-    terminal.shows("New password: ");
+    terminal.shows("New password (at least 12 characters): ");
     terminal.hides();
     terminal.types("half of it\u{3}");
     let (text, code) = terminal.ends();

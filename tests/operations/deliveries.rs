@@ -237,7 +237,7 @@ fn a_path_with_dots_is_no_path() {
     host.configure(&format!("{ONE}template = \"$DIR/none\"\n"));
     assert!(host.launch().fails().stderr.contains("none: No such file"));
     host.configure(&format!("{ONE}format = \"json\"\nowner = \"no-such-user-here\"\n"));
-    assert!(host.launch().fails().stderr.contains("there is no no-such-user-here in /etc/passwd"));
+    assert!(host.launch().fails().stderr.contains("\"no-such-user-here\" is not in /etc/passwd"));
 }
 
 #[test]

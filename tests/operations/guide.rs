@@ -302,7 +302,7 @@ fn backups_are_made_by_the_settings_that_the_page_prints() {
     operator.launch = operator.launch.clone().variable("COFFER_BACKUP__DIRECTORY", &to);
     operator.start();
     let made = api::new_secret(&operator.server().admin(), "development", "A", VALUE);
-    let said = operator.server().running.stderr.wait_for(|line| line.contains("backup: "));
+    let said = operator.server().running.stderr.wait_for(|line| line.contains("created backup "));
     assert!(said.is_some(), "{}", operator.server().running.stderr.so_far());
     let files = to.read_dir().unwrap().map(|entry| entry.unwrap().path());
     let is_backup = |path: &PathBuf| path.extension().is_some_and(|end| end == "backup");

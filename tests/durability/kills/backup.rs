@@ -332,7 +332,7 @@ fn a_server_that_is_killed_before_it_names_its_own_backup_makes_it_at_the_next_s
         let cut_words = cut.words();
         let cut_words: Vec<_> = cut_words.iter().map(String::as_str).collect();
         let (running, _trace) = strace::spawn(&launch, &words, &cut_words);
-        if running.stderr.wait_for(|line| line.contains("backup: ")).is_some() {
+        if running.stderr.wait_for(|line| line.contains("created backup ")).is_some() {
             running.signal(Signal::TERM);
         }
         let hit = cut.hit(&running.wait());

@@ -252,10 +252,10 @@ fn a_running_server_makes_a_backup_whenever_one_is_due_and_keeps_the_set_number(
     let makes_one = || {
         await_release(&data_dir(dir.path()));
         let server = launch.start();
-        let said = server.running.stderr.wait_for(|line| line.contains("backup: ")).unwrap();
+        let said = server.running.stderr.wait_for(|line| line.contains("created backup ")).unwrap();
         let stderr = server.stop().stderr;
-        assert_eq!(stderr.matches("backup: ").count(), 1, "{stderr}");
-        let path = PathBuf::from(said.trim_end().rsplit_once("backup: ").unwrap().1);
+        assert_eq!(stderr.matches("created backup ").count(), 1, "{stderr}");
+        let path = PathBuf::from(said.trim_end().rsplit_once("created backup ").unwrap().1);
         sound(&std::fs::read(&path).unwrap(), &root_key(&data_dir(dir.path())));
         path.file_name().unwrap().to_str().unwrap().to_owned()
     };
