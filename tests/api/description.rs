@@ -210,7 +210,7 @@ fn problems(document: &Value, value: &Value, schema: &Value, place: &str) -> Vec
             for (name, inner) in members {
                 match properties.get(name.as_str()) {
                     Some(schema) => {
-                        found.extend(problems(document, inner, schema, &format!("{place}.{name}")))
+                        found.extend(problems(document, inner, schema, &format!("{place}.{name}")));
                     }
                     None => found.push(format!("{place}.{name}: not described")),
                 }
@@ -570,7 +570,7 @@ fn the_headers_of_an_answer_are_described() {
             let mut expected = vec!["X-Request-Id"];
             match status.as_str() {
                 "200" if key.0 == "POST" && operation["security"].is_array() => {
-                    expected.push("Idempotent-Replayed")
+                    expected.push("Idempotent-Replayed");
                 }
                 "200" | "304" if key.1.ends_with("/bundle") => expected.push("ETag"),
                 "401" => expected.push("WWW-Authenticate"),

@@ -89,7 +89,7 @@ fn a_person_gets_a_table_and_is_asked() {
     assert!(made.starts_with("NAME  DISPLAY NAME  SECRETS"), "{made}");
     let list = cli.screen(["env", "list"]);
     let column = |line: &str, text: &str| {
-        line.find(text).map(|at| line[..at].chars().count()).unwrap_or_else(|| panic!("{list}"))
+        line.find(text).map_or_else(|| panic!("{list}"), |at| line[..at].chars().count())
     };
     let lines: Vec<_> = list.lines().collect();
     assert_eq!(lines.len(), 3, "{list}");

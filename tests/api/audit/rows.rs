@@ -161,7 +161,7 @@ fn each_change_of_a_secret_leaves_one_row_with_what_changed() {
     let all = found("all", "secret.update");
     let details: Value = serde_json::from_str(all.0.draft.details.as_ref().unwrap()).unwrap();
     let mut changed: Vec<_> = details["changed"].as_array().unwrap().iter().collect();
-    changed.sort_by_key(|name| name.to_string());
+    changed.sort_by_key(std::string::ToString::to_string);
     assert_eq!(changed, ["description", "neverReveal", "value"]);
     all.with(json!({ "oldVersion": 2, "newVersion": 3 }));
     found("activate", "secret.activate").with(json!({ "activated": 1, "newVersion": 4 }));

@@ -204,7 +204,7 @@ fn two_principals_using_one_key_do_not_get_each_others_answers() {
     for client in [&bob.client, &token.client, &bot.client, &app.admin(), &other_session] {
         let reply = write(client);
         // Whether one person's two sessions are one principal is left open.
-        let of_ann = std::ptr::eq(client, &other_session);
+        let of_ann = std::ptr::eq(client, &raw const other_session);
         if reply.status == 200 {
             assert!(of_ann && reply.header("idempotent-replayed") == Some("true"));
         } else {

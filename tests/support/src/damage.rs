@@ -258,7 +258,7 @@ impl Damage {
 
     fn doctor(&self, dir: &TempDir, words: &[&str]) -> Ended {
         let launch = Launch::bare(dir.path()).arguments(["doctor", "--data-dir", "data"]);
-        words.iter().fold(launch, |launch, word| launch.argument(word)).run("")
+        words.iter().fold(launch, super::process::Launch::argument).run("")
     }
 
     /// A repair repairs or says why not, and no start is the worse for it.
