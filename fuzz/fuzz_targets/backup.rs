@@ -10,7 +10,7 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::sync::OnceLock;
 
-use coffer::cli::serve::{Parts, prepare};
+use coffer::server::serve::{ServeOptions, prepare};
 use coffer::config::{Config, Variables};
 use coffer::domain::Timestamp;
 use coffer::store::{AuditRows, Opened, Options, Table, ValueChunks};
@@ -98,7 +98,7 @@ fn base() -> &'static Base {
 
 /// Runs a server for as long as it takes to give it something to keep.
 fn fill(config: &Config, variables: &Variables) {
-    let prepared = prepare(config, variables, Parts::default()).expect("an empty database opens");
+    let prepared = prepare(config, variables, ServeOptions::default()).expect("an empty database opens");
     let token = prepared.first_token().expect("it is new").expose().to_owned();
     let (address, (stop, stopped)) = (prepared.address(), std::sync::mpsc::channel::<()>());
     let asks = std::thread::spawn(move || {

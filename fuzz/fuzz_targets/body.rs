@@ -3,7 +3,7 @@
 
 use std::sync::{Arc, OnceLock};
 
-use coffer::cli::serve::{Parts, prepare};
+use coffer::server::serve::{ServeOptions, prepare};
 use coffer::config::{Config, Variables};
 use coffer::http::{State, fuzzing};
 use libfuzzer_sys::fuzz_target;
@@ -16,7 +16,7 @@ fn state() -> &'static State {
         let mut config = Config::default();
         config.server.data_dir = dir.join("data");
         config.server.listen = ([127, 0, 0, 1], 0).into();
-        let prepared = prepare(&config, &Variables::from_pairs([]), Parts::default());
+        let prepared = prepare(&config, &Variables::from_pairs([]), ServeOptions::default());
         let state = prepared.expect("an empty database opens").state();
         // The process keeps the open files; nobody needs their names.
         let _ = std::fs::remove_dir_all(dir);

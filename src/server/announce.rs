@@ -12,7 +12,7 @@ use crate::domain::{Email, EnvironmentName, reachable};
 use crate::server::root_key::RootKeySource;
 
 /// What the first start created.
-pub(super) struct FirstStart {
+pub(super) struct FirstStartSummary {
     pub token: Token,
     /// `None` if the operator provided the token.
     pub token_file: Option<NewTokenFile>,
@@ -31,13 +31,13 @@ pub(super) fn listening(address: SocketAddr) {
 }
 
 /// Says after a first start what was created, with a first command that works when pasted.
-pub(super) fn first_start(first: &FirstStart, address: SocketAddr) {
+pub(super) fn first_start(first: &FirstStartSummary, address: SocketAddr) {
     let mut out = std::io::stdout().lock();
     let text = first_start_text(first, address, out.is_terminal());
     let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 }
 
-fn first_start_text(first: &FirstStart, address: SocketAddr, to_terminal: bool) -> String {
+fn first_start_text(first: &FirstStartSummary, address: SocketAddr, to_terminal: bool) -> String {
     let address = reachable(address);
     let mut lines = vec![String::new(), "Created a new database.".to_owned()];
     lines.push(format!("  data          {}", absolute(&first.data_dir).display()));
@@ -103,10 +103,10 @@ fn shell_quote(path: &Path) -> String {
 mod tests {
     use super::*;
 
-    fn first() -> FirstStart {
+    fn first() -> FirstStartSummary {
         let token =
             Token::parse(&format!("cof_{}", "x".repeat(43))).unwrap_or_else(|_| panic!("form"));
-        FirstStart {
+        FirstStartSummary {
             token,
             token_file: None,
             root_key: RootKeySource::Variable("COFFER_ROOT_KEY"),

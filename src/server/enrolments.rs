@@ -1,4 +1,4 @@
-//! Who receives values: turns `config.toml` and the data directory into a catalogue, at the start
+//! Who receives values: turns `config.toml` and the data directory into a catalog, at the start
 //! and at each SIGHUP.
 //!
 //! ```text
@@ -8,7 +8,7 @@
 //!
 //! Owns: the only code that creates enrolments.
 //! Must never: create one from anything but files on this host; replace only a part of the
-//! catalogue.
+//! catalog.
 //! Called by: `serve`.
 
 use std::convert::Infallible;
@@ -21,7 +21,7 @@ use serde_json::json;
 
 use crate::audit::Action;
 use crate::config::{self, Config, ConfigError, DeliveryConfig, FileFormConfig, WorkloadConfig};
-use crate::delivery::{Catalogue, FileAttributes, FileDelivery, FormName};
+use crate::delivery::{Catalog, FileAttributes, FileDelivery, FormName};
 use crate::domain::EnvironmentName;
 use crate::formats::{Format, Template};
 use crate::http::State;
@@ -65,7 +65,7 @@ pub(crate) fn local_identity(data_dir: &Path) -> PathBuf {
 
 /// Collects everything that is declared: in the configuration, and the workload `local` of the
 /// data directory, unless the configuration declares one of that name.
-pub(super) fn catalogue(config: &Config) -> Result<Catalogue, DeclareError> {
+pub(super) fn catalog(config: &Config) -> Result<Catalog, DeclareError> {
     let mut workloads = config.workloads.clone();
     let own = config::workloads_in(&config.server.data_dir.join(LOCAL_WORKLOAD))?;
     let is_new =
@@ -73,7 +73,7 @@ pub(super) fn catalogue(config: &Config) -> Result<Catalogue, DeclareError> {
     workloads.extend(own.into_iter().filter(is_new));
     let enrolments = workloads.into_iter().map(enrol).collect::<Result<_, _>>()?;
     let files = config.deliveries.iter().map(file).collect::<Result<_, _>>()?;
-    Ok(Catalogue::new(enrolments, files))
+    Ok(Catalog::new(enrolments, files))
 }
 
 fn file(deliver: &DeliveryConfig) -> Result<FileDelivery, DeclareError> {
@@ -129,7 +129,7 @@ fn number_of(name: &str, table: &Path) -> Result<u32, String> {
     let line = text.lines().map(|line| line.split(':').collect::<Vec<_>>());
     let found =
         line.filter(|line| line.first() == Some(&name)).find_map(|line| line.get(2)?.parse().ok());
-    found.ok_or_else(|| format!("no {name} in {}. Use a number instead.", table.display()))
+    found.ok_or_else(|| format!("{name:?} is not in {}. Use a number instead.", table.display()))
 }
 
 fn enrol(workload: WorkloadConfig) -> Result<Enrolment<ToRecipients>, DeclareError> {
@@ -174,23 +174,23 @@ pub(super) async fn keep_reloading(
         signals.next().await;
         let load = Arc::clone(&reload);
         let loaded = tokio::task::spawn_blocking(move || {
-            load().map_err(Into::into).and_then(|config| catalogue(&config))
+            load().map_err(Into::into).and_then(|config| catalog(&config))
         });
         match loaded.await {
-            Ok(Ok(catalogue)) => replace(state, catalogue).await,
+            Ok(Ok(catalog)) => replace(state, catalog).await,
             Ok(Err(error)) => log::error!("reload failed, nothing was changed: {error}"),
             Err(error) => log::error!("reload failed, nothing was changed: {error}"),
         }
     }
 }
 
-async fn replace(state: &State, catalogue: Catalogue) {
-    let workloads: Vec<_> = catalogue.names().map(str::to_owned).collect();
-    let files = catalogue.files().iter().map(|file| file.enrolment.name().to_owned());
+async fn replace(state: &State, catalog: Catalog) {
+    let workloads: Vec<_> = catalog.names().map(str::to_owned).collect();
+    let files = catalog.files().iter().map(|file| file.enrolment.name().to_owned());
     let files: Vec<_> = files.collect();
     let counts = format!("{}, {}", count(workloads.len(), "workload"), count(files.len(), "file"));
     let names: Vec<_> = workloads.into_iter().chain(files).collect();
-    if !state.declared.replace(catalogue) {
+    if !state.declared.replace(catalog) {
         log::info!("reloaded: no changes (settings other than workloads and files need a restart)");
         return;
     }

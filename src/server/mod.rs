@@ -22,3 +22,4 @@ pub use first_user::FirstUserError;
 pub use passphrase::{AskPassphrase, PassphraseError};
 pub use root_key::{RootKeyError, SealedObject};
 pub(crate) use serve::run;
+pub use serve::{Prepared, ServeOptions, prepare};

@@ -12,7 +12,7 @@ use crate::config::{Config, Variables};
 use crate::delivery::{Declared, keep_delivering};
 use crate::domain::{Clock, SystemClock, Timestamp};
 use crate::http::{self, State};
-use crate::server::announce::{self, FirstStart};
+use crate::server::announce::{self, FirstStartSummary};
 use crate::server::backups::{Schedule, keep_backing_up};
 use crate::server::enrolments::{self, Reload, keep_reloading};
 use crate::server::error::{RESTORE_BACKUP, ServeError};
@@ -54,7 +54,7 @@ pub struct Prepared {
     listener: TcpListener,
     address: SocketAddr,
     state: Arc<State>,
-    first_start: Option<FirstStart>,
+    first_start: Option<FirstStartSummary>,
     keep_days: u32,
     schedule: Option<Schedule>,
     compacted: Option<store::Compacted>,
@@ -72,7 +72,7 @@ pub fn prepare(
     let given_token = given_token.transpose().map_err(ServeError::BootstrapToken)?;
     let first_user = first_user::given(variables)?;
     let schedule = Schedule::of(config)?;
-    enrolments::catalogue(config)?;
+    enrolments::catalog(config)?;
     let opened = Opened::open(&config.server.data_dir, options.store)?;
     // Before the first start creates anything: its announcement is printed only once, so a later
     // start must not fail on the address.
@@ -97,13 +97,20 @@ pub fn prepare(
             let email = first_user.as_ref().map(|user| user.email.clone());
             let user = (first_user, credentials.cost);
             access::bootstrap(&unlocked, first_start, environments.clone(), &token, user, now)?;
-            Some(FirstStart { token, token_file, root_key: source, data_dir, environments, email })
+            Some(FirstStartSummary {
+                token,
+                token_file,
+                root_key: source,
+                data_dir,
+                environments,
+                email,
+            })
         }
     };
     let vault = Vault::new(&unlocked, Arc::clone(&options.clock), vault_limits(config));
     let access = Access::new(&unlocked, options.clock, credentials);
     // After a first start has enrolled the workload `local`.
-    let declared = Arc::new(Declared::new(enrolments::catalogue(config)?));
+    let declared = Arc::new(Declared::new(enrolments::catalog(config)?));
     let settings = http_settings(config, schedule.is_some());
     let state = Arc::new(State::new(vault, access, declared, settings));
     let keep_days = config.audit.keep_days;

@@ -43,7 +43,7 @@ fn a_running_server_is_asked() {
     assert_eq!(verification["brokenSeq"], Value::Null);
     assert!(verification["rows"].as_u64().unwrap() >= 2, "{verified}");
     if has_program("script") {
-        assert!(cli.screen(["audit", "verify"]).starts_with("intact: "));
+        assert!(cli.screen(["audit", "verify"]).starts_with("verified: "));
     }
     server.stop();
 }
@@ -63,7 +63,7 @@ fn a_broken_chain_is_exit_code_1_and_names_the_row() {
     let scripted = FakeServer::answering([(path, 200, body.clone())]);
     let ended = Cli::on(scripted.address).run(["audit", "verify"]);
     assert_eq!(ended.code, Some(1), "{ended:#?}");
-    assert!(ended.stderr.contains("broken at row 7: the row is missing"), "{ended:#?}");
+    assert!(ended.stderr.contains("broken at event 7: the row is missing"), "{ended:#?}");
     assert_eq!(serde_json::from_str::<Value>(&ended.stdout).unwrap(), body);
 }
 
@@ -101,7 +101,7 @@ fn a_row_that_was_changed_is_named() {
         support::await_release(&data_dir(dir.path()));
         let ended = offline(&dir, ["audit", "verify"]).run("");
         assert_eq!(ended.code, Some(1), "{ended:#?}");
-        assert!(ended.stderr.contains(&format!("broken at row {seq}: ")), "{ended:#?}");
+        assert!(ended.stderr.contains(&format!("broken at event {seq}: ")), "{ended:#?}");
         let verification = &serde_json::from_str::<Value>(&ended.stdout).unwrap()["verification"];
         assert_eq!(verification["intact"], false);
         assert_eq!(

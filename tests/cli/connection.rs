@@ -81,13 +81,13 @@ fn this_hosts_token_goes_to_no_other_host() {
     for url in ["https://coffer.invalid", "http://localhost.invalid", "http://192.0.2.1:8420"] {
         let launch = Launch::bare(dir.path()).arguments(LIST).variable("COFFER_URL", url);
         let ended = launch.variable("HTTP_PROXY", &proxy).variable("HTTPS_PROXY", &proxy).run("");
-        ended.refuses(2, ["another host", "COFFER_TOKEN"]);
+        ended.refuses(2, ["only for the server on this host", "COFFER_TOKEN"]);
         ended.keeps_quiet_about(TOKEN);
     }
 }
 
 #[test]
-fn no_proxy_stands_between_this_host_and_itself() {
+fn no_proxy_is_used_for_this_host_itself() {
     let (scripted, proxy) = (empty(), empty());
     let proxy_url = format!("http://{}", proxy.address);
     let names = ["HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "ALL_PROXY"];
@@ -105,10 +105,10 @@ fn a_token_in_the_clear_on_the_network_is_warned_of() {
     let launch = cli.launch(LIST).arguments(["--url", "http://coffer.invalid"]);
     let ended = launch.variable("HTTP_PROXY", format!("http://{}", proxy.address)).run("");
     assert_eq!(ended.code, Some(1), "{ended:#?}");
-    assert_eq!(ended.stderr.matches("in the clear").count(), 1, "{ended:#?}");
+    assert_eq!(ended.stderr.matches("unencrypted").count(), 1, "{ended:#?}");
     assert!(ended.stderr.contains("coffer.invalid"), "{ended:#?}");
     let local = Cli::on(empty().address).run(LIST);
-    assert!(!local.stderr.contains("in the clear"), "{local:#?}");
+    assert!(!local.stderr.contains("unencrypted"), "{local:#?}");
 }
 
 #[test]
@@ -121,8 +121,8 @@ fn a_redirect_is_not_followed() {
             let location = format!("Location: {target}\r\n");
             let scripted = FakeServer::saying(answer(status, &location, ""));
             let cli = Cli::on(scripted.address);
-            cli.run(LIST).refuses(1, ["sends its callers to", &target, "--url"]);
-            cli.run(["env", "create", "x"]).refuses(1, ["sends its callers to"]);
+            cli.run(LIST).refuses(1, ["redirects to", &target, "--url"]);
+            cli.run(["env", "create", "x"]).refuses(1, ["redirects to"]);
             assert_eq!(scripted.lines().len(), 2);
         }
     }
@@ -153,9 +153,9 @@ fn a_connection_that_breaks_may_have_done_something() {
         let ended = cli.run(["env", "create", "x"]);
         ended.refuses(1, ["coffer: "]);
         assert_eq!(scripted.lines().len(), 1, "sent again: {bytes:?}");
-        assert!(ended.stderr.contains("may have been made"), "{ended:#?}");
+        assert!(ended.stderr.contains("may or may not have been saved"), "{ended:#?}");
         let ended = cli.run(LIST);
-        assert!(!ended.stderr.contains("may have been made"), "{ended:#?}");
+        assert!(!ended.stderr.contains("may or may not have been saved"), "{ended:#?}");
     }
 }
 
@@ -174,14 +174,14 @@ fn an_answer_of_something_else_is_said_to_be_that() {
         let shown = String::from_utf8_lossy(&bytes).into_owned();
         let ended = Cli::on(FakeServer::saying(bytes).address).run(LIST);
         assert_eq!(ended.code, Some(1), "{shown}: {ended:#?}");
-        assert!(ended.stderr.contains("not one of coffer's"), "{shown}: {ended:#?}");
+        assert!(ended.stderr.contains("unexpected response"), "{shown}: {ended:#?}");
         assert!(ended.stderr.contains("COFFER_URL"), "{ended:#?}");
         ended.keeps_quiet_about("<html>hello");
     }
     // JSON of another kind, where its content is needed.
     let scripted = FakeServer::answering([("GET /api/users", 200, json!({ "people": [] }))]);
     let ended = Cli::on(scripted.address).run(["user", "disable", "ada@example.com"]);
-    ended.refuses(1, ["not one of coffer's"]);
+    ended.refuses(1, ["unexpected response"]);
 }
 
 #[test]
@@ -189,7 +189,7 @@ fn a_bad_token_is_traced_to_where_it_came_from() {
     let dir = tempfile::tempdir().unwrap();
     let server = Launch::on(&dir.path().join("data")).start();
     let ended = Cli::on(server.address).run(LIST);
-    ended.refuses(1, ["came from COFFER_TOKEN", "(request req_"]);
+    ended.refuses(1, ["COFFER_TOKEN is not valid or has expired", "(request req_"]);
     ended.keeps_quiet_about(TOKEN);
     let file = server.data_dir.join("bootstrap-token");
     std::fs::write(&file, TOKEN).unwrap();
@@ -200,7 +200,7 @@ fn a_bad_token_is_traced_to_where_it_came_from() {
 }
 
 #[test]
-fn who_has_to_wait_is_told_how_long() {
+fn a_caller_who_has_to_wait_is_told_how_long() {
     let body =
         r#"{"code":"RATE_LIMITED","message":"Too many.","hint":"Wait.","requestId":"req_1"}"#;
     let scripted = FakeServer::saying(answer(429, "Retry-After: 17\r\n", body));
@@ -213,14 +213,14 @@ fn what_is_set_wrong_is_exit_code_2() {
     let cli = Cli::on(empty().address);
     let set = |name: &str, value: &str| cli.launch(LIST).variable(name, value).run("");
     // What a script has not found must not end in this host's own token or server.
-    set("COFFER_TOKEN", "").refuses(2, ["COFFER_TOKEN holds no token"]);
-    set("COFFER_TOKEN", "two words").refuses(2, ["COFFER_TOKEN holds no token"]);
+    set("COFFER_TOKEN", "").refuses(2, ["COFFER_TOKEN does not contain a valid token"]);
+    set("COFFER_TOKEN", "two words").refuses(2, ["COFFER_TOKEN does not contain a valid token"]);
     set("COFFER_URL", "").refuses(2, ["COFFER_URL: must be a URL"]);
     set("COFFER_URL", "localhost:8420").refuses(2, ["COFFER_URL: must be a URL"]);
     set("COFFER_TOKN", TOKEN).refuses(2, ["Did you mean COFFER_TOKEN?"]);
     set("COFFER_ADMIN_PASWORD", "x").refuses(2, ["Did you mean COFFER_ADMIN_PASSWORD?"]);
     let password = set("COFFER_URL", "http://me:hunter2hunter2@127.0.0.1");
-    password.refuses(2, ["COFFER_URL: must not hold a user name"]);
+    password.refuses(2, ["COFFER_URL: must not contain a user name"]);
     password.keeps_quiet_about("hunter2hunter2");
     cli.run(["env", "list", "--config", "nowhere.toml"]).refuses(2, ["nowhere.toml"]);
 }
@@ -266,7 +266,7 @@ impl Tls {
         let mut lines = BufReader::new(server.stdout.take().unwrap()).lines();
         let port =
             lines.find_map(|line| line.ok()?.strip_prefix("ACCEPT 127.0.0.1:")?.parse().ok());
-        // Whoever reads no further would stop it at its next line.
+        // The program blocks when nobody reads its output.
         std::thread::spawn(move || lines.for_each(drop));
         Some(Self { server, port: port? })
     }

@@ -60,16 +60,16 @@ fn what_holds_secrets_goes_only_by_force() {
 #[test]
 fn nothing_is_deleted_when_nobody_can_be_asked() {
     let (_dir, server, cli) = server();
-    cli.run(["env", "delete", "development"]).refuses(2, ["no terminal", "--yes"]);
+    cli.run(["env", "delete", "development"]).refuses(2, ["not a terminal", "--yes"]);
     // A "y" on a pipe is no answer either: it may be meant for another program.
     let piped = cli.launch(["env", "delete", "development"]).run("y\n");
-    piped.refuses(2, ["no terminal", "--yes"]);
+    piped.refuses(2, ["not a terminal", "--yes"]);
     assert_eq!(names(&cli), ["development"]);
     server.stop();
 }
 
 #[test]
-fn a_name_that_is_none_is_not_sent() {
+fn an_invalid_name_is_not_sent() {
     let scripted = FakeServer::answering([]);
     let cli = Cli::on(scripted.address);
     for name in ["", "a b", "../users", "a/../../x", ".hidden", "a?force=true"] {
@@ -100,7 +100,7 @@ fn a_person_gets_a_table_and_is_asked() {
 
     for answer in ["n\n", "\n", "prod\n", "\u{4}"] {
         let mut terminal = cli.in_terminal(["env", "delete", "prod"]);
-        terminal.shows("Delete the environment prod? [y/N]");
+        terminal.shows("Permanently delete environment prod? [y/N]");
         terminal.types(answer);
         let (text, code) = terminal.ends();
         assert_eq!(code, Some(1), "{answer:?}: {text}");
@@ -108,7 +108,7 @@ fn a_person_gets_a_table_and_is_asked() {
         assert_eq!(names(&cli), ["development", "prod"]);
     }
     let mut terminal = cli.in_terminal(["env", "delete", "prod", "--force"]);
-    terminal.shows("Delete the environment prod with everything in it? [y/N]");
+    terminal.shows("Permanently delete environment prod and everything in it? [y/N]");
     terminal.types("y\n");
     let (text, code) = terminal.ends();
     assert_eq!(code, Some(0), "{text}");

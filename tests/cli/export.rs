@@ -51,7 +51,7 @@ fn a_pipe_gets_the_text_and_sealed_keys_are_named() {
         let k8s = format == Format::K8sSecret;
         assert!(k8s || out.contains(CANARY) && out.contains("debug"), "{ended:#?}");
         assert!(!out.contains("hidden") && !out.contains(&format!("{CANARY} sealed")), "{out}");
-        let notice = "SEALED is sealed (neverReveal): its value cannot be exported";
+        let notice = "SEALED is write-only (neverReveal): its value cannot be exported";
         if format == Format::Json {
             assert_eq!(ended.stderr, format!("coffer: {notice}\n"));
         } else {
@@ -85,9 +85,9 @@ fn only_what_was_asked_for_is_revealed() {
     assert_eq!(run(&["--only", "LOG_LEVEL"]).stdout, "export LOG_LEVEL='debug'\n");
     let both = run(&["--only", "LOG_LEVEL,SEALED"]);
     assert_eq!(both.stdout.lines().count(), 2, "{both:#?}");
-    assert!(both.stdout.contains("# SEALED is sealed"), "{both:#?}");
+    assert!(both.stdout.contains("# SEALED is write-only"), "{both:#?}");
     run(&["--only", "NOWHERE,LOG_LEVEL,LOG"])
-        .refuses(1, ["coffer: development has no NOWHERE, LOG\n", "--only"]);
+        .refuses(1, ["coffer: not found in development: NOWHERE, LOG\n", "--only"]);
     run(&["--only", "lower"]).refuses(2, ["uppercase"]);
     run(&["--no-vars", "--only", "LOG_LEVEL"]).refuses(1, ["has no LOG_LEVEL"]);
     let reveals = server.admin().get("/api/audit-logs?action=secret.reveal").expect(200);
@@ -114,7 +114,7 @@ fn a_file_is_its_owners_and_is_not_written_over_unasked() {
 
     fs::write(&file, "mine").unwrap();
     fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
-    cli.run(export).refuses(1, ["out.env exists already\n", "--force"]);
+    cli.run(export).refuses(1, ["out.env already exists\n", "--force"]);
     assert_eq!(fs::read_to_string(&file).unwrap(), "mine");
     let forced = cli.launch(export).argument("--force").run("");
     assert_eq!(forced.code, Some(0), "{forced:#?}");
@@ -126,7 +126,7 @@ fn a_file_is_its_owners_and_is_not_written_over_unasked() {
     let (link, name) = path(&dir, "link");
     std::os::unix::fs::symlink(&target, &link).unwrap();
     let export = ["export", "--env", "development", "--format", "json", "--output", &name];
-    cli.run(export).refuses(1, ["exists already"]);
+    cli.run(export).refuses(1, ["already exists"]);
     fs::write(&target, "elsewhere").unwrap();
     assert_eq!(cli.launch(export).argument("--force").run("").code, Some(0));
     assert_eq!(fs::read_to_string(&target).unwrap(), "elsewhere");
@@ -145,7 +145,10 @@ fn what_does_not_fit_is_named_and_nothing_is_written() {
     for ended in [to_file, cli.run(export)] {
         ended.refuses(
             1,
-            ["coffer: docker-env cannot hold this: PEM contains a line break", "--only"],
+            [
+                "coffer: format docker-env cannot represent this: PEM contains a line break",
+                "--only",
+            ],
         );
         ended.keeps_quiet_about(CANARY);
     }
@@ -169,7 +172,7 @@ fn who_may_not_reveal_exports_nothing() {
     server.admin().patch(settings, &json!({ "allowSecretReveal": false })).expect(200);
     cli.run(export).refuses(1, ["Revealing secrets is disabled", "allowSecretReveal"]);
     cli.run(["export", "--env", "nowhere", "--format", "json"])
-        .refuses(1, ["Environment not found"]);
+        .refuses(1, ["no environment named \"nowhere\"", "coffer env list"]);
     assert!(!file.exists());
     server.stop();
 }

@@ -55,7 +55,7 @@ fn outcomes(answer: &Value) -> Vec<String> {
 }
 
 #[test]
-fn a_file_of_each_form_is_told_by_what_it_holds() {
+fn a_file_of_each_format_is_recognized_by_its_content() {
     let forms = [
         ("dotenv", "# c\nexport A='it is $x' # c\nB=\"two\\nlines\"\n"),
         ("json", r#"{"A":"it is $x","B":"two\nlines"}"#),
@@ -105,7 +105,7 @@ fn conflicts_are_shown_and_nothing_is_imported() {
         assert_eq!(ended.code, Some(1), "{ended:#?}");
         let answer: Value = serde_json::from_str(&ended.stdout).unwrap();
         assert_eq!(outcomes(&answer), ["NEW created", "OLD conflict"]);
-        let said = "coffer: 1 key is there already; nothing was imported\n";
+        let said = "coffer: 1 key already exists, nothing was imported\n";
         assert!(
             ended.stderr.starts_with(said) && ended.stderr.contains("--on-conflict"),
             "{ended:#?}"
@@ -140,7 +140,7 @@ fn they_can_be_sealed_or_be_vars() {
 fn keys_without_a_value_are_left_out_only_if_that_is_said() {
     let world = World::new();
     let file = world.file("f", "A=\nB=x\nC=''\n");
-    world.import(&file, &[]).refuses(1, ["there is no value for A, C\n", "--skip-empty"]);
+    world.import(&file, &[]).refuses(1, ["no value for A, C\n", "--skip-empty"]);
     assert_eq!(world.secrets(), [""; 0]);
     world.import(&file, &["--skip-empty"]).json();
     assert_eq!(world.secrets(), ["B=x"]);
@@ -150,7 +150,7 @@ fn keys_without_a_value_are_left_out_only_if_that_is_said() {
             &file,
             &["--skip-empty", "--format", if nothing == "{}" { "json" } else { "dotenv" }],
         );
-        ended.refuses(1, ["nothing in it to import"]);
+        ended.refuses(1, ["nothing to import"]);
     }
     world.server.stop();
 }
@@ -180,7 +180,7 @@ fn no_value_is_said() {
     }
     let unknown = world.file("f", &format!("{CANARY} {CANARY}"));
     let ended = world.import(&unknown, &[]);
-    ended.refuses(1, ["the format cannot be told", "--format"]);
+    ended.refuses(1, ["unknown format", "--format"]);
     ended.keeps_quiet_about(CANARY);
     assert_eq!(world.secrets(), [""; 0]);
 
@@ -206,7 +206,7 @@ fn what_cannot_be_read_or_sent_is_said() {
     world.import("/nonexistent/file", &[]).refuses(1, ["cannot read /nonexistent/file"]);
     let file = world.dir.path().join("bytes");
     fs::write(&file, b"A=\xff").unwrap();
-    world.import(file.to_str().unwrap(), &[]).refuses(1, ["is not UTF-8"]);
+    world.import(file.to_str().unwrap(), &[]).refuses(1, ["is not valid UTF-8"]);
     let long = world.file("long", &format!("A={}", "x".repeat(5 << 20)));
     world.import(&long, &[]).refuses(1, ["longer than 4 MiB"]);
     let large = world.file("large", &format!("A={}\nB=x\n", "x".repeat(70_000)));
@@ -217,7 +217,10 @@ fn what_cannot_be_read_or_sent_is_said() {
     let launch = world.cli.launch(["import", &file, "--env", "development"]);
     let viewer = launch.variable("COFFER_TOKEN", text(&made, "token"));
     viewer.run("").refuses(1, ["This requires the role operator."]);
-    world.cli.run(["import", &file, "--env", "nowhere"]).refuses(1, ["Environment not found"]);
+    world
+        .cli
+        .run(["import", &file, "--env", "nowhere"])
+        .refuses(1, ["no environment named \"nowhere\"", "coffer env list"]);
     world.import(&file, &["--format", "shell"]).refuses(2, ["must be dotenv, json"]);
     assert_eq!(world.secrets(), [""; 0]);
     world.server.stop();
@@ -246,6 +249,6 @@ fn a_person_gets_a_table() {
     let (screen, code) = world.cli.in_terminal(import).ends();
     assert_eq!(code, Some(1));
     assert!(screen.contains("A         conflict  1\n"), "{screen}");
-    assert!(screen.contains("coffer: 2 keys are there already; nothing was imported"), "{screen}");
+    assert!(screen.contains("coffer: 2 keys already exist, nothing was imported"), "{screen}");
     world.server.stop();
 }

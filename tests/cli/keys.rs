@@ -43,7 +43,7 @@ fn a_key_file_is_its_owners_and_is_never_written_over() {
     let fingerprint = RootKey::parse(&text).unwrap().fingerprint().to_string();
     assert!(made.stdout.contains(&fingerprint), "{made:#?}");
     made.keeps_quiet_about(text.trim());
-    generate("root.key").refuses(1, ["root.key is there already", "nothing was written"]);
+    generate("root.key").refuses(1, ["root.key already exists", "nothing was written"]);
     assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
     // Not even over a link to nowhere.
     std::os::unix::fs::symlink("elsewhere", dir.path().join("link")).unwrap();
@@ -60,7 +60,7 @@ fn a_short_passphrase_is_refused_and_writes_nothing() {
     let launch = Launch::bare(dir.path()).arguments(words);
     let refused = launch.clone().variable("COFFER_ROOT_KEY_PASSPHRASE_FILE", "short").run("");
     refused.refuses(2, ["12 to 1024 characters"]);
-    launch.run("").refuses(2, ["nobody can be asked"]);
+    launch.run("").refuses(2, ["cannot prompt for a passphrase"]);
     assert!(!dir.path().join("root.key").exists());
 }
 
@@ -76,7 +76,7 @@ fn a_new_passphrase_is_asked_for_twice_without_being_shown() {
         terminal.shows("New passphrase: ");
         terminal.hides();
         terminal.types("correct horse staple\n");
-        terminal.shows("The same again: ");
+        terminal.shows("Confirm passphrase: ");
         terminal.hides();
         terminal.types(&format!("{second}\n"));
         let (text, ended) = terminal.ends();
@@ -128,15 +128,15 @@ fn a_person_reads_what_to_do_next() {
     let row = first.lines().find(|line| line.starts_with('1')).expect("a row for the key");
     let cells: Vec<_> = row.split_whitespace().collect();
     assert_eq!(cells[..4], ["1", "active", "2", api::text(&told["keys"][0], "rootFingerprint")]);
-    assert!(first.contains(&format!("The root key is {root}.")), "{first}");
+    assert!(first.contains(&format!("Root key: {root}")), "{first}");
     let rotated = cli.screen(["key", "rotate", "--wait"]);
-    for word in ["retiring", "Nothing needs key 1 any more: coffer key retire 1"] {
+    for word in ["retiring", "No longer used: key 1. To destroy it: coffer key retire 1"] {
         assert!(rotated.contains(word), "no {word:?} in {rotated}");
     }
-    assert!(cli.screen(["key", "retire", "1"]).contains("retired key 1"));
+    assert!(cli.screen(["key", "retire", "1"]).contains("destroyed key 1"));
     let last = cli.screen(["key", "status"]);
     assert!(!last.contains("retir"), "{last}");
-    assert!(cli.screen(["key", "rotate"]).contains("key 3 is in force"));
+    assert!(cli.screen(["key", "rotate"]).contains("key 3 is active"));
     server.stop();
 }
 
@@ -150,7 +150,7 @@ fn protect(dir: &std::path::Path, file: &str) -> support::process::Ended {
 
 /// It wrote through `<stem>.new`, which was the key itself, or another one.
 #[test]
-fn protecting_one_key_leaves_its_neighbours_alone() {
+fn protecting_one_key_leaves_the_other_files_alone() {
     let dir = place();
     let names = ["root.key", "root.key.new", "root.key.previous", "root.new"];
     let text = |name: &str| std::fs::read_to_string(dir.path().join(name)).unwrap();
@@ -185,7 +185,7 @@ fn protecting_a_key_behind_a_link_leaves_no_plain_copy() {
     assert!(std::fs::read_to_string(&real).unwrap().starts_with("coffer-root-key-v1:"));
     assert!(dir.path().join("link").symlink_metadata().unwrap().is_symlink());
     std::fs::hard_link(&real, dir.path().join("second")).unwrap();
-    protect(dir.path(), "second").refuses(1, ["another name", "hard link"]);
+    protect(dir.path(), "second").refuses(1, ["more than one hard link", "Remove them"]);
 }
 
 /// Of five keys.
@@ -230,7 +230,7 @@ fn waiting_for_a_rotation_outlasts_a_busy_server() {
     Cli::on(scripted.address).run(["key", "status", "--wait"]).refuses(1, ["the role admin"]);
 }
 
-/// Whoever waits sees that it goes on; a script sees the end of it alone.
+/// A person who waits sees the progress; a script sees only the result.
 #[test]
 fn a_person_who_waits_for_a_rotation_sees_how_far_it_is() {
     if !has_program("script") {
@@ -243,12 +243,12 @@ fn a_person_who_waits_for_a_rotation_sees_how_far_it_is() {
     };
     let scripted = FakeServer::answering([(line, 200, status(4, false))]);
     let now = Cli::on(scripted.address).screen(["key", "status"]);
-    assert!(now.contains("Wrapping under key 2: 1 done, 4 left."), "{now}");
+    assert!(now.contains("Rewrapping under key 2: 1 done, 4 left."), "{now}");
     let scripted = FakeServer::answering(answers());
     let waited = Cli::on(scripted.address).screen(["key", "status", "--wait"]);
     let steps: Vec<_> = waited.lines().filter(|line| line.contains(" done, ")).collect();
     assert_eq!(steps, ["1 done, 4 left", "4 done, 1 left"], "{waited}");
-    assert!(!waited.contains("Wrapping"), "{waited}");
+    assert!(!waited.contains("Rewrapping"), "{waited}");
     let scripted = FakeServer::answering(answers());
     let told = Cli::on(scripted.address).run(["key", "status", "--wait"]).json();
     assert_eq!(told["rotation"]["rewrapped"], 5);

@@ -98,7 +98,7 @@ fn a_login_is_kept_for_its_owner_alone_and_used_by_the_commands_to_come() {
     assert_eq!(out, json!({ "url": desk.url(), "ended": true }));
     assert_eq!(desk.status_of(&tokens[0]), 401);
     assert_eq!(desk.tokens(), [""; 0]);
-    desk.run(["logout"]).refuses(1, ["nobody is logged in there\n", "coffer whoami"]);
+    desk.run(["logout"]).refuses(1, ["not logged in\n", "coffer whoami"]);
     desk.server.stop();
 }
 
@@ -141,10 +141,10 @@ fn a_wrong_password_is_said_and_nothing_is_kept() {
     ended.refuses(1, ["coffer: Wrong email address or password.\n", "(request req_"]);
     assert!(!ended.stderr.contains("token"), "{ended:#?}");
     assert!(!desk.file().exists());
-    desk.run(words).refuses(2, ["there is no password on stdin"]);
-    desk.run(["login", "--url", &desk.url()]).refuses(2, ["stdin is no terminal", "--email"]);
+    desk.run(words).refuses(2, ["no password on stdin"]);
+    desk.run(["login", "--url", &desk.url()]).refuses(2, ["stdin is not a terminal", "--email"]);
     let no_password = desk.run(["login", "--url", &desk.url(), "--email", EMAIL]);
-    no_password.refuses(2, ["nobody can be asked for a password", "--password-stdin"]);
+    no_password.refuses(2, ["cannot prompt for a password", "--password-stdin"]);
     desk.server.stop();
 }
 
@@ -158,7 +158,7 @@ fn a_session_that_has_ended_says_so_and_how_to_begin_another() {
     let ended = desk.run(["secret", "list", "--env", "development"]);
     let lines: Vec<_> = ended.stderr.lines().collect();
     assert_eq!(ended.code, Some(1));
-    assert_eq!(lines[0], format!("coffer: the session at {} has ended", desk.url()));
+    assert_eq!(lines[0], format!("coffer: your session at {} has expired", desk.url()));
     let login = format!("Log in again: coffer login --url {} (request req_", desk.url());
     assert!(lines[1].starts_with(&login), "{lines:?}");
     // What is over can still be put away.
@@ -185,13 +185,16 @@ fn a_session_goes_to_no_other_server_than_its_own() {
         format!("http://127.0.0.2:{port}"),
     ] {
         let ended = desk.run(["env", "list", "--url", &url]);
-        ended.refuses(2, ["there is no token", "coffer login"]);
+        ended.refuses(2, ["no token", "coffer login"]);
         let ended = desk.launch(["env", "list"]).variable("COFFER_URL", &url).run("");
-        ended.refuses(2, ["there is no token"]);
+        ended.refuses(2, ["no token"]);
         ended.keeps_quiet_about(&token);
     }
     let ended = desk.run(["env", "list", "--url", "https://coffer.invalid"]);
-    ended.refuses(2, ["another host", "coffer login --url https://coffer.invalid"]);
+    ended.refuses(
+        2,
+        ["only for the server on this host", "coffer login --url https://coffer.invalid"],
+    );
     // And a token that was given goes where it went without a login.
     let launch = desk.launch(["env", "list"]).variable("COFFER_TOKEN", TOKEN);
     let listen = ("COFFER_SERVER__LISTEN", other.address.to_string());
@@ -230,7 +233,7 @@ fn logins_at_two_servers_do_not_mix() {
 }
 
 #[test]
-fn this_hosts_server_is_meant_by_its_directory_whoever_is_logged_in() {
+fn this_hosts_server_is_found_by_its_directory_without_a_login() {
     let desk = Desk::new();
     desk.login();
     let launch = desk.launch(["whoami", "--data-dir"]).argument(&desk.server.data_dir);
@@ -247,7 +250,7 @@ fn a_file_that_others_could_read_or_write_is_not_used() {
     for bits in [0o640, 0o604, 0o660, 0o620, 0o602, 0o777] {
         std::fs::set_permissions(desk.file(), PermissionsExt::from_mode(bits)).unwrap();
         let ended = desk.run(["whoami"]);
-        ended.refuses(2, ["login.json is not used: others can", "coffer login"]);
+        ended.refuses(2, ["login.json: other users can", "coffer login"]);
         ended.keeps_quiet_about(&token);
     }
     // A token that is given needs no file.
@@ -255,13 +258,13 @@ fn a_file_that_others_could_read_or_write_is_not_used() {
     launch.variable("COFFER_TOKEN", desk.server.token()).run("").json();
     std::fs::remove_file(desk.file()).unwrap();
     std::fs::create_dir(desk.file()).unwrap();
-    desk.run(["whoami"]).refuses(2, ["login.json is not used: it is no regular file"]);
+    desk.run(["whoami"]).refuses(2, ["login.json: it is not a regular file"]);
     std::fs::remove_dir(desk.file()).unwrap();
     for text in ["", "{", "[]", "{\"logins\":[{\"token\":\"cos_hidden\"}]}"] {
         std::fs::write(desk.file(), text).unwrap();
         std::fs::set_permissions(desk.file(), PermissionsExt::from_mode(0o600)).unwrap();
         let ended = desk.run(["whoami"]);
-        ended.refuses(2, ["is no login file", "coffer login"]);
+        ended.refuses(2, ["is not a valid login file", "coffer login"]);
         ended.keeps_quiet_about("cos_hidden");
     }
     desk.server.stop();
@@ -275,7 +278,7 @@ fn a_file_of_another_user_is_not_used() {
     let desk = Desk::new();
     desk.login();
     std::os::unix::fs::chown(desk.file(), Some(65534), None).unwrap();
-    desk.run(["whoami"]).refuses(2, ["login.json is not used: it belongs to another user"]);
+    desk.run(["whoami"]).refuses(2, ["login.json: it belongs to another user"]);
     desk.server.stop();
 }
 
@@ -293,17 +296,17 @@ fn what_cannot_be_ended_can_be_forgotten() {
     };
     run(&["logout"]).refuses(1, ["cannot reach", "still logged in", "coffer logout --forget"]);
     assert_eq!(run(&["logout", "--forget"]).json(), json!({ "url": url, "ended": false }));
-    run(&["logout"]).refuses(1, ["nobody is logged in there"]);
+    run(&["logout"]).refuses(1, ["not logged in"]);
 }
 
 #[test]
-fn a_person_is_asked_and_told_and_the_password_is_not_shown() {
+fn a_person_is_prompted_and_the_password_is_not_shown() {
     if !has_program("script") {
         return skip("there is no script(1)");
     }
     let desk = Desk::new();
     let mut terminal = desk.launch(["login", "--url", &desk.url()]).in_terminal();
-    terminal.shows("E-mail: ");
+    terminal.shows("Email: ");
     terminal.types(&format!("{EMAIL}\n"));
     terminal.shows("Password: ");
     terminal.hides();
@@ -321,9 +324,9 @@ fn a_person_is_asked_and_told_and_the_password_is_not_shown() {
         ["role          operator", "environments  all", &format!("server        {}", desk.url())]
     );
     assert!(lines[5].ends_with(".config/coffer/login.json"), "{text}");
-    // Whoever comes back is known by name.
+    // The next login suggests the same email address.
     let mut terminal = desk.launch(["login"]).in_terminal();
-    terminal.shows(&format!("E-mail [{EMAIL}]: "));
+    terminal.shows(&format!("Email [{EMAIL}]: "));
     terminal.types("\n");
     terminal.shows("Password: ");
     terminal.hides();
@@ -344,6 +347,6 @@ fn a_password_in_the_clear_on_the_network_is_warned_of() {
     let ended = launch
         .variable("HTTP_PROXY", format!("http://{}", proxy.address))
         .run(&format!("{PASSWORD}\n"));
-    assert!(ended.stderr.contains("the password crosses the network in the clear"), "{ended:#?}");
+    assert!(ended.stderr.contains("the password is sent unencrypted"), "{ended:#?}");
     ended.keeps_quiet_about(PASSWORD);
 }

@@ -91,7 +91,7 @@ fn man_shows_a_page_for_every_command() {
     assert!(!set.contains("VALUE"), "the value that is refused is not offered: {set}");
     let missing = dir.path().join("missing");
     let ended = Launch::bare(dir.path()).argument("man").argument(&missing).run("");
-    ended.refuses(1, ["cannot write to", "Make the directory first"]);
+    ended.refuses(1, ["cannot write to", "Create the directory first"]);
 }
 
 /// A page as man shows it.

@@ -1,5 +1,5 @@
-//! `coffer recover admin-token`: whoever holds the host of a stopped server gets
-//! back in, and the audit log says so.
+//! `coffer recover admin-token`: the operator of a stopped server gets access again,
+//! and the audit log records it.
 
 use coffer::audit::Action;
 use support::process::{Ended, Launch};
@@ -34,7 +34,7 @@ fn it_gives_back_what_only_an_admin_can_do() {
     std::fs::remove_file(data_dir(dir.path()).join("bootstrap-token")).unwrap();
     let ended = recover(&dir).run("");
     let token = token(&ended);
-    for word in ["tok_", "admin token for everything", "recovery", "shown this once"] {
+    for word in ["tok_", "admin token", "all environments", "recovery", "will not be shown again"] {
         assert!(ended.stderr.contains(word), "{ended:#?}");
     }
     let server = Launch::on(&data_dir(dir.path())).start();
@@ -63,10 +63,10 @@ fn it_can_be_for_some_days_only() {
     let dir = stopped();
     let limited = recover(&dir).argument("--expires-in-days").argument("2").run("");
     token(&limited);
-    assert!(limited.stderr.contains("good until 2"), "{limited:#?}");
+    assert!(limited.stderr.contains("expires 2"), "{limited:#?}");
     let unlimited = recover(&dir).run("");
     token(&unlimited);
-    assert!(unlimited.stderr.contains("good until it is revoked"), "{unlimited:#?}");
+    assert!(unlimited.stderr.contains("never expires"), "{unlimited:#?}");
     for days in ["0", "366", "x"] {
         let ended = recover(&dir).argument(format!("--expires-in-days={days}")).run("");
         ended.refuses(2, ["--expires-in-days"]);

@@ -74,10 +74,10 @@ fn the_command_takes_the_place_of_the_process() {
 }
 
 #[test]
-fn a_command_that_cannot_be_run_is_told_as_a_shell_tells_it() {
+fn a_command_that_cannot_be_run_is_reported_as_a_shell_does() {
     let local = Local::new();
-    local.run(&["--", "/nowhere/command"]).run("").refuses(127, ["/nowhere/command cannot be run"]);
-    local.run(&["--", "/"]).run("").refuses(126, ["/ cannot be run"]);
+    local.run(&["--", "/nowhere/command"]).run("").refuses(127, ["cannot run /nowhere/command"]);
+    local.run(&["--", "/"]).run("").refuses(126, ["cannot run /:"]);
     local.run(&[]).run("").refuses(2, ["required", "CMD"]);
 }
 
@@ -147,7 +147,7 @@ fn the_last_bundle_is_used_when_the_server_cannot_be_reached() {
     let gone = |words: &[&str]| launch(dir.path(), &url, words).variable("COFFER_TOKEN", &token);
     let ran = gone(&print).run("");
     assert_eq!((ran.code, &ran.stdout), (Some(0), &printed), "{ran:#?}");
-    assert!(ran.stderr.contains("warning") && ran.stderr.contains("cannot be reached"), "{ran:#?}");
+    assert!(ran.stderr.contains("warning") && ran.stderr.contains("cannot reach"), "{ran:#?}");
     assert!(!ran.stderr.contains("hunter2"), "{ran:#?}");
     let refuses = |words: &[&str]| {
         let ran = gone(&[words, &print].concat()).run("");
@@ -162,7 +162,7 @@ fn the_last_bundle_is_used_when_the_server_cannot_be_reached() {
     let kept = files(&dir.path().join("cache")).remove(0);
     std::fs::File::options().write(true).open(&kept).unwrap().set_modified(old).unwrap();
     let ran = gone(&["--max-age", "2h", "--", "env"]).run("");
-    ran.refuses(1, ["cannot reach", "3 hours old, more than --max-age"]);
+    ran.refuses(1, ["cannot reach", "3 hours old, which is more than --max-age"]);
     assert_eq!(gone(&["--max-age", "4h", "--", "true"]).run("").code, Some(0));
 }
 
@@ -176,9 +176,9 @@ fn what_is_sealed_for_another_workload_is_not_used() {
     for (document, why) in [
         (
             r#"{"environment":"development","workload":"other","values":{"A":"v"}}"#,
-            "something else",
+            "the wrong bundle",
         ),
-        (r#"{"environment":"production","workload":"api","values":{"A":"v"}}"#, "something else"),
+        (r#"{"environment":"production","workload":"api","values":{"A":"v"}}"#, "the wrong bundle"),
         (
             r#"{"environment":"development","workload":"api","values":{"a=b":"v"}}"#,
             "does not contain a bundle",
@@ -206,7 +206,7 @@ fn what_is_sealed_for_another_workload_is_not_used() {
     }
 }
 
-/// Whoever was struck off must not go on with what it had.
+/// A workload that lost its access must not continue with the values it has.
 #[test]
 fn a_refusal_is_no_server_that_cannot_be_reached() {
     let local = Local::new();
@@ -214,8 +214,11 @@ fn a_refusal_is_no_server_that_cannot_be_reached() {
     std::fs::remove_file(data_dir(local.dir.path()).join("local-workload.toml")).unwrap();
     let log = Lines::clone(&local.server.running.stderr);
     local.server.running.signal(Signal::HUP);
-    log.wait_for(|text| text.contains("SIGHUP: declared now: nothing")).unwrap();
-    local.run(&["--", "true"]).run("").refuses(1, ["Workload not found"]);
+    log.wait_for(|text| text.contains("reloaded: 0 workloads, 0 files")).unwrap();
+    local
+        .run(&["--", "true"])
+        .run("")
+        .refuses(1, ["workload \"local\" does not include development", "config.toml"]);
     assert_eq!(files(&local.dir.path().join("cache")).len(), 0);
 }
 
@@ -255,7 +258,7 @@ fn with_watch_signals_and_exit_codes_pass_through() {
     assert_eq!(local.run(&["--watch", "--", "sh", "-c", "exit 3"]).run("").code, Some(3));
     let killed = local.run(&["--watch", "--", "sh", "-c", "kill -KILL $$"]).run("");
     assert_eq!(killed.code, Some(128 + 9));
-    local.run(&["--watch", "--", "/nowhere"]).run("").refuses(127, ["cannot be run"]);
+    local.run(&["--watch", "--", "/nowhere"]).run("").refuses(127, ["cannot run"]);
 }
 
 #[test]
@@ -267,7 +270,7 @@ fn a_value_that_no_environment_can_hold_is_named() {
 }
 
 #[test]
-fn an_identity_that_is_missing_or_of_somebody_else_is_told() {
+fn an_identity_that_is_missing_or_wrong_is_reported() {
     let local = Local::new();
     let other = local.dir.path().join("other.txt");
     let (identity, _) = coffer::vault::generate_identity();
@@ -278,5 +281,5 @@ fn an_identity_that_is_missing_or_of_somebody_else_is_told() {
     local
         .run(&["--workload", "api", "--", "true"])
         .run("")
-        .refuses(2, ["the workload api needs an identity", "--identity FILE"]);
+        .refuses(2, ["no identity given for workload \"api\"", "--identity FILE"]);
 }

@@ -54,7 +54,7 @@ fn a_secret_is_set_set_again_listed_revealed_and_deleted() {
     assert_eq!(list, server.admin().get("/api/environments/development/secrets").expect(200));
     let json = launch(&cli, ["secret", "reveal", "DB", "--json"]).run("").json();
     assert_eq!(json, json!({ "value": "two" }));
-    launch(&cli, ["secret", "rm", "DB"]).run("").refuses(2, ["no terminal", "--yes"]);
+    launch(&cli, ["secret", "rm", "DB"]).run("").refuses(2, ["not a terminal", "--yes"]);
     assert_eq!(
         launch(&cli, ["secret", "rm", "DB", "--yes"]).run("").json(),
         json!({ "success": true })
@@ -62,7 +62,7 @@ fn a_secret_is_set_set_again_listed_revealed_and_deleted() {
     let gone = launch(&cli, ["secret", "reveal", "DB"]).run("");
     gone.refuses(
         1,
-        ["there is no secret DB in development\n", "coffer secret list --env development"],
+        ["no secret named DB in development\n", "coffer secret list --env development"],
     );
     assert_eq!(revealed(&cli, "DB_URL"), "three");
     server.stop();
@@ -92,7 +92,7 @@ fn what_is_write_only_is_so_from_the_start_or_from_a_latch_on() {
     assert_eq!(set(&cli, "SHUT", "w")["neverReveal"], true);
     set(&cli, "OPEN", "v");
     let latch = ["secret", "latch", "OPEN"];
-    launch(&cli, latch).run("").refuses(2, ["no terminal", "--yes"]);
+    launch(&cli, latch).run("").refuses(2, ["not a terminal", "--yes"]);
     assert_eq!(revealed(&cli, "OPEN"), "v");
     let latched = launch(&cli, latch).argument("--yes").run("").json();
     assert_eq!(latched["secret"]["neverReveal"], true);
@@ -161,22 +161,22 @@ fn what_is_no_value_is_not_sent() {
     let file = |name: &str| {
         launch(&cli, ["secret", "set", "A", "--file"]).argument(dir.path().join(name)).run("")
     };
-    file("binary").refuses(1, ["is not UTF-8", "base64"]);
-    file("long").refuses(1, ["more than a value can", "1 MiB"]);
+    file("binary").refuses(1, ["is not valid UTF-8", "base64"]);
+    file("long").refuses(1, ["is too long", "1 MiB"]);
     file("missing").refuses(1, ["cannot read", "missing"]);
     launch(&cli, ["secret", "set", "A", "--stdin"]).run("").refuses(1, ["the value is empty"]);
     launch(&cli, ["secret", "set", "A", "--stdin"]).run("\n").refuses(1, ["the value is empty"]);
     launch(&cli, ["secret", "set", "A"])
         .run("piped")
-        .refuses(2, ["nobody can be asked for the value", "--stdin", "--file"]);
+        .refuses(2, ["cannot prompt for the value", "--stdin", "--file"]);
     launch(&cli, ["secret", "set", "A", "--stdin", "--file", "x"])
         .run("")
         .refuses(2, ["cannot be used with"]);
     assert!(scripted.lines().iter().all(|line| line.starts_with("GET")), "{:?}", scripted.lines());
 }
 
-/// Whoever may list processes reads their arguments, and shells write them down;
-/// so such a value is refused, and not repeated on a screen or in a log either.
+/// Other users can list the arguments of processes, and shells store them. A value given
+/// as an argument is refused, and is not repeated on the screen or in a log.
 #[test]
 fn a_value_in_the_arguments_is_refused_and_not_repeated() {
     let scripted = FakeServer::answering([]);
@@ -195,7 +195,7 @@ fn a_value_in_the_arguments_is_refused_and_not_repeated() {
     ] {
         let launch = words.iter().fold(launch(&cli, ["secret", "set"]), Launch::argument);
         let ended = launch.run("");
-        ended.refuses(2, ["not taken from the arguments", "--stdin or --file"]);
+        ended.refuses(2, ["do not pass secret values as arguments", "--stdin or --file"]);
         ended.keeps_quiet_about(value);
     }
     // A value where the key belongs, too.
@@ -215,12 +215,12 @@ fn an_environment_is_named_or_nothing_is_done() {
         json!({ "secrets": [] }),
     )]);
     let cli = Cli::on(scripted.address);
-    cli.run(["secret", "list"]).refuses(2, ["no environment is named\n", "--env or COFFER_ENV"]);
+    cli.run(["secret", "list"]).refuses(2, ["no environment given\n", "--env or COFFER_ENV"]);
     let with = |env: &str| cli.launch(["secret", "list"]).variable("COFFER_ENV", env);
     with("prod").run("").json();
     with("dev").arguments(["--env", "prod"]).run("").json();
     with("../users").run("").refuses(2, ["COFFER_ENV must be 1 to 50 characters"]);
-    with("").run("").refuses(2, ["no environment is named\n", "--env or COFFER_ENV"]);
+    with("").run("").refuses(2, ["no environment given\n", "--env or COFFER_ENV"]);
     cli.run(["secret", "list", "--env", "a/b"]).refuses(2, ["must be 1 to 50 characters"]);
     assert_eq!(scripted.lines(), ["GET /api/environments/prod/secrets"; 2]);
 }
@@ -235,7 +235,7 @@ fn a_server_cannot_lead_a_deletion_astray() {
     let scripted = FakeServer::answering([(line, 200, list)]);
     let cli = Cli::on(scripted.address);
     let ended = launch(&cli, ["secret", "rm", "A", "--yes"]).run("");
-    ended.refuses(1, ["not one of coffer's"]);
+    ended.refuses(1, ["unexpected response"]);
     assert_eq!(scripted.lines(), [line]);
 }
 
@@ -250,14 +250,14 @@ fn a_person_types_the_value_twice_unseen_and_is_shown_tables() {
         terminal.shows("New value: ");
         terminal.hides();
         terminal.types(&format!("{first}\n"));
-        terminal.shows("The same again: ");
+        terminal.shows("Confirm value: ");
         terminal.hides();
         terminal.types(&format!("{second}\n"));
         terminal.ends()
     };
     let (text, code) = typed("typed value", "typed volue");
     assert_eq!(code, Some(1), "{text}");
-    assert!(text.contains("the two values differ; nothing was changed"), "{text}");
+    assert!(text.contains("the values do not match, nothing was changed"), "{text}");
     let (text, code) = typed("typed value", "typed value");
     assert_eq!(code, Some(0), "{text}");
     assert!(!text.contains("typed value") && text.contains("KEY  VERSION  REVEAL"), "{text}");
@@ -272,11 +272,15 @@ fn a_person_types_the_value_twice_unseen_and_is_shown_tables() {
     assert_eq!(screen(&["reveal", "A"]), "typed value\n");
     let list = screen(&["list"]);
     assert!(list.contains("A    1        by admins  20"), "{list}");
-    assert!(screen(&["versions", "A"]).starts_with("VERSION  ACTIVE  CREATED"));
+    assert!(screen(&["versions", "A"]).starts_with("VERSION  CURRENT  CREATED"));
     assert_eq!(screen(&["list", "--json"]).lines().count(), 1);
     for (words, question, done) in [
-        (["secret", "latch", "A"], "Make A of development write-only?", "never"),
-        (["secret", "rm", "A"], "Delete the secret A of development", "deleted A"),
+        (["secret", "latch", "A"], "Make A in development write-only?", "never"),
+        (
+            ["secret", "rm", "A"],
+            "Permanently delete A and all its versions from development?",
+            "deleted A",
+        ),
     ] {
         let mut terminal = launch(&cli, words).in_terminal();
         terminal.shows(question);
@@ -304,13 +308,13 @@ fn a_value_does_not_steer_the_terminal_that_it_is_shown_on() {
     assert_eq!(code, Some(0));
     assert!(!text.contains(|c: char| c.is_control() && c != '\n'), "{text:?}");
     assert!(text.starts_with("a\\u{1b}]0;title\\u{7}b\\u{9b}2J\\u{d}c\n"), "{text:?}");
-    assert!(text.contains("in a pipe it is as it is"), "{text:?}");
+    assert!(text.contains("pipe the output to get the exact value"), "{text:?}");
     assert_eq!(revealed(&cli, "A"), bad);
     server.stop();
 }
 
 #[test]
-fn colour_is_for_terminals_and_for_who_wants_it() {
+fn color_is_for_terminals_and_for_who_wants_it() {
     if !has_program("script") {
         return skip("there is no script(1)");
     }
@@ -319,24 +323,24 @@ fn colour_is_for_terminals_and_for_who_wants_it() {
         let launch = launch(&cli, ["secret", "list"]);
         variables.iter().fold(launch, |launch, (name, value)| launch.variable(name, value))
     };
-    let coloured = |variables: &[(&str, &str)]| {
+    let colored = |variables: &[(&str, &str)]| {
         let (text, code) = list(variables).in_terminal().ends();
         assert_eq!(code, Some(0), "{text}");
         text.contains('\u{1b}')
     };
-    assert!(coloured(&[("TERM", "xterm-256color")]));
-    assert!(coloured(&[("TERM", "xterm"), ("NO_COLOR", "")]));
-    assert!(!coloured(&[("TERM", "xterm"), ("NO_COLOR", "1")]));
-    assert!(!coloured(&[("TERM", "dumb")]));
-    assert!(!coloured(&[]));
+    assert!(colored(&[("TERM", "xterm-256color")]));
+    assert!(colored(&[("TERM", "xterm"), ("NO_COLOR", "")]));
+    assert!(!colored(&[("TERM", "xterm"), ("NO_COLOR", "1")]));
+    assert!(!colored(&[("TERM", "dumb")]));
+    assert!(!colored(&[]));
     let gone = launch(&cli, ["secret", "reveal", "GONE"]).variable("TERM", "xterm").in_terminal();
     let (text, code) = gone.ends();
     assert_eq!(code, Some(1));
-    assert!(text.starts_with("\u{1b}[1;31mcoffer:\u{1b}[0m there is no secret"), "{text:?}");
+    assert!(text.starts_with("\u{1b}[1;31mcoffer:\u{1b}[0m no secret named"), "{text:?}");
     let piped = list(&[("TERM", "xterm")]).run("");
     assert!(!piped.stdout.contains('\u{1b}'), "{piped:#?}");
     let failed = launch(&cli, ["secret", "reveal", "GONE"]).variable("TERM", "xterm").run("");
-    failed.refuses(1, ["coffer: there is no secret"]);
+    failed.refuses(1, ["coffer: no secret named"]);
     assert!(!failed.stderr.contains('\u{1b}'), "{failed:#?}");
     server.stop();
 }
@@ -359,11 +363,7 @@ fn a_request_is_sent_again_when_the_server_says_when_and_once_is_once() {
     let cli = Cli::on(scripted.address);
     let ended = launch(&cli, ["secret", "set", "A", "--stdin"]).run("value");
     assert_eq!(ended.code, Some(0), "{ended:#?}");
-    assert_eq!(
-        ended.stderr.matches("the server is busy; trying again in").count(),
-        3,
-        "{ended:#?}"
-    );
+    assert_eq!(ended.stderr.matches("server is busy, trying again in").count(), 3, "{ended:#?}");
     assert_eq!(scripted.lines(), [list, list, post, post, post]);
     // The key is the same, so that the server knows the request again.
     let heard = scripted.heard();
@@ -420,7 +420,7 @@ fn the_value_that_is_set_is_nowhere_else() {
     terminal.shows("New value: ");
     terminal.hides();
     terminal.types(&format!("{canary}\n"));
-    terminal.shows("The same again: ");
+    terminal.shows("Confirm value: ");
     assert!(arguments_of_all().iter().any(|words| words.contains("TYPED")), "it is not looked at");
     assert!(!arguments_of_all().concat().contains(canary));
     terminal.hides();

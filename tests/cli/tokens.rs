@@ -92,9 +92,9 @@ fn owners_are_named_and_sent_as_ids() {
     }
     assert_eq!(scripted.heard().len(), sent);
     let nobody = create.clone().arguments(["--user", "eve@example.com"]).run("");
-    nobody.refuses(1, ["no user \"eve@example.com\""]);
+    nobody.refuses(1, ["no user with email \"eve@example.com\""]);
     let none = create.arguments(["--service-account", "cd"]).run("");
-    none.refuses(1, ["no service account \"cd\"", "coffer service-account list"]);
+    none.refuses(1, ["no service account named \"cd\"", "coffer service-account list"]);
 }
 
 #[test]
@@ -121,9 +121,9 @@ fn a_token_is_revoked_by_its_name_or_id() {
 #[test]
 fn a_name_that_fits_two_tokens_ends_neither() {
     let (scripted, cli) = api();
-    cli.run(["token", "revoke", "twice"]).refuses(1, ["2 tokens", "tok_2", "tok_3", "by its id"]);
+    cli.run(["token", "revoke", "twice"]).refuses(1, ["2 tokens", "tok_2", "tok_3", "by id"]);
     cli.run(["token", "revoke", "nothing"])
-        .refuses(1, ["no token \"nothing\"", "coffer token list"]);
+        .refuses(1, ["no token with id or name \"nothing\"", "coffer token list"]);
     assert!(scripted.lines().iter().all(|line| line.starts_with("GET")));
 }
 
@@ -145,7 +145,7 @@ fn a_person_sees_the_token_once_on_its_own_line() {
     let made = cli.screen(words);
     assert_eq!(made.lines().next(), Some(MADE), "{made}");
     assert_eq!(made.matches(MADE).count(), 1, "{made}");
-    assert!(made.contains("shown this once"), "{made}");
+    assert!(made.contains("will not be shown again"), "{made}");
     let list = cli.screen(["token", "list"]);
     assert!(list.starts_with("NAME") && list.lines().count() == 5, "{list}");
     assert!(list.contains("never") && list.contains("tok_3"), "{list}");
@@ -163,7 +163,7 @@ fn service_accounts_come_and_go_by_name() {
     assert_eq!(scripted.only("POST /api/admin/service-accounts").json(), body);
     let list = cli.run(["service-account", "list"]).json();
     assert_eq!(list["serviceAccounts"][0]["name"], "ci");
-    cli.run(["service-account", "delete", "cd"]).refuses(1, ["no service account \"cd\""]);
+    cli.run(["service-account", "delete", "cd"]).refuses(1, ["no service account named \"cd\""]);
     cli.run(["service-account", "delete", "ci"]).json();
     scripted.only("DELETE /api/admin/service-accounts/sva_1");
 }

@@ -41,7 +41,7 @@ fn api() -> (FakeServer, Cli) {
     (scripted, cli)
 }
 
-/// That nothing was changed.
+/// Fails if the command has sent a request that changes something.
 #[track_caller]
 fn unchanged(scripted: &FakeServer) {
     let lines = scripted.lines();
@@ -78,7 +78,9 @@ fn environments_are_named_and_sent_as_ids() {
 fn an_environment_that_is_not_there_stops_it() {
     let (scripted, cli) = api();
     let words = ["user", "create", "x@example.com", "--env", "prodution", "--password-stdin"];
-    cli.launch(words).run(PASSWORD).refuses(1, ["no environment \"prodution\"", "coffer env list"]);
+    cli.launch(words)
+        .run(PASSWORD)
+        .refuses(1, ["no environment named \"prodution\"", "coffer env list"]);
     unchanged(&scripted);
 }
 
@@ -99,10 +101,10 @@ fn a_password_comes_from_stdin_only_when_it_was_said() {
     let (scripted, cli) = api();
     let words = ["user", "create", "x@example.com", "--all-environments"];
     let create = cli.launch(words);
-    create.run(PASSWORD).refuses(2, ["stdin is no terminal", "--password-stdin"]);
+    create.run(PASSWORD).refuses(2, ["stdin is not a terminal", "--password-stdin"]);
     cli.launch(["user", "passwd", "bob@example.com"])
         .run(PASSWORD)
-        .refuses(2, ["stdin is no terminal", "--password-stdin"]);
+        .refuses(2, ["stdin is not a terminal", "--password-stdin"]);
     create.clone().argument("--password-stdin").run("").refuses(2, ["no password on stdin"]);
     create.argument("--password-stdin").run("\nsecond line\n").refuses(2, ["no password on stdin"]);
     unchanged(&scripted);
@@ -130,7 +132,7 @@ fn a_user_is_found_by_address_whatever_its_case() {
     cli.run(["user", "enable", "ada@example.com"]).json();
     assert_eq!(scripted.heard().last().unwrap().json(), json!({ "disabled": false }));
     let nobody = cli.run(["user", "disable", "eve@example.com"]);
-    nobody.refuses(1, ["no user \"eve@example.com\"", "coffer user list"]);
+    nobody.refuses(1, ["no user with email \"eve@example.com\"", "coffer user list"]);
 }
 
 #[test]
@@ -150,12 +152,12 @@ fn every_problem_of_a_refusal_is_listed() {
 
 /// Ids go into paths: one from a bad server must not lead elsewhere.
 #[test]
-fn an_id_that_is_none_goes_into_no_path() {
+fn an_invalid_id_goes_into_no_path() {
     for id in ["", "../environments/production", "usr_1?x", "usr 1", "usr_1/..", "%2e%2e"] {
         let users = json!({ "users": [user(id, "ada@example.com", &[])] });
         let scripted = FakeServer::answering([("GET /api/users", 200, users)]);
         let refused = Cli::on(scripted.address).run(["user", "disable", "ada@example.com"]);
-        refused.refuses(1, ["not one of coffer's"]);
+        refused.refuses(1, ["unexpected response"]);
         assert_eq!(scripted.lines(), ["GET /api/users"]);
     }
 }
@@ -187,7 +189,9 @@ fn a_person_types_the_password_twice_and_unseen() {
     let (scripted, cli) = api();
     let type_both = |words: [&str; 3], first: &str, second: &str| {
         let mut terminal = cli.in_terminal(words);
-        for (prompt, typed) in [("New password: ", first), ("The same again: ", second)] {
+        for (prompt, typed) in
+            [("New password (at least 12 characters): ", first), ("Confirm password: ", second)]
+        {
             terminal.shows(prompt);
             terminal.hides();
             terminal.types(&format!("{typed}\n"));
@@ -199,11 +203,11 @@ fn a_person_types_the_password_twice_and_unseen() {
     let passwd = ["user", "passwd", "bob@example.com"];
     let (text, code) = type_both(passwd, PASSWORD, "correct horse battery stable");
     assert_eq!(code, Some(1), "{text}");
-    assert!(text.contains("the two passwords differ"), "{text}");
+    assert!(text.contains("the passwords do not match"), "{text}");
     unchanged(&scripted);
     let (text, code) = type_both(passwd, PASSWORD, PASSWORD);
     assert_eq!(code, Some(0), "{text}");
-    assert!(text.contains("bob@example.com has a new password"), "{text}");
+    assert!(text.contains("changed the password of bob@example.com"), "{text}");
     let sent = scripted.only("POST /api/users/usr_2/change-password");
     assert_eq!(sent.json(), json!({ "newPassword": PASSWORD }));
 
@@ -221,7 +225,7 @@ fn a_prompt_can_be_left() {
     }
     let (scripted, cli) = api();
     let mut terminal = cli.in_terminal(["user", "passwd", "bob@example.com"]);
-    terminal.shows("New password: ");
+    terminal.shows("New password (at least 12 characters): ");
     terminal.hides();
     terminal.types("half of it\u{3}");
     let (text, code) = terminal.ends();

@@ -43,12 +43,11 @@ fn a_var_is_set_set_again_shown_listed_and_deleted() {
     assert_eq!((&row["var"]["id"], &row["var"]["description"]), (&made["id"], &json!("how much")));
     let list = launch(&cli, ["var", "list"]).run("").json();
     assert_eq!(list, server.admin().get("/api/environments/development/vars").expect(200));
-    launch(&cli, ["var", "rm", "LEVEL"]).run("").refuses(2, ["no terminal", "--yes"]);
+    launch(&cli, ["var", "rm", "LEVEL"]).run("").refuses(2, ["not a terminal", "--yes"]);
     launch(&cli, ["var", "rm", "LEVEL", "--yes"]).run("").json();
-    launch(&cli, ["var", "get", "LEVEL"]).run("").refuses(
-        1,
-        ["there is no var LEVEL in development\n", "coffer var list --env development"],
-    );
+    launch(&cli, ["var", "get", "LEVEL"])
+        .run("")
+        .refuses(1, ["no var named LEVEL in development\n", "coffer var list --env development"]);
     server.stop();
 }
 
@@ -60,9 +59,7 @@ fn a_var_is_given_one_value_from_one_place() {
         json!({ "vars": [] }),
     )]);
     let cli = Cli::on(scripted.address);
-    launch(&cli, ["var", "set", "A"])
-        .run("x")
-        .refuses(2, ["no value is given", "--stdin or --file"]);
+    launch(&cli, ["var", "set", "A"]).run("x").refuses(2, ["no value given", "--stdin or --file"]);
     launch(&cli, ["var", "set", "A", "v", "--stdin"]).run("x").refuses(2, ["cannot be used with"]);
     launch(&cli, ["var", "set", "a", "v"]).run("").refuses(2, ["a key must be 1 to 256"]);
     launch(&cli, ["var", "set", "A", "v", "w"]).run("").refuses(2, ["unexpected argument"]);
@@ -87,7 +84,7 @@ fn a_person_sees_vars_in_a_table_with_their_values() {
     assert_eq!(screen(&["get", "MOTTO"]), "two\nlines\n");
     assert!(screen(&["set", "LEVEL", "info"]).contains("LEVEL  info"));
     let mut terminal = launch(&cli, ["var", "rm", "MOTTO"]).in_terminal();
-    terminal.shows("Delete the var MOTTO of development? [y/N]");
+    terminal.shows("Permanently delete MOTTO from development? [y/N]");
     terminal.types("y\n");
     let (text, code) = terminal.ends();
     assert!(code == Some(0) && text.contains("deleted MOTTO"), "{text}");

@@ -56,7 +56,7 @@ fn settings(title: &str) -> String {
     text.split("```").next().unwrap().to_owned()
 }
 
-/// A machine with one server, and whoever looks after it.
+/// A machine with one server, and its operator.
 struct Operator {
     dir: TempDir,
     launch: Launch,
@@ -156,7 +156,7 @@ impl Operator {
         self.follow_part(title, .., codes)
     }
 
-    /// Likewise, only those commands that stand in these places.
+    /// Runs only the commands at these positions of the section.
     #[track_caller]
     fn follow_part(
         &mut self,
@@ -302,7 +302,7 @@ fn backups_are_made_by_the_settings_that_the_page_prints() {
     operator.launch = operator.launch.clone().variable("COFFER_BACKUP__DIRECTORY", &to);
     operator.start();
     let made = api::new_secret(&operator.server().admin(), "development", "A", VALUE);
-    let said = operator.server().running.stderr.wait_for(|line| line.contains("backup: "));
+    let said = operator.server().running.stderr.wait_for(|line| line.contains("created backup "));
     assert!(said.is_some(), "{}", operator.server().running.stderr.so_far());
     let files = to.read_dir().unwrap().map(|entry| entry.unwrap().path());
     let is_backup = |path: &PathBuf| path.extension().is_some_and(|end| end == "backup");
@@ -363,7 +363,8 @@ fn damage_is_repaired_as_the_page_says() {
         assert!(said.contains(words), "{words}: {said}");
     }
     let said = operator.follow_part(title, 2..3, &[(2, 1)]);
-    for words in ["was missing and has been restored", "had mode 644, and has 600", "was copied to"]
+    for words in
+        ["was missing and has been restored", "from 644 to 600", "copied the data directory to"]
     {
         assert!(said.contains(words), "{words}: {said}");
     }

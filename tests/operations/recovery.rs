@@ -188,7 +188,7 @@ fn an_empty_directory_where_there_was_a_database_is_not_a_new_one() {
     let token = std::fs::read(data.join("bootstrap-token")).unwrap();
     std::fs::remove_dir_all(data.join("db")).unwrap();
     let ended = Launch::on(&data).fails();
-    assert!(ended.stderr.contains("there was one"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("but it was not before"), "{}", ended.stderr);
     assert_eq!(std::fs::read(data.join("bootstrap-token")).unwrap(), token);
     std::fs::remove_file(data.join("in-use")).unwrap();
     Launch::on(&data).start().stop();
@@ -245,7 +245,7 @@ fn a_deletion_that_was_cut_off_is_finished_by_the_next_start() {
 /// Below the floor there is no write, but there is a server.
 #[test]
 fn on_a_nearly_full_disk_the_server_starts_and_reads() {
-    expect_log("is not in the audit log: the disk has too little free space");
+    expect_log("in the audit log: the disk has too little free space");
     expect_log("Try again: the disk");
     expect_log("the disk has too little free space");
     let app = TestApp::start();

@@ -232,7 +232,7 @@ fn idempotency_key() -> Result<HeaderValue, ClientError> {
 /// password or a value behind.
 fn to_json(body: &impl Serialize) -> Zeroizing<Vec<u8>> {
     const PROOF: &str = "structs of strings, numbers and lists always serialize";
-    let mut length = ByteCounter(0);
+    let mut length = LengthCounter(0);
     serde_json::to_writer(&mut length, body).expect(PROOF);
     let mut bytes = Zeroizing::new(Vec::with_capacity(length.0));
     serde_json::to_writer(&mut *bytes, body).expect(PROOF);
@@ -240,9 +240,9 @@ fn to_json(body: &impl Serialize) -> Zeroizing<Vec<u8>> {
 }
 
 /// Counts what is written and keeps none of it.
-struct ByteCounter(usize);
+struct LengthCounter(usize);
 
-impl Write for ByteCounter {
+impl Write for LengthCounter {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
         self.0 += bytes.len();
         Ok(bytes.len())

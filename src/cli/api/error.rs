@@ -106,7 +106,7 @@ impl From<ClientError> for Failure {
 /// The body of an error response.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct ErrorBody {
+struct ErrorResponse {
     code: String,
     message: String,
     hint: Option<String>,
@@ -130,7 +130,7 @@ pub(in crate::cli) fn unexpected_response(why: &str) -> ClientError {
 
 /// Whether a response body is an error of the API, as opposed to one from a proxy in between.
 pub(super) fn is_api_error(body: &[u8]) -> bool {
-    serde_json::from_slice::<ErrorBody>(body).is_ok()
+    serde_json::from_slice::<ErrorResponse>(body).is_ok()
 }
 
 /// Turns an error response into an error.
@@ -148,7 +148,7 @@ pub(super) fn refusal(
             "Redirects are not followed, to protect the token. If the server has moved, pass its new address with --url.",
         );
     }
-    let Ok(error) = serde_json::from_slice::<ErrorBody>(body) else {
+    let Ok(error) = serde_json::from_slice::<ErrorResponse>(body) else {
         return unexpected_response(&format!("status {}", status.as_u16()));
     };
     let is_busy = matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE);

@@ -72,22 +72,22 @@ struct ImportItem<'a> {
 
 #[derive(Deserialize)]
 struct ImportResponse {
-    import: ImportReport,
+    import: ImportSummary,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct ImportReport {
+struct ImportSummary {
     dry_run: bool,
     created: u64,
     replaced: u64,
     skipped: u64,
     conflicts: u64,
-    results: Vec<ImportResult>,
+    results: Vec<ImportedKey>,
 }
 
 #[derive(Deserialize)]
-struct ImportResult {
+struct ImportedKey {
     key: String,
     outcome: String,
     version: u64,
@@ -187,7 +187,7 @@ fn report(response: &ApiResponse) -> Result<String, Failure> {
         .iter()
         .map(|one| [one.key.clone(), would(&one.outcome), one.version.to_string()]);
     let mut text = table(["KEY", "RESULT", "VERSION"], rows);
-    let ImportReport { created, replaced, skipped, conflicts, dry_run, .. } = report;
+    let ImportSummary { created, replaced, skipped, conflicts, dry_run, .. } = report;
     text += &format!("\n{created} created, {replaced} replaced, {skipped} skipped");
     if conflicts > 0 {
         text += &format!(", {conflicts} in conflict");

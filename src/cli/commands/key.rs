@@ -125,7 +125,7 @@ struct RootKeyStatus {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct UnopenedVersion {
+struct UndecryptableVersion {
     secret_id: String,
     version: u32,
 }
@@ -136,7 +136,7 @@ struct KeyStatusResponse {
     keys: Vec<WrappingKeyStatus>,
     rotation: Option<RotationStatus>,
     root_key: RootKeyStatus,
-    unopened: Vec<UnopenedVersion>,
+    unopened: Vec<UndecryptableVersion>,
 }
 
 impl KeyCommand {
@@ -334,7 +334,7 @@ fn summary(status: KeyStatusResponse) -> String {
         }
         _ => {}
     }
-    for UnopenedVersion { secret_id, version } in &unopened {
+    for UndecryptableVersion { secret_id, version } in &unopened {
         lines.push(format!("Version {version} of {} cannot be decrypted.", clean(secret_id)));
     }
     lines.push(format!("Root key: {}", clean(&root_key.fingerprint)));

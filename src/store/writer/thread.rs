@@ -52,7 +52,7 @@ enum Verdict {
     Apply(Vec<Draft>),
     /// Drop them and write this audit row.
     Record(Box<Draft>),
-    /// Drop them.
+    /// Drop them without a trace.
     Discard,
 }
 

@@ -75,10 +75,10 @@ fn odd_bytes<const N: usize>(n: u32) -> [u8; N] {
     })
 }
 
-/// The new key was in force and its row was refused: what was sealed under it and
+/// The new key was active although its row was refused: what was sealed under it and
 /// acknowledged could never be opened again.
 #[test]
-fn a_rotation_that_is_refused_leaves_no_key_in_force_that_has_no_row() {
+fn a_rotation_that_is_refused_leaves_no_active_key_without_a_row() {
     // In the order of their times, some in the future: the next one comes behind the
     // one in the middle.
     let now = SystemClock.now().millis();
@@ -120,7 +120,7 @@ fn a_deleted_environment_whose_rows_cannot_be_read_is_not_taken_for_empty() {
     });
     patient.break_leaf(&row);
     let server = patient.start();
-    let said = |line: &str| line.contains("cannot be emptied");
+    let said = |line: &str| line.contains("cannot remove the rows of deleted environments");
     assert!(server.running.stderr.wait_for(said).is_some());
     server.stop();
     patient.bench.edit(|table| {

@@ -50,7 +50,7 @@ fn put_until_refused(
     panic!("the disk never filled up");
 }
 
-/// That everything acknowledged can be listed, and read where that is recorded.
+/// Fails unless everything acknowledged is listed and can be revealed.
 fn holds(server: &Server, values: &Acknowledged) {
     let admin = server.admin();
     let list = admin.get(SECRETS).expect(200);
@@ -88,7 +88,7 @@ macro_rules! small_or_skip {
 }
 
 #[test]
-fn at_the_floor_writes_are_refused_and_come_back_with_the_room() {
+fn at_the_floor_writes_are_refused_until_there_is_space_again() {
     let small = small_or_skip!(FLOOR + 24 * MIB);
     let launch = Launch::on(&small.at.join("data"));
     let launch = launch.variable("COFFER_RATE_LIMIT__AUTHENTICATED_PER_MINUTE", "0");
@@ -125,7 +125,7 @@ fn at_the_floor_writes_are_refused_and_come_back_with_the_room() {
 }
 
 #[test]
-fn another_process_may_take_the_room_while_writes_are_under_way() {
+fn another_process_may_take_the_space_while_writes_are_under_way() {
     let small = small_or_skip!(FLOOR + 40 * MIB);
     let launch = Launch::on(&small.at.join("data"));
     let launch = launch.variable("COFFER_RATE_LIMIT__AUTHENTICATED_PER_MINUTE", "0");
@@ -222,7 +222,7 @@ fn put_mib(server: &Server, name: &str, mib: u64) {
 /// It went on until the disk was full, past the floor and the reserve, and the
 /// database met a full disk.
 #[test]
-fn a_scheduled_backup_leaves_the_room_that_the_database_needs() {
+fn a_scheduled_backup_leaves_the_space_that_the_database_needs() {
     let small = small_or_skip!(FLOOR + 72 * MIB);
     let launch = Launch::on(&small.at.join("data"));
     let launch = launch.variable("COFFER_RATE_LIMIT__AUTHENTICATED_PER_MINUTE", "0");
@@ -233,9 +233,9 @@ fn a_scheduled_backup_leaves_the_room_that_the_database_needs() {
     let backups = small.at.join("backups");
     let scheduled = launch.variable("COFFER_BACKUP__DIRECTORY", &backups);
     let server = scheduled.start();
-    let said = server.running.stderr.wait_for(|line| line.contains("no backup was made"));
+    let said = server.running.stderr.wait_for(|line| line.contains("scheduled backup failed"));
     let said = said.expect("it says so");
-    assert!(said.contains("ERROR") && said.contains("Make room"), "{said}");
+    assert!(said.contains("ERROR") && said.contains("Free up disk space"), "{said}");
     assert!(small.free() >= FLOOR, "{} bytes are left", small.free());
     let left: Vec<_> =
         std::fs::read_dir(&backups).unwrap().map(|one| one.unwrap().path()).collect();
@@ -255,7 +255,7 @@ fn a_scheduled_backup_leaves_the_room_that_the_database_needs() {
         .argument("--data-dir")
         .argument(&server.data_dir)
         .run("");
-    made.refuses(1, ["the database itself needs", "Make room"]);
+    made.refuses(1, ["the database itself needs", "Free up disk space"]);
     assert!(small.free() >= FLOOR && !file.exists());
     small.make_room();
     server.stop();
@@ -282,7 +282,7 @@ fn a_full_data_disk_does_not_keep_an_offline_backup_from_another_disk() {
     let refused = create("b.backup");
     assert_eq!(refused.code, Some(1), "{refused:#?}");
     let data = small.at.join("data");
-    for word in [data.to_str().unwrap(), "too little free space", "Make a little room"] {
+    for word in [data.to_str().unwrap(), "too little free space", "Free up some disk space"] {
         assert!(refused.stderr.contains(word), "no {word:?} in {refused:#?}");
     }
     small.make_room();

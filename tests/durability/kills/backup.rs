@@ -211,7 +211,7 @@ fn a_backup_whose_server_is_killed_is_none() {
     let file = dir.path().join("a.backup");
     let ended = cli.launch(["backup", "create"]).argument(&file).run("");
     server.join().unwrap();
-    ended.refuses(1, ["broke off", "Nothing was kept"]);
+    ended.refuses(1, ["was interrupted", "Nothing was saved"]);
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
 }
 
@@ -332,7 +332,7 @@ fn a_server_that_is_killed_before_it_names_its_own_backup_makes_it_at_the_next_s
         let cut_words = cut.words();
         let cut_words: Vec<_> = cut_words.iter().map(String::as_str).collect();
         let (running, _trace) = strace::spawn(&launch, &words, &cut_words);
-        if running.stderr.wait_for(|line| line.contains("backup: ")).is_some() {
+        if running.stderr.wait_for(|line| line.contains("created backup ")).is_some() {
             running.signal(Signal::TERM);
         }
         let hit = cut.hit(&running.wait());
@@ -345,8 +345,8 @@ fn a_server_that_is_killed_before_it_names_its_own_backup_makes_it_at_the_next_s
     makes_its_own(&dir, &launch, 4);
 }
 
-/// That there is one backup, whole and with so many secrets in it, once a server
-/// has been started.
+/// Fails unless, after a start, there is exactly one backup, complete and with this many
+/// secrets in it.
 #[track_caller]
 fn makes_its_own(dir: &TempDir, launch: &Launch, secrets: usize) {
     let backups = dir.path().join("backups");
@@ -377,7 +377,7 @@ fn a_server_that_is_killed_while_it_sends_a_backup_leaves_no_file_and_loses_noth
     let client = half_taken(&server, &file);
     server.kill();
     client.signal(Signal::CONT);
-    client.wait().refuses(1, ["broke off", "Nothing was kept"]);
+    client.wait().refuses(1, ["was interrupted", "Nothing was saved"]);
     assert_eq!(std::fs::read_dir(out.path()).unwrap().count(), 0, "nor is there a half");
     await_release(&dir.path().join("data"));
     support::rows_fit(&dir.path().join("data"));

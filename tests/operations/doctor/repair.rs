@@ -194,7 +194,7 @@ fn each_damage_is_found_repaired_and_gone_and_nothing_else_has_changed() {
         assert_ne!(dump(&patient.data_dir), whole, "{name}");
         patient.doctor().is(2).says("error", [found, "--repair"]);
         let repair = patient.repair();
-        repair.healthy().says("repaired", [repaired]).says("ok", ["was copied to"]);
+        repair.healthy().says("repaired", [repaired]).says("ok", ["copied the data directory to"]);
         assert_eq!(dump(&patient.data_dir), whole, "{name}");
         patient.doctor().healthy();
     }
@@ -404,7 +404,8 @@ fn the_copy_can_be_put_elsewhere_and_not_into_itself() {
         let launch = patient.launch(["doctor", "--repair"]).argument("--copy-to").argument(into);
         launch.run("")
     };
-    repair(&patient.data_dir.join("db")).refuses(2, ["to be copied", "Nothing was repaired"]);
+    repair(&patient.data_dir.join("db"))
+        .refuses(2, ["inside the directory to copy", "Nothing was repaired"]);
     repair(&patient.outside().join("nowhere")).refuses(2, ["nowhere", "--copy-to"]);
     let into = tempfile::tempdir().unwrap();
     Diagnosis::of(repair(into.path())).healthy().says("repaired", ["has been restored"]);
@@ -427,7 +428,7 @@ fn a_database_behind_a_link_is_copied_and_other_links_are_refused() {
     let other = patient.data_dir.join("other");
     std::os::unix::fs::symlink(patient.outside(), &other).unwrap();
     let launch = patient.launch(["doctor", "--repair"]);
-    launch.run("").refuses(2, ["other is a link to a directory"]);
+    launch.run("").refuses(2, ["other is a symbolic link to a directory"]);
     assert_eq!(std::fs::read(db.join("db")).unwrap(), before);
     std::fs::remove_file(&other).unwrap();
     patient.repair().healthy().says("repaired", ["has been restored"]);
@@ -438,7 +439,7 @@ fn a_database_behind_a_link_is_copied_and_other_links_are_refused() {
 
 /// The room was looked for where the data is, and the copy is made elsewhere.
 #[test]
-fn the_room_for_the_copy_is_looked_for_where_it_is_made() {
+fn the_space_for_the_copy_is_checked_where_the_copy_is_made() {
     const MOUNT: &str = "mount -t tmpfs -o size=60m,mode=700 tmpfs \"$1\" && shift && \"$@\"; \
          code=$?; ls \"$DIR\"; exit $code";
     let bench = TamperedDb::new();
@@ -452,10 +453,10 @@ fn the_room_for_the_copy_is_looked_for_where_it_is_made() {
     if ended.stderr.contains("unshare:") || ended.stderr.contains("mount:") {
         return skip(format!("no file system can be mounted here: {}", ended.stderr.trim()));
     }
-    ended.refuses(2, ["needs", "are free", "make room", "--copy-to"]);
+    ended.refuses(2, ["not enough disk space", "needs", "are free", "--copy-to"]);
 }
 
-/// Whoever has changed rows behind the server's back would have been helped by it.
+/// A repair would help an attacker who changed rows while the server was stopped.
 #[test]
 fn where_the_audit_log_does_not_hold_a_start_repairs_nothing() {
     expect_log("not repairing the index, because the audit log does not verify");
@@ -493,7 +494,7 @@ fn what_a_repair_leaves_needs_a_backup_and_what_has_no_key_goes() {
 }
 
 #[test]
-fn modes_and_what_lies_about_are_repaired() {
+fn modes_and_leftover_files_are_repaired() {
     let bench = TamperedDb::new();
     let patient = Checkup::new(&bench.data_dir());
     let dir = &patient.data_dir;
@@ -508,8 +509,8 @@ fn modes_and_what_lies_about_are_repaired() {
         doctor::owner_only(&dir.join(name));
     }
     let found = patient.doctor();
-    found.is(2).says("error", ["db/db has mode 644", "chmod 600"]);
-    found.says("error", ["has mode 755", "chmod 700"]);
+    found.is(2).says("error", ["db/db is accessible to other users (mode 644)", "chmod 600"]);
+    found.says("error", ["(mode 755)", "chmod 700"]);
     found.says("warn", ["db.trial is a trial copy"]);
     found.says("warn", ["db.damaged.1 is damaged snapshots"]);
     // That one has opened the database, which removes it.
@@ -517,10 +518,10 @@ fn modes_and_what_lies_about_are_repaired() {
     std::fs::write(dir.join("db/snap.00AB.generating"), "half").unwrap();
     doctor::owner_only(&dir.join("db/snap.00AB.generating"));
     let repair = patient.repair();
-    repair.healthy().says("repaired", ["had mode 644, and has 600"]);
-    repair.says("repaired", ["db.trial was removed"]);
-    repair.says("repaired", ["db.damaged.1 was removed"]);
-    repair.says("repaired", ["snap.00AB.generating was removed: an unfinished snapshot"]);
+    repair.healthy().says("repaired", ["from 644 to 600"]);
+    repair.says("repaired", ["removed", "db.trial: "]);
+    repair.says("repaired", ["removed", "db.damaged.1: "]);
+    repair.says("repaired", ["removed", "snap.00AB.generating: an unfinished snapshot"]);
     for name in ["db.trial", "db.damaged.1", "db/snap.00AB.generating"] {
         assert!(!dir.join(name).exists(), "{name}");
         assert!(patient.copies()[0].join(name).exists(), "{name}");
@@ -590,7 +591,7 @@ fn on_a_disk_of(mib: u32, patient: &Checkup, words: &[&str]) -> Option<(Ended, P
 /// A directory on a disk that is nearly full: neither the copy nor a compaction
 /// is begun, and the doctor says why no write is taken.
 #[test]
-fn where_there_is_no_room_nothing_is_begun() {
+fn without_enough_space_nothing_is_started() {
     let bench = TamperedDb::new();
     let patient = Checkup::new(&bench.data_dir());
     let run = |words: &[&str]| on_a_disk_of(60, &patient, words);
@@ -601,7 +602,7 @@ fn where_there_is_no_room_nothing_is_begun() {
         ["free on the disk; below 64 MiB, writes are refused", "Free some disk space"],
     );
     let Some((repair, data_dir)) = run(&["doctor", "--repair"]) else { return };
-    repair.refuses(2, ["needs", "make room"]);
+    repair.refuses(2, ["needs", "not enough disk space"]);
     let left = format!("{0}\n{0}/db\n", data_dir.display());
     assert!(repair.stderr.ends_with(&left), "{repair:#?}");
     let Some((compact, data_dir)) = run(&["compact"]) else { return };
@@ -612,7 +613,7 @@ fn where_there_is_no_room_nothing_is_begun() {
 
 /// Before it is too late, and not any more where there is enough.
 #[test]
-fn where_the_room_gets_short_it_is_a_warning() {
+fn little_free_space_is_a_warning() {
     let bench = TamperedDb::new();
     let patient = Checkup::new(&bench.data_dir());
     let Some((found, _)) = on_a_disk_of(200, &patient, &["doctor"]) else { return };
@@ -677,12 +678,12 @@ fn another_users_database_is_not_opened() {
     patient.doctor().is(1).says("ok", ["every record opens"]);
     chown(&patient.data_dir.join("db/db"), Some(12_345), None).unwrap();
     let found = patient.doctor();
-    found.is(2).says("error", ["belongs to user 12345", "Run this as the user"]);
-    found.says("warn", ["belong to another user than the data directory"]);
+    found.is(2).says("error", ["belongs to user 12345", "Run this command as the server's user"]);
+    found.says("warn", ["do not belong to the owner of the data directory"]);
     let repair = patient.launch(["doctor", "--repair"]).run("");
     repair.refuses(2, ["belongs to user 12345"]);
     assert_eq!(patient.copies().len(), 0);
-    // Whoever runs them as root would leave files that the server cannot open.
+    // Run as root, they would leave files that the server cannot open.
     let before = names(&patient.data_dir);
     for words in [
         &["compact"][..],
@@ -692,7 +693,7 @@ fn another_users_database_is_not_opened() {
     ] {
         let launch = words.iter().fold(Launch::bare(patient.outside()), Launch::argument);
         let launch = launch.argument("--data-dir").argument(&patient.data_dir);
-        launch.run("").refuses(2, ["belongs to user 12345", "as the user that the server runs as"]);
+        launch.run("").refuses(2, ["belongs to user 12345", "as the server's user"]);
         assert_eq!(names(&patient.data_dir), before, "{words:?}");
     }
 }

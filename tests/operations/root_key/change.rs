@@ -306,7 +306,7 @@ fn a_backup_made_in_the_middle_of_a_change_is_opened_and_restored_with_both_keys
     let restore = ["backup", "restore", "a.backup", "--data-dir", "restored"];
     for words in [&["backup", "verify", "a.backup"][..], &restore] {
         let alone = place.offline(words, false);
-        alone.refuses(1, [&old, "while the root key changed"]);
+        alone.refuses(1, [&old, "while the root key was being changed"]);
         assert!(!place.dir.path().join("restored/db").exists());
     }
     let verified = place.offline(&["backup", "verify", "a.backup"], true).json();

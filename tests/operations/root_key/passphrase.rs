@@ -61,7 +61,7 @@ impl Place {
     #[track_caller]
     fn refuses_wrong_ones(&self, mut terminal: Terminal) -> String {
         for round in 1..=3 {
-            let prompt = format!("Passphrase of {}: ", self.path("root.key").display());
+            let prompt = format!("Passphrase for {}: ", self.path("root.key").display());
             terminal.shows(&vec![prompt; round].join("\r\n"));
             terminal.hides();
             terminal.types(&format!("{OTHER}\n"));
@@ -108,7 +108,7 @@ fn without_a_terminal_and_a_passphrase_it_says_so_in_one_line() {
     let place = Place::new();
     let ended = place.server().complains([
         place.path("root.key").to_str().unwrap(),
-        "protected by a passphrase",
+        "protected with a passphrase",
         "no terminal",
         "COFFER_ROOT_KEY_PASSPHRASE_FILE",
         "coffer-root-key-passphrase",
@@ -163,16 +163,16 @@ fn it_is_asked_for_on_a_terminal() {
         launch.variable("COFFER_ROOT_KEY_FILE", place.path("root.key")).in_terminal()
     };
     let mut terminal = verify();
-    terminal.shows("Passphrase of ");
+    terminal.shows("Passphrase for ");
     terminal.hides();
     terminal.types(&format!("{OTHER}\n"));
     // Once more: a person may slip.
-    terminal.shows("root.key: \r\nPassphrase of ");
+    terminal.shows("root.key: \r\nPassphrase for ");
     terminal.hides();
     terminal.types(&format!("{PASSPHRASE}\n"));
     let (text, code) = terminal.ends();
     assert_eq!(code, Some(0), "{text}");
-    assert!(text.contains("intact:") && !text.contains(PASSPHRASE), "{text}");
+    assert!(text.contains("verified:") && !text.contains(PASSPHRASE), "{text}");
     await_release(&data_dir(place.0.path()));
 
     place.refuses_wrong_ones(verify());
@@ -192,7 +192,7 @@ fn a_server_asks_for_it_before_it_serves() {
 
     let mut terminal = place.server().in_terminal();
     // Once more, as above.
-    for (asked, typed) in [("Passphrase of ", OTHER), ("\r\nPassphrase of ", PASSPHRASE)] {
+    for (asked, typed) in [("Passphrase for ", OTHER), ("\r\nPassphrase for ", PASSPHRASE)] {
         terminal.shows(&format!("{asked}{}: ", place.path("root.key").display()));
         terminal.hides();
         terminal.types(&format!("{typed}\n"));
@@ -228,14 +228,14 @@ fn a_generated_key_is_protected_and_laid_bare_again() {
     assert!(protected.stdout.contains(&fingerprint), "{protected:#?}");
     protected.keeps_quiet_about(bare.trim());
     assert_eq!(mode(&file), 0o600);
-    launch.complains(["protected by a passphrase"]);
+    launch.complains(["protected with a passphrase"]);
     let with = |passphrase: &str| {
         launch.clone().variable("COFFER_ROOT_KEY_PASSPHRASE_FILE", place.path(passphrase))
     };
     with("passphrase").start().stop();
 
     // Another passphrase: the old one opens it, the new one comes from elsewhere.
-    place.key(&["protect", name]).refuses(2, ["nobody can be asked for a passphrase"]);
+    place.key(&["protect", name]).refuses(2, ["cannot prompt for a passphrase"]);
     let other = place.path("other");
     let words = ["protect", name, "--new-passphrase-file", other.to_str().unwrap()];
     assert_eq!(place.key(&words).code, Some(0));
@@ -247,7 +247,7 @@ fn a_generated_key_is_protected_and_laid_bare_again() {
     assert_eq!(removed.code, Some(0), "{removed:#?}");
     assert_eq!(std::fs::read_to_string(&file).unwrap(), bare);
     launch.start().stop();
-    place.key(&["protect", name, "--remove"]).refuses(1, ["has no passphrase"]);
+    place.key(&["protect", name, "--remove"]).refuses(1, ["is not protected with a passphrase"]);
 }
 
 #[test]

@@ -1,9 +1,10 @@
-//! Whoever can write the database but has no key can change nothing in the
-//! audit log unseen: neither a row, nor its place, nor where the log ends.
+//! An attacker who can write the database but has no key cannot change the audit log
+//! unnoticed: neither a row, nor its position, nor the end of the log.
 
 use coffer::audit::Verification;
 use coffer::config::{Config, Variables};
-use coffer::server::serve::{self, Parts, ServeError};
+use coffer::server::ServeError;
+use coffer::server::serve::{self, ServeOptions};
 use coffer::store::{AuditHead, AuditRows};
 use coffer::vault::{RootKey, UnlockError, verify_audit};
 use serde_json::json;
@@ -64,7 +65,7 @@ impl Log {
         found.broken.map_or(Ok(found.rows), |broken| Err(broken.to_string()))
     }
 
-    /// That verification stops at this row.
+    /// Fails unless verification stops at this row.
     #[track_caller]
     fn assert_broken_at(&self, seq: u64, what: &str) {
         let found = self.walk();
@@ -81,7 +82,7 @@ impl Log {
         config.server.data_dir = support::data_dir(self.dir.path());
         config.server.listen = ([127, 0, 0, 1], 0).into();
         support::await_release(&config.server.data_dir);
-        match serve::prepare(&config, &Variables::default(), Parts::default()) {
+        match serve::prepare(&config, &Variables::default(), ServeOptions::default()) {
             Err(error) => error,
             Ok(_) => panic!("the server starts as if nothing had happened"),
         }
@@ -200,7 +201,7 @@ fn rows_cut_off_the_end_are_found_with_the_head_left_or_turned_back() {
     log.edit(|table| table.put_bytes::<AuditHead>(&(), &head));
     let refusal = log.refusal().to_string();
     assert!(refusal.contains("has lost changes that were acknowledged"), "{refusal}");
-    // Whoever turns the head back takes that note away, too.
+    // An attacker who resets the head also removes that note.
     std::fs::remove_file(support::data_dir(log.dir.path()).join("acknowledged")).unwrap();
     assert!(log.verify().is_err());
 }

@@ -34,7 +34,7 @@ pub(in crate::cli) struct DoctorArguments {
 
 /// The output of `--json`.
 #[derive(Serialize)]
-struct DoctorReport<'a> {
+struct DoctorOutput<'a> {
     worst: Severity,
     findings: &'a [Finding],
 }
@@ -56,7 +56,7 @@ impl DoctorArguments {
         let worst = findings.iter().map(|finding| finding.severity).max();
         let worst = worst.unwrap_or(Severity::Error);
         if self.json {
-            let report = DoctorReport { worst, findings: &findings };
+            let report = DoctorOutput { worst, findings: &findings };
             let text = serde_json::to_string(&report).expect("strings and lists always serialize");
             print(&one_line(&text))?;
         } else {

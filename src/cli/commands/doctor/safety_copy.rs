@@ -40,7 +40,7 @@ fn at(path: &Path) -> impl FnOnce(io::Error) -> SafetyCopyError + use<> {
 
 /// Copies the data directory to a new directory next to it, or in `into`, and returns its path.
 pub(super) fn create(data_dir: &Path, into: Option<&Path>) -> Result<PathBuf, SafetyCopyError> {
-    // Because `data/..` and `.` have no name to derive another from.
+    // Resolved first, because paths such as `.` have no name to derive another from.
     let data_dir = &data_dir.canonicalize().map_err(at(data_dir))?;
     let parent = into.unwrap_or_else(|| data_dir.parent().unwrap_or(data_dir));
     let parent = &parent.canonicalize().map_err(at(parent))?;

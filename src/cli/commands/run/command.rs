@@ -1,6 +1,5 @@
 //! The arguments of `coffer run`, and the steps from them to a running program.
 
-#[cfg(unix)]
 use std::ffi::OsString;
 use std::io::Write;
 use std::path::{Path, PathBuf};

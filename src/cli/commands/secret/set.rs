@@ -149,7 +149,7 @@ pub(in crate::cli) fn takes_value(arguments: impl IntoIterator<Item = OsString>)
 
 /// Reports an unknown argument without repeating it.
 pub(in crate::cli) fn unknown_argument() -> Failure {
-    Failure::wrong("unknown argument; not shown here because it may be a secret value").hint(
+    Failure::wrong("unknown argument, not shown because it may be a value: do not pass secret values as arguments").hint(
         "Run without a value to be prompted, or pass --stdin or --file FILE. \
          For the options: coffer secret set --help",
     )
