@@ -89,7 +89,7 @@ fn only_what_was_asked_for_is_revealed() {
     run(&["--only", "NOWHERE,LOG_LEVEL,LOG"])
         .refuses(1, ["coffer: not found in development: NOWHERE, LOG\n", "--only"]);
     run(&["--only", "lower"]).refuses(2, ["uppercase"]);
-    run(&["--no-vars", "--only", "LOG_LEVEL"]).refuses(1, ["has no LOG_LEVEL"]);
+    run(&["--no-vars", "--only", "LOG_LEVEL"]).refuses(1, ["not found in development: LOG_LEVEL"]);
     let reveals = server.admin().get("/api/audit-logs?action=secret.reveal").expect(200);
     assert_eq!(reveals["total"], 0);
     let secrets = run(&["--no-vars"]).stdout;

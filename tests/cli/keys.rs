@@ -47,7 +47,7 @@ fn a_key_file_is_its_owners_and_is_never_written_over() {
     assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
     // Not even over a link to nowhere.
     std::os::unix::fs::symlink("elsewhere", dir.path().join("link")).unwrap();
-    generate("link").refuses(1, ["link is there already"]);
+    generate("link").refuses(1, ["link already exists"]);
     assert!(!dir.path().join("elsewhere").exists());
     generate("no/such/directory").refuses(1, ["no/such/directory"]);
 }
