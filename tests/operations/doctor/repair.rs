@@ -428,7 +428,7 @@ fn a_database_behind_a_link_is_copied_and_other_links_are_refused() {
     let other = patient.data_dir.join("other");
     std::os::unix::fs::symlink(patient.outside(), &other).unwrap();
     let launch = patient.launch(["doctor", "--repair"]);
-    launch.run("").refuses(2, ["other is a link to a directory"]);
+    launch.run("").refuses(2, ["other is a symbolic link to a directory"]);
     assert_eq!(std::fs::read(db.join("db")).unwrap(), before);
     std::fs::remove_file(&other).unwrap();
     patient.repair().healthy().says("repaired", ["has been restored"]);

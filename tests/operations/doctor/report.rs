@@ -200,7 +200,7 @@ fn a_row_that_cannot_be_read_is_named_and_everything_else_is_still_examined() {
             let cut = parts.iter().filter(|part| !to_the_end(&found, part)).count();
             if cut > 0 {
                 assert_eq!(cut, 1, "the others go on: {found:#?}");
-                found.is(2).says("error", ["Copy the directory"]);
+                found.is(2).says("error", ["copy the directory"]);
                 found.says("ok", ["files are accessible to their owner only"]);
             }
             cut > 0
@@ -240,7 +240,7 @@ fn word_of_a_failed_sync_is_a_warning_once() {
         let launch =
             words[1..].iter().fold(patient.launch(["doctor"]), |all, word| all.argument(word));
         let found = Diagnosis::of(launch.run(""));
-        found.is(1).one("warn", ["a write or sync has failed", "Check the disk"]);
+        found.is(1).one("warn", ["a write or sync has failed", "check the disk"]);
         patient.doctor().healthy();
     }
 }
