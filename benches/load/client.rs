@@ -77,7 +77,7 @@ impl Load {
         self.run_up_to(usize::MAX, target, request)
     }
 
-    /// Likewise, and stops after `most` requests.
+    /// Sends requests like `run`, and stops after `most` of them.
     pub fn run_up_to(
         self,
         most: usize,

@@ -373,8 +373,8 @@ impl Draft {
 }
 
 words! {
-    /// Why an action was refused, as recorded in an audit row. If the caller gets a response, the
-    /// word is its error code; `http` maps each of them to a status.
+    /// Why an action was refused, as recorded in an audit row. `http` maps each of
+    /// them to an error code and a status.
     RefusalCode {
         /// The credential is wrong or revoked, or its permissions were reduced.
         Unauthorized = "UNAUTHORIZED",

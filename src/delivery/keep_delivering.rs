@@ -13,7 +13,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
 
 use crate::delivery::atomic_file::{self, WriteOutcome};
-use crate::delivery::catalogue::{Catalogue, Declared};
+use crate::delivery::catalog::{Catalog, Declared};
 use crate::delivery::file_delivery::{FileDelivery, FileKey};
 use crate::delivery::hook::{self, CommandExit};
 use crate::delivery::status::{DeliveryOutcome, DeliveryStatus, DeliveryStatuses};
@@ -41,19 +41,19 @@ pub async fn keep_delivering(
     declared: &Declared,
     statuses: &DeliveryStatuses,
 ) -> Infallible {
-    let (mut rows, mut catalogues) = (vault.changes(), declared.changes());
+    let (mut rows, mut catalogs) = (vault.changes(), declared.changes());
     let mut states: BTreeMap<FileKey, FileState> = BTreeMap::new();
-    let mut last: Arc<Catalogue> = Arc::default();
+    let mut last: Arc<Catalog> = Arc::default();
     loop {
-        let catalogue = declared.now();
-        if !Arc::ptr_eq(&last, &catalogue) {
+        let catalog = declared.now();
+        if !Arc::ptr_eq(&last, &catalog) {
             // A reload delivers every file again.
             states.clear();
-            last = Arc::clone(&catalogue);
+            last = Arc::clone(&catalog);
         }
-        for file in catalogue.files() {
+        for file in catalog.files() {
             // A file that a reload removed in the meantime must not be delivered.
-            if !Arc::ptr_eq(&declared.now(), &catalogue) {
+            if !Arc::ptr_eq(&declared.now(), &catalog) {
                 break;
             }
             let tag = vault.file_tag(&file.enrolment).ok().flatten();
@@ -79,7 +79,7 @@ pub async fn keep_delivering(
         };
         tokio::select! {
             _ = rows.changed() => {}
-            _ = catalogues.changed() => {}
+            _ = catalogs.changed() => {}
             () = pause => {}
         }
     }

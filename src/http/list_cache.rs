@@ -12,7 +12,7 @@ use std::sync::{Mutex, MutexGuard};
 
 use actix_web::web::Bytes;
 
-use crate::domain::EnvironmentId;
+use crate::domain::{EnvironmentId, lock};
 use crate::vault::Page;
 
 /// The total size of the kept lists, in bytes.
@@ -58,7 +58,7 @@ impl ListCache {
     }
 
     fn lock(&self) -> MutexGuard<'_, CachedLists> {
-        self.0.lock().expect("no holder of this lock can panic")
+        lock(&self.0)
     }
 }
 

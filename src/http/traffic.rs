@@ -5,10 +5,10 @@
 //! path; cost a request more than a lock that is held for three additions.
 //! Called by: `request::envelope` for each request, `handlers::status` to show them.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
-use crate::domain::Timestamp;
+use crate::domain::{Timestamp, lock};
 
 /// How many minutes are kept, including the current one.
 const MINUTES: usize = 60;
@@ -131,7 +131,7 @@ impl Traffic {
     fn slot(&self, number: i64) -> MutexGuard<'_, Minute> {
         let at = number.rem_euclid(MINUTES as i64) as usize;
         // After a panic with the lock held, a count is at most one too low.
-        self.slots[at].lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.slots[at])
     }
 }
 

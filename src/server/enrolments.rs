@@ -21,7 +21,7 @@ use serde_json::json;
 
 use crate::audit::Action;
 use crate::config::{self, Config, ConfigError, DeliveryConfig, FileFormConfig, WorkloadConfig};
-use crate::delivery::{Catalogue, FileAttributes, FileDelivery, FormName};
+use crate::delivery::{Catalog, FileAttributes, FileDelivery, FormName};
 use crate::domain::EnvironmentName;
 use crate::formats::{Format, Template};
 use crate::http::State;
@@ -65,7 +65,7 @@ pub(crate) fn local_identity(data_dir: &Path) -> PathBuf {
 
 /// Collects everything that is declared: in the configuration, and the workload `local` of the
 /// data directory, unless the configuration declares one of that name.
-pub(super) fn catalog(config: &Config) -> Result<Catalogue, DeclareError> {
+pub(super) fn catalog(config: &Config) -> Result<Catalog, DeclareError> {
     let mut workloads = config.workloads.clone();
     let own = config::workloads_in(&config.server.data_dir.join(LOCAL_WORKLOAD))?;
     let is_new =
@@ -73,7 +73,7 @@ pub(super) fn catalog(config: &Config) -> Result<Catalogue, DeclareError> {
     workloads.extend(own.into_iter().filter(is_new));
     let enrolments = workloads.into_iter().map(enrol).collect::<Result<_, _>>()?;
     let files = config.deliveries.iter().map(file).collect::<Result<_, _>>()?;
-    Ok(Catalogue::new(enrolments, files))
+    Ok(Catalog::new(enrolments, files))
 }
 
 fn file(deliver: &DeliveryConfig) -> Result<FileDelivery, DeclareError> {
@@ -184,7 +184,7 @@ pub(super) async fn keep_reloading(
     }
 }
 
-async fn replace(state: &State, catalog: Catalogue) {
+async fn replace(state: &State, catalog: Catalog) {
     let workloads: Vec<_> = catalog.names().map(str::to_owned).collect();
     let files = catalog.files().iter().map(|file| file.enrolment.name().to_owned());
     let files: Vec<_> = files.collect();

@@ -31,8 +31,9 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::ops::Bound;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
 
+use crate::domain::lock;
 use crate::store::rows::view::ReadError;
 use crate::store::rows::write_set::WriteSet;
 
@@ -98,7 +99,7 @@ struct SharedImages {
 impl SharedImages {
     fn lock(&self) -> MutexGuard<'_, BeforeImages> {
         // No code that holds this lock panics half-way through a change.
-        self.images.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.images)
     }
 }
 

@@ -25,11 +25,13 @@ pub fn unreadable_tables(view: &impl View) -> Vec<String> {
             };
             let table = char::from(*table);
             return Some(match last {
-                None => format!("table {table:?} cannot be read: {error}"),
+                None => format!("table {table:?} cannot be read in order: {error}"),
                 Some(key) => {
                     let end = key.len().min(1 + PRINTED_BYTES);
                     let key: String = key[1..end].iter().map(|b| format!("{b:02x}")).collect();
-                    format!("table {table:?} can be read up to row {rows}, key {key}: {error}")
+                    format!(
+                        "table {table:?} can be read in order up to row {rows}, key {key}: {error}"
+                    )
                 }
             });
         }

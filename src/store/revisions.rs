@@ -9,7 +9,7 @@ use std::sync::RwLock;
 
 use tokio::sync::watch;
 
-use crate::domain::EnvironmentId;
+use crate::domain::{EnvironmentId, read_lock, write_lock};
 
 /// One change counter per environment.
 #[derive(Debug, Default)]
@@ -21,7 +21,7 @@ pub(super) struct Revisions {
 
 impl Revisions {
     pub fn of(&self, environment: EnvironmentId) -> u64 {
-        let map = self.of.read().expect("no holder of this lock can panic");
+        let map = read_lock(&self.of);
         map.get(&environment).copied().unwrap_or(0)
     }
 
@@ -35,7 +35,7 @@ impl Revisions {
         if environments.peek().is_none() {
             return;
         }
-        let mut map = self.of.write().expect("no holder of this lock can panic");
+        let mut map = write_lock(&self.of);
         for environment in environments {
             *map.entry(environment).or_insert(0) += 1;
         }

@@ -47,7 +47,7 @@ pub enum Error {
     RevealDisabled,
     /// The caller tried to clear `neverReveal`.
     #[error("never-reveal cannot be undone")]
-    NeverRevealIsForGood,
+    NeverRevealIsPermanent,
     /// A value is empty, or longer than the limit.
     #[error("a value must have 1 to {limit} bytes")]
     ValueSize {
@@ -89,10 +89,10 @@ pub enum Error {
     JustDone,
     /// Another rotation is in progress.
     #[error("a key rotation is in progress")]
-    RotationUnderWay,
+    RotationInProgress,
     /// The wrapping key is the active one.
     #[error("the key is active")]
-    KeyInForce,
+    KeyIsActive,
     /// Keys are still wrapped under the wrapping key.
     #[error("{wrapped} keys are still wrapped under it")]
     KeyNeeded {

@@ -224,7 +224,7 @@ pub(super) fn update_counts(
 impl Vault {
     /// Decides whether the caller may do `action` at level `L` on `target`. A refusal is durable in
     /// the audit log before this returns.
-    pub async fn authorise<L: Level>(
+    pub async fn authorize<L: Level>(
         &self,
         caller: &Caller,
         action: Action,

@@ -69,7 +69,7 @@ fn the_description_is_openapi_3_1_of_every_route_and_nothing_else() {
         .iter()
         .map(|route| (route.method.as_str().to_owned(), route.path.to_owned()))
         .collect();
-    assert_eq!(served.len(), routes.len(), "a route stands twice in the table");
+    assert_eq!(served.len(), routes.len(), "the table has a duplicate route");
     assert_eq!(described, served);
 }
 
@@ -175,8 +175,8 @@ fn schema<'a>(document: &'a Value, name: &str) -> &'a Value {
     schema
 }
 
-/// That an answer is what its schema says: types, every required member, and
-/// no member that is not described.
+/// Fails unless a response matches its schema: types, every required member, and no
+/// member that the schema does not describe.
 #[track_caller]
 fn check(document: &Value, answer: &Value, name: &str) {
     let problems = problems(document, answer, schema(document, name), name);
@@ -332,7 +332,7 @@ fn answers(admin: &Client) -> Vec<(&'static str, String, Reply)> {
     all
 }
 
-/// Likewise, of the routes about who is asking.
+/// Responses of the routes for accounts.
 fn account_answers(app: &TestApp) -> Vec<(&'static str, String, Reply)> {
     let admin = app.admin();
     let mut all = Vec::new();

@@ -103,8 +103,8 @@ fn rotating_moves_every_data_key_and_leaves_every_value() {
     assert_eq!(api::reveal(&app.admin(), &secrets[249].0), secrets[249].1);
 }
 
-/// That every value is revealed as before would be so, too, if each had been sealed
-/// anew. What is stored of them stays the same byte for byte.
+/// Revealing every value would also work if each had been sealed again, so this test
+/// compares the stored bytes, which must not change.
 #[test]
 fn a_rotation_writes_wrapped_keys_and_no_value() {
     let bench = TamperedDb::new();
@@ -341,8 +341,8 @@ fn a_flag_that_was_cleared_is_not_covered_by_a_rotation() {
     bench.reveal(&app, bench.secret("NEVER")).expect_error(500, "SECRET_UNREADABLE");
     // The data key still knows, under the old key: the next write mends the flag.
     let path = format!("/api/secrets/{id}");
-    let mended = admin.patch(&path, &json!({ "value": "a new value" })).expect(200);
-    assert_eq!(mended["secret"]["neverReveal"], true);
+    let fixed = admin.patch(&path, &json!({ "value": "a new value" })).expect(200);
+    assert_eq!(fixed["secret"]["neverReveal"], true);
     bench.reveal(&app, bench.secret("NEVER")).expect_error(403, "SECRET_WRITE_ONLY");
     // And with the flag as it was, the next rotation leaves nothing.
     api::rotate(&admin);

@@ -1,4 +1,4 @@
-//! Bugs that were found and mended, each as a test named after it.
+//! Bugs that were found and fixed. Each has a test that is named after it.
 
 use std::io::Write;
 use std::net::TcpStream;

@@ -258,7 +258,7 @@ fn a_token_of_a_service_account_says_so_about_itself() {
 }
 
 #[test]
-fn head_answers_as_get_and_another_method_is_told_which_there_are() {
+fn head_answers_as_get_and_another_method_is_told_the_allowed_ones() {
     let app = start();
     let account = service_account(&app, "deploy-bot", "viewer", &everywhere());
     for (path, methods) in

@@ -141,7 +141,7 @@ fn it_tells_of_the_last_backups() {
 }
 
 #[test]
-fn a_schedule_is_told() {
+fn a_schedule_is_reported() {
     let kept = tempfile::tempdir().unwrap();
     let mut setup = Setup::default();
     setup.config.backup.directory = Some(kept.path().to_owned());

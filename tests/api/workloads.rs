@@ -44,7 +44,7 @@ fn secrets_and_vars_are_resolved_a_secret_before_a_var() {
     api::new_secret(&admin, "development", "BOTH", "from the secret");
     api::new_var(&admin, "development", "BOTH", "from the var");
     api::new_var(&admin, "development", "LOG_LEVEL", "debug \"quoted\"\n");
-    // Whoever may read the environment may fetch what they cannot open.
+    // A viewer of the environment may fetch the bundle, but cannot open it.
     let viewer = app.principal(Role::Viewer);
     let opened = workload.open(sealed(&viewer.get(BUNDLE)));
     assert_eq!(

@@ -201,7 +201,7 @@ fn a_dry_run_is_refused_what_the_restore_would_be_refused() {
 
 /// What is wrong with a row is in the backup, too; `verify` says so of every kind.
 #[test]
-fn a_backup_of_what_does_not_open_is_told_by_verify_and_by_restore() {
+fn verify_and_restore_report_a_backup_of_what_does_not_open() {
     type Edit = fn(&TamperedDb, &Table);
     let cases: [(&str, Edit); 5] = [
         ("version 1 of sec_", |bench, table| {
@@ -406,7 +406,7 @@ fn a_backup_dated_in_the_future_does_not_make_a_server_make_hundreds() {
 
 /// One made none, and each removed the other's.
 #[test]
-fn two_servers_share_a_directory_and_a_running_copy_is_told() {
+fn two_servers_share_a_directory_and_a_running_copy_is_reported() {
     let dir = tempfile::tempdir().unwrap();
     let first = scheduled(dir.path(), "data").start();
     assert!(made(&first));

@@ -87,7 +87,7 @@ fn this_hosts_token_goes_to_no_other_host() {
 }
 
 #[test]
-fn no_proxy_stands_between_this_host_and_itself() {
+fn no_proxy_is_used_for_this_host_itself() {
     let (scripted, proxy) = (empty(), empty());
     let proxy_url = format!("http://{}", proxy.address);
     let names = ["HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "ALL_PROXY"];
@@ -200,7 +200,7 @@ fn a_bad_token_is_traced_to_where_it_came_from() {
 }
 
 #[test]
-fn who_has_to_wait_is_told_how_long() {
+fn a_caller_who_has_to_wait_is_told_how_long() {
     let body =
         r#"{"code":"RATE_LIMITED","message":"Too many.","hint":"Wait.","requestId":"req_1"}"#;
     let scripted = FakeServer::saying(answer(429, "Retry-After: 17\r\n", body));
@@ -266,7 +266,7 @@ impl Tls {
         let mut lines = BufReader::new(server.stdout.take().unwrap()).lines();
         let port =
             lines.find_map(|line| line.ok()?.strip_prefix("ACCEPT 127.0.0.1:")?.parse().ok());
-        // Whoever reads no further would stop it at its next line.
+        // The program blocks when nobody reads its output.
         std::thread::spawn(move || lines.for_each(drop));
         Some(Self { server, port: port? })
     }

@@ -69,7 +69,7 @@ fn nothing_is_deleted_when_nobody_can_be_asked() {
 }
 
 #[test]
-fn a_name_that_is_none_is_not_sent() {
+fn an_invalid_name_is_not_sent() {
     let scripted = FakeServer::answering([]);
     let cli = Cli::on(scripted.address);
     for name in ["", "a b", "../users", "a/../../x", ".hidden", "a?force=true"] {

@@ -55,7 +55,7 @@ fn outcomes(answer: &Value) -> Vec<String> {
 }
 
 #[test]
-fn a_file_of_each_form_is_told_by_what_it_holds() {
+fn a_file_of_each_format_is_recognized_by_its_content() {
     let forms = [
         ("dotenv", "# c\nexport A='it is $x' # c\nB=\"two\\nlines\"\n"),
         ("json", r#"{"A":"it is $x","B":"two\nlines"}"#),

@@ -150,7 +150,7 @@ fn protect(dir: &std::path::Path, file: &str) -> support::process::Ended {
 
 /// It wrote through `<stem>.new`, which was the key itself, or another one.
 #[test]
-fn protecting_one_key_leaves_its_neighbours_alone() {
+fn protecting_one_key_leaves_the_other_files_alone() {
     let dir = place();
     let names = ["root.key", "root.key.new", "root.key.previous", "root.new"];
     let text = |name: &str| std::fs::read_to_string(dir.path().join(name)).unwrap();
@@ -230,7 +230,7 @@ fn waiting_for_a_rotation_outlasts_a_busy_server() {
     Cli::on(scripted.address).run(["key", "status", "--wait"]).refuses(1, ["the role admin"]);
 }
 
-/// Whoever waits sees that it goes on; a script sees the end of it alone.
+/// A person who waits sees the progress; a script sees only the result.
 #[test]
 fn a_person_who_waits_for_a_rotation_sees_how_far_it_is() {
     if !has_program("script") {

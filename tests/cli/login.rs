@@ -233,7 +233,7 @@ fn logins_at_two_servers_do_not_mix() {
 }
 
 #[test]
-fn this_hosts_server_is_meant_by_its_directory_whoever_is_logged_in() {
+fn this_hosts_server_is_found_by_its_directory_without_a_login() {
     let desk = Desk::new();
     desk.login();
     let launch = desk.launch(["whoami", "--data-dir"]).argument(&desk.server.data_dir);
@@ -300,7 +300,7 @@ fn what_cannot_be_ended_can_be_forgotten() {
 }
 
 #[test]
-fn a_person_is_asked_and_told_and_the_password_is_not_shown() {
+fn a_person_is_prompted_and_the_password_is_not_shown() {
     if !has_program("script") {
         return skip("there is no script(1)");
     }
@@ -324,7 +324,7 @@ fn a_person_is_asked_and_told_and_the_password_is_not_shown() {
         ["role          operator", "environments  all", &format!("server        {}", desk.url())]
     );
     assert!(lines[5].ends_with(".config/coffer/login.json"), "{text}");
-    // Whoever comes back is known by name.
+    // The next login suggests the same email address.
     let mut terminal = desk.launch(["login"]).in_terminal();
     terminal.shows(&format!("Email [{EMAIL}]: "));
     terminal.types("\n");

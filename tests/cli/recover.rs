@@ -1,5 +1,5 @@
-//! `coffer recover admin-token`: whoever holds the host of a stopped server gets
-//! back in, and the audit log says so.
+//! `coffer recover admin-token`: the operator of a stopped server gets access again,
+//! and the audit log records it.
 
 use coffer::audit::Action;
 use support::process::{Ended, Launch};

@@ -74,7 +74,7 @@ fn the_command_takes_the_place_of_the_process() {
 }
 
 #[test]
-fn a_command_that_cannot_be_run_is_told_as_a_shell_tells_it() {
+fn a_command_that_cannot_be_run_is_reported_as_a_shell_does() {
     let local = Local::new();
     local.run(&["--", "/nowhere/command"]).run("").refuses(127, ["cannot run /nowhere/command"]);
     local.run(&["--", "/"]).run("").refuses(126, ["cannot run /:"]);
@@ -206,7 +206,7 @@ fn what_is_sealed_for_another_workload_is_not_used() {
     }
 }
 
-/// Whoever was struck off must not go on with what it had.
+/// A workload that lost its access must not continue with the values it has.
 #[test]
 fn a_refusal_is_no_server_that_cannot_be_reached() {
     let local = Local::new();
@@ -270,7 +270,7 @@ fn a_value_that_no_environment_can_hold_is_named() {
 }
 
 #[test]
-fn an_identity_that_is_missing_or_of_somebody_else_is_told() {
+fn an_identity_that_is_missing_or_wrong_is_reported() {
     let local = Local::new();
     let other = local.dir.path().join("other.txt");
     let (identity, _) = coffer::vault::generate_identity();

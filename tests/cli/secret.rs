@@ -175,8 +175,8 @@ fn what_is_no_value_is_not_sent() {
     assert!(scripted.lines().iter().all(|line| line.starts_with("GET")), "{:?}", scripted.lines());
 }
 
-/// Whoever may list processes reads their arguments, and shells write them down;
-/// so such a value is refused, and not repeated on a screen or in a log either.
+/// Other users can list the arguments of processes, and shells store them. A value given
+/// as an argument is refused, and is not repeated on the screen or in a log.
 #[test]
 fn a_value_in_the_arguments_is_refused_and_not_repeated() {
     let scripted = FakeServer::answering([]);
@@ -314,7 +314,7 @@ fn a_value_does_not_steer_the_terminal_that_it_is_shown_on() {
 }
 
 #[test]
-fn colour_is_for_terminals_and_for_who_wants_it() {
+fn color_is_for_terminals_and_for_who_wants_it() {
     if !has_program("script") {
         return skip("there is no script(1)");
     }
@@ -323,16 +323,16 @@ fn colour_is_for_terminals_and_for_who_wants_it() {
         let launch = launch(&cli, ["secret", "list"]);
         variables.iter().fold(launch, |launch, (name, value)| launch.variable(name, value))
     };
-    let coloured = |variables: &[(&str, &str)]| {
+    let colored = |variables: &[(&str, &str)]| {
         let (text, code) = list(variables).in_terminal().ends();
         assert_eq!(code, Some(0), "{text}");
         text.contains('\u{1b}')
     };
-    assert!(coloured(&[("TERM", "xterm-256color")]));
-    assert!(coloured(&[("TERM", "xterm"), ("NO_COLOR", "")]));
-    assert!(!coloured(&[("TERM", "xterm"), ("NO_COLOR", "1")]));
-    assert!(!coloured(&[("TERM", "dumb")]));
-    assert!(!coloured(&[]));
+    assert!(colored(&[("TERM", "xterm-256color")]));
+    assert!(colored(&[("TERM", "xterm"), ("NO_COLOR", "")]));
+    assert!(!colored(&[("TERM", "xterm"), ("NO_COLOR", "1")]));
+    assert!(!colored(&[("TERM", "dumb")]));
+    assert!(!colored(&[]));
     let gone = launch(&cli, ["secret", "reveal", "GONE"]).variable("TERM", "xterm").in_terminal();
     let (text, code) = gone.ends();
     assert_eq!(code, Some(1));

@@ -41,7 +41,7 @@ fn api() -> (FakeServer, Cli) {
     (scripted, cli)
 }
 
-/// That nothing was changed.
+/// Fails if the command has sent a request that changes something.
 #[track_caller]
 fn unchanged(scripted: &FakeServer) {
     let lines = scripted.lines();
@@ -152,7 +152,7 @@ fn every_problem_of_a_refusal_is_listed() {
 
 /// Ids go into paths: one from a bad server must not lead elsewhere.
 #[test]
-fn an_id_that_is_none_goes_into_no_path() {
+fn an_invalid_id_goes_into_no_path() {
     for id in ["", "../environments/production", "usr_1?x", "usr 1", "usr_1/..", "%2e%2e"] {
         let users = json!({ "users": [user(id, "ada@example.com", &[])] });
         let scripted = FakeServer::answering([("GET /api/users", 200, users)]);

@@ -131,7 +131,7 @@ fn the_page_is_at_every_path_of_a_view() {
 }
 
 #[test]
-fn a_client_that_has_a_file_is_told_so() {
+fn a_client_that_has_a_file_gets_not_modified() {
     let app = TestApp::start();
     let paths: Vec<_> = files().keys().map(|name| path_of(name)).collect();
     for path in paths.iter().map(String::as_str).chain(["/secrets/production"]) {

@@ -34,7 +34,7 @@ struct Plan {
     /// What the server's memory may come to, which follows the number of rows: half as
     /// much again as was measured (80 MiB, and 163 MiB in the long form).
     rss_mib: u64,
-    /// Likewise once a backup has read all rows, and sled's cache is full: about 310
+    /// The same after a backup, which reads all rows and fills sled's cache: about 310
     /// MiB were measured in the long form, however long the backup and after each of
     /// three; 80 MiB in the short one, where not all of the cache is filled.
     rss_behind_backup_mib: u64,
@@ -46,7 +46,7 @@ fn plan() -> Plan {
             Plan { keys: 10_000, writes: 1_000_000, rss_mib: 256, rss_behind_backup_mib: 384 }
         }
         _ => {
-            let (keys, writes) = tier::rounds((1_000, 50_000), (500, 4_000));
+            let (keys, writes) = tier::rounds((1_000, 50_000), (1_000, 12_000));
             Plan { keys, writes, rss_mib: 128, rss_behind_backup_mib: 128 }
         }
     }
@@ -100,7 +100,7 @@ fn fill(server: &Server, token: &str, keys: usize) -> Vec<String> {
 }
 
 #[test]
-fn many_writes_over_few_keys_take_bounded_room_and_lose_nothing() {
+fn many_writes_over_few_keys_take_bounded_space_and_lose_nothing() {
     let Plan { keys, writes, rss_mib: most_mib, rss_behind_backup_mib } = plan();
     let dir = tempfile::tempdir().unwrap();
     let data_dir = support::data_dir(dir.path());

@@ -152,7 +152,7 @@ fn log_of(db: &Path) -> Vec<u8> {
 }
 
 /// sled made an empty database beside it, and the start after that removed the
-/// copy in favour of the empty one.
+/// copy in favor of the empty one.
 #[test]
 fn a_copy_that_is_alone_is_neither_overlooked_nor_removed() {
     let bench = TamperedDb::new();
@@ -270,13 +270,14 @@ fn a_wasteful_log_is_compacted_at_the_start() {
     let data_dir = data_dir(dir.path());
     let table = Table::open(&data_dir);
     // Enough live rows between the others that sled cannot cut the log by itself.
-    for n in 0..150_000u32 {
+    const ROWS: u32 = 36_000;
+    for n in 0..ROWS {
         let kept = n % 40 == 0;
-        let value = vec![n as u8; if kept { 8 } else { 900 }];
+        let value = vec![n as u8; if kept { 8 } else { 3800 }];
         table.put_raw::<coffer::store::IdempotencyRecords>(&n.to_be_bytes(), &value);
     }
     table.flush();
-    for n in (0..150_000u32).filter(|n| n % 40 != 0) {
+    for n in (0..ROWS).filter(|n| n % 40 != 0) {
         table.remove_raw::<coffer::store::IdempotencyRecords>(&n.to_be_bytes());
     }
     let length = |data_dir: &PathBuf| fs::metadata(data_dir.join("db/db")).unwrap().len();

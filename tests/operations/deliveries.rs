@@ -271,7 +271,7 @@ fn a_command_that_hangs_is_ended() {
 }
 
 #[test]
-fn a_hangup_puts_the_new_declarations_in_force_and_a_bad_file_leaves_the_old() {
+fn a_hangup_activates_the_new_declarations_and_a_bad_file_keeps_the_old() {
     let host = Host::new();
     host.configure("");
     let server = host.launch().start();

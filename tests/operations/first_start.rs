@@ -25,7 +25,7 @@ fn names(admin: &Client) -> Vec<String> {
     names.map(|one| one["name"].as_str().unwrap().to_owned()).collect()
 }
 
-/// That the token is the admin's and everything can be done with it.
+/// Fails unless the token is the admin's and allows everything.
 fn works(server: &Server, token: &str) {
     let admin = Client::new(server.address, Some(token.to_owned()));
     let name = names(&admin).remove(0);
@@ -191,7 +191,7 @@ fn a_given_token_must_be_one() {
 }
 
 #[test]
-fn the_command_works_as_it_stands() {
+fn the_printed_command_works_unchanged() {
     if !has_program("curl") {
         return skip("there is no curl");
     }

@@ -56,7 +56,7 @@ fn settings(title: &str) -> String {
     text.split("```").next().unwrap().to_owned()
 }
 
-/// A machine with one server, and whoever looks after it.
+/// A machine with one server, and its operator.
 struct Operator {
     dir: TempDir,
     launch: Launch,
@@ -156,7 +156,7 @@ impl Operator {
         self.follow_part(title, .., codes)
     }
 
-    /// Likewise, only those commands that stand in these places.
+    /// Runs only the commands at these positions of the section.
     #[track_caller]
     fn follow_part(
         &mut self,

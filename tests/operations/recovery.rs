@@ -188,7 +188,7 @@ fn an_empty_directory_where_there_was_a_database_is_not_a_new_one() {
     let token = std::fs::read(data.join("bootstrap-token")).unwrap();
     std::fs::remove_dir_all(data.join("db")).unwrap();
     let ended = Launch::on(&data).fails();
-    assert!(ended.stderr.contains("there was one"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("but it was not before"), "{}", ended.stderr);
     assert_eq!(std::fs::read(data.join("bootstrap-token")).unwrap(), token);
     std::fs::remove_file(data.join("in-use")).unwrap();
     Launch::on(&data).start().stop();

@@ -26,7 +26,7 @@ fn noticed(server: &Server, name: &str) {
     line.unwrap_or_else(|| panic!("{name} was not noticed"));
 }
 
-/// That a secret is there after a new start.
+/// Fails unless this secret exists after a restart.
 #[track_caller]
 fn kept(data_dir: &Path, key: &str) {
     let again = Launch::on(data_dir).start();

@@ -62,7 +62,7 @@ fn alone_it_serves_from_data_in_the_working_directory() {
 
 #[test]
 fn the_default_address_is_8420_on_the_loopback() {
-    // Whoever has the port, this test or somebody else, coffer cannot have it.
+    // The port is taken, by this test or by another program.
     let _holder = TcpListener::bind("127.0.0.1:8420");
     let dir = directory();
     let ended = Launch::bare(dir.path()).fails();
@@ -287,7 +287,7 @@ fn bad_flags_end_with_2_and_are_named() {
 }
 
 #[test]
-fn a_data_directory_that_is_none_is_named() {
+fn an_invalid_data_directory_is_named() {
     let dir = directory();
     std::fs::write(dir.path().join("file"), "").unwrap();
     let in_the_way: PathBuf = dir.path().join("file");

@@ -175,7 +175,7 @@ VAR_IMPORTS = itertools.cycle([
 
 # Operations that hardly any drawn body gets through, although the description
 # allows it: method and path, and what makes a body that does. Every second right
-# body gives way to such a one.
+# body is replaced by it.
 BODIES = {
     ("POST", "/api/auth/login"): login_body,
     ("POST", "/api/environments/{environment}/secrets/copy"): copy_body,

@@ -82,7 +82,7 @@ where
         let (principal, body) = identify(&request, &origin, &mut payload).await?;
         let caller = Caller { principal, origin };
         let target = needs.target.resolve(&request);
-        let permit = state(&request).vault.authorise(&caller, needs.action, target).await?;
+        let permit = state(&request).vault.authorize(&caller, needs.action, target).await?;
         let (permit, guard) = match idempotency::check(state(&request), &request, permit, &body)? {
             Replay::Run(permit, guard) => (permit, guard),
             Replay::Answered(answer) => return Ok(answer),

@@ -3,6 +3,8 @@
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard};
 
+use crate::domain::lock;
+
 type Keys = HashSet<[u8; 32]>;
 
 /// The idempotency records of the requests in progress.
@@ -23,7 +25,7 @@ impl InFlight {
     }
 
     fn lock(&self) -> MutexGuard<'_, Keys> {
-        self.0.lock().expect("no holder of this lock can panic")
+        lock(&self.0)
     }
 }
 

@@ -3,7 +3,7 @@
 //! Must never: let a client take a partial download for a complete one. A download that fails ends
 //! without HTTP's end marker, so that the client sees an error.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use actix_web::http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
@@ -12,6 +12,7 @@ use actix_web::{HttpResponse, HttpResponseBuilder};
 use futures_util::stream;
 use tokio::sync::mpsc;
 
+use crate::domain::lock;
 use crate::http::response::media_type::OCTETS;
 
 /// How fast a client has to read.
@@ -127,7 +128,7 @@ impl Download {
     }
 
     pub fn into_response(self, response: &mut HttpResponseBuilder) -> HttpResponse {
-        let pieces = self.pieces.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let pieces = lock(&self.pieces).take();
         response.insert_header((CONTENT_TYPE, HeaderValue::from_static(OCTETS)));
         if let Some(bytes) = self.expected {
             response.insert_header((EXPECTED_BYTES, HeaderValue::from(bytes)));

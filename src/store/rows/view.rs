@@ -16,7 +16,7 @@ pub type Scan<'a> = Box<dyn Iterator<Item = Result<(Vec<u8>, Vec<u8>), ReadError
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum ReadError {
     /// The database could not be read.
-    #[error("the database could not be read: {}", said(.0))]
+    #[error("the database could not be read: {}", describe_sled_error(.0))]
     Sled(#[from] sled::Error),
     /// A row exists but does not decode as its table's row type.
     #[error("a row of table {:?} is damaged", char::from(*.table))]
@@ -27,7 +27,7 @@ pub enum ReadError {
 }
 
 /// Describes an error of sled in plain words.
-pub(in crate::store) fn said(error: &sled::Error) -> String {
+pub(in crate::store) fn describe_sled_error(error: &sled::Error) -> String {
     match error {
         sled::Error::Corruption { at: Some(at), .. } => format!("its log is damaged at {at:?}"),
         sled::Error::Corruption { at: None, .. } => "its files are damaged".to_owned(),

@@ -8,7 +8,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::store::directory::parent;
-use crate::store::rows::view::said;
+use crate::store::rows::view::describe_sled_error;
 
 /// Why the database could not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -120,7 +120,7 @@ pub enum OpenError {
     /// sled returned an error.
     #[error(
         "the database in {path} does not open: {}. {}",
-        said(cause),
+        describe_sled_error(cause),
         crate::store::advice::for_sled(cause)
     )]
     Sled {

@@ -11,7 +11,7 @@ use std::panic::{self, AssertUnwindSafe};
 use std::path::Path;
 
 use crate::store::directory::{ignore_missing, parent, sync_directory};
-use crate::store::rows::view::said;
+use crate::store::rows::view::describe_sled_error;
 use crate::store::sled::durable_mark::ACKNOWLEDGED;
 use crate::store::sled::holes::find_hole_before;
 use crate::store::sled::open_error::OpenError;
@@ -75,7 +75,7 @@ pub(in crate::store) fn open_sled(
     }
     log::error!(
         "sled's snapshot is damaged ({}). Its log is intact, so nothing is lost. The snapshot was moved to {}",
-        said(&cause),
+        describe_sled_error(&cause),
         aside.display()
     );
     open_catching_panic(&config(dir)).map_err(sled)
@@ -108,7 +108,10 @@ fn try_without_snapshots(
             last_snapshot(trial).map(Some)
         }
         Err(error) => {
-            log::error!("the log does not open without its snapshot either: {}", said(&error));
+            log::error!(
+                "the log does not open without its snapshot either: {}",
+                describe_sled_error(&error)
+            );
             Ok(None)
         }
     }

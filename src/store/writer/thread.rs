@@ -21,7 +21,7 @@ use std::thread::JoinHandle;
 use tokio::sync::{oneshot, watch};
 
 use crate::audit::{Chain, Draft};
-use crate::domain::EnvironmentId;
+use crate::domain::{EnvironmentId, lock};
 
 use crate::store::disk_budget::{FreeSpace, Share};
 use crate::store::point_in_time::{MAX_IMAGE_BYTES, PointInTime, SnapshotTaker};
@@ -52,7 +52,7 @@ enum Verdict {
     Apply(Vec<Draft>),
     /// Drop them and write this audit row.
     Record(Box<Draft>),
-    /// Drop them.
+    /// Drop them without a trace.
     Discard,
 }
 
@@ -213,7 +213,7 @@ impl Writer {
     /// Stops the thread after the queued changes; fails if a write or sync has failed.
     pub fn close(&self) -> Result<(), Unavailable> {
         self.closing.store(true, Ordering::Release);
-        let thread = self.thread.lock().expect("no holder of this lock can panic").take();
+        let thread = lock(&self.thread).take();
         if let Some(thread) = thread {
             // This fails only if the thread has already ended.
             let _ = self.queue.send(WriterMessage::Stop);

@@ -138,7 +138,7 @@ pub(in crate::vault) fn reseal(
     to: &Binding,
 ) -> Result<SealedValue, Error> {
     if from.mode.never_reveal() && !to.mode.never_reveal() {
-        return Err(Error::NeverRevealIsForGood);
+        return Err(Error::NeverRevealIsPermanent);
     }
     let bytes = open(keyring, from, sealed)?;
     seal_bytes(keyring, random, to, bytes)

@@ -9,6 +9,7 @@ use std::sync::{Arc, RwLock};
 
 use ring::hmac;
 
+use crate::domain::{read_lock, write_lock};
 use crate::vault::crypto::kdf::derive;
 use crate::vault::crypto::keyring::Keyring;
 use crate::vault::crypto::root_key::{RootKey, RootKeys};
@@ -43,12 +44,12 @@ impl SharedKeyring {
 
     /// Returns the keyring as it is now. It does not change while the caller holds it.
     pub fn current(&self) -> Arc<Keyring> {
-        Arc::clone(&self.current.read().expect("no holder of this lock can panic"))
+        Arc::clone(&read_lock(&self.current))
     }
 
     /// Replaces the keyring.
     pub fn replace(&self, keyring: Keyring) {
-        *self.current.write().expect("no holder of this lock can panic") = Arc::new(keyring);
+        *write_lock(&self.current) = Arc::new(keyring);
     }
 
     /// Returns the fingerprint of the previous root key, if the operator supplied one.

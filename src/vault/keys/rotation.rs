@@ -33,7 +33,7 @@ use crate::vault::error::Error;
 use crate::vault::fingerprint::Fingerprint;
 use crate::vault::guarded_change::guarded_once;
 use crate::vault::keys::rewrap::Sweep;
-use crate::vault::keys::wrapping_keys::KeyUsage;
+use crate::vault::keys::wrapping_keys::WrappedCounts;
 use crate::vault::policy::{Administer, Permit};
 use crate::vault::service::Vault;
 use crate::vault::verb_result::RotationBegun;
@@ -94,7 +94,7 @@ impl Vault {
         let keyring = self.keyring.current();
         let active = keyring.active();
         let rotation = last_rotation(&*self.store)?;
-        let usage = KeyUsage::count(&*self.store, active)?;
+        let usage = WrappedCounts::count(&*self.store, active)?;
         let mut keys = Vec::new();
         for found in self.store.scan::<Keys>(&[], None) {
             let (id, row) = found?;
@@ -155,14 +155,14 @@ impl Vault {
             let row = tx.get::<Keys>(&id)?.ok_or(Error::NotFound(ResourceType::Key))?;
             let keyring = shared.current();
             if id == keyring.active() {
-                return Err(Error::KeyInForce);
+                return Err(Error::KeyIsActive);
             }
             if last_rotation(tx)?.is_some_and(|row| row.finished_at.is_none()) {
-                return Err(Error::RotationUnderWay);
+                return Err(Error::RotationInProgress);
             }
             // Counted inside the writer, where nothing else is written meanwhile: destroying a key
             // cannot be undone.
-            let wrapped = KeyUsage::count(tx, keyring.active())?.needing(id);
+            let wrapped = WrappedCounts::count(tx, keyring.active())?.needing(id);
             if wrapped > 0 {
                 return Err(Error::KeyNeeded { wrapped });
             }
@@ -218,7 +218,7 @@ impl Vault {
         let (shared, random) = (Arc::clone(&self.keyring), self.random);
         move |tx| {
             if last_rotation(tx)?.is_some_and(|row| row.finished_at.is_none()) && !replace {
-                return Err(Error::RotationUnderWay);
+                return Err(Error::RotationInProgress);
             }
             let old = shared.current();
             let (key, new) = old.with_new(random, now)?;

@@ -15,11 +15,11 @@ use crate::vault::crypto::root_key::RootKeys;
 use crate::vault::fingerprint::Fingerprint;
 use crate::vault::keys::unlock_error::UnlockError;
 
-/// The most versions that [`KeyUsage::elsewhere`] names.
+/// The most versions that [`WrappedCounts::elsewhere`] names.
 const MAX_NAMED: usize = 20;
 
 /// How many keys are wrapped under each wrapping key.
-pub(super) struct KeyUsage {
+pub(super) struct WrappedCounts {
     wrapped: BTreeMap<KeyId, u64>,
     /// The number of damaged rows, which do not say what they are wrapped under.
     damaged: u64,
@@ -27,7 +27,7 @@ pub(super) struct KeyUsage {
     pub elsewhere: Vec<(SecretId, Version)>,
 }
 
-impl KeyUsage {
+impl WrappedCounts {
     /// Counts the data keys and service keys. Reads a row for each version of each secret.
     pub fn count(view: &impl View, active: KeyId) -> Result<Self, ReadError> {
         let mut usage = Self { wrapped: BTreeMap::new(), damaged: 0, elsewhere: Vec::new() };
@@ -94,7 +94,7 @@ pub(super) fn load_keyring(
     let given = |row: &KeyRow| roots.find(Fingerprint(row.root_fingerprint)).is_some();
     let (mut kept, mut left_out) = (rows, Vec::new());
     if !kept.iter().all(|(_, row)| given(row)) {
-        let usage = KeyUsage::count(view, newest)?;
+        let usage = WrappedCounts::count(view, newest)?;
         // The newest key always stays: the number of the next one follows from it.
         (kept, left_out) = kept
             .into_iter()

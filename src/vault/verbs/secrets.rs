@@ -370,7 +370,7 @@ impl SecretUpdate {
             }
         }
         if self.never_reveal == Some(false) && row.mode.never_reveal() {
-            return Err(Error::NeverRevealIsForGood);
+            return Err(Error::NeverRevealIsPermanent);
         }
         check_version(self.expected.as_deref(), row.version)?;
         if self.never_reveal == Some(true) && !row.mode.never_reveal() {

@@ -220,7 +220,7 @@ fn a_copy_shows_a_log_that_was_put_back_as_a_whole() {
     (early + 1..=late).for_each(|seq| table.remove::<AuditRows>(&seq));
     table.put_bytes::<AuditHead>(&(), &head);
     table.close();
-    // Whoever puts the log back takes away the note of how far it had come, too.
+    // An attacker who restores an older log also removes the note of its last state.
     std::fs::remove_file(data_dir(dir.path()).join("acknowledged")).unwrap();
     let app = TestApp::start_in(dir, Setup::default());
     act_more(&app.admin());

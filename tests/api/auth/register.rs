@@ -1,4 +1,4 @@
-//! `POST /api/auth/register`: the first user, and whoever might want to be it.
+//! `POST /api/auth/register`: the first user, and everyone else who tries to be the first.
 
 use coffer::domain::{Network, Role};
 use serde_json::{Value, json};
@@ -73,7 +73,7 @@ fn is_open(app: &TestApp) -> bool {
 /// Also while only the bootstrap token opens it: there is still nobody who could
 /// log in.
 #[test]
-fn everybody_is_told_whether_there_is_a_user() {
+fn anyone_can_ask_whether_there_is_a_user() {
     let app = start();
     assert!(is_open(&app));
     new_secret(&app.admin(), "development", "SECRET", "v");

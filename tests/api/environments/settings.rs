@@ -69,7 +69,7 @@ fn settings_are_reached_by_id_and_by_name_in_any_case() {
 }
 
 #[test]
-fn an_unknown_member_is_refused_and_what_stands_beside_it_does_not_happen() {
+fn an_unknown_member_is_refused_and_the_members_beside_it_are_not_applied() {
     let app = TestApp::start();
     let admin = app.admin();
     for name in [
@@ -226,7 +226,7 @@ fn settings_outlive_a_restart_but_not_their_environment() {
 }
 
 #[test]
-fn settings_are_in_force_as_soon_as_they_are_answered() {
+fn settings_are_active_as_soon_as_they_are_answered() {
     let app = TestApp::start();
     let admin = app.admin();
     let made = new_secret(&admin, "development", "KEY", "v");

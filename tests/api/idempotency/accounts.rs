@@ -126,7 +126,7 @@ fn of_many_at_once_one_token_is_made_and_shown_to_one() {
 }
 
 #[test]
-fn authorisation_comes_before_the_replay() {
+fn authorization_comes_before_the_replay() {
     let app = start();
     let home = app.environment_id("development");
     let body = user_body("ann@example.com", "viewer", &everywhere());

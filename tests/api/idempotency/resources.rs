@@ -187,7 +187,7 @@ fn the_header_has_a_form_and_is_for_post_only() {
 }
 
 #[test]
-fn authorisation_comes_before_the_replay_and_the_body_after_it() {
+fn authorization_comes_before_the_replay_and_the_body_after_it() {
     let app = TestApp::start();
     let viewer = keyed(&app.principal(Role::Viewer), "k");
     viewer.post(SECRETS, &new("A")).expect_error(403, "FORBIDDEN_ROLE");

@@ -56,7 +56,7 @@ fn snapshot(client: &Client) -> Vec<String> {
     paths.iter().map(|path| client.get(path).text()).collect()
 }
 
-/// That neither an answer with its headers nor any line of the log has it.
+/// Fails if the canary is in a response, its headers, or the log.
 #[track_caller]
 fn has_no_canary(reply: &Reply) {
     let whole = format!("{:?} {}", reply.headers, reply.text()).to_lowercase();
@@ -76,7 +76,7 @@ const FILE: &str = "\u{feff}# of the shop\r\n\
     JSON='{\"a\":\n 1}' # two lines";
 
 #[test]
-fn a_file_arrives_as_it_stands() {
+fn a_file_arrives_unchanged() {
     let app = start();
     let operator = app.principal(Role::Operator);
     let answer = import(&operator, FILE, &json!({})).expect(200);

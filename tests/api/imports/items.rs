@@ -307,8 +307,8 @@ fn of_imports_of_the_same_key_one_gets_through_whole() {
     assert_eq!((list.as_array().unwrap().len(), values.len()), (20, 1));
 }
 
-/// Whoever may not write cannot do it by an import, nor learn by a dry run which
-/// keys there are elsewhere.
+/// A caller without write access cannot write with an import, and a dry run does not
+/// reveal which keys exist.
 #[test]
 fn attack_an_import_is_no_way_round_role_and_scope() {
     let app = TestApp::start_with(Setup::default().environments(&["development", "home"]));

@@ -185,7 +185,7 @@ fn headers_of_any_size_and_number_are_survived() {
 }
 
 #[test]
-fn a_content_length_that_is_none_is_refused() {
+fn an_invalid_content_length_is_refused() {
     let app = start();
     let body = json!({ "key": "A", "value": MARK }).to_string();
     let length = body.len();

@@ -85,7 +85,7 @@ fn a_byte_order_mark_is_refused() {
 }
 
 #[test]
-fn invalid_utf_8_is_refused_wherever_it_stands() {
+fn invalid_utf_8_is_refused_wherever_it_is() {
     let app = TestApp::start();
     let admin = app.admin();
     // A stray byte, one cut short, overlong forms, surrogates, beyond Unicode.
@@ -195,7 +195,7 @@ fn a_body_that_is_no_object_is_refused() {
 }
 
 #[test]
-fn a_member_that_stands_twice_is_refused() {
+fn a_duplicate_member_is_refused() {
     let app = TestApp::start();
     let admin = app.admin();
     // Two readers of one such body would see two different requests.

@@ -240,7 +240,7 @@ fn nobody_copies_out_of_an_environment_that_they_do_not_administer() {
     assert_eq!(keys(&admin), [""; 0]);
     let both = app.scoped(Role::Admin, &[&source, &target]);
     attempt(&both, "source").expect(200);
-    // Whoever watches over the source sees who tried and who did.
+    // A viewer of the source sees who tried to copy and who did.
     let watcher = app.scoped(Role::Viewer, &[&source]);
     let log = watcher.get("/api/audit-logs?action=secret.copy").expect(200);
     let rows = log["logs"].as_array().unwrap();

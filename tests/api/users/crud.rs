@@ -340,7 +340,7 @@ fn a_user_was_active_when_it_last_asked_for_something() {
 }
 
 #[test]
-fn head_answers_as_get_and_another_method_is_told_which_there_are() {
+fn head_answers_as_get_and_another_method_is_told_the_allowed_ones() {
     let app = start();
     let user = new_user(&app, "ann@example.com", "viewer", &everywhere());
     let path = format!("{USERS}/{}", text(&user, "id"));

@@ -95,7 +95,7 @@ fn a_password_is_compared_to_its_end() {
 }
 
 #[test]
-fn whoever_changes_their_own_password_has_to_know_it() {
+fn a_user_who_changes_their_own_password_has_to_know_it() {
     let app = start();
     for role in ["viewer", "admin"] {
         let email = format!("{role}@example.com");

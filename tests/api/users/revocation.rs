@@ -82,7 +82,7 @@ fn a_deleted_user_has_neither_sessions_nor_tokens_nor_a_login() {
     assert_eq!(scene.left(), (0, vec![]));
     let refused = try_login(&scene.app.anonymous(), "ann@example.com", PASSWORD);
     refused.expect_error(401, "UNAUTHORIZED");
-    // Whoever gets the address next has nothing of hers.
+    // The next user with the same address inherits nothing.
     new_user(&scene.app, "ann@example.com", "admin", &everywhere());
     assert_eq!(scene.left(), (0, vec![]));
     let all = scene.app.admin().get(TOKENS).expect(200);

@@ -75,10 +75,10 @@ fn odd_bytes<const N: usize>(n: u32) -> [u8; N] {
     })
 }
 
-/// The new key was in force and its row was refused: what was sealed under it and
+/// The new key was active although its row was refused: what was sealed under it and
 /// acknowledged could never be opened again.
 #[test]
-fn a_rotation_that_is_refused_leaves_no_key_in_force_that_has_no_row() {
+fn a_rotation_that_is_refused_leaves_no_active_key_without_a_row() {
     // In the order of their times, some in the future: the next one comes behind the
     // one in the middle.
     let now = SystemClock.now().millis();

@@ -22,7 +22,8 @@ fn count(server: &Server, token: &str, values: &BTreeMap<String, Vec<String>>) -
     counts
 }
 
-/// Likewise, of a server that may meet a damaged page and end; whether it is there.
+/// Counts the secrets of a server that may end at a damaged page; returns whether it is
+/// still there.
 fn count_while_it_lasts(
     server: &Server,
     token: &str,
@@ -119,7 +120,7 @@ fn a_torn_write_that_was_not_acknowledged_is_no_damage() {
 /// segment: older values stood among newer ones, and nothing was said. Once sled
 /// has opened it, it cannot be told any more.
 #[test]
-fn damage_before_later_changes_is_told_before_sled_passes_over_it() {
+fn damage_before_later_changes_is_reported_before_sled_skips_it() {
     let dir = tempfile::tempdir().unwrap();
     let data_dir = support::data_dir(dir.path());
     let server = launch(&data_dir).start();
@@ -164,9 +165,8 @@ fn damage_before_later_changes_is_told_before_sled_passes_over_it() {
         let doctor = doctor(&data);
         assert_eq!(doctor.code, Some(2), "{doctor:#?}");
         assert!(doctor.stdout.contains("before changes that came later"), "{doctor:#?}");
-        // Whoever goes on all the same, as the line says how to, gets just that:
-        // older values, values that do not open, or a server that ends, as luck
-        // will have it.
+        // An operator who continues as the message describes gets older values, values
+        // that do not open, or a server that ends, depending on where the damage is.
         fs::remove_file(data.join("acknowledged")).unwrap();
         let Ok(server) = launch(&data).try_start() else {
             astray += 1;

@@ -71,7 +71,7 @@ impl Machine {
         launch.argument("--data-dir").argument(self.data_dir())
     }
 
-    /// That the disk, once it is well, has what it had.
+    /// Fails unless a server on the repaired disk has what it had before.
     fn is_well(&self) {
         let server = self.start();
         let listed = server.admin().get(SECRETS).expect(200);
@@ -112,7 +112,7 @@ macro_rules! or_skip {
 
 /// Readers dropped the database without a look at what closing it came to.
 #[test]
-fn a_sync_that_fails_while_a_reader_closes_is_told() {
+fn a_sync_that_fails_while_a_reader_closes_is_reported() {
     for words in [&["audit", "verify", "--offline"][..], &["doctor"]] {
         let machine = or_skip!(Machine::with_secret());
         machine.at_each_sync(
@@ -127,7 +127,7 @@ fn a_sync_that_fails_while_a_reader_closes_is_told() {
 
 /// Word of it is left, and the doctor passes it on before it opens anything.
 #[test]
-fn word_of_a_sync_that_failed_at_closing_is_left() {
+fn a_sync_that_failed_at_closing_leaves_a_marker() {
     let machine = or_skip!(Machine::with_secret());
     let marker = machine.data_dir().join("unsynced");
     let mut seen = 0;

@@ -32,7 +32,7 @@ fn write_until_it_fails(server: &Server, clients: usize, bytes: usize) -> usize 
     counts.into_iter().sum()
 }
 
-/// That it ended by itself, as something that failed, with one clear line.
+/// Fails unless the process ended by itself, with a failure code and one clear line.
 #[track_caller]
 fn ended_well(ended: &Ended) {
     assert_eq!((ended.code, ended.signal), (Some(1), None), "{ended:#?}");

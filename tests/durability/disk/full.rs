@@ -50,7 +50,7 @@ fn put_until_refused(
     panic!("the disk never filled up");
 }
 
-/// That everything acknowledged can be listed, and read where that is recorded.
+/// Fails unless everything acknowledged is listed and can be revealed.
 fn holds(server: &Server, values: &Acknowledged) {
     let admin = server.admin();
     let list = admin.get(SECRETS).expect(200);
@@ -88,7 +88,7 @@ macro_rules! small_or_skip {
 }
 
 #[test]
-fn at_the_floor_writes_are_refused_and_come_back_with_the_room() {
+fn at_the_floor_writes_are_refused_until_there_is_space_again() {
     let small = small_or_skip!(FLOOR + 24 * MIB);
     let launch = Launch::on(&small.at.join("data"));
     let launch = launch.variable("COFFER_RATE_LIMIT__AUTHENTICATED_PER_MINUTE", "0");
@@ -125,7 +125,7 @@ fn at_the_floor_writes_are_refused_and_come_back_with_the_room() {
 }
 
 #[test]
-fn another_process_may_take_the_room_while_writes_are_under_way() {
+fn another_process_may_take_the_space_while_writes_are_under_way() {
     let small = small_or_skip!(FLOOR + 40 * MIB);
     let launch = Launch::on(&small.at.join("data"));
     let launch = launch.variable("COFFER_RATE_LIMIT__AUTHENTICATED_PER_MINUTE", "0");
@@ -222,7 +222,7 @@ fn put_mib(server: &Server, name: &str, mib: u64) {
 /// It went on until the disk was full, past the floor and the reserve, and the
 /// database met a full disk.
 #[test]
-fn a_scheduled_backup_leaves_the_room_that_the_database_needs() {
+fn a_scheduled_backup_leaves_the_space_that_the_database_needs() {
     let small = small_or_skip!(FLOOR + 72 * MIB);
     let launch = Launch::on(&small.at.join("data"));
     let launch = launch.variable("COFFER_RATE_LIMIT__AUTHENTICATED_PER_MINUTE", "0");

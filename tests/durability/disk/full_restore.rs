@@ -51,14 +51,14 @@ impl Kept {
         launch.variable("COFFER_ROOT_KEY_FILE", self.key()).run("")
     }
 
-    /// That a restore has ended as it should where there is no room.
+    /// Fails unless a restore ended as it should when the disk is full.
     #[track_caller]
     fn is_refused(&self, ended: &Ended, to: &Path) {
         assert!(ended.code.is_some_and(|code| code == 1 || code == 2), "{ended:#?}");
         let told: Vec<_> =
             ended.stderr.lines().filter(|line| line.starts_with("coffer: ")).collect();
         assert_eq!(told.len(), 1, "{ended:#?}");
-        let words = ["free space", "No space left", "os error 28", "make room", "Make room"];
+        let words = ["free space", "No space left", "os error 28", "Free up space"];
         assert!(words.iter().any(|word| told[0].contains(word)), "{ended:#?}");
         for word in ["panic", "backtrace"] {
             assert!(!ended.stderr.contains(word), "{ended:#?}");
@@ -66,7 +66,7 @@ impl Kept {
         self.no_half_is_opened(to);
     }
 
-    /// That no server takes what is there for a database.
+    /// Fails if a server takes a partial restore for a database.
     #[track_caller]
     fn no_half_is_opened(&self, to: &Path) {
         assert!(!to.join("db").exists());
@@ -78,7 +78,7 @@ impl Kept {
         }
     }
 
-    /// That the same command goes through, and what it restores is whole.
+    /// Fails unless the same command now succeeds and restores everything.
     #[track_caller]
     fn is_restored(&self, to: &Path) {
         let ended = self.restore(to);
@@ -102,7 +102,7 @@ macro_rules! small_or_skip {
 }
 
 #[test]
-fn a_restore_stops_at_the_floor_and_goes_through_when_there_is_room() {
+fn a_restore_stops_at_the_floor_and_succeeds_when_there_is_space() {
     let small = small_or_skip!(FLOOR + 160 * MIB);
     let (kept, to) = (Kept::make(), small.at.join("data"));
     // That it cannot fit is clear before it begins; some of it does; nothing does.

@@ -345,8 +345,8 @@ fn a_server_that_is_killed_before_it_names_its_own_backup_makes_it_at_the_next_s
     makes_its_own(&dir, &launch, 4);
 }
 
-/// That there is one backup, whole and with so many secrets in it, once a server
-/// has been started.
+/// Fails unless, after a start, there is exactly one backup, complete and with this many
+/// secrets in it.
 #[track_caller]
 fn makes_its_own(dir: &TempDir, launch: &Launch, secrets: usize) {
     let backups = dir.path().join("backups");

@@ -273,7 +273,7 @@ fn a_change_of_the_root_key_that_is_killed_anywhere_goes_on() {
     assert!(kills >= tier::rounds(7, 3), "only {kills}");
 }
 
-/// That a kill has come at each step up to the last one; in the default run, at some.
+/// Fails unless a kill came at each step up to the last one; in the default run, at some.
 #[track_caller]
 fn assert_each_step(steps: &BTreeSet<(Step, bool)>, last: Step) {
     let all = [Step::NotBegun, Step::Begun, Step::Sweeping, Step::Swept, Step::Finished];

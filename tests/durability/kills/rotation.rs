@@ -149,7 +149,7 @@ fn a_rotation_goes_on_after_a_kill_at_any_step() {
         let of = rows.iter().filter(|row| row.draft.action == action);
         of.map(|row| row.draft.resource.id.clone().unwrap()).collect()
     };
-    let wanted: Vec<_> = (2..=25).map(|key| key.to_string()).collect();
+    let wanted: Vec<_> = (2..=rounds + 1).map(|key| key.to_string()).collect();
     assert_eq!(keys(Action::KeyRotate), wanted);
     assert_eq!(keys(Action::KeyRewrap), wanted);
 }

@@ -66,8 +66,8 @@ fn dump(data_dir: &Path) -> BTreeMap<Vec<u8>, Vec<u8>> {
     rows
 }
 
-/// That a directory holds a whole database with these rows, which opens again
-/// and again and has nothing left beside it.
+/// Fails unless a directory has a complete database with these rows, which opens
+/// repeatedly and has no leftover files beside it.
 #[track_caller]
 fn is_whole(data_dir: &Path, root: &RootKey, wanted: &BTreeMap<Vec<u8>, Vec<u8>>, when: &str) {
     for _ in 0..2 {
@@ -84,7 +84,7 @@ fn is_whole(data_dir: &Path, root: &RootKey, wanted: &BTreeMap<Vec<u8>, Vec<u8>>
     assert!(&dump(data_dir) == wanted, "{when}: other rows than before");
 }
 
-/// That the doctor finds nothing broken in a stopped server's directory.
+/// Fails if the doctor finds an error in a stopped server's directory.
 #[track_caller]
 fn doctor_finds_no_error(data_dir: &Path, key: &Path, when: &str) {
     let launch = Launch::bare(key.parent().unwrap()).arguments(["doctor", "--data-dir"]);
@@ -520,8 +520,8 @@ struct Repair {
 }
 
 impl Repair {
-    /// That a directory opens, its audit log holds, and it is one of the two; whether
-    /// it is repaired.
+    /// Fails unless a directory opens, its audit log is intact, and its rows are those
+    /// before or after the repair. Returns whether it is repaired.
     #[track_caller]
     fn is_done(&mut self, data_dir: &Path, when: &str) -> bool {
         let print = print_of(data_dir);
@@ -606,8 +606,9 @@ enum Trouble {
 /// Lets a command meet it at each of its steps: it must end by itself, well only
 /// if it met none.
 fn meet(machine: &Machine, before: &Disk, command: &Launch, mut look: impl FnMut(&Ended, &str)) {
+    let mut rng = Rng(Seed::of_this_run().0);
     for trouble in [Trouble::Syncs, Trouble::Room] {
-        for good in 0.. {
+        for good in tier::steps(u64::MAX, 6, &mut rng) {
             machine.disk.become_like(before);
             match trouble {
                 Trouble::Syncs => machine.disk.fail_syncs_after(good),

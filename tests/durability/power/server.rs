@@ -151,12 +151,15 @@ fn whatever_was_answered_survives_a_power_cut() {
     println!("{acknowledged} acknowledged, {files} backups whole, {refused} refused; {tally:#?}");
     let done = load::done(&workers);
     println!("{done:#?}");
+    // Few cuts need not come down on everything.
+    let least = |one_in: usize| tier::rounds(wanted / one_in, 0);
     for kind in EVERY_KIND {
-        assert!(done.get(kind).is_some_and(|count| *count >= wanted / 10), "{kind}: {done:#?}");
+        let count = done.get(kind).copied().unwrap_or_default();
+        assert!(count >= least(10), "{kind}: {done:#?}");
     }
-    assert!(acknowledged >= wanted && tally.while_recovering >= wanted / 10);
-    assert!(tally.while_rotating >= wanted / 20 && tally.backups_opened >= wanted / 20);
-    assert!(tally.while_sending_a_backup >= wanted / 20);
+    assert!(acknowledged >= wanted && tally.while_recovering >= least(10));
+    assert!(tally.while_rotating >= least(20) && tally.backups_opened >= least(20));
+    assert!(tally.while_sending_a_backup >= least(20));
 }
 
 /// Every step of the first start, and of the second: the power goes before it.
@@ -192,7 +195,7 @@ fn a_start_is_cut_off_at_each_of_its_steps() {
             machine.disk.restore(survivors, &mut dice);
             let server = machine.starts().expect("there is power");
             compare(&server, &workers);
-            // Whoever has the directory has a credential that works.
+            // The token in the directory works.
             let new = json!({ "key": "KEY", "value": "value" });
             let made = server.admin().post("/api/environments/development/secrets", &new);
             assert_eq!(made.status, 200, "{when}, {survivors:?}");

@@ -161,7 +161,7 @@ fn opened_by_age(identity: &str, sealed: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn one_backup_goes_on_at_a_time_and_one_that_nobody_takes_makes_room() {
+fn one_backup_runs_at_a_time_and_one_that_nobody_reads_gives_way() {
     support::expect_log("Try again");
     support::expect_log("another backup is running");
     let app = TestApp::start();
@@ -242,7 +242,7 @@ fn names(directory: &Path) -> BTreeSet<String> {
 
 /// When the last one was made is known from its name alone, however new the file is.
 #[test]
-fn a_running_server_makes_a_backup_whenever_one_is_due_and_keeps_so_many() {
+fn a_running_server_makes_a_backup_whenever_one_is_due_and_keeps_the_set_number() {
     let dir = tempfile::tempdir().unwrap();
     let directory = dir.path().join("backups");
     let launch = Launch::on(&data_dir(dir.path()))

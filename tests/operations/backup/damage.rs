@@ -24,7 +24,8 @@ fn backup() -> (Vec<u8>, RootKey) {
     (file, root_key(&app.data_dir()))
 }
 
-/// That a file is refused by both doors, and what a restore then leaves.
+/// Fails unless both `verify` and `restore` refuse a file, and the restore leaves nothing
+/// that a server would open.
 #[track_caller]
 fn refused(file: &[u8], root: &RootKey, what: &str) -> String {
     let error = open(file, root).expect_err(what).to_string();
@@ -72,7 +73,7 @@ fn a_file_that_was_cut_off_or_extended_is_found() {
     }
     for at in between {
         let error = refused(&file[..at], &root, "cut between chunks");
-        assert!(error.contains("cut off"), "{error}");
+        assert!(error.contains("truncated"), "{error}");
     }
     refused(&[&file[..], b"x"].concat(), &root, "a byte more");
     refused(&[&file[..], &file[HEADER..]].concat(), &root, "twice");
@@ -125,7 +126,7 @@ fn an_age_file_is_refused_when_it_is_damaged_or_was_made_by_somebody_else() {
     let opening = Opening { root: &other, previous: None, identities: Some(&identities) };
     let error = coffer::vault::backup::verify(&sealed[..], opening).unwrap_err();
     assert!(matches!(error, BackupError::OtherOrigin), "{error}");
-    // And with one byte of a row changed, and the checksum mended.
+    // And with one byte of a row changed, and the checksum corrected.
     let mut forged = rows.clone();
     let at = forged.len() / 2;
     forged[at] ^= 1;

@@ -439,7 +439,7 @@ fn a_database_behind_a_link_is_copied_and_other_links_are_refused() {
 
 /// The room was looked for where the data is, and the copy is made elsewhere.
 #[test]
-fn the_room_for_the_copy_is_looked_for_where_it_is_made() {
+fn the_space_for_the_copy_is_checked_where_the_copy_is_made() {
     const MOUNT: &str = "mount -t tmpfs -o size=60m,mode=700 tmpfs \"$1\" && shift && \"$@\"; \
          code=$?; ls \"$DIR\"; exit $code";
     let bench = TamperedDb::new();
@@ -456,7 +456,7 @@ fn the_room_for_the_copy_is_looked_for_where_it_is_made() {
     ended.refuses(2, ["not enough disk space", "needs", "are free", "--copy-to"]);
 }
 
-/// Whoever has changed rows behind the server's back would have been helped by it.
+/// A repair would help an attacker who changed rows while the server was stopped.
 #[test]
 fn where_the_audit_log_does_not_hold_a_start_repairs_nothing() {
     expect_log("not repairing the index, because the audit log does not verify");
@@ -494,7 +494,7 @@ fn what_a_repair_leaves_needs_a_backup_and_what_has_no_key_goes() {
 }
 
 #[test]
-fn modes_and_what_lies_about_are_repaired() {
+fn modes_and_leftover_files_are_repaired() {
     let bench = TamperedDb::new();
     let patient = Checkup::new(&bench.data_dir());
     let dir = &patient.data_dir;
@@ -591,7 +591,7 @@ fn on_a_disk_of(mib: u32, patient: &Checkup, words: &[&str]) -> Option<(Ended, P
 /// A directory on a disk that is nearly full: neither the copy nor a compaction
 /// is begun, and the doctor says why no write is taken.
 #[test]
-fn where_there_is_no_room_nothing_is_begun() {
+fn without_enough_space_nothing_is_started() {
     let bench = TamperedDb::new();
     let patient = Checkup::new(&bench.data_dir());
     let run = |words: &[&str]| on_a_disk_of(60, &patient, words);
@@ -613,7 +613,7 @@ fn where_there_is_no_room_nothing_is_begun() {
 
 /// Before it is too late, and not any more where there is enough.
 #[test]
-fn where_the_room_gets_short_it_is_a_warning() {
+fn little_free_space_is_a_warning() {
     let bench = TamperedDb::new();
     let patient = Checkup::new(&bench.data_dir());
     let Some((found, _)) = on_a_disk_of(200, &patient, &["doctor"]) else { return };
@@ -683,7 +683,7 @@ fn another_users_database_is_not_opened() {
     let repair = patient.launch(["doctor", "--repair"]).run("");
     repair.refuses(2, ["belongs to user 12345"]);
     assert_eq!(patient.copies().len(), 0);
-    // Whoever runs them as root would leave files that the server cannot open.
+    // Run as root, they would leave files that the server cannot open.
     let before = names(&patient.data_dir);
     for words in [
         &["compact"][..],

@@ -9,6 +9,7 @@ use support::doctor;
 use support::doctor::{Checkup, Diagnosis, json};
 use support::process::{Launch, strace};
 use support::tampered_db::TamperedDb;
+use support::tier;
 use support::{Setup, TestApp, data_dir};
 
 /// Settings that are whole, and none that sled knows: damaged ones are made anew.
@@ -195,6 +196,7 @@ fn a_row_that_cannot_be_read_is_named_and_everything_else_is_still_examined() {
     };
     // Every read in turn; they are counted in each thread by itself.
     let failed: Vec<_> = (1..60)
+        .step_by(tier::rounds(1, 4))
         .filter(|when| {
             let found = run(&when.to_string());
             let cut = parts.iter().filter(|part| !to_the_end(&found, part)).count();

@@ -99,7 +99,7 @@ impl Place {
     }
 }
 
-/// That the outcome shows nothing of these texts.
+/// Fails if the output contains one of these texts.
 fn quiet(ended: &Ended, texts: &[String]) {
     for text in texts.iter().filter(|text| text.len() >= 8) {
         ended.keeps_quiet_about(text);
@@ -196,7 +196,7 @@ fn a_key_file_that_is_empty_missing_or_a_directory_is_never_passed_over() {
     }
 }
 
-/// The name is there; what it leads to is not. Whoever made it meant it.
+/// The link exists and its target does not. Its author meant that file and no other.
 #[test]
 fn a_link_to_nowhere_is_never_passed_over() {
     for source in [Credential, Generated] {

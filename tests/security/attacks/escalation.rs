@@ -1,5 +1,5 @@
-//! Attacks by whoever has a credential, and wants more than it gives. (Replays,
-//! hidden rows and races have files of their own.)
+//! Attacks by a caller whose credential is valid and who wants more than it allows.
+//! Replays, hidden rows and races have files of their own.
 
 use serde_json::{Value, json};
 use support::accounts::*;

@@ -221,7 +221,7 @@ fn a_foreign_row_and_a_missing_one_are_answered_the_same() {
 }
 
 #[test]
-fn whoever_sees_everything_but_is_no_admin_learns_of_no_account() {
+fn a_caller_who_sees_everything_but_is_not_an_admin_learns_of_no_account() {
     let scene = Scene::new();
     let missing = scene.foreign.missing();
     for role in ["viewer", "operator"] {

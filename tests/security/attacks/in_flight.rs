@@ -1,4 +1,4 @@
-//! A request that was authorised and then waits: when its credential ends, or
+//! A request that was authorized and then waits: when its credential ends, or
 //! may do less, before the writer comes to its change, the change does not come
 //! about. Here the request's two halves are called one by one, so that what
 //! happens in between is certain.
@@ -17,10 +17,10 @@ use support::paths::SECRETS;
 use support::{Client, TestApp};
 
 /// The first half.
-async fn authorised<L: Level>(app: &TestApp, credential: &str, target: Target<'_>) -> Permit<L> {
+async fn authorized<L: Level>(app: &TestApp, credential: &str, target: Target<'_>) -> Permit<L> {
     let principal = app.state.access.authenticate(credential).unwrap().expect("a good one");
     let caller = Caller { principal, origin: Origin::host() };
-    app.state.vault.authorise(&caller, Action::SecretCreate, target).await.unwrap()
+    app.state.vault.authorize(&caller, Action::SecretCreate, target).await.unwrap()
 }
 
 /// The second half.
@@ -49,7 +49,7 @@ fn there_is_none(app: &TestApp) {
 #[track_caller]
 fn ended_in_between(app: &TestApp, credential: &str, end: impl FnOnce(&Client)) {
     let target = Target::Environment("development");
-    let permit = block_on(authorised::<Write>(app, credential, target));
+    let permit = block_on(authorized::<Write>(app, credential, target));
     end(&app.admin());
     let outcome = block_on(create(app, &permit));
     assert!(matches!(outcome, Err(Error::NoLongerValid)), "{outcome:?}");
@@ -79,11 +79,11 @@ fn person(app: &TestApp, role: &str) -> Person {
 }
 
 #[test]
-fn a_write_goes_through_while_its_credential_stands() {
+fn a_write_succeeds_while_its_credential_is_valid() {
     let app = start();
     let ada = person(&app, "operator");
     let target = Target::Environment("development");
-    let permit = block_on(authorised::<Write>(&app, &ada.token, target));
+    let permit = block_on(authorized::<Write>(&app, &ada.token, target));
     // Somebody else's end is not its own.
     app.bearer(&ada.session).post(LOGOUT, &json!({})).expect(200);
     block_on(create(&app, &permit)).unwrap();
@@ -142,7 +142,7 @@ fn a_reveal_under_way_shows_nothing_when_its_credential_has_ended() {
     let ada = person(&app, "admin");
     let secret = new_secret(&app.admin(), "development", "A", "the value");
     let id = text(&secret, "id");
-    let permit = block_on(authorised::<Reveal>(&app, &ada.token, Target::Row(id)));
+    let permit = block_on(authorized::<Reveal>(&app, &ada.token, Target::Row(id)));
     app.admin().delete(&format!("{TOKENS}/{}", ada.token_id)).expect(200);
     let outcome = block_on(app.state.vault.reveal_secret(permit, id));
     assert!(matches!(outcome, Err(Error::NoLongerValid)));
@@ -152,7 +152,7 @@ fn a_reveal_under_way_shows_nothing_when_its_credential_has_ended() {
 fn a_token_is_not_minted_by_a_credential_that_has_ended() {
     let app = start();
     let ada = person(&app, "admin");
-    let permit = block_on(authorised::<Administer>(&app, &ada.token, Target::Everything(None)));
+    let permit = block_on(authorized::<Administer>(&app, &ada.token, Target::Everything(None)));
     app.admin().delete(&format!("{USERS}/{}", ada.id)).expect(200);
     let new = coffer::access::NewToken {
         name: coffer::domain::TokenName::parse("late").unwrap(),

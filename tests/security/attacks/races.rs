@@ -1,6 +1,5 @@
 //! Attacks by being two at the same time, and by being in the middle of a
-//! request when the credential ends. In a process of its own: a line in the log
-//! would take the other tests down with it.
+//! request when the credential ends.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -164,8 +163,8 @@ fn of_many_admins_who_all_leave_at_once_one_remains() {
     }
 }
 
-/// A request whose head was sent and whose body only began: whoever looks at
-/// the credential when the head is there has looked already.
+/// Sends the head of a request and the beginning of its body, so that a check of the
+/// credential at the head has already happened.
 fn begin(app: &TestApp, token: &str, path: &str, body: &str) -> (Connection, String) {
     let mut connection = Connection::open(app.address).unwrap();
     let (first, rest) = body.split_at(body.len() / 2);

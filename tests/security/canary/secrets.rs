@@ -128,7 +128,7 @@ impl Session {
             let activate = format!("/api/secrets/{id}/versions/1/activate");
             self.admin("POST", &activate, None).expect(200);
         }
-        assert_eq!(self.reveal(&open), first, "version 1 is in force again");
+        assert_eq!(self.reveal(&open), first, "version 1 is active again");
         let value = self.plant("latched later");
         let latched = self.create(json!({ "key": "LATCHED", "value": value }));
         self.admin("PATCH", &format!("/api/secrets/{latched}"), Some(json!({"neverReveal": true})))

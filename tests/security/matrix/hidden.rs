@@ -214,7 +214,7 @@ fn a_foreign_row_is_hidden_from_conditions_and_from_the_reveal_switch() {
             let reply = client.get(&format!("/api/secrets/{id}/value"));
             assert_eq!(reply.status, 404, "{who}");
             reply.expect_error(404, "NOT_FOUND");
-            // 409 would say so, too, and which version is in force.
+            // 409 would also reveal it, and which version is active.
             let patch = client.with("If-Match", "\"9\"");
             let patch = patch.patch(&format!("/api/secrets/{id}"), &json!({ "value": "x" }));
             patch.expect_error(404, "NOT_FOUND");

@@ -377,13 +377,13 @@ fn check_answer(reply: &Reply, cell: char, place: &str) {
 #[test]
 fn the_written_table_names_every_route_of_the_server_and_no_other() {
     let written: BTreeSet<_> = TABLE.iter().map(|line| format!("{} {}", line.0, line.1)).collect();
-    assert_eq!(written.len(), TABLE.len(), "a route stands twice");
+    assert_eq!(written.len(), TABLE.len(), "duplicate route");
     let served: BTreeSet<_> = coffer::http::routes()
         .iter()
         .map(|route| format!("{} {}", route.method, route.path))
         .collect();
     let missing: Vec<_> = served.difference(&written).collect();
-    assert!(missing.is_empty(), "routes without an authorisation test: {missing:?}");
+    assert!(missing.is_empty(), "routes without an authorization test: {missing:?}");
     let gone: Vec<_> = written.difference(&served).collect();
     assert!(gone.is_empty(), "the table names what is not served: {gone:?}");
 }
@@ -454,7 +454,7 @@ fn check_audit(app: TestApp, expected: &BTreeMap<String, Expected>) {
         let draft = &found[0].draft;
         assert_eq!(draft.action.as_str(), line.2, "{line:?} {cell}");
         assert_eq!(draft.error.as_deref(), error, "{line:?} {cell}");
-        // Whoever has not been authenticated is nobody, whatever they show.
+        // A caller who is not authenticated is not named, whatever credential they sent.
         assert_eq!(draft.actor.token.is_none(), line.1 == LOGIN, "{line:?} {cell}: who it was");
         if let Some(row) = row {
             assert_eq!(draft.resource.id.as_ref(), Some(row), "{line:?} {cell}");

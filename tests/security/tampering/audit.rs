@@ -1,5 +1,5 @@
-//! Whoever can write the database but has no key can change nothing in the
-//! audit log unseen: neither a row, nor its place, nor where the log ends.
+//! An attacker who can write the database but has no key cannot change the audit log
+//! unnoticed: neither a row, nor its position, nor the end of the log.
 
 use coffer::audit::Verification;
 use coffer::config::{Config, Variables};
@@ -65,7 +65,7 @@ impl Log {
         found.broken.map_or(Ok(found.rows), |broken| Err(broken.to_string()))
     }
 
-    /// That verification stops at this row.
+    /// Fails unless verification stops at this row.
     #[track_caller]
     fn assert_broken_at(&self, seq: u64, what: &str) {
         let found = self.walk();
@@ -201,7 +201,7 @@ fn rows_cut_off_the_end_are_found_with_the_head_left_or_turned_back() {
     log.edit(|table| table.put_bytes::<AuditHead>(&(), &head));
     let refusal = log.refusal().to_string();
     assert!(refusal.contains("has lost changes that were acknowledged"), "{refusal}");
-    // Whoever turns the head back takes that note away, too.
+    // An attacker who resets the head also removes that note.
     std::fs::remove_file(support::data_dir(log.dir.path()).join("acknowledged")).unwrap();
     assert!(log.verify().is_err());
 }

@@ -68,7 +68,7 @@ fn a_latch_drops_an_old_version_that_does_not_open() {
 }
 
 #[test]
-fn a_latch_over_a_damaged_version_in_force_changes_nothing_and_says_why() {
+fn a_latch_over_a_damaged_active_version_changes_nothing_and_says_why() {
     expect_log(UNREADABLE);
     expect_log("which does not open, to latch the secret");
     let bench = TamperedDb::new();

@@ -1,6 +1,6 @@
-//! Whoever can write the database but has no key cannot use retention to make
-//! rows disappear or to bring them back: neither with the marker of dropped
-//! rows, nor with the server's own dropping.
+//! An attacker who can write the database but has no key cannot use retention to remove
+//! rows or to bring them back: neither with the marker of dropped rows, nor with the
+//! server's own pruning.
 
 use coffer::audit::Verification;
 use coffer::store::{AuditHead, AuditRows, AuditStart};
@@ -83,7 +83,7 @@ impl Log {
         let table = Table::open(&support::data_dir(self.dir.path()));
         change(&table);
         table.close();
-        // Whoever turns the log back takes away the note of how far it had come.
+        // An attacker who resets the log also removes the note of its last state.
         let note = support::data_dir(self.dir.path()).join("acknowledged");
         let _ = std::fs::remove_file(note);
     }
@@ -102,8 +102,8 @@ impl Log {
         assert!(found.rows <= self.now.rows.len() as u64);
     }
 
-    /// That the server finds it, too, and does not prune evidence away: after a
-    /// start with an even shorter time to keep, verification says the same.
+    /// Fails unless the server finds it, too, and does not prune the evidence: after a
+    /// start with an even shorter retention, verification says the same.
     #[track_caller]
     fn assert_stays_broken_at(self, seq: u64, what: &str) {
         expect_log("cannot delete old audit events");
@@ -296,7 +296,7 @@ fn a_row_that_claims_to_be_old_or_young_is_found() {
 }
 
 #[test]
-fn a_key_that_is_no_number_is_found_where_it_stands() {
+fn a_key_that_is_not_a_number_is_found_at_its_position() {
     let log = Log::new();
     let mut key = log.now.first.to_be_bytes().to_vec();
     key.push(0);

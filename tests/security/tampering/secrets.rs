@@ -63,7 +63,7 @@ fn a_never_reveal_value_copied_whole_under_a_revealable_secret_is_not_given() {
 }
 
 #[test]
-fn an_old_version_copied_over_the_one_in_force_is_not_given() {
+fn an_old_version_copied_over_the_active_one_is_not_given() {
     expect_log(UNREADABLE);
     let bench = TamperedDb::new();
     bench.edit(|table| {

@@ -33,12 +33,12 @@ pub fn start() -> TestApp {
     TestApp::start_with(Setup::default().cheap_hashes())
 }
 
-/// Likewise, under a clock of the test's own.
+/// Starts a server with cheap hashes and a clock that the test controls.
 pub fn start_with_clock() -> TestApp {
     TestApp::start_with(Setup::default().cheap_hashes().with_test_clock())
 }
 
-/// Likewise, with these environments.
+/// Starts a server with cheap hashes and these environments.
 pub fn start_in(environments: &[&str]) -> TestApp {
     TestApp::start_with(Setup::default().cheap_hashes().environments(environments))
 }
@@ -87,7 +87,7 @@ pub struct Person {
     pub email: String,
     /// The session's token.
     pub token: String,
-    /// Whoever has that token.
+    /// A client with that token.
     pub client: Client,
 }
 
@@ -127,7 +127,7 @@ pub struct Minted {
     pub id: String,
     pub token: String,
     pub record: Value,
-    /// Whoever has the token.
+    /// A client with the token.
     pub client: Client,
 }
 
@@ -160,7 +160,7 @@ pub fn token_of_account(app: &TestApp, account: &str, role: &str, scope: &Value)
     mint(app, role, scope, &json!({ "ownerServiceAccountId": account }))
 }
 
-/// Whoever has a session's token in the cookie.
+/// A client that sends a session's token in the cookie.
 pub fn cookie(app: &TestApp, token: &str) -> Client {
     app.anonymous().with("Cookie", &format!("coffer_session={token}"))
 }

@@ -66,7 +66,7 @@ pub fn members(object: &Value) -> BTreeSet<&str> {
     object.as_object().unwrap().keys().map(String::as_str).collect()
 }
 
-/// That a text is a moment in the contract's form.
+/// Fails unless a text is a time in the contract's format.
 #[track_caller]
 pub fn is_time(text: &str) {
     let digits = |b: u8| if b.is_ascii_digit() { b'0' } else { b };
@@ -104,7 +104,7 @@ pub fn rotated(admin: &Client) -> Value {
     }
 }
 
-/// Rotates to the end; the number of the key that was in force before.
+/// Rotates the wrapping key and waits for the end; returns the number of the old key.
 #[track_caller]
 pub fn rotate(admin: &Client) -> u64 {
     let begun = admin.send("POST", "/api/admin/keys/rotate", None).expect(200);

@@ -30,7 +30,7 @@ pub fn open(file: &[u8], root: &RootKey) -> Result<(Summary, Examined), BackupEr
     backup::verify(file, Opening { root, previous: None, identities: None })
 }
 
-/// That a backup opens and nothing in it is amiss.
+/// Fails unless a backup opens without a finding.
 #[track_caller]
 pub fn sound(file: &[u8], root: &RootKey) -> (Summary, Examined) {
     let (summary, examined) = open(file, root).unwrap();

@@ -63,7 +63,8 @@ impl Ended {
         serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}: {self:#?}"))
     }
 
-    /// That it failed with this exit code and said all of this, on stderr only.
+    /// Fails unless the command ended with this exit code and printed all of these words,
+    /// on stderr only.
     #[track_caller]
     pub fn refuses<const N: usize>(&self, code: i32, words: [&str; N]) {
         assert_eq!(self.code, Some(code), "{self:#?}");

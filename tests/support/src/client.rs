@@ -75,12 +75,12 @@ impl Client {
         self.try_raw(method, bytes).expect("an answer")
     }
 
-    /// Likewise, for servers that may go away in the middle.
+    /// Sends exactly these bytes to a server that may end in the middle.
     pub fn try_raw(&self, method: &str, bytes: &[u8]) -> std::io::Result<Reply> {
         self.counted(method, bytes, &mut 0)
     }
 
-    /// Likewise; also how many bytes of the answer came, whole or not.
+    /// Sends exactly these bytes, and counts in `came` how many bytes of the response arrive.
     pub fn counted(&self, method: &str, bytes: &[u8], came: &mut usize) -> std::io::Result<Reply> {
         let stream = TcpStream::connect(self.address)?;
         stream.set_read_timeout(Some(TIMEOUT))?;

@@ -190,7 +190,7 @@ pub enum Seen {
     ServedInPart,
     /// The server does not start and says why.
     Refused,
-    /// Likewise, because acknowledged changes are gone.
+    /// Refused because acknowledged changes are gone.
     RefusedAsOlder,
 }
 

@@ -81,7 +81,7 @@ impl Diagnosis {
         self.ended.stdout.lines().filter(|line| line.starts_with(&format!("{word:<8}  "))).collect()
     }
 
-    /// That there is exactly one line with this severity, and all of this in it.
+    /// Fails unless exactly one line has this severity, and all of these texts are in it.
     #[track_caller]
     pub fn one<const N: usize>(&self, word: &str, texts: [&str; N]) -> &Self {
         let lines = self.lines(word);
@@ -89,7 +89,7 @@ impl Diagnosis {
         self.says(word, texts)
     }
 
-    /// That there is a line with this severity, and all of this in it.
+    /// Fails unless a line with this severity contains all of these texts.
     #[track_caller]
     pub fn says<const N: usize>(&self, word: &str, texts: [&str; N]) -> &Self {
         let said = |line: &&str| texts.iter().all(|text| line.contains(text));
@@ -103,7 +103,7 @@ impl Diagnosis {
         self
     }
 
-    /// That everything is as it should be.
+    /// Fails unless the doctor has found nothing to report.
     #[track_caller]
     pub fn healthy(&self) -> &Self {
         assert!(self.lines("warn").is_empty() && self.lines("error").is_empty(), "{self:#?}");

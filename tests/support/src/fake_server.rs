@@ -48,7 +48,7 @@ impl FakeServer {
         Self::start(answers.into())
     }
 
-    /// Likewise, with a `Retry-After` of so many seconds.
+    /// Answers each of these requests with a status, a `Retry-After` in seconds, and a body.
     pub fn waiting<const N: usize>(answers: [(&str, u16, u32, Value); N]) -> Self {
         let answers = answers.map(|(line, status, seconds, body)| {
             let headers = format!("Content-Type: application/json\r\nRetry-After: {seconds}\r\n");
@@ -93,7 +93,7 @@ impl FakeServer {
         self.heard.lock().unwrap().clone()
     }
 
-    /// Likewise, only methods and targets.
+    /// Methods and targets of the requests so far.
     pub fn lines(&self) -> Vec<String> {
         self.heard().into_iter().map(|heard| heard.line).collect()
     }

@@ -37,7 +37,7 @@ pub type Place = (String, String);
 pub struct Model {
     /// By environment and key.
     pub secrets: BTreeMap<Place, Known>,
-    /// Likewise.
+    /// By environment and key.
     pub vars: BTreeMap<Place, Known>,
     pub environments: BTreeSet<String>,
     /// The ids of secrets whose values nobody may ever see again.
@@ -384,8 +384,8 @@ pub fn logged(dir: &Path) -> BTreeMap<String, usize> {
     logged
 }
 
-/// That the server holds exactly what the clients know: every environment,
-/// every key, every version, every value; and no value of what is write-only.
+/// Fails unless the server has exactly what the clients know: every environment, every
+/// key, every version, every value; and reveals no write-only value.
 pub fn compare(server: &Server, workers: &[Worker]) {
     let admin = server.admin();
     let mut wanted = Model::default();
@@ -476,7 +476,7 @@ pub fn done(workers: &[Worker]) -> BTreeMap<&'static str, usize> {
     done
 }
 
-/// That every success is in the log, once.
+/// Fails unless every success is in the log exactly once.
 #[track_caller]
 pub fn all_logged(workers: &[Worker], logged: &BTreeMap<String, usize>, when: &str) {
     for id in workers.iter().flat_map(|worker| &worker.acknowledged) {

@@ -16,8 +16,8 @@ use std::sync::{Mutex, Once, PoisonError};
 /// Identifies a test.
 type TestId = u64;
 
-/// Whoever is no test: threads of the test runner, and on systems where tests cannot be
-/// told apart, everybody.
+/// Threads that belong to no test, such as those of the test runner; every thread on
+/// systems where tests cannot be told apart.
 const NO_TEST: TestId = 0;
 
 /// What one test logs.

@@ -55,7 +55,8 @@ impl Machine {
         self.starts_as(&self.launch)
     }
 
-    /// Likewise, in another way.
+    /// Starts the server this way while the power may go at any time; returns it if it
+    /// listens.
     pub fn starts_as(&self, launch: &Launch) -> Option<Server> {
         let ended = match launch.try_start() {
             Ok(server) => return Some(server),

@@ -67,7 +67,7 @@ pub fn is_rotating(dir: &Path) -> bool {
     row.is_some_and(|row| row.finished_at.is_none())
 }
 
-/// That what was answered about keys is so.
+/// Fails unless the keys are as the server said.
 pub fn holds(admin: &Client, workers: &mut [Worker]) {
     let status = admin.get(KEYS).expect(200);
     let keys = status["keys"].as_array().unwrap();
@@ -86,7 +86,7 @@ pub fn holds(admin: &Client, workers: &mut [Worker]) {
     }
 }
 
-/// That the last rotation ends, and that then every key but one can go.
+/// Fails unless the last rotation ends and every key but one can be retired.
 pub fn ends(admin: &Client) {
     let status = api::rotated(admin);
     assert_eq!(status["rotation"]["left"], 0, "{status}");

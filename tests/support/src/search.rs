@@ -48,7 +48,7 @@ fn bytewise(text: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
         ("decimal", decimal(text, ",").into_bytes()),
     ];
     // Inside a longer text that is encoded as a whole, a text has one of three
-    // forms; the characters at its ends also depend on its neighbours.
+    // forms; the characters at its ends also depend on the bytes next to it.
     for shift in 0..3 {
         for (name, engine) in [("base64", &STANDARD_NO_PAD), ("base64url", &URL_SAFE_NO_PAD)] {
             let padded = [&[0; 2][..shift], text].concat();
@@ -150,7 +150,7 @@ impl Searcher {
         all.filter(|(_, found)| *found).map(|(needle, _)| needle).collect()
     }
 
-    /// That none of them is in there.
+    /// Fails if one of them is in there.
     #[track_caller]
     pub fn assert_clean(&self, place: &str, haystack: &[u8]) {
         let found: Vec<_> = self

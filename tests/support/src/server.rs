@@ -16,6 +16,7 @@ use coffer::server::ServeError;
 use coffer::server::serve::{self, ServeOptions};
 use tempfile::TempDir;
 
+use crate::stopped::owner_only;
 use crate::{Client, await_release, data_dir, log_capture};
 
 /// A clock that stands still unless it is told to move.
@@ -135,6 +136,8 @@ impl TestApp {
         let dir = self.dir.take().unwrap();
         drop(self);
         await_release(&data_dir(dir.path()));
+        // As the real binary would have left it.
+        owner_only(&data_dir(dir.path()).join("db"));
         dir
     }
 
@@ -148,7 +151,7 @@ impl TestApp {
         Client::new(self.address, None)
     }
 
-    /// Whoever has this token.
+    /// A client with this token.
     pub fn bearer(&self, token: &str) -> Client {
         Client::new(self.address, Some(token.to_owned()))
     }

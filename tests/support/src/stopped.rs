@@ -19,7 +19,7 @@ pub fn audit_rows(dir: &Path) -> Vec<coffer::audit::Row> {
     rows
 }
 
-/// That every row of a stopped server's database fits the others.
+/// Fails unless all rows of a stopped server's database are consistent.
 #[track_caller]
 pub fn rows_fit(data_dir: &Path) {
     let findings = coffer::store::check(&open_stopped(data_dir)).unwrap();

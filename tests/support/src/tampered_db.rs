@@ -238,7 +238,7 @@ impl TamperedDb {
         list.map(|secret| secret["key"].as_str().unwrap().to_owned()).collect()
     }
 
-    /// That these do not open, and everything else does.
+    /// Fails unless these secrets do not open and all others do. Returns the server.
     #[track_caller]
     pub fn assert_unreadable(&self, broken: &[&str]) -> TestApp {
         let app = self.restart();
@@ -249,7 +249,7 @@ impl TamperedDb {
         app
     }
 
-    /// Likewise, and the answer says under which key it was sealed.
+    /// Also fails unless the error names the key under which the secret was sealed.
     #[track_caller]
     pub fn assert_unreadable_with_fingerprint(&self, broken: &[&str]) -> TestApp {
         let app = self.assert_unreadable(broken);

@@ -1,6 +1,6 @@
 //! Workloads as the host's configuration would declare them, and what they open.
 
-use coffer::delivery::Catalogue;
+use coffer::delivery::Catalog;
 use coffer::domain::{EnvironmentName, KeyPattern};
 use coffer::vault::{Enrolment, Recipient, ToRecipients, generate_identity};
 use serde_json::Value;
@@ -37,5 +37,5 @@ impl Workload {
 
 /// As SIGHUP would do it, with a configuration that declares these.
 pub fn declare(app: &TestApp, workloads: Vec<Enrolment<ToRecipients>>) {
-    app.state.declared.replace(Catalogue::new(workloads, Vec::new()));
+    app.state.declared.replace(Catalog::new(workloads, Vec::new()));
 }

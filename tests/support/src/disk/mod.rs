@@ -74,7 +74,7 @@ impl Disk {
         state.unwrap_or_else(PoisonError::into_inner).is_off
     }
 
-    /// Lets whoever waits look again.
+    /// Wakes the threads that wait for a cut, so that they look again.
     pub fn wake(&self) {
         let _state = self.state();
         self.0.1.notify_all();

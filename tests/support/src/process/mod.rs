@@ -156,8 +156,8 @@ impl Launch {
         ended
     }
 
-    /// Likewise, for what the person at the keyboard can mend: exit code 2 and
-    /// one line on stderr that has all of these words.
+    /// Starts it and expects an error that the user can fix: exit code 2 and one line on
+    /// stderr with all of these words.
     #[track_caller]
     pub fn complains<const N: usize>(&self, words: [&str; N]) -> Ended {
         let ended = self.fails();
@@ -278,7 +278,7 @@ pub struct Ended {
 }
 
 impl Ended {
-    /// That the complaint is one line on stderr with all of these words.
+    /// Fails unless the output is one line on stderr with all of these words.
     #[track_caller]
     pub fn says<const N: usize>(&self, words: [&str; N]) {
         assert_eq!(self.stderr.trim_end().lines().count(), 1, "not one line: {self:#?}");
@@ -288,7 +288,7 @@ impl Ended {
         assert_eq!(self.stdout, "", "{self:#?}");
     }
 
-    /// That nowhere in the output is this text.
+    /// Fails if this text is anywhere in the output.
     #[track_caller]
     pub fn keeps_quiet_about(&self, secret: &str) {
         assert!(secret.len() >= 8, "too short to search for");

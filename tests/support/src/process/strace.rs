@@ -73,7 +73,7 @@ pub fn start(launch: &Launch, words: &[String], more: &[&str]) -> Traced {
     }
 }
 
-/// Likewise, without waiting until it listens.
+/// Starts a server under strace without waiting until it listens.
 #[track_caller]
 pub fn spawn(launch: &Launch, words: &[String], more: &[&str]) -> (Running, Lines) {
     // A pipe with a name, so that the trace arrives as it happens.

@@ -1,7 +1,7 @@
-//! The catalogue of declared workloads and files.
+//! The catalog of declared workloads and files.
 //!
-//! Owns: the current catalogue, and the notification when it is replaced.
-//! Must never: change a catalogue; a reload replaces it.
+//! Owns: the current catalog, and the notification when it is replaced.
+//! Must never: change a catalog; a reload replaces it.
 //! Called by: `server`, which builds and replaces it; `http` and `keep_delivering`, which read it.
 
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use crate::vault::{Enrolment, ToRecipients};
 
 /// The declared workloads and files. Immutable; a reload replaces it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Catalogue {
+pub struct Catalog {
     workloads: Vec<Arc<Enrolment<ToRecipients>>>,
     files: Vec<FileDelivery>,
 }
@@ -28,8 +28,8 @@ pub struct KeyUsage {
     pub config_files: Vec<String>,
 }
 
-impl Catalogue {
-    /// Creates a catalogue. Workload names and file paths must be unique.
+impl Catalog {
+    /// Creates a catalog. Workload names and file paths must be unique.
     pub fn new(workloads: Vec<Enrolment<ToRecipients>>, files: Vec<FileDelivery>) -> Self {
         let mut workloads: Vec<_> = workloads.into_iter().map(Arc::new).collect();
         workloads.sort_by(|a, b| a.name().cmp(b.name()));
@@ -87,18 +87,18 @@ impl Catalogue {
     }
 }
 
-/// The current catalogue, with the number of its replacements.
+/// The current catalog, with the number of its replacements.
 #[derive(Debug)]
-pub struct Declared(watch::Sender<(u64, Arc<Catalogue>)>);
+pub struct Declared(watch::Sender<(u64, Arc<Catalog>)>);
 
 impl Declared {
-    /// Starts with this catalogue.
-    pub fn new(catalogue: Catalogue) -> Self {
-        Self(watch::Sender::new((0, Arc::new(catalogue))))
+    /// Starts with this catalog.
+    pub fn new(catalog: Catalog) -> Self {
+        Self(watch::Sender::new((0, Arc::new(catalog))))
     }
 
-    /// Returns the current catalogue.
-    pub fn now(&self) -> Arc<Catalogue> {
+    /// Returns the current catalog.
+    pub fn now(&self) -> Arc<Catalog> {
         Arc::clone(&self.0.borrow().1)
     }
 
@@ -107,13 +107,13 @@ impl Declared {
         self.0.borrow().0
     }
 
-    /// Replaces the catalogue. Returns whether the new one differs.
-    pub fn replace(&self, catalogue: Catalogue) -> bool {
+    /// Replaces the catalog. Returns whether the new one differs.
+    pub fn replace(&self, catalog: Catalog) -> bool {
         self.0.send_if_modified(|(revision, present)| {
-            let is_new = **present != catalogue;
+            let is_new = **present != catalog;
             if is_new {
                 *revision += 1;
-                *present = Arc::new(catalogue);
+                *present = Arc::new(catalog);
             }
             is_new
         })
@@ -125,7 +125,7 @@ impl Declared {
     }
 
     /// Subscribes to replacements.
-    pub fn changes(&self) -> watch::Receiver<(u64, Arc<Catalogue>)> {
+    pub fn changes(&self) -> watch::Receiver<(u64, Arc<Catalog>)> {
         self.0.subscribe()
     }
 }
