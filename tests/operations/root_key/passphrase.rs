@@ -123,7 +123,7 @@ fn a_wrong_passphrase_opens_nothing() {
     let file = place.path("wrong");
     let ended = place.given("wrong").complains(["the passphrase is wrong", file.to_str().unwrap()]);
     place.quiet(&ended);
-    place.given("missing").complains(["missing", "cannot be read"]);
+    place.given("missing").complains(["missing", "cannot read the passphrase"]);
     assert!(!data_dir(place.0.path()).join("bootstrap-token").exists());
 }
 
