@@ -10,6 +10,7 @@ use support::paths::{
     ACCOUNTS, BACKUP, ENVIRONMENTS, EXPORT, KEYS, LOGIN, LOGOUT, ME, REGISTER, REGISTRATION,
     ROTATE, STATUS, TOKENS, USERS,
 };
+use support::tier;
 use support::workloads::{Workload, declare};
 use support::{Client, Reply, Setup, TestApp, api};
 
@@ -394,17 +395,24 @@ fn every_principal_gets_on_every_route_what_the_contract_says_and_a_refusal_chan
     let admin = bench.app.admin();
     let mut expected = BTreeMap::new();
     let mut before = bench.world.snapshot(&admin);
+    let mut is_checked = true;
     for (number, line) in TABLE.iter().enumerate() {
         for (column, cell) in cells(line).into_iter().enumerate() {
             let place = format!("{} {} column {column}", line.0, line.1);
             let request_id = format!("cell-{number}-{column}");
+            let changes = cell == '+' && line.0 != "GET";
+            if changes && !is_checked {
+                assert_eq!(before, bench.world.snapshot(&admin), "left before {place}");
+            }
             let client = bench.principal(column).with("X-Request-Id", &request_id);
             let reply = bench.world.send(&client, line.0, line.1);
             check_answer(&reply, cell, &place);
-            let after = bench.world.snapshot(&admin);
-            let same = before == after;
-            let changes = cell == '+' && line.0 != "GET";
-            assert_eq!(same, !changes, "{place}: what the request left behind");
+            // The default run looks once after several requests that must change nothing.
+            is_checked = changes || tier::is_full() || column == 14;
+            if is_checked {
+                let same = before == bench.world.snapshot(&admin);
+                assert_eq!(same, !changes, "{place}: what the request left behind");
+            }
             // A copy is refused for its source once its target is in scope.
             let source = line.1 == COPY && cell == 'S' && column == 12;
             let about = if source { &bench.development } else { &bench.world.environment };
@@ -415,7 +423,6 @@ fn every_principal_gets_on_every_route_what_the_contract_says_and_a_refusal_chan
                 (line.1.contains("{id}") && !ends).then(|| bench.world.row(line.1).to_owned());
             let stranger = column < 3;
             expected.insert(request_id, Expected { line, cell, world_environment, row, stranger });
-            before = after;
             if changes {
                 bench.renew();
                 before = bench.world.snapshot(&admin);
