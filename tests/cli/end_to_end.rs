@@ -110,14 +110,14 @@ fn the_whole_audit_log_is_exported_the_same_online_and_offline() {
 
 #[test]
 fn a_scoped_admin_gets_the_servers_refusals() {
-    let (_dir, server, cli) = start();
+    let (dir, server, cli) = start();
     let made = cli
         .launch(["token", "create", "scoped", "--role", "admin", "--env", "development"])
         .run("")
         .json();
     let scoped = made["token"].as_str().unwrap();
     let run = |words: [&str; 2]| {
-        Launch::bare(_dir.path())
+        Launch::bare(dir.path())
             .arguments(words)
             .variable("COFFER_URL", format!("http://{}", server.address))
             .variable("COFFER_TOKEN", scoped)
