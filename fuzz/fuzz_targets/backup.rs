@@ -1,7 +1,6 @@
-//! Backups, as anybody could make them: a header, what is inside a seal, and
-//! the same with its checksum mended, so that what lies behind it is read, too.
-//! And as somebody with the root key could: seals, sums and origin hold, around
-//! rows of a real server that were changed.
+//! Backups that anyone could make: a header, the content of a seal, and the same with a corrected
+//! checksum, so that what follows it is read too. And backups that someone with the root key could
+//! make: valid seals, checksums and origin around changed rows of a real server.
 #![no_main]
 
 use std::collections::BTreeMap;
@@ -175,8 +174,8 @@ fn change(rows: &mut Rows, change: &Change<'_>) {
     }
 }
 
-/// Rows that are sealed or chained one by one: whoever has changed one without their
-/// keys is found out, whatever holds around it.
+/// Whether a row was changed that is sealed or chained by itself. Without its keys that is always
+/// detected, whatever else is valid.
 fn is_forged(rows: &Rows) -> bool {
     let sealed =
         |key: &[u8]| matches!(key.first(), Some(&(ValueChunks::PREFIX | AuditRows::PREFIX)));
