@@ -120,7 +120,7 @@ fn a_deleted_environment_whose_rows_cannot_be_read_is_not_taken_for_empty() {
     });
     patient.break_leaf(&row);
     let server = patient.start();
-    let said = |line: &str| line.contains("cannot remove the rows of deleted environments");
+    let said = |line: &str| line.contains("cannot remove the rows of the deleted environment env_");
     assert!(server.running.stderr.wait_for(said).is_some());
     server.stop();
     patient.bench.edit(|table| {
