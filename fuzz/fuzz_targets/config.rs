@@ -13,7 +13,7 @@ fuzz_target!(|input: (&str, [(&str, &str); 2])| {
         Ok(config) => {
             // No name is passed over, wherever it stands.
             let more = load_text(&format!("{text}\n[zz]\nzz = 1\n"), &variables);
-            let place = more.err().map(|error| error.place);
+            let place = more.err().map(|error| error.location);
             assert_eq!(place.as_deref(), Some("config.toml: [zz]"));
             // And what the file says counts, not what has been said before.
             let again = load_text(text, &variables).expect("it was taken");
@@ -23,14 +23,14 @@ fuzz_target!(|input: (&str, [(&str, &str); 2])| {
     };
     let line = error.to_string();
     assert!(!line.contains('\n'), "not one line: {line:?}");
-    let names_a_key = error.place.contains(['[', ':', '.']) && error.place != "config.toml";
-    let names_a_line = error.problem.split_once(" is not TOML: ").is_some_and(|(place, _)| {
+    let names_a_key = error.location.contains(['[', ':', '.']) && error.location != "config.toml";
+    let names_a_line = error.problem.split_once(" is not valid TOML: ").is_some_and(|(place, _)| {
         let number = place.strip_prefix("line ").and_then(|number| number.parse::<usize>().ok());
         number.is_some_and(|number| (1..=1 + text.matches('\n').count()).contains(&number))
     });
     let shown = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.into() };
     let names_a_variable =
-        pairs.iter().any(|(name, _)| name.chars().map(shown).collect::<String>() == error.place);
+        pairs.iter().any(|(name, _)| name.chars().map(shown).collect::<String>() == error.location);
     assert!(names_a_key || names_a_line || names_a_variable, "it says not where: {line:?}");
     assert!(error.problem.ends_with(['.', '?']) && error.problem.len() > 10, "{line:?}");
 });
