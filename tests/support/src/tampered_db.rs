@@ -86,6 +86,8 @@ impl Table {
     pub fn close(self) {
         self.0.flush().unwrap();
         drop(self.0);
+        // sled's threads may still write a snapshot after the handle is gone.
+        crate::await_release(self.1.parent().expect("sled's directory is in the data directory"));
         // Files that opening has created, as the real binary would have created them.
         owner_only(&self.1);
     }
