@@ -1,6 +1,6 @@
-//! Kills the real binary again and again under a mixed load, always on the same
-//! directory, and checks each time that what was answered is there, that what
-//! was not is there wholly or not at all, and that the audit log knows both.
+//! Kills the real binary repeatedly under a mixed load, always on the same directory. After each
+//! kill, acknowledged changes are there, unacknowledged ones are there completely or not at all,
+//! and the audit log matches.
 
 use std::sync::mpsc::channel;
 
@@ -10,7 +10,7 @@ use support::process::{Launch, Server};
 use support::rng::{Rng, Seed};
 use support::tier;
 
-/// Lets the clients work until so many answers have come, and a little longer.
+/// Lets the clients work until they have received a number of answers, and a little longer.
 fn load_and_kill(server: Server, workers: &mut [Worker], dice: &mut Rng) {
     let token = server.token();
     let address = server.address;
@@ -51,7 +51,8 @@ fn whatever_was_answered_survives_a_kill() {
             worker.settle(&logged, &server.admin());
         }
         compare(&server, &workers);
-        // The next round goes on with this database, not with a tidied one.
+        // A kill, so the next round continues with this database as it is, without a clean
+        // shutdown.
         server.kill();
     }
     let acknowledged: usize = workers.iter().map(|worker| worker.acknowledged.len()).sum();
