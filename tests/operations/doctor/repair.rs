@@ -1,5 +1,5 @@
-//! `coffer doctor --repair`, and what a start repairs by itself: each kind of
-//! damage is found, repaired, and gone, and nothing else has changed.
+//! `coffer doctor --repair`, and what a start repairs by itself. Each kind of damage is found and
+//! repaired, and nothing else changes.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -17,7 +17,7 @@ use support::process::{Ended, Launch};
 use support::tampered_db::{Table, TamperedDb, flip};
 use support::{Setup, TestApp, data_dir, expect_log, skip};
 
-/// What is broken, what the doctor says then, and what it says when it mends it.
+/// One kind of damage: how to cause it, what the doctor reports, and what the repair reports.
 struct Damage {
     name: &'static str,
     make: fn(&TamperedDb, &Table),
@@ -169,7 +169,7 @@ const DAMAGES: &[Damage] = &[
     },
 ];
 
-/// Some token and its hash.
+/// Returns any token with its hash.
 fn a_token(table: &Table) -> (TokenId, [u8; 32]) {
     let key = table.dump().into_keys().find(|key| key[0] == b'T').unwrap();
     let id = TokenId::from_bytes(key[1..].try_into().unwrap());
@@ -202,10 +202,10 @@ fn each_damage_is_found_repaired_and_gone_and_nothing_else_has_changed() {
     std::fs::copy(&patient.key, patient.data_dir.join("root.key")).unwrap();
     let rows = support::audit_rows(patient.data_dir.parent().unwrap());
     let repairs = rows.iter().filter(|row| row.draft.action == Action::ServerRepair);
-    assert_eq!(repairs.count(), DAMAGES.len(), "each repair is in the audit log, once");
+    assert_eq!(repairs.count(), DAMAGES.len(), "each repair is in the audit log exactly once");
 }
 
-/// What cannot be worked out from elsewhere is found, and stays as it is.
+/// Data that cannot be derived from other rows is reported and left unchanged.
 #[test]
 fn what_is_the_only_copy_stays() {
     type Edit = fn(&TamperedDb, &Table);
@@ -236,7 +236,7 @@ fn what_is_the_only_copy_stays() {
             let bytes = table.bytes::<VarChunks>(&key);
             table.put_bytes::<VarChunks>(&key, &bytes[..1]);
         }),
-        // Not UTF-8 any more, and a row all the same.
+        // The value is not valid UTF-8 any more, but the row still decodes.
         ("the value of var_", "is damaged", |_, table| {
             let key = table.keys::<VarChunks>()[0];
             let bytes = table.bytes::<VarChunks>(&key);
@@ -260,7 +260,7 @@ fn what_is_the_only_copy_stays() {
     }
 }
 
-/// The doctor says that a new value is a remedy, so it is one.
+/// The doctor suggests setting a new value, so that must work.
 #[test]
 fn a_damaged_var_is_well_again_with_a_new_value() {
     expect_log("INTERNAL: a stored var is damaged");
@@ -285,7 +285,7 @@ fn a_damaged_var_is_well_again_with_a_new_value() {
     patient.doctor().healthy();
 }
 
-/// What lacks a piece of its answer would be answered 500 for a day.
+/// A kept answer with a missing chunk would otherwise cause 500 for a day.
 #[test]
 fn a_request_whose_kept_answer_was_damaged_can_be_sent_again_after_a_repair() {
     let bench = TamperedDb::new();
@@ -303,14 +303,16 @@ fn a_request_whose_kept_answer_was_damaged_can_be_sent_again_after_a_repair() {
     bench.stopped_again(app);
 }
 
-/// It kept every request with an `Idempotency-Key` from being done.
+/// An invalid row used to block every request with an `Idempotency-Key`.
 #[test]
 fn what_is_no_time_of_a_kept_answer_keeps_nobody_from_being_answered() {
     let bench = TamperedDb::new();
     let patient = Checkup::new(&bench.data_dir());
     bench.edit(|table| {
         table.put_raw::<IdempotencyTimes>(b"no time", b"x");
-        let [key] = table.keys::<IdempotencyRecords>()[..] else { panic!("one answer is kept") };
+        let [key] = table.keys::<IdempotencyRecords>()[..] else {
+            panic!("exactly one answer is kept")
+        };
         table.put_raw::<IdempotencyChunks>(&[&key[..], b"no piece"].concat(), b"x");
     });
     patient.doctor().is(2).says("error", ["a row of table 'J' is damaged", "--repair"]);
@@ -330,7 +332,7 @@ fn what_is_no_time_of_a_kept_answer_keeps_nobody_from_being_answered() {
     patient.doctor().is(0);
 }
 
-/// Which of two rows an entry belongs to is not for a repair to say.
+/// A repair must not guess which of two rows an entry belongs to.
 #[test]
 fn an_entry_that_two_rows_want_is_given_to_neither() {
     for is_there in [true, false] {
@@ -388,13 +390,13 @@ fn the_copy_is_what_was_there_before_for_its_owner_only() {
         let wanted = if metadata.is_dir() { 0o700 } else { 0o600 };
         assert_eq!(metadata.permissions().mode() & 0o7777, wanted, "{name}");
     }
-    // It is a data directory like any other.
+    // The copy is a data directory like any other.
     let mut copy = patient;
     copy.data_dir.clone_from(&copies[0]);
     copy.doctor().is(2).says("error", ["cannot be found by its id"]);
 }
 
-/// In the usual layout the parent is root's, and the server's user is not.
+/// In the usual layout root owns the parent directory, so the server's user cannot write there.
 #[test]
 fn the_copy_can_be_put_elsewhere_and_not_into_itself() {
     let bench = TamperedDb::new();
@@ -413,7 +415,7 @@ fn the_copy_can_be_put_elsewhere_and_not_into_itself() {
     assert_eq!(patient.copies().len(), 0);
 }
 
-/// The link was copied, and what it leads to was then repaired without a copy.
+/// The link itself used to be copied, and its target was then repaired without a copy.
 #[test]
 fn a_database_behind_a_link_is_copied_and_other_links_are_refused() {
     let bench = TamperedDb::new();
@@ -437,7 +439,7 @@ fn a_database_behind_a_link_is_copied_and_other_links_are_refused() {
     assert_eq!(std::fs::read(copy.join("db")).unwrap(), before);
 }
 
-/// The room was looked for where the data is, and the copy is made elsewhere.
+/// The free space used to be checked on the disk of the data, although the copy goes elsewhere.
 #[test]
 fn the_space_for_the_copy_is_checked_where_the_copy_is_made() {
     const MOUNT: &str = "mount -t tmpfs -o size=60m,mode=700 tmpfs \"$1\" && shift && \"$@\"; \
@@ -474,7 +476,7 @@ fn where_the_audit_log_does_not_hold_a_start_repairs_nothing() {
     assert!(left.iter().any(|line| line.contains("cannot be found by its id")), "{left:#?}");
 }
 
-/// It sent people to the repair that they had just made.
+/// The doctor used to recommend the repair that had just been made.
 #[test]
 fn what_a_repair_leaves_needs_a_backup_and_what_has_no_key_goes() {
     let bench = TamperedDb::new();
@@ -513,7 +515,7 @@ fn modes_and_leftover_files_are_repaired() {
     found.says("error", ["(mode 755)", "chmod 700"]);
     found.says("warn", ["db.trial is a trial copy"]);
     found.says("warn", ["db.damaged.1 is damaged snapshots"]);
-    // That one has opened the database, which removes it.
+    // Not found: the repair has opened the database, which removes the snapshot.
     found.says("warn", ["snap.00AB.generating is an unfinished snapshot"]);
     std::fs::write(dir.join("db/snap.00AB.generating"), "half").unwrap();
     doctor::owner_only(&dir.join("db/snap.00AB.generating"));
@@ -560,15 +562,15 @@ fn a_start_repairs_the_index_and_says_so() {
         rows.iter().filter(|row| row.draft.action == Action::ServerRepair).collect();
     assert_eq!(repairs.len(), 1);
     assert_eq!(repairs[0].draft.details.as_deref(), Some(r#"{"counts":1,"places":1}"#));
-    // Without a copy, nothing is removed that may be somebody's.
+    // Without a copy, nothing is removed that may still be needed.
     let left = coffer::store::check(&support::open_stopped(&data_dir(dir.path()))).unwrap();
     assert_eq!(left.len(), 1, "{left:#?}");
     assert!(left[0].starts_with("chunk 7 of"), "{left:#?}");
     TestApp::start_in(dir, Setup::default()).stop();
 }
 
-/// A command on a copy of a patient's directory, on a small disk of its own. Behind
-/// what it prints stands what there is then; `None` where nothing can be mounted.
+/// Runs a command on a copy of the data directory, on a small disk of its own. Lists the resulting
+/// files after the command's own output. Returns `None` where nothing can be mounted.
 fn on_a_disk_of(mib: u32, patient: &Checkup, words: &[&str]) -> Option<(Ended, PathBuf)> {
     const MOUNT: &str = "mount -t tmpfs -o size=\"$SIZE\",mode=700 tmpfs \"$1\" && cp -rp \"$2\" \"$1/data\" \
          && shift 2 && \"$@\"; code=$?; ls -d \"$DIR\"/data* \"$DIR\"/data/db* >&2; exit $code";
@@ -588,8 +590,8 @@ fn on_a_disk_of(mib: u32, patient: &Checkup, words: &[&str]) -> Option<(Ended, P
     Some((ended, data_dir))
 }
 
-/// A directory on a disk that is nearly full: neither the copy nor a compaction
-/// is begun, and the doctor says why no write is taken.
+/// On a disk that is nearly full, neither the copy nor a compaction is started, and the doctor says
+/// why writes are refused.
 #[test]
 fn without_enough_space_nothing_is_started() {
     let bench = TamperedDb::new();
@@ -611,7 +613,7 @@ fn without_enough_space_nothing_is_started() {
     assert!(compact.stderr.ends_with(&left), "{compact:#?}");
 }
 
-/// Before it is too late, and not any more where there is enough.
+/// The warning comes before writes are refused, and disappears when there is enough space.
 #[test]
 fn little_free_space_is_a_warning() {
     let bench = TamperedDb::new();
@@ -626,7 +628,7 @@ fn little_free_space_is_a_warning() {
     Diagnosis::of(found).healthy();
 }
 
-/// A database that has held much more than it does now.
+/// A database that once held much more than it does now.
 #[test]
 fn a_log_that_is_mostly_garbage_is_a_warning_until_it_is_compacted() {
     const ROWS: u32 = 24_000;
@@ -643,7 +645,7 @@ fn a_log_that_is_mostly_garbage_is_a_warning_until_it_is_compacted() {
             at: SystemClock.now(),
         };
         let kept = postcard::to_extend(&receipt, vec![IdempotencyRecords::FORMAT]).unwrap();
-        // Enough live rows between the others that sled cannot cut the log by itself.
+        // Keeps enough live rows between the others that sled cannot shrink the log by itself.
         for n in 0..ROWS {
             let row = if is_kept(&n) { kept.clone() } else { vec![n as u8; 4000] };
             table.put_raw::<IdempotencyRecords>(&key(n), &row);
@@ -665,15 +667,15 @@ fn a_log_that_is_mostly_garbage_is_a_warning_until_it_is_compacted() {
     patient.doctor().healthy();
 }
 
-/// Files made by another user would keep the server out of its own database.
+/// Files created by another user would lock the server out of its own database.
 #[test]
 fn another_users_database_is_not_opened() {
     let bench = TamperedDb::new();
     let patient = Checkup::new(&bench.data_dir());
     let chown = std::os::unix::fs::chown;
-    // Of the directory alone, where it is a mount, it is no obstacle.
+    // A different owner of the directory alone is fine, as for a mount point.
     if let Err(error) = chown(&patient.data_dir, Some(12_345), None) {
-        return skip(format!("files cannot be given to others here: {error}"));
+        return skip(format!("the owner of files cannot be changed here: {error}"));
     }
     patient.doctor().is(1).says("ok", ["every record opens"]);
     chown(&patient.data_dir.join("db/db"), Some(12_345), None).unwrap();
@@ -683,7 +685,7 @@ fn another_users_database_is_not_opened() {
     let repair = patient.launch(["doctor", "--repair"]).run("");
     repair.refuses(2, ["belongs to user 12345"]);
     assert_eq!(patient.copies().len(), 0);
-    // Run as root, they would leave files that the server cannot open.
+    // Run as root, these commands would leave files that the server cannot open.
     let before = names(&patient.data_dir);
     for words in [
         &["compact"][..],
@@ -698,7 +700,7 @@ fn another_users_database_is_not_opened() {
     }
 }
 
-/// What is in a data directory and in its database's.
+/// Lists the files of a data directory and of the database in it.
 fn names(data_dir: &Path) -> Vec<std::path::PathBuf> {
     let below = |dir: &Path| -> Vec<_> {
         dir.read_dir().unwrap().map(|entry| entry.unwrap().path()).collect()

@@ -1,5 +1,5 @@
-//! `coffer doctor`: what it looks at, what it says, and its exit codes. What
-//! `--repair` repairs is in `doctor_repair.rs`.
+//! `coffer doctor`: what it checks, what it reports, and its exit codes. `repair.rs` covers
+//! `--repair`.
 
 use coffer::domain::{Clock, SystemClock, Timestamp};
 use coffer::store::SecretPlaces;
@@ -12,7 +12,7 @@ use support::tampered_db::TamperedDb;
 use support::tier;
 use support::{Setup, TestApp, data_dir};
 
-/// Settings that are whole, and none that sled knows: damaged ones are made anew.
+/// Writes settings that are intact but unknown to sled. Damaged settings would be recreated.
 fn write_foreign_settings(data_dir: &std::path::Path) {
     let text = b"not what sled wrote";
     let whole = [&text[..], &crc32fast::hash(text).to_le_bytes()].concat();
@@ -47,7 +47,7 @@ fn a_healthy_server_is_exit_code_0_and_every_line_says_ok() {
     found.ended.keeps_quiet_about(key.trim());
     let token = std::fs::read_to_string(patient.data_dir.join("bootstrap-token")).unwrap();
     found.ended.keeps_quiet_about(token.trim());
-    // Looking changes nothing.
+    // A check changes nothing.
     assert_eq!(patient.copies().len(), 0);
     patient.doctor().healthy();
 }
@@ -96,7 +96,7 @@ fn an_old_or_unreadable_note_of_the_last_backup_is_a_warning() {
     patient.doctor().is(1).one("warn", ["last-backup is damaged"]);
 }
 
-/// The note was believed, whatever had become of the file.
+/// The note about the last backup used to be trusted, whatever had happened to the file.
 #[test]
 fn a_backup_that_is_gone_cut_off_downloaded_or_of_the_future_is_a_warning() {
     let bench = TamperedDb::new();
@@ -121,7 +121,7 @@ fn a_backup_that_is_gone_cut_off_downloaded_or_of_the_future_is_a_warning() {
     patient.doctor().is(1).one("warn", ["in the future", "clock"]);
 }
 
-/// Only the first of the names under which a key can lie there was looked at.
+/// Only the first of the possible names of a key used to be checked.
 #[test]
 fn every_root_key_is_looked_for_and_those_outside_are_for_their_owner_only() {
     let bench = TamperedDb::new();
@@ -143,7 +143,7 @@ fn every_root_key_is_looked_for_and_those_outside_are_for_their_owner_only() {
         .says("warn", ["root.key is accessible to other users (mode 640)", "chmod 600"]);
 }
 
-/// It said that the files are not in this data directory, and looked at nothing.
+/// The doctor used to report that the files are not in this data directory, and checked nothing.
 #[test]
 fn a_stopped_server_is_examined_although_an_address_is_set() {
     let bench = TamperedDb::new();
@@ -154,17 +154,17 @@ fn a_stopped_server_is_examined_although_an_address_is_set() {
     found
         .says("ok", ["every record opens"])
         .says("ok", ["files are accessible to their owner only"]);
-    // Set to nothing, it names no server.
+    // An empty variable names no server.
     let found = Diagnosis::of(launch.clone().variable("COFFER_URL", "").run(""));
     found.healthy().says("ok", ["every record opens"]);
     let verify = patient.launch(["audit", "verify"]).variable("COFFER_URL", "").run("");
     assert_eq!(verify.json()["broken"], json!(null), "{verify:#?}");
-    // Asked for in so many words, it has to answer.
+    // A server that is named explicitly must answer.
     let found = Diagnosis::of(launch.arguments(["--url", "http://127.0.0.1:1"]).run(""));
     found.is(2).one("error", ["not checked"]).says("ok", ["every record opens"]);
 }
 
-/// One row that could not be read was all that the doctor spoke of.
+/// An unreadable row used to be the only thing the doctor reported.
 #[test]
 fn a_row_that_cannot_be_read_is_named_and_everything_else_is_still_examined() {
     let words = match strace::words() {
@@ -176,7 +176,8 @@ fn a_row_that_cannot_be_read_is_named_and_everything_else_is_still_examined() {
     patient.doctor().healthy();
     let data_dir = patient.data_dir.display().to_string();
     let run = |when: &str| {
-        // What sled makes of an error while it opens is not looked at here.
+        // Each run starts from the same copy; how sled handles an error while it opens is not
+        // tested here.
         let whole = patient.outside().join("whole");
         let script = "test -d \"$1\" || cp -a \"$2\" \"$1\"; rm -rf \"$2\"; cp -a \"$1\" \"$2\"";
         let mut copy = std::process::Command::new("sh");
@@ -194,14 +195,14 @@ fn a_row_that_cannot_be_read_is_named_and_everything_else_is_still_examined() {
         let part = format!("cannot finish checking the {part}:");
         !found.lines("error").iter().any(|line| line.contains(&part))
     };
-    // Every read in turn; they are counted in each thread by itself.
+    // Fails every read in turn; strace counts them per thread.
     let failed: Vec<_> = (1..60)
         .step_by(tier::rounds(1, 4))
         .filter(|when| {
             let found = run(&when.to_string());
             let cut = parts.iter().filter(|part| !to_the_end(&found, part)).count();
             if cut > 0 {
-                assert_eq!(cut, 1, "the others go on: {found:#?}");
+                assert_eq!(cut, 1, "the other checks continue: {found:#?}");
                 found.is(2).says("error", ["copy the directory"]);
                 found.says("ok", ["files are accessible to their owner only"]);
             }
@@ -209,7 +210,7 @@ fn a_row_that_cannot_be_read_is_named_and_everything_else_is_still_examined() {
         })
         .collect();
     assert!(!failed.is_empty());
-    // A hole that stays is named by the table it is in.
+    // A permanent hole is reported with the table it is in.
     let found = run(&format!("{}+", failed[0]));
     found.is(2).says("error", ["table '", "in order"]);
 }
@@ -230,8 +231,7 @@ fn a_damaged_snapshot_is_named_before_opening_sets_it_aside() {
     found.says("ok", ["every record opens"]);
 }
 
-/// Opening writes the log once more and takes the word away: it has to be said
-/// before that.
+/// Opening rewrites the log and removes the marker, so the warning must come before that.
 #[test]
 fn word_of_a_failed_sync_is_a_warning_once() {
     for words in [&["doctor"][..], &["doctor", "--repair"]] {
@@ -353,7 +353,7 @@ fn a_running_server_is_asked_for_what_needs_the_open_database() {
     let server = Launch::on(&data_dir(dir.path())).start();
     support::api::new_secret(&server.admin(), "development", "KEY", "the value of KEY");
     support::api::new_var(&server.admin(), "development", "VAR", "v");
-    // By its address, with the files of this host.
+    // Checks the server at its address, together with the files on this host.
     let cli = Cli::of(&server);
     let launch = cli.launch(["doctor", "--data-dir"]).argument(data_dir(dir.path()));
     let found = Diagnosis::of(launch.run(""));
@@ -363,10 +363,10 @@ fn a_running_server_is_asked_for_what_needs_the_open_database() {
         .says("ok", ["audit log verified"]);
     found.ended.keeps_quiet_about("the value of KEY");
     found.ended.keeps_quiet_about(&server.token());
-    // From elsewhere its files are out of reach, and that is said.
+    // From another host the server's files cannot be reached, and the doctor says so.
     let found = Diagnosis::of(cli.run(["doctor"]));
     found.is(1).one("warn", ["files were not checked"]).says("ok", ["indexes are consistent"]);
-    // On its host, without an address and without an answer.
+    // On the server's host, without an address and without an answer from the server.
     let words = ["doctor", "--data-dir"];
     let launch = Launch::bare(dir.path()).arguments(words).argument(data_dir(dir.path()));
     let launch = launch.variable("COFFER_SERVER__LISTEN", "127.0.0.1:1");
@@ -380,7 +380,7 @@ fn a_running_server_finds_what_does_not_fit_and_leaves_no_row_about_it() {
     support::expect_log("damaged");
     let bench = TamperedDb::new();
     bench.edit(|table| {
-        // One that a start does not repair.
+        // Damages a row that a start does not repair.
         let mut bytes = table.bytes::<coffer::store::Secrets>(&bench.secret_key("FIRST"));
         bytes.pop();
         table.put_bytes::<coffer::store::Secrets>(&bench.secret_key("FIRST"), &bytes);
@@ -398,7 +398,7 @@ fn a_running_server_finds_what_does_not_fit_and_leaves_no_row_about_it() {
     assert!(rows.iter().all(|row| row.draft.request_id.as_deref() != Some("asked")));
 }
 
-/// Under load nothing that is on its way may look like something broken.
+/// A change in progress must not look like damage.
 #[test]
 fn a_busy_server_finds_nothing_wrong_with_itself() {
     let app = TestApp::start();
