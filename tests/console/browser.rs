@@ -83,10 +83,10 @@ fn run(name: &str) {
         .env_remove("NODE_OPTIONS")
         .output()
         .expect("node can be run");
-    let told = String::from_utf8_lossy(&output.stdout);
-    let complaints = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{}\n{told}\n{complaints}", file.display());
-    println!("{told}");
+    let printed = String::from_utf8_lossy(&output.stdout);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{}\n{printed}\n{errors}", file.display());
+    println!("{printed}");
 }
 
 /// Defines a test for each file, and one that fails if a file has no test.
