@@ -1,7 +1,6 @@
-//! Backups that anyone could make: arbitrary headers, arbitrary content inside a seal, and the same
-//! with a correct checksum, so that the fuzzer reaches the code after that check. Also backups that
-//! only an owner of the root key could make: valid seals, checksums and origin around the changed
-//! rows of a real server.
+//! Backups that anyone could make: a header, the content of a seal, and the same with a corrected
+//! checksum, so that what follows it is read too. And backups that someone with the root key could
+//! make: valid seals, checksums and origin around changed rows of a real server.
 #![no_main]
 
 use std::collections::BTreeMap;
@@ -174,8 +173,8 @@ fn change(rows: &mut Rows, change: &Change<'_>) {
     }
 }
 
-/// Returns whether a row that is sealed or chained individually has changed. Examining the backup
-/// must detect such a change, even if everything around the row is valid.
+/// Whether a row was changed that is sealed or chained by itself. Without its keys that is always
+/// detected, whatever else is valid.
 fn is_forged(rows: &Rows) -> bool {
     let sealed =
         |key: &[u8]| matches!(key.first(), Some(&(ValueChunks::PREFIX | AuditRows::PREFIX)));

@@ -37,9 +37,9 @@ fn databases(data_dir: &Path) -> Vec<String> {
 
 #[test]
 fn the_log_gets_shorter_and_every_row_is_there() {
-    let bench = TamperedDb::new();
-    let data_dir = bench.data_dir();
-    bench.edit(|table| churn(table, 30_000));
+    let tampered = TamperedDb::new();
+    let data_dir = tampered.data_dir();
+    tampered.edit(|table| churn(table, 30_000));
     let before = dump(&data_dir);
     support::await_release(&data_dir);
     let answer: Value = compact(&data_dir).run("").json();
@@ -48,8 +48,8 @@ fn the_log_gets_shorter_and_every_row_is_there() {
     assert!(number("afterBytes") * 4 < number("beforeBytes"), "{answer}");
     assert!(number("rows") as usize > before.len(), "the count includes the audit log: {answer}");
     assert_eq!(databases(&data_dir), ["db"]);
-    let app = bench.restart();
-    bench.assert_others_work(&app, &[]);
+    let app = tampered.restart();
+    tampered.assert_others_work(&app, &[]);
     let dir = app.stop();
     support::rows_fit(&support::data_dir(dir.path()));
     let rows = support::audit_rows(dir.path());
@@ -89,8 +89,8 @@ fn only_a_stopped_database_with_its_own_key_is_compacted() {
 /// of it.
 #[test]
 fn a_start_finishes_or_undoes_a_switch_wherever_it_was_cut_off() {
-    let bench = TamperedDb::new();
-    let old = bench.data_dir();
+    let tampered = TamperedDb::new();
+    let old = tampered.data_dir();
     support::await_release(&old);
     let apart = tempfile::tempdir().unwrap();
     let compacted = apart.path().join("compacted/data");
@@ -130,7 +130,7 @@ fn a_start_finishes_or_undoes_a_switch_wherever_it_was_cut_off() {
         let wanted = dump(wanted_parent);
         let server = Launch::on(&data_dir).start();
         assert_eq!(databases(&data_dir), ["db"], "{name}");
-        for secret in bench.secrets.iter().filter(|secret| !secret.never) {
+        for secret in tampered.secrets.iter().filter(|secret| !secret.never) {
             let value = support::api::reveal(&server.admin(), &secret.id.to_string());
             assert_eq!(value, secret.value, "{name}");
         }
@@ -154,8 +154,8 @@ fn log_of(db: &Path) -> Vec<u8> {
 /// favor of the empty one.
 #[test]
 fn a_copy_that_is_alone_is_neither_overlooked_nor_removed() {
-    let bench = TamperedDb::new();
-    let data_dir = bench.data_dir();
+    let tampered = TamperedDb::new();
+    let data_dir = tampered.data_dir();
     support::await_release(&data_dir);
     let (db, new) = (data_dir.join("db"), data_dir.join("db.new"));
     fs::rename(&db, &new).unwrap();
@@ -182,8 +182,8 @@ fn a_copy_that_is_alone_is_neither_overlooked_nor_removed() {
 
 #[test]
 fn where_the_log_is_gone_no_empty_one_is_made() {
-    let bench = TamperedDb::new();
-    let data_dir = bench.data_dir();
+    let tampered = TamperedDb::new();
+    let data_dir = tampered.data_dir();
     support::await_release(&data_dir);
     fs::remove_dir_all(data_dir.join("db")).unwrap();
     Launch::on(&data_dir).fails().says(["is empty, but it was not before"]);
@@ -193,8 +193,8 @@ fn where_the_log_is_gone_no_empty_one_is_made() {
 /// The link would be renamed, and the rows would move to its disk.
 #[test]
 fn a_database_behind_a_link_is_not_compacted() {
-    let bench = TamperedDb::new();
-    let data_dir = bench.data_dir();
+    let tampered = TamperedDb::new();
+    let data_dir = tampered.data_dir();
     support::await_release(&data_dir);
     let elsewhere = tempfile::tempdir().unwrap();
     let db = elsewhere.path().join("db");
@@ -211,8 +211,8 @@ fn a_database_behind_a_link_is_not_compacted() {
 #[test]
 fn a_directory_that_cannot_be_renamed_is_not_compacted_and_still_opens() {
     const MOUNT: &str = "mount --bind \"$1\" \"$1\" && shift && \"$@\"";
-    let bench = TamperedDb::new();
-    let data_dir = bench.data_dir();
+    let tampered = TamperedDb::new();
+    let data_dir = tampered.data_dir();
     support::await_release(&data_dir);
     let wrapper = ["unshare", "--mount", "--map-root-user", "sh", "-c", MOUNT, "sh"];
     let db = data_dir.join("db");
@@ -234,8 +234,8 @@ fn a_kill_at_any_step_loses_nothing() {
         Ok(words) => words,
         Err(why) => return skip(why),
     };
-    let bench = TamperedDb::new();
-    let old = bench.data_dir();
+    let tampered = TamperedDb::new();
+    let old = tampered.data_dir();
     support::await_release(&old);
     let wanted = dump(&old);
     support::await_release(&old);

@@ -162,7 +162,7 @@ fn a_sync_that_fails_in_a_compaction_leaves_the_database_as_it_was() {
 #[test]
 fn a_server_whose_last_sync_fails_does_not_end_well() {
     let machine = or_skip!(Machine::with_secret());
-    let mut told = 0;
+    let mut reported = 0;
     for good in 0..MOST_SYNCS {
         let server = machine.start();
         machine.disk.fail_syncs_after(good);
@@ -172,15 +172,15 @@ fn a_server_whose_last_sync_fails_does_not_end_well() {
         machine.disk.mend();
         if !has_failed {
             assert!(
-                told > 1,
-                "only {told} failures were reported; the last row and closing both sync"
+                reported > 1,
+                "only {reported} failures were reported; the last row and closing both sync"
             );
             return;
         }
         if !is_sleds_own(&ended) {
             assert_eq!(ended.code, Some(1), "sync {good}: {ended:#?}");
             assert!(ended.stderr.contains("the database failed"), "sync {good}: {ended:#?}");
-            told += 1;
+            reported += 1;
         }
         machine.is_well();
     }
@@ -235,10 +235,10 @@ fn a_full_disk_at_opening_is_no_question_of_permissions() {
 fn a_copy_that_is_not_whole_does_not_stay() {
     support::expect_log("fuser: [Not Implemented]");
     let machine = or_skip!(Machine::new());
-    let bench = TamperedDb::new();
-    let patient = Checkup::new(&bench.data_dir());
+    let tampered = TamperedDb::new();
+    let checkup = Checkup::new(&tampered.data_dir());
     let repair = || {
-        let launch = patient.launch(["doctor", "--repair"]).argument("--copy-to");
+        let launch = checkup.launch(["doctor", "--repair"]).argument("--copy-to");
         launch.argument(&machine.at).run("")
     };
     let left = || machine.at.read_dir().unwrap().count();

@@ -53,7 +53,7 @@ fn rounds() -> u64 {
 #[test]
 fn a_write_that_fails_in_a_thread_of_sled_does_not_keep_the_writer_waiting_for_ever() {
     let seed = Seed::of_this_run();
-    let mut dice = Rng(seed.0);
+    let mut rng = Rng(seed.0);
     let mut machine = machine_or_skip!();
     machine.launch = machine.launch.variable("COFFER_LIMITS__VERSIONS_KEPT", "1000");
     gone(machine.starts().expect("the server starts on a working disk"));
@@ -61,7 +61,7 @@ fn a_write_that_fails_in_a_thread_of_sled_does_not_keep_the_writer_waiting_for_e
     for round in 0..rounds() {
         machine.disk.become_like(&before);
         let server = machine.starts().expect("the server starts on a working disk");
-        machine.disk.fill_after(dice.below(60) as u64);
+        machine.disk.fill_after(rng.below(60) as u64);
         // A mixed load; most of its operations can trigger the fault.
         let (token, (answered, _answers)) = (server.token(), channel());
         std::thread::scope(|scope| {
@@ -117,7 +117,7 @@ fn a_sync_that_fails_at_the_stop_does_not_panic() {
 #[test]
 fn what_is_acknowledged_after_a_failed_sync_survives_a_power_cut() {
     let seed = Seed::of_this_run();
-    let mut dice = Rng(seed.0);
+    let mut rng = Rng(seed.0);
     for good in 0..6 {
         let machine = machine_or_skip!();
         let server = machine.starts().expect("the server starts on a working disk");
@@ -130,7 +130,7 @@ fn what_is_acknowledged_after_a_failed_sync_survives_a_power_cut() {
         let server = machine.starts().expect("the server starts on a working disk");
         let after = api::new_secret(&server.admin(), "development", "AFTER", "after");
         gone(server);
-        machine.disk.restore(Survivors::Nothing, &mut dice);
+        machine.disk.restore(Survivors::Nothing, &mut rng);
         let server = machine.starts().expect("the server starts after the power cut");
         for (made, value) in [(&before, "before"), (&after, "after")] {
             assert_eq!(api::reveal(&server.admin(), api::text(made, "id")), value, "{good}");

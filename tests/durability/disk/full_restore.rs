@@ -56,11 +56,11 @@ impl Kept {
     #[track_caller]
     fn is_refused(&self, ended: &Ended, to: &Path) {
         assert!(ended.code.is_some_and(|code| code == 1 || code == 2), "{ended:#?}");
-        let told: Vec<_> =
+        let messages: Vec<_> =
             ended.stderr.lines().filter(|line| line.starts_with("coffer: ")).collect();
-        assert_eq!(told.len(), 1, "{ended:#?}");
+        assert_eq!(messages.len(), 1, "{ended:#?}");
         let words = ["free space", "No space left", "os error 28", "Free up space"];
-        assert!(words.iter().any(|word| told[0].contains(word)), "{ended:#?}");
+        assert!(words.iter().any(|word| messages[0].contains(word)), "{ended:#?}");
         for word in ["panic", "backtrace"] {
             assert!(!ended.stderr.contains(word), "{ended:#?}");
         }

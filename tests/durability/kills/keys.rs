@@ -51,7 +51,7 @@ struct Seen {
 /// The directory of a stopped server. Each run gets a copy of it.
 struct Place {
     dir: TempDir,
-    stock: SampleSecrets,
+    samples: SampleSecrets,
     token: String,
     /// The number of wrapped keys.
     wrapped: u64,
@@ -64,14 +64,14 @@ impl Place {
     fn new(new: Option<String>) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let server = Self::bare(&data_dir(dir.path())).start();
-        let stock = SampleSecrets::of(&server.admin(), SECRETS);
+        let samples = SampleSecrets::of(&server.admin(), SECRETS);
         let wrapped = server.admin().get(KEYS).expect(200)["keys"][0]["wrapped"].as_u64();
         let token = server.token();
         server.stop();
         await_release(&data_dir(dir.path()));
         let old = std::fs::read_to_string(data_dir(dir.path()).join("root.key")).unwrap();
         let old = old.trim().to_owned();
-        Self { dir, stock, token, wrapped: wrapped.unwrap(), old, new }
+        Self { dir, samples, token, wrapped: wrapped.unwrap(), old, new }
     }
 
     fn bare(data_dir: &Path) -> Launch {
@@ -215,13 +215,13 @@ impl Place {
         }
         let found = admin.get("/api/audit-logs/verification").expect(200);
         assert_eq!(found["verification"]["intact"], true, "{cut}");
-        self.stock.holds(&admin);
+        self.samples.holds(&admin);
         server.stop();
         rows_fit(data_dir);
         if self.new.is_some() {
             await_release(data_dir);
             let server = self.only_new(data_dir).start();
-            self.stock.holds(&server.admin());
+            self.samples.holds(&server.admin());
             server.stop();
         }
     }

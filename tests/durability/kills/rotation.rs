@@ -31,7 +31,7 @@ fn secrets_are_revealed_and_written_while_keys_change() {
     let dir = tempfile::tempdir().unwrap();
     let server = launch(&dir).start();
     let admin = server.admin();
-    let stock = SampleSecrets::of(&admin, 400);
+    let samples = SampleSecrets::of(&admin, 400);
     let over = AtomicBool::new(false);
     let (reveals, writes) = std::thread::scope(|scope| {
         let readers: Vec<_> = (0..2)
@@ -39,7 +39,7 @@ fn secrets_are_revealed_and_written_while_keys_change() {
                 scope.spawn(|| {
                     let mut count = 0;
                     while !over.load(Ordering::Relaxed) {
-                        stock.holds_here_and_there(&admin);
+                        samples.holds_here_and_there(&admin);
                         count += 1;
                     }
                     count
@@ -66,7 +66,7 @@ fn secrets_are_revealed_and_written_while_keys_change() {
         (reveals, writer.join().unwrap())
     });
     assert!(reveals > 0 && writes > 0);
-    stock.holds(&admin);
+    samples.holds(&admin);
     let ended = server.stop();
     assert!(!ended.stderr.contains("WARN") && !ended.stderr.contains("ERROR"), "{ended:#?}");
     rows_fit(&data_dir(dir.path()));
@@ -91,7 +91,7 @@ fn a_rotation_goes_on_after_a_kill_at_any_step() {
     let dir = tempfile::tempdir().unwrap();
     let server = launch(&dir).start();
     let (secrets, rounds) = tier::rounds((2500, 24), (1250, 7));
-    let stock = SampleSecrets::of(&server.admin(), secrets);
+    let samples = SampleSecrets::of(&server.admin(), secrets);
     let mut server = Some(server);
     let mut cut_off = 0;
     for round in 0..rounds {
@@ -122,7 +122,7 @@ fn a_rotation_goes_on_after_a_kill_at_any_step() {
         let again = launch(&dir).start();
         let admin = again.admin();
         // Secrets open right away, while the rotation continues.
-        stock.holds_here_and_there(&admin);
+        samples.holds_here_and_there(&admin);
         let after = api::rotated(&admin);
         assert_eq!(after["rotation"]["key"], key);
         assert_eq!(after["rotation"]["left"], 0, "{after}");
@@ -136,10 +136,10 @@ fn a_rotation_goes_on_after_a_kill_at_any_step() {
     );
     let server = server.unwrap();
     let admin = server.admin();
-    stock.holds(&admin);
-    let first = stock.values.keys().next().unwrap();
+    samples.holds(&admin);
+    let first = samples.values.keys().next().unwrap();
     admin.send("POST", &format!("/api/secrets/{first}/versions/1/activate"), None).expect(200);
-    let never = format!("/api/secrets/{}", stock.never[0]);
+    let never = format!("/api/secrets/{}", samples.never[0]);
     admin.send("POST", &format!("{never}/versions/1/activate"), None).expect(200);
     admin.get(&format!("{never}/value")).expect_error(403, "SECRET_WRITE_ONLY");
     server.stop();

@@ -25,11 +25,11 @@ const MOST_STEPS: u64 = 1000;
 /// The number of steps between two cuts in the default run.
 const STRIDE: u64 = 12;
 /// The secrets that exist before the command runs.
-struct Stock {
+struct KnownSecrets {
     values: BTreeMap<String, String>,
 }
 
-impl Stock {
+impl KnownSecrets {
     fn of(server: &Server) -> Self {
         let admin = server.admin();
         let mut values = BTreeMap::new();
@@ -93,16 +93,16 @@ fn doctor_finds_no_error(data_dir: &Path, key: &Path, when: &str) {
 }
 
 /// Creates a stopped server with its root key on another disk.
-fn stopped() -> Result<(Machine, Stock, PathBuf), String> {
+fn stopped() -> Result<(Machine, KnownSecrets, PathBuf), String> {
     let mut machine = Machine::new()?;
     let server = machine.starts().expect("the server starts while the power is on");
-    let stock = Stock::of(&server);
+    let known = KnownSecrets::of(&server);
     server.stop();
     await_release(&machine.data_dir());
     let key = machine.elsewhere().join("the.key");
     std::fs::copy(machine.data_dir().join("root.key"), &key).unwrap();
     machine.launch = machine.launch.variable("COFFER_ROOT_KEY_FILE", &key);
-    Ok((machine, stock, key))
+    Ok((machine, known, key))
 }
 
 macro_rules! stopped_or_skip {
@@ -122,28 +122,28 @@ fn compact(machine: &Machine, key: &Path) -> Launch {
 #[test]
 fn a_compaction_is_cut_off_at_each_of_its_steps() {
     let seed = Seed::of_this_run();
-    let mut dice = Rng(seed.0);
-    let (machine, stock, key) = stopped_or_skip!();
+    let mut rng = Rng(seed.0);
+    let (machine, known, key) = stopped_or_skip!();
     let root = root_key(&machine.data_dir());
     let wanted = dump(machine.copy().path().join("data").as_path());
     let before = machine.disk.fork();
     let mut looks = 0;
-    for steps in tier::steps(MOST_STEPS, STRIDE, &mut dice) {
+    for steps in tier::steps(MOST_STEPS, STRIDE, &mut rng) {
         machine.disk.become_like(&before);
         machine.disk.cut_after(steps);
         let ended = machine.runs(&compact(&machine, &key));
         let is_done = !machine.disk.is_off();
         for survivors in Survivors::LOTS {
             let when = format!("step {steps}, {survivors:?}");
-            let copy = machine.disk.left(survivors, &mut dice);
+            let copy = machine.disk.left(survivors, &mut rng);
             is_whole(&data_dir(copy.path()), &root, &wanted, &when);
             looks += 1;
         }
-        machine.disk.restore(Survivors::any(&mut dice), &mut dice);
+        machine.disk.restore(Survivors::any(&mut rng), &mut rng);
         let when = format!("step {steps}");
         doctor_finds_no_error(&machine.data_dir(), &key, &when);
         let server = machine.starts().expect("the server starts after the power cut");
-        stock.is_served_by(&server);
+        known.is_served_by(&server);
         gone(server);
         if is_done {
             assert_eq!(ended.code, Some(0), "{ended:#?}");
@@ -184,8 +184,8 @@ fn an_opening_frees_some(machine: &Machine) -> bool {
 #[test]
 fn segments_that_an_opening_frees_are_no_hole_after_a_power_cut() {
     let seed = Seed::of_this_run();
-    let mut dice = Rng(seed.0);
-    let (machine, _stock, key) = stopped_or_skip!();
+    let mut rng = Rng(seed.0);
+    let (machine, _known, key) = stopped_or_skip!();
     for round in 0.. {
         if an_opening_frees_some(&machine) {
             break;
@@ -205,12 +205,12 @@ fn segments_that_an_opening_frees_are_no_hole_after_a_power_cut() {
     let command = machine.command(["doctor", "--data-dir"]).argument(machine.data_dir());
     let command = command.variable("COFFER_ROOT_KEY_FILE", &key);
     let before = machine.disk.fork();
-    for steps in tier::steps(MOST_STEPS, STRIDE, &mut dice) {
+    for steps in tier::steps(MOST_STEPS, STRIDE, &mut rng) {
         machine.disk.become_like(&before);
         machine.disk.cut_after(steps);
         machine.runs(&command);
         for survivors in Survivors::LOTS {
-            let copy = machine.disk.left(survivors, &mut dice);
+            let copy = machine.disk.left(survivors, &mut rng);
             let when = format!("step {steps}, {survivors:?}");
             is_whole(&data_dir(copy.path()), &root, &wanted, &when);
         }
@@ -233,20 +233,20 @@ fn change_cuts() -> usize {
 #[test]
 fn a_change_of_the_root_key_is_cut_off_again_and_again() {
     let seed = Seed::of_this_run();
-    let mut dice = Rng(seed.0);
+    let mut rng = Rng(seed.0);
     let mut machine = machine_or_skip!();
     machine.launch = machine.launch.variable("COFFER_LIMITS__VERSIONS_KEPT", "1000");
     let server = machine.starts().expect("the server starts while the power is on");
     let text = request(&server.token(), "rotate", "POST", "/api/admin/keys/rotate", "");
-    let mut stock = Stock::of(&server);
+    let mut known = KnownSecrets::of(&server);
     api::parallel(6, |number| {
-        let (id, _) = stock.values.iter().nth(number).unwrap();
+        let (id, _) = known.values.iter().nth(number).unwrap();
         for version in 0..100 {
             let value = json!({ "value": format!("version {version} of {number}") });
             server.admin().patch(&format!("/api/secrets/{id}"), &value).expect(200);
         }
     });
-    for (number, value) in stock.values.values_mut().enumerate() {
+    for (number, value) in known.values.values_mut().enumerate() {
         *value = format!("version 99 of {number}");
     }
     server.stop();
@@ -262,7 +262,7 @@ fn a_change_of_the_root_key_is_cut_off_again_and_again() {
         let parsed = [&new, &old].map(|text| RootKey::parse(text).unwrap());
         let roots = RootKeys { current: &parsed[0], previous: Some(&parsed[1]) };
         for round in 0..change_cuts() / 3 {
-            machine.disk.cut_after(10 + dice.below(if round % 2 == 0 { 30 } else { 80 }) as u64);
+            machine.disk.cut_after(10 + rng.below(if round % 2 == 0 { 30 } else { 80 }) as u64);
             if let Some(server) = machine.starts_as(&both) {
                 // A second rotation waits for the first one, and then runs as well.
                 let client = support::Client::new(server.address, None);
@@ -272,8 +272,8 @@ fn a_change_of_the_root_key_is_cut_off_again_and_again() {
             if !machine.disk.is_off() {
                 machine.disk.spare();
             }
-            let survivors = Survivors::any(&mut dice);
-            machine.disk.restore(survivors, &mut dice);
+            let survivors = Survivors::any(&mut rng);
+            machine.disk.restore(survivors, &mut rng);
             let copy = machine.copy();
             let opened = support::open_stopped(&data_dir(copy.path()));
             let verified = coffer::vault::verify_audit(&opened, roots).unwrap();
@@ -291,7 +291,7 @@ fn a_change_of_the_root_key_is_cut_off_again_and_again() {
         let server = machine.starts_as(&both).expect("the server starts with both root keys");
         let status = api::rotated(&server.admin());
         assert_eq!((&status["rotation"]["left"], &status["unopened"]), (&json!(0), &json!([])));
-        stock.is_served_by(&server);
+        known.is_served_by(&server);
         for key in status["keys"].as_array().unwrap() {
             if key["state"] == "retiring" {
                 let path = format!("/api/admin/keys/{}", key["id"]);
@@ -302,7 +302,7 @@ fn a_change_of_the_root_key_is_cut_off_again_and_again() {
         let only_new = machine.launch.clone().variable("COFFER_ROOT_KEY", &new);
         let server =
             machine.starts_as(&only_new).expect("the server starts with the new root key alone");
-        stock.is_served_by(&server);
+        known.is_served_by(&server);
         server.stop();
         await_release(&machine.data_dir());
         old = new;
@@ -337,8 +337,8 @@ fn is_restored_or_can_be(
 #[test]
 fn a_restore_is_cut_off_at_each_of_its_steps() {
     let seed = Seed::of_this_run();
-    let mut dice = Rng(seed.0);
-    let (source, stock, key) = stopped_or_skip!();
+    let mut rng = Rng(seed.0);
+    let (source, known, key) = stopped_or_skip!();
     let token = source.data_dir().join("bootstrap-token");
     let (root, token) = (root_key(&source.data_dir()), std::fs::read(token).unwrap());
     let wanted = dump(source.copy().path().join("data").as_path());
@@ -353,14 +353,14 @@ fn a_restore_is_cut_off_at_each_of_its_steps() {
     let command = command.argument(machine.data_dir()).variable("COFFER_ROOT_KEY_FILE", &key);
     let before = machine.disk.fork();
     let (mut refused, mut whole) = (0, 0);
-    for steps in tier::steps(MOST_STEPS, STRIDE, &mut dice) {
+    for steps in tier::steps(MOST_STEPS, STRIDE, &mut rng) {
         machine.disk.become_like(&before);
         machine.disk.cut_after(steps);
         let ended = machine.runs(&command);
         let is_done = !machine.disk.is_off();
         for survivors in Survivors::LOTS {
             let when = format!("step {steps}, {survivors:?}");
-            let copy = machine.disk.left(survivors, &mut dice);
+            let copy = machine.disk.left(survivors, &mut rng);
             let is_there =
                 is_restored_or_can_be(&data_dir(copy.path()), (&file, &root), &wanted, &when);
             // The command may have failed before the power cut, with a message.
@@ -368,7 +368,7 @@ fn a_restore_is_cut_off_at_each_of_its_steps() {
             assert!(is_there || !is_sure, "{when}: the restore reported success but is incomplete");
             whole += usize::from(is_there);
         }
-        machine.disk.restore(Survivors::any(&mut dice), &mut dice);
+        machine.disk.restore(Survivors::any(&mut rng), &mut rng);
         let when = format!("step {steps}");
         let has = |name: &str| machine.data_dir().join(name).exists();
         if !has("db") {
@@ -384,7 +384,7 @@ fn a_restore_is_cut_off_at_each_of_its_steps() {
         doctor_finds_no_error(&machine.data_dir(), &key, &when);
         std::fs::write(machine.data_dir().join("bootstrap-token"), &token).unwrap();
         let server = machine.starts().expect("the server starts after the power cut");
-        stock.is_served_by(&server);
+        known.is_served_by(&server);
         gone(server);
         if is_done {
             assert_eq!(ended.code, Some(0), "{ended:#?}");
@@ -399,21 +399,21 @@ fn a_restore_is_cut_off_at_each_of_its_steps() {
 #[test]
 fn a_backup_on_the_same_disk_is_cut_off_at_each_of_its_steps() {
     let seed = Seed::of_this_run();
-    let mut dice = Rng(seed.0);
-    let (machine, _stock, key) = stopped_or_skip!();
+    let mut rng = Rng(seed.0);
+    let (machine, _known, key) = stopped_or_skip!();
     let root = root_key(&machine.data_dir());
     let wanted = dump(machine.copy().path().join("data").as_path());
     let command = machine.command(["backup", "create", "--offline"]);
     let command = command.argument(machine.path("a.backup")).argument("--data-dir");
     let command = command.argument(machine.data_dir()).variable("COFFER_ROOT_KEY_FILE", &key);
     let before = machine.disk.fork();
-    for steps in tier::steps(MOST_STEPS, STRIDE, &mut dice) {
+    for steps in tier::steps(MOST_STEPS, STRIDE, &mut rng) {
         machine.disk.become_like(&before);
         machine.disk.cut_after(steps);
         let ended = machine.runs(&command);
         for survivors in Survivors::LOTS {
             let when = format!("step {steps}, {survivors:?}");
-            let copy = machine.disk.left(survivors, &mut dice);
+            let copy = machine.disk.left(survivors, &mut rng);
             let file = std::fs::read(copy.path().join("a.backup"));
             assert!(file.is_ok() || ended.code != Some(0), "{when}: {ended:#?}");
             if let Ok(file) = file {
@@ -451,8 +451,8 @@ fn key_in(text: &str, opened: &mut BTreeMap<String, String>) -> (String, bool) {
 #[test]
 fn a_root_key_that_is_protected_or_laid_bare_is_there_after_each_step() {
     let seed = Seed::of_this_run();
-    let mut dice = Rng(seed.0);
-    let (machine, stock, _key) = stopped_or_skip!();
+    let mut rng = Rng(seed.0);
+    let (machine, known, _key) = stopped_or_skip!();
     let fingerprint = root_key(&machine.data_dir()).fingerprint().to_string();
     let file = machine.data_dir().join("root.key");
     let passphrase = machine.elsewhere().join("passphrase");
@@ -465,14 +465,14 @@ fn a_root_key_that_is_protected_or_laid_bare_is_there_after_each_step() {
         [(&protect, true), (&protect.clone().argument("--remove"), false)]
     {
         let before = machine.disk.fork();
-        for steps in tier::steps(MOST_STEPS, STRIDE, &mut dice) {
+        for steps in tier::steps(MOST_STEPS, STRIDE, &mut rng) {
             machine.disk.become_like(&before);
             machine.disk.cut_after(steps);
             let ended = machine.runs(command);
             let is_done = !machine.disk.is_off();
             for survivors in Survivors::LOTS {
                 let when = format!("protect: {will_be_protected}, step {steps}, {survivors:?}");
-                let copy = machine.disk.left(survivors, &mut dice);
+                let copy = machine.disk.left(survivors, &mut rng);
                 let text = std::fs::read_to_string(data_dir(copy.path()).join("root.key"));
                 let (found, is_protected) = key_in(&text.expect(&when), &mut opened);
                 assert_eq!(found, fingerprint, "{when}");
@@ -482,13 +482,13 @@ fn a_root_key_that_is_protected_or_laid_bare_is_there_after_each_step() {
                     "{when}: the command reported success but changed nothing"
                 );
             }
-            machine.disk.restore(Survivors::any(&mut dice), &mut dice);
+            machine.disk.restore(Survivors::any(&mut rng), &mut rng);
             // Serves once with each form of the file; the key is the same.
             let text = std::fs::read_to_string(&file).unwrap();
             if served.insert((will_be_protected, SealedRootKey::looks_like(&text))) {
                 let server =
                     machine.starts_as(&serve).expect("the server starts after the power cut");
-                stock.is_served_by(&server);
+                known.is_served_by(&server);
                 gone(server);
             }
             if is_done {
@@ -549,12 +549,12 @@ impl Repair {
 #[test]
 fn a_repair_is_cut_off_at_its_steps() {
     let seed = Seed::of_this_run();
-    let mut dice = Rng(seed.0);
-    let (machine, stock, key) = stopped_or_skip!();
+    let mut rng = Rng(seed.0);
+    let (machine, known, key) = stopped_or_skip!();
     let root = root_key(&machine.data_dir());
     let rows = || dump(machine.copy().path().join("data").as_path());
     let whole = rows();
-    damage(&machine.data_dir(), stock.values.keys().next().unwrap());
+    damage(&machine.data_dir(), known.values.keys().next().unwrap());
     let doctor = machine.command(["doctor", "--data-dir"]).argument(machine.data_dir());
     let doctor = doctor.variable("COFFER_ROOT_KEY_FILE", &key);
     // The doctor opens the database, which writes the damage to the disk.
@@ -573,7 +573,7 @@ fn a_repair_is_cut_off_at_its_steps() {
         let is_over = !machine.disk.is_off();
         for survivors in Survivors::LOTS {
             let when = format!("step {steps}, {survivors:?}: {ended:#?}");
-            let copy = machine.disk.left(survivors, &mut dice);
+            let copy = machine.disk.left(survivors, &mut rng);
             let aside = copy.path().join("data.before-repair.1");
             let has_copy = aside.exists();
             assert!(
@@ -590,7 +590,7 @@ fn a_repair_is_cut_off_at_its_steps() {
             copied += usize::from(has_copy);
             repaired += usize::from(is_done);
         }
-        machine.disk.restore(Survivors::any(&mut dice), &mut dice);
+        machine.disk.restore(Survivors::any(&mut rng), &mut rng);
         let again = machine.runs(&command);
         assert!(is_well(&again), "step {steps}: {again:#?}");
         let copy = machine.copy();
@@ -600,7 +600,7 @@ fn a_repair_is_cut_off_at_its_steps() {
             break;
         }
         // Most steps only copy; running all of them would take a minute.
-        steps += 1 + dice.below(tier::rounds(3, 30)) as u64;
+        steps += 1 + rng.below(tier::rounds(3, 30)) as u64;
     }
     println!("{steps} steps, {looks} looks: {copied} times a copy, {repaired} times repaired");
     assert!(steps > 20 && repaired >= Survivors::LOTS.len() && copied > repaired);
@@ -610,19 +610,19 @@ fn a_repair_is_cut_off_at_its_steps() {
 #[derive(Debug, Clone, Copy)]
 enum Trouble {
     Syncs,
-    Room,
+    NoSpace,
 }
 
 /// Makes the disk fail at each step of a command. The command must exit by itself, with success
 /// only if it hit no failure.
 fn meet(machine: &Machine, before: &Disk, command: &Launch, mut look: impl FnMut(&Ended, &str)) {
     let mut rng = Rng(Seed::of_this_run().0);
-    for trouble in [Trouble::Syncs, Trouble::Room] {
+    for trouble in [Trouble::Syncs, Trouble::NoSpace] {
         for good in tier::steps(u64::MAX, 6, &mut rng) {
             machine.disk.become_like(before);
             match trouble {
                 Trouble::Syncs => machine.disk.fail_syncs_after(good),
-                Trouble::Room => machine.disk.fill_after(good),
+                Trouble::NoSpace => machine.disk.fill_after(good),
             }
             let ended = command.run("");
             let has_failed = machine.disk.has_failed();
@@ -643,8 +643,8 @@ fn meet(machine: &Machine, before: &Disk, command: &Launch, mut look: impl FnMut
 #[test]
 fn a_compaction_meets_a_disk_that_fails_at_each_of_its_steps() {
     let seed = Seed::of_this_run();
-    let mut dice = Rng(seed.0);
-    let (machine, _stock, key) = stopped_or_skip!();
+    let mut rng = Rng(seed.0);
+    let (machine, _known, key) = stopped_or_skip!();
     let root = root_key(&machine.data_dir());
     let wanted = dump(machine.copy().path().join("data").as_path());
     let before = machine.disk.fork();
@@ -653,10 +653,10 @@ fn a_compaction_meets_a_disk_that_fails_at_each_of_its_steps() {
             assert!(ended.stderr.contains("coffer: "), "{when}");
         }
         // The disk works again, with and without a power cut.
-        let copy = machine.disk.left(Survivors::any(&mut dice), &mut dice);
+        let copy = machine.disk.left(Survivors::any(&mut rng), &mut rng);
         is_whole(&data_dir(copy.path()), &root, &wanted, when);
         is_whole(&machine.data_dir(), &root, &wanted, when);
-        let copy = machine.disk.left(Survivors::Nothing, &mut dice);
+        let copy = machine.disk.left(Survivors::Nothing, &mut rng);
         is_whole(&data_dir(copy.path()), &root, &wanted, when);
     });
 }
@@ -664,8 +664,8 @@ fn a_compaction_meets_a_disk_that_fails_at_each_of_its_steps() {
 #[test]
 fn a_restore_meets_a_disk_that_fails_at_each_of_its_steps() {
     let seed = Seed::of_this_run();
-    let mut dice = Rng(seed.0);
-    let (source, _stock, key) = stopped_or_skip!();
+    let mut rng = Rng(seed.0);
+    let (source, _known, key) = stopped_or_skip!();
     let root = root_key(&source.data_dir());
     let wanted = dump(source.copy().path().join("data").as_path());
     let path = source.elsewhere().join("a.backup");
@@ -678,7 +678,7 @@ fn a_restore_meets_a_disk_that_fails_at_each_of_its_steps() {
     let command = command.argument(machine.data_dir()).variable("COFFER_ROOT_KEY_FILE", &key);
     let before = machine.disk.fork();
     meet(&machine, &before, &command, |ended, when| {
-        let copy = machine.disk.left(Survivors::Nothing, &mut dice);
+        let copy = machine.disk.left(Survivors::Nothing, &mut rng);
         let (to, what) = (data_dir(copy.path()), (&file[..], &root));
         let is_there = is_restored_or_can_be(&to, what, &wanted, when);
         assert!(
@@ -686,7 +686,7 @@ fn a_restore_meets_a_disk_that_fails_at_each_of_its_steps() {
             "{when}: the restore reported success but is incomplete"
         );
         is_restored_or_can_be(&machine.data_dir(), what, &wanted, when);
-        let copy = machine.disk.left(Survivors::Nothing, &mut dice);
+        let copy = machine.disk.left(Survivors::Nothing, &mut rng);
         is_whole(&data_dir(copy.path()), &root, &wanted, when);
         rows_fit(&machine.data_dir());
         await_release(&machine.data_dir());

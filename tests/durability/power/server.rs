@@ -72,16 +72,16 @@ fn load_until_cut(machine: &Machine, server: Server, workers: &mut [Worker]) {
 
 /// Restarts until a start is not chosen for a cut, and cuts the power during the chosen starts.
 /// Returns the number of cuts.
-fn recover(machine: &Machine, dice: &mut Rng) -> usize {
+fn recover(machine: &Machine, rng: &mut Rng) -> usize {
     let mut cuts = 0;
-    while dice.below(3) == 0 {
-        machine.disk.cut_after(dice.below(START_STEPS) as u64);
+    while rng.below(3) == 0 {
+        machine.disk.cut_after(rng.below(START_STEPS) as u64);
         if let Some(server) = machine.starts() {
             machine.disk.spare();
             gone(server);
         }
         cuts += usize::from(machine.disk.is_off());
-        machine.disk.restore(Survivors::any(dice), dice);
+        machine.disk.restore(Survivors::any(rng), rng);
     }
     cuts
 }
@@ -99,7 +99,7 @@ struct Tally {
 #[test]
 fn whatever_was_answered_survives_a_power_cut() {
     let seed = Seed::of_this_run();
-    let mut dice = Rng(seed.0);
+    let mut rng = Rng(seed.0);
     let mut machine = machine_or_skip!();
     machine.launch = machine.launch.variable("COFFER_LIMITS__VERSIONS_KEPT", "1000");
     let wanted = std::env::var("COFFER_TEST_POWER_CUTS").ok().and_then(|cuts| cuts.parse().ok());
@@ -113,14 +113,14 @@ fn whatever_was_answered_survives_a_power_cut() {
     while tally.under_load < wanted {
         let steps = rotations::steps(&server.admin());
         workers.iter_mut().for_each(|worker| worker.beside.clone_from(&steps));
-        let steps = if dice.below(4) == 0 { 400 } else { 60 };
-        machine.disk.cut_after(dice.below(steps) as u64);
+        let steps = if rng.below(4) == 0 { 400 } else { 60 };
+        machine.disk.cut_after(rng.below(steps) as u64);
         load_until_cut(&machine, server, &mut workers[..CLIENTS]);
-        let survivors = Survivors::any(&mut dice);
-        machine.disk.restore(survivors, &mut dice);
+        let survivors = Survivors::any(&mut rng);
+        machine.disk.restore(survivors, &mut rng);
         tally.under_load += 1;
         tally.while_rotating += usize::from(rotations::is_rotating(machine.copy().path()));
-        tally.while_recovering += recover(&machine, &mut dice);
+        tally.while_recovering += recover(&machine, &mut rng);
         let when = format!("cut {}, {survivors:?}", tally.under_load);
         let logged = logged(machine.copy().path());
         load::all_logged(&workers, &logged, &when);
@@ -165,7 +165,7 @@ fn whatever_was_answered_survives_a_power_cut() {
 #[test]
 fn a_start_is_cut_off_at_each_of_its_steps() {
     let seed = Seed::of_this_run();
-    let mut dice = Rng(seed.0);
+    let mut rng = Rng(seed.0);
     for is_first in [true, false] {
         let machine = machine_or_skip!();
         let mut workers: Vec<_> = (0..CLIENTS).map(|number| Worker::new(number, seed.0)).collect();
@@ -174,7 +174,7 @@ fn a_start_is_cut_off_at_each_of_its_steps() {
         }
         let before = machine.disk.fork();
         let (mut looks, mut seen) = (0, BTreeSet::new());
-        for steps in tier::steps(u64::MAX, 6, &mut dice) {
+        for steps in tier::steps(u64::MAX, 6, &mut rng) {
             machine.disk.become_like(&before);
             machine.disk.cut_after(steps);
             let started = machine.starts();
@@ -183,15 +183,15 @@ fn a_start_is_cut_off_at_each_of_its_steps() {
             let when = format!("first: {is_first}, step {steps}");
             // Before the first start has completed, only another start can tell what is there.
             for survivors in Survivors::LOTS.into_iter().filter(|_| !is_first) {
-                let copy = machine.disk.left(survivors, &mut dice);
+                let copy = machine.disk.left(survivors, &mut rng);
                 looks += 1;
                 if seen.insert(print_of(copy.path())) {
                     let when = format!("{when}, {survivors:?}");
                     load::all_logged(&workers, &logged(copy.path()), &when);
                 }
             }
-            let survivors = Survivors::any(&mut dice);
-            machine.disk.restore(survivors, &mut dice);
+            let survivors = Survivors::any(&mut rng);
+            machine.disk.restore(survivors, &mut rng);
             let server = machine.starts().expect("the server starts after the power cut");
             compare(&server, &workers);
             // The token in the directory works.
@@ -235,7 +235,7 @@ enum Trouble {
     /// Every sync fails from a certain moment on.
     Syncs,
     /// Every write fails for lack of space.
-    Room,
+    NoSpace,
     /// One write fails.
     Write,
 }
@@ -244,7 +244,7 @@ impl Trouble {
     fn begins(self, disk: &Disk, after: u64) {
         match self {
             Self::Syncs => disk.fail_syncs_after(after),
-            Self::Room => disk.fill_after(after),
+            Self::NoSpace => disk.fill_after(after),
             Self::Write => disk.fail_one_write_after(after),
         }
     }
@@ -253,7 +253,7 @@ impl Trouble {
     /// `acknowledged` file is written after a successful sync; failing to write it is not an error.
     fn has_come(self, disk: &Disk) -> bool {
         match self {
-            Self::Syncs | Self::Room => disk.has_failed(),
+            Self::Syncs | Self::NoSpace => disk.has_failed(),
             Self::Write => disk.has_failed_in(&["data", "db", "db"]),
         }
     }
@@ -267,7 +267,7 @@ const ANSWERS: usize = 300;
 /// start succeeds.
 fn trouble(trouble: Trouble, rounds: usize) {
     let seed = Seed::of_this_run();
-    let mut dice = Rng(seed.0);
+    let mut rng = Rng(seed.0);
     let machine = machine_or_skip!();
     let mut workers: Vec<_> = (0..CLIENTS).map(|number| Worker::new(number, seed.0)).collect();
     let mut server = machine.starts().expect("the server starts on a working disk");
@@ -275,7 +275,7 @@ fn trouble(trouble: Trouble, rounds: usize) {
     for round in 0..rounds {
         let steps = rotations::steps(&server.admin());
         workers.iter_mut().for_each(|worker| worker.beside.clone_from(&steps));
-        trouble.begins(&machine.disk, dice.below(60) as u64);
+        trouble.begins(&machine.disk, rng.below(60) as u64);
         let excused = || trouble.has_come(&machine.disk);
         load_until(&server, &mut workers, &excused, |answers| {
             if answers.iter().take(ANSWERS).count() == ANSWERS && !excused() {
@@ -294,19 +294,19 @@ fn trouble(trouble: Trouble, rounds: usize) {
             assert!(said.starts_with("coffer: the database failed") && !said.contains('\n'));
         }
         // Acknowledged changes are on the disk now, and not only in the page cache.
-        let copy = machine.disk.left(Survivors::Nothing, &mut dice);
+        let copy = machine.disk.left(Survivors::Nothing, &mut rng);
         let when = format!("round {round}");
         load::all_logged(&workers, &logged(copy.path()), &when);
         // The next start hits the same failure, or runs after a reboot, or neither.
         match round % 3 {
             0 => {
-                trouble.begins(&machine.disk, dice.below(6) as u64);
+                trouble.begins(&machine.disk, rng.below(6) as u64);
                 if let Some(server) = machine.starts() {
                     gone(server);
                 }
                 machine.disk.mend();
             }
-            1 => machine.disk.restore(Survivors::Nothing, &mut dice),
+            1 => machine.disk.restore(Survivors::Nothing, &mut rng),
             _ => machine.disk.mend(),
         }
         let logged = logged(machine.copy().path());
@@ -339,5 +339,5 @@ fn a_failed_write_is_no_success_and_the_next_start_is_well() {
 /// sled cannot continue after a write that found no space.
 #[test]
 fn a_disk_that_fills_up_below_the_server_is_no_success_and_the_next_start_is_well() {
-    trouble(Trouble::Room, tier::rounds(15, 3));
+    trouble(Trouble::NoSpace, tier::rounds(15, 3));
 }
