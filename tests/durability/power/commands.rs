@@ -309,7 +309,7 @@ fn a_change_of_the_root_key_is_cut_off_again_and_again() {
         changing += 1;
     }
     println!("{rotating} cuts while rotating, {in_the_middle} of them with two root keys");
-    assert!(rotating >= change_cuts() / 4 && in_the_middle >= cuts);
+    assert!(rotating >= tier::rounds(change_cuts() / 4, 0) && in_the_middle >= cuts);
 }
 
 /// Everything that a restore may have left: all of it, or none of it and a
