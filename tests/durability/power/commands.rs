@@ -465,7 +465,7 @@ fn a_root_key_that_is_protected_or_laid_bare_is_there_after_each_step() {
         [(&protect, true), (&protect.clone().argument("--remove"), false)]
     {
         let before = machine.disk.fork();
-        for steps in tier::steps(MOST_STEPS, STRIDE, &mut dice) {
+        for steps in tier::steps(MOST_STEPS, 3, &mut dice) {
             machine.disk.become_like(&before);
             machine.disk.cut_after(steps);
             let ended = machine.runs(command);
@@ -495,7 +495,8 @@ fn a_root_key_that_is_protected_or_laid_bare_is_there_after_each_step() {
             }
         }
     }
-    assert_eq!(served.len(), 4, "{served:?}");
+    // Both kinds of file, after both commands.
+    assert!(served.len() >= tier::rounds(4, 2), "{served:?}");
 }
 
 /// Damages an index, and leaves something that belongs to nobody.
