@@ -195,5 +195,7 @@ fn compacted(dir: &Path, data_dir: &Path) {
     let answer = launch.argument(data_dir).run("").json();
     println!("compacted in {:.1} s: {answer}", begun.elapsed().as_secs_f64());
     let number = |name: &str| answer[name].as_u64().unwrap();
-    assert!(number("afterBytes") < 4 * number("liveBytes"), "{answer}");
+    // A small log is mostly sled's segments, which are only partly filled.
+    let segments = tier::rounds(0, 8 << 20);
+    assert!(number("afterBytes") < 4 * number("liveBytes") + segments, "{answer}");
 }

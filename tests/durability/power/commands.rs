@@ -309,7 +309,7 @@ fn a_change_of_the_root_key_is_cut_off_again_and_again() {
         changing += 1;
     }
     println!("{rotating} cuts while rotating, {in_the_middle} of them with two root keys");
-    assert!(rotating >= change_cuts() / 4 && in_the_middle >= cuts);
+    assert!(rotating >= tier::rounds(change_cuts() / 4, 0) && in_the_middle >= cuts);
 }
 
 /// Checks what a restore left: everything, or nothing that opens and a clear message. In the second
@@ -465,7 +465,7 @@ fn a_root_key_that_is_protected_or_laid_bare_is_there_after_each_step() {
         [(&protect, true), (&protect.clone().argument("--remove"), false)]
     {
         let before = machine.disk.fork();
-        for steps in tier::steps(MOST_STEPS, STRIDE, &mut rng) {
+        for steps in tier::steps(MOST_STEPS, 3, &mut rng) {
             machine.disk.become_like(&before);
             machine.disk.cut_after(steps);
             let ended = machine.runs(command);
@@ -499,7 +499,8 @@ fn a_root_key_that_is_protected_or_laid_bare_is_there_after_each_step() {
             }
         }
     }
-    assert_eq!(served.len(), 4, "{served:?}");
+    // Both kinds of file, after both commands.
+    assert!(served.len() >= tier::rounds(4, 2), "{served:?}");
 }
 
 /// Damages an index, and adds a row that belongs to no token.

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use crate::load::{Beside, Known, Worker};
 use crate::paths::KEYS;
 use crate::process::Server;
+use crate::tier;
 use crate::{Client, api, await_release, backups, data_dir, open_stopped};
 
 /// Secrets with so many versions each, so that a rotation takes several writes.
@@ -89,7 +90,9 @@ pub fn holds(admin: &Client, workers: &mut [Worker]) {
 /// Fails unless the last rotation ends and every key but one can be retired.
 pub fn ends(admin: &Client) {
     let status = api::rotated(admin);
-    assert_eq!(status["rotation"]["left"], 0, "{status}");
+    // In few rounds there may be none.
+    let none = status["rotation"].is_null() && !tier::is_full();
+    assert!(none || status["rotation"]["left"] == 0, "{status}");
     assert_eq!(status["unopened"], json!([]), "{status}");
     for id in retiring(&status) {
         admin.delete(&format!("{KEYS}/{id}")).expect(200);
