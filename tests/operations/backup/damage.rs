@@ -74,7 +74,7 @@ fn a_file_that_was_cut_off_or_extended_is_found() {
     }
     for at in between {
         let error = refused(&file[..at], &root, "cut between chunks");
-        assert!(error.contains("incomplete"), "{error}");
+        assert!(error.contains("truncated"), "{error}");
     }
     refused(&[&file[..], b"x"].concat(), &root, "one extra byte");
     refused(&[&file[..], &file[HEADER..]].concat(), &root, "twice");
