@@ -1,5 +1,4 @@
-//! `GET /api/admin/status`: how the server is, for a page that is looked at all
-//! day.
+//! `GET /api/admin/status`: the state of the server, for a page that stays open all day.
 
 use coffer::domain::{Clock, Role};
 use serde_json::{Value, json};
@@ -24,7 +23,7 @@ fn status(client: &Client) -> Value {
     client.get(STATUS).expect(200)["status"].clone()
 }
 
-/// The minutes in which something was asked: how long ago, all, 4xx, 5xx.
+/// The minutes that had requests: how long ago, all, 4xx, 5xx.
 fn busy(status: &Value) -> Vec<(usize, u64, u64, u64)> {
     let minutes = status["requests"].as_array().unwrap();
     assert_eq!(minutes.len(), 60);
@@ -98,7 +97,7 @@ fn requests_are_counted_by_minute_and_class() {
     assert_eq!(busy(&status(&admin)), [(29, 1, 0, 0)], "a clock that was put back");
 }
 
-/// It may wait for a change, and a minute of that would say that the server is slow.
+/// A bundle request may wait for a change, and a minute of waiting would make the server look slow.
 #[test]
 fn how_long_a_bundle_took_is_not_counted() {
     let app = start();

@@ -1,5 +1,5 @@
-//! The console's cookie: the same session, by another way, and a header that
-//! no other site can make a browser send.
+//! The console's cookie: the same session sent in another way, plus a header that no other site can
+//! make a browser send.
 
 use coffer::domain::Network;
 use serde_json::json;
@@ -104,12 +104,12 @@ fn a_request_by_cookie_that_may_change_something_needs_the_header() {
             assert_eq!(reply.header("www-authenticate"), Some("Bearer"));
         }
     }
-    // What only reads does not: a link into the console works.
+    // Requests that only read do not need the header: a link into the console works.
     by_cookie.get(SECRETS).expect(200);
     assert_eq!(by_cookie.head(SECRETS).status, 200);
     assert_eq!(by_cookie.get(&secret).expect(200)["secret"]["version"], 1);
     assert_eq!(app.admin().get(&root.path()).expect(200)["user"]["name"], json!(null));
-    // And with the header it is the session as ever.
+    // With the header, the session has its usual rights.
     let console = by_cookie.with("X-Coffer", "1");
     console.patch(&secret, &json!({ "value": "changed" })).expect(200);
     console.delete(&secret).expect(200);
@@ -153,7 +153,7 @@ fn an_authorization_header_is_all_that_counts_when_there_is_one() {
     let basic = cookie(&app, &root.token).with("Authorization", "Basic eDp5");
     basic.get(ENVIRONMENTS).expect_error(401, "UNAUTHORIZED");
     both(&viewer.token).get(USERS).expect_error(403, "FORBIDDEN_ROLE");
-    // By bearer nothing else is needed, cookie or not.
+    // A bearer token needs nothing else, with or without the cookie.
     let bearer = app.bearer(&root.token).with("Cookie", "coffer_session=x");
     bearer.post(SECRETS, &json!({ "key": "A", "value": "v" })).expect(200);
 }

@@ -1,4 +1,4 @@
-//! Section 11 of the contract: a POST that is sent again is answered again.
+//! Section 11 of the contract: a repeated POST gets the first answer again.
 
 use coffer::domain::{Role, Scope, Timestamp};
 use coffer::store::{IdempotencyChunks, IdempotencyRecords, IdempotencyTimes, View};
@@ -20,7 +20,7 @@ fn replayed(reply: &Reply) -> bool {
     reply.header("idempotent-replayed") == Some("true")
 }
 
-/// The second answer is the first one, to the letter.
+/// The second response is identical to the first.
 #[track_caller]
 fn check_replay(first: &Reply, second: &Reply) {
     assert_eq!((first.status, second.status), (200, 200), "{}", second.text());

@@ -16,7 +16,7 @@ fn import(client: &Client, items: Value, more: Value) -> Reply {
     client.post(IMPORT, &body)
 }
 
-/// Keys with what became of them and their versions.
+/// Keys with their outcomes and versions.
 fn results(answer: &Value) -> Vec<String> {
     let result =
         |one: &Value| format!("{} {} {}", text(one, "key"), text(one, "outcome"), one["version"]);
@@ -142,7 +142,7 @@ fn what_is_never_revealed_stays_so() {
     let value = format!("/api/secrets/{}/value", id(&admin, "SEALED"));
     admin.get(&value).expect_error(403, "SECRET_WRITE_ONLY");
 
-    // One item that cannot be takes the others with it.
+    // One item that cannot be imported makes the whole import fail.
     let before = admin.get(SECRETS).text();
     let clear = json!([
         item("OTHER", "x"),
@@ -227,7 +227,7 @@ fn every_problem_is_named_by_its_place() {
     {
         assert_eq!(fields(body), ["secrets"]);
     }
-    // A switch that was lost by a slip would do what was not meant.
+    // Ignoring a misspelled option would do something that the caller did not intend.
     for slip in ["dry_run", "dryrun", "on_conflict"] {
         admin
             .post(IMPORT, &json!({ "secrets": [item("A", "x")], slip: true }))
