@@ -101,7 +101,7 @@ impl Load {
                     })
                 })
                 .collect();
-            threads.into_iter().map(|thread| thread.join().expect("no failed request")).collect()
+            threads.into_iter().map(|thread| thread.join().expect("no request fails")).collect()
         });
         counts.iter().sum::<usize>() as f64 / begin.elapsed().as_secs_f64()
     }

@@ -143,8 +143,8 @@ fn raw_syncs(dir: &Path, time: Duration) -> f64 {
     let begin = Instant::now();
     let mut count = 0u32;
     while begin.elapsed() < time {
-        file.write_all(&[7; 512]).expect("512 bytes of disk");
-        file.sync_data().expect("a disk that syncs");
+        file.write_all(&[7; 512]).expect("512 bytes of disk space");
+        file.sync_data().expect("a successful sync");
         count += 1;
     }
     f64::from(count) / begin.elapsed().as_secs_f64()

@@ -26,7 +26,7 @@ impl Coffer {
         // The limiter runs, but its limit is never reached.
         command.env("COFFER_RATE_LIMIT__AUTHENTICATED_PER_MINUTE", "10000000");
         // Ignores any configuration in the directory that the benchmark is run from.
-        command.current_dir(data_dir.parent().expect("a directory of the bench"));
+        command.current_dir(data_dir.parent().expect("a temporary directory"));
         let (child, address) = spawn(command);
         let token = std::fs::read_to_string(data_dir.join("bootstrap-token")).expect("the token");
         Self { child, address, token: token.trim().to_owned(), runs: AtomicUsize::new(0) }
@@ -74,7 +74,7 @@ impl Coffer {
         let pid = self.child.id().to_string();
         let told = Command::new("kill").args(["-TERM", &pid]).status();
         assert!(told.is_ok_and(|status| status.success()), "kill -TERM");
-        self.child.wait().expect("it ends");
+        self.child.wait().expect("the server exits");
     }
 }
 
@@ -99,7 +99,7 @@ pub struct Bare {
 
 impl Bare {
     pub fn start() -> Self {
-        let mut command = Command::new(std::env::current_exe().expect("this program"));
+        let mut command = Command::new(std::env::current_exe().expect("the path of this program"));
         command.env(BARE, "1");
         let (child, address) = spawn(command);
         Self { child, address }

@@ -96,7 +96,7 @@ fn rotating_moves_every_data_key_and_leaves_every_value() {
     let dir = app.stop();
     rows_fit(&data_dir(dir.path()));
     let opened = open_stopped(&data_dir(dir.path()));
-    assert!(opened.get::<Keys>(&KeyId(1)).unwrap().is_none(), "its salt is gone");
+    assert!(opened.get::<Keys>(&KeyId(1)).unwrap().is_none(), "the salt must be deleted");
     drop(opened);
     let app = TestApp::start_in(dir, Default::default());
     assert_eq!(api::reveal(&app.admin(), first), secrets[0].1);
@@ -124,7 +124,7 @@ fn a_rotation_writes_wrapped_keys_and_no_value() {
             rows
         };
         let chunks = others(&before).keys().filter(|key| key[0] == ValueChunks::PREFIX).count();
-        assert!(chunks > bench.secrets.len() + 1, "some values are in pieces");
+        assert!(chunks > bench.secrets.len() + 1, "some values are stored in pieces");
         assert_eq!(others(&after), others(&before));
         let mut versions = 0;
         for (key, old) in before.iter().filter(|(key, _)| key[0] == Versions::PREFIX) {
@@ -137,7 +137,11 @@ fn a_rotation_writes_wrapped_keys_and_no_value() {
             assert_eq!(VersionRow { data_key: old.data_key.clone(), ..new }, old);
             versions += 1;
         }
-        assert_eq!(versions, bench.secrets.len() + 1, "each of them, and the one that TWICE had");
+        assert_eq!(
+            versions,
+            bench.secrets.len() + 1,
+            "one version per secret, plus the old version of TWICE"
+        );
         let services = [ServiceKeys::PREFIX];
         assert_ne!(before[&services[..]], after[&services[..]]);
     });
@@ -216,7 +220,7 @@ fn the_log_says_who_rotated_what_came_of_it_and_who_retired() {
     let row = |action: Action| {
         let mut found = rows.iter().filter(|row| row.draft.action == action);
         let row = found.next().unwrap_or_else(|| panic!("{action:?}")).draft.clone();
-        assert!(found.next().is_none(), "{action:?} twice");
+        assert!(found.next().is_none(), "duplicate {action:?}");
         row
     };
     let details =

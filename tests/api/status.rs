@@ -83,7 +83,7 @@ fn requests_are_counted_by_minute_and_class() {
 
     advance(&app, MINUTE);
     let found = status(&admin);
-    assert_eq!(busy(&found), [(1, 6, 3, 1)], "the first question is counted, too");
+    assert_eq!(busy(&found), [(1, 6, 3, 1)], "the first request is also counted");
     let minute = &found["requests"][58];
     for name in ["p50Ms", "p95Ms", "p99Ms"] {
         assert!(minute[name].as_f64().unwrap() >= 0.05, "{minute}");
@@ -94,7 +94,7 @@ fn requests_are_counted_by_minute_and_class() {
     advance(&app, MINUTE);
     assert_eq!(busy(&status(&admin)), [(1, 1, 0, 0), (59, 1, 0, 0)]);
     advance(&app, -30 * MINUTE);
-    assert_eq!(busy(&status(&admin)), [(29, 1, 0, 0)], "a clock that was put back");
+    assert_eq!(busy(&status(&admin)), [(29, 1, 0, 0)], "the clock was set back");
 }
 
 /// A bundle request may wait for a change, and a minute of waiting would make the server look slow.
@@ -127,7 +127,7 @@ fn it_tells_of_the_last_backups() {
     let told = json!({ "scheduled": false, "lastAt": now(&app), "lastBytes": 77,
         "lastDownloadAt": downloaded });
     assert_eq!(status(&admin)["backup"], told);
-    assert!(!admin.get(STATUS).text().contains("nowhere"), "a path of the host");
+    assert!(!admin.get(STATUS).text().contains("nowhere"), "the response has a path of the host");
     let none = json!({ "scheduled": false, "lastAt": null, "lastBytes": null,
         "lastDownloadAt": null });
     for damaged in [&b""[..], b"nonsense", b"{}", b"[1]", br#"{"time":"soon","bytes":7}"#, b"\xff"]

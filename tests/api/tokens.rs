@@ -24,7 +24,7 @@ fn listed(app: &TestApp, query: &str) -> Vec<Value> {
 
 /// A token's record as the list shows it.
 fn record(app: &TestApp, id: &str) -> Value {
-    listed(app, "").into_iter().find(|record| record["id"] == id).expect("it is listed")
+    listed(app, "").into_iter().find(|record| record["id"] == id).expect("the token is listed")
 }
 
 #[track_caller]
@@ -109,7 +109,7 @@ fn what_is_missing_or_wrong_is_named() {
     refused(&admin, &wrong_kind, "ownerServiceAccountId");
     let both = json!({ "ownerUserId": user["id"], "ownerServiceAccountId": account["id"] });
     admin.post(TOKENS, &body(&both)).expect_error(400, "VALIDATION_ERROR");
-    assert_eq!(listed(&app, "").len(), 1, "only the first start's");
+    assert_eq!(listed(&app, "").len(), 1, "only the token of the first start");
     let longest = json!({ "name": "é".repeat(100), "expiresInDays": null, "unknown": 1 });
     admin.post(TOKENS, &body(&longest)).expect(200);
 }
@@ -245,7 +245,7 @@ fn tokens_are_listed_newest_first_and_by_owner() {
     };
     let all: Vec<String> = made.iter().map(|(id, _)| id.clone()).collect();
     assert_eq!(ids("")[..6], all);
-    assert_eq!(ids("").len(), 7, "the first start's is the oldest");
+    assert_eq!(ids("").len(), 7, "the token of the first start is the oldest");
     assert_eq!(ids(&format!("?ownerUserId={ann}")), of("ann"));
     assert_eq!(ids(&format!("?ownerServiceAccountId={bot}")), of("bot"));
     assert_eq!(ids(&format!("?ownerUserId={}", missing_like(ann))), [""; 0]);

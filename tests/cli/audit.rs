@@ -145,7 +145,7 @@ fn the_root_key_is_found_as_the_server_finds_it() {
     std::fs::remove_file(&key).unwrap();
     let verify = offline(&dir, ["audit", "verify"]);
     verify.run("").refuses(2, ["root.key is missing"]);
-    assert!(!key.exists(), "another key was made");
+    assert!(!key.exists(), "another key was created");
     verify.clone().variable("COFFER_ROOT_KEY", text.trim()).run("").json();
     let other = verify.variable("COFFER_ROOT_KEY", "BwcH".repeat(10) + "Bwc=").run("");
     other.refuses(1, ["sealed under root key", "COFFER_ROOT_KEY"]);

@@ -75,7 +75,7 @@ fn from_a_running_server_to_another_directory() {
         (&told["backup"]["dataDir"], &told["backup"]["dryRun"]),
         (&"new".into(), &true.into())
     );
-    assert!(!place.path("new").exists(), "a dry run leaves nothing");
+    assert!(!place.path("new").exists(), "a dry run must not create files");
     let restored = with_key(&restore).run("").json();
     assert_eq!(restored["backup"]["counts"], backup["counts"]);
     assert_eq!(restored["backup"]["dryRun"], false);
@@ -229,12 +229,12 @@ fn verify_and_restore_report_a_backup_of_what_does_not_open() {
     ];
     for (finding, edit) in cases {
         let bench = TamperedDb::new();
-        let patient = Checkup::new(&bench.data_dir());
+        let checkup = Checkup::new(&bench.data_dir());
         bench.edit(|table| edit(&bench, table));
-        let file = patient.outside().join("a.backup");
-        let made = patient.launch(["backup", "create", "--offline"]).argument(&file).run("");
+        let file = checkup.outside().join("a.backup");
+        let made = checkup.launch(["backup", "create", "--offline"]).argument(&file).run("");
         made.json();
-        let verified = patient.launch(["backup", "verify"]).argument(&file).run("");
+        let verified = checkup.launch(["backup", "verify"]).argument(&file).run("");
         assert_eq!(verified.code, Some(1), "{verified:#?}");
         for text in [finding, " damaged or inconsistent", "The file is complete"] {
             assert!(verified.stderr.contains(text), "{text}: {verified:#?}");
@@ -243,10 +243,10 @@ fn verify_and_restore_report_a_backup_of_what_does_not_open() {
         let findings = told["backup"]["findings"].as_array().unwrap();
         let found = findings.iter().filter(|one| one.as_str().unwrap().contains(finding));
         assert_eq!(found.count(), 1, "{told}");
-        let to = patient.outside().join("new");
+        let to = checkup.outside().join("new");
         let words = ["backup", "restore", "--data-dir"];
-        let launch = Launch::bare(patient.outside()).arguments(words).argument(&to);
-        let launch = launch.argument(&file).variable("COFFER_ROOT_KEY_FILE", &patient.key);
+        let launch = Launch::bare(checkup.outside()).arguments(words).argument(&to);
+        let launch = launch.argument(&file).variable("COFFER_ROOT_KEY_FILE", &checkup.key);
         let restored = launch.run("");
         assert_eq!(restored.code, Some(0), "{restored:#?}");
         assert!(restored.stderr.contains(finding), "{restored:#?}");
@@ -255,8 +255,8 @@ fn verify_and_restore_report_a_backup_of_what_does_not_open() {
             restored.keeps_quiet_about(&secret.value);
         }
         await_release(&to);
-        let launch = Launch::bare(patient.outside()).arguments(["doctor", "--data-dir"]);
-        let launch = launch.argument(&to).variable("COFFER_ROOT_KEY_FILE", &patient.key);
+        let launch = Launch::bare(checkup.outside()).arguments(["doctor", "--data-dir"]);
+        let launch = launch.argument(&to).variable("COFFER_ROOT_KEY_FILE", &checkup.key);
         let doctor = launch.run("");
         assert_eq!(doctor.code, Some(2), "{doctor:#?}");
         assert!(doctor.stdout.contains(finding), "{doctor:#?}");
@@ -418,7 +418,8 @@ fn two_servers_share_a_directory_and_a_running_copy_is_reported() {
         let path = dir.path().join("backups").join(name);
         Launch::bare(dir.path()).arguments(words).argument(path).run("").code == Some(0)
     };
-    let of_first = backups(dir.path()).into_iter().find(opens).expect("one is the first server's");
+    let of_first =
+        backups(dir.path()).into_iter().find(opens).expect("one backup is from the first server");
     let file = dir.path().join("backups").join(of_first);
     let words = ["backup", "restore", "--data-dir", "copy"];
     let restored = Launch::bare(dir.path())

@@ -287,7 +287,7 @@ fn a_certificate_counts_only_when_the_host_trusts_its_ca() {
     }
     let dir = tempfile::tempdir().unwrap();
     let Some(tls) = Tls::start(dir.path()) else {
-        return skip("this openssl makes no certificates as the test wants them");
+        return skip("this openssl cannot create the certificates of the test");
     };
     let cli = Cli::on(([127, 0, 0, 1], 9).into());
     let url = format!("https://localhost:{}", tls.port);

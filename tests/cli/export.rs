@@ -72,7 +72,7 @@ fn a_pipe_gets_the_text_and_sealed_keys_are_named() {
     let k8s = ["export", "--env", "development", "--format", "k8s-secret", "--name", "my.app"];
     assert!(cli.run(k8s).stdout.contains("  name: \"my.app\"\n"));
     let reveals = server.admin().get("/api/audit-logs?action=secret.reveal").expect(200);
-    assert_eq!(reveals["total"], 8, "a row for each value that was shown");
+    assert_eq!(reveals["total"], 8, "one row for each exported value");
     server.stop();
 }
 

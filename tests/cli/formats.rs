@@ -111,10 +111,10 @@ impl Batch {
     #[track_caller]
     fn is(&self, reader: &str, read: &BTreeMap<String, String>) {
         for (key, value) in &self.values {
-            assert_eq!(read.get(key), Some(value), "{reader} reads {key}={value:?} so");
+            assert_eq!(read.get(key), Some(value), "{reader} reads {key}={value:?} differently");
         }
         let more: Vec<_> = read.keys().filter(|key| !self.values.contains_key(*key)).collect();
-        assert!(more.is_empty(), "{reader} finds {more:?} as well");
+        assert!(more.is_empty(), "{reader} also finds {more:?}");
     }
 }
 
@@ -350,7 +350,7 @@ fn docker_asks_for(file: &Path) -> BTreeMap<String, String> {
                 return body;
             }
         }
-        unreachable!("a listener goes on for ever")
+        unreachable!("a listener never stops")
     });
     let mut command = Command::new("docker");
     command.args(["create", "--pull", "never", "--env-file"]).arg(file).arg("image");

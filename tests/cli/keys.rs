@@ -26,7 +26,7 @@ fn a_key_is_printed_alone_and_is_good() {
     assert_ne!(first.stdout, second.stdout);
     let launch = Launch::on(&data_dir(dir.path()));
     launch.variable("COFFER_ROOT_KEY", first.stdout.trim()).start().stop();
-    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1, "it wrote no file");
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1, "no file may be written");
 }
 
 #[test]
@@ -164,10 +164,10 @@ fn protecting_one_key_leaves_the_other_files_alone() {
         assert_eq!(done.code, Some(0), "{done:#?}");
         assert!(text(name).starts_with("coffer-root-key-v1:"));
         for (other, before) in names.into_iter().zip(before) {
-            assert!(other == name || text(other) == before, "{other} beside {name}");
+            assert!(other == name || text(other) == before, "{other} next to {name}");
         }
     }
-    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 5, "nothing lies about");
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 5, "no other file may be left");
 }
 
 /// It replaced the link and left the plain key at the link's target.

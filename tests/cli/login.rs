@@ -273,7 +273,7 @@ fn a_file_that_others_could_read_or_write_is_not_used() {
 #[test]
 fn a_file_of_another_user_is_not_used() {
     if !rustix::process::geteuid().is_root() {
-        return skip("only root can give a file away");
+        return skip("only root can change the owner of a file");
     }
     let desk = Desk::new();
     desk.login();

@@ -88,7 +88,7 @@ fn man_shows_a_page_for_every_command() {
     for word in ["--never-reveal", "--stdin", "--file", "COFFER_ENV"] {
         assert!(set.contains(word), "{word}: {set}");
     }
-    assert!(!set.contains("VALUE"), "the value that is refused is not offered: {set}");
+    assert!(!set.contains("VALUE"), "the page offers a value that the command refuses: {set}");
     let missing = dir.path().join("missing");
     let ended = Launch::bare(dir.path()).argument("man").argument(&missing).run("");
     ended.refuses(1, ["cannot write to", "Create the directory first"]);

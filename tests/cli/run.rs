@@ -62,7 +62,7 @@ fn the_command_takes_the_place_of_the_process() {
     let running = local.run(&["--", "sh", "-c", "echo $$; exec sleep 600"]).spawn();
     let pid = running.pid().to_string();
     let printed = running.stdout.wait_for(|text| text.contains('\n')).unwrap();
-    assert_eq!(printed.trim(), pid, "one process, with its number");
+    assert_eq!(printed.trim(), pid, "the command must run in the same process");
     running.signal(Signal::TERM);
     assert_eq!(running.wait().signal, Some(15));
     // The command gets back the limits that coffer drops for itself.
@@ -201,7 +201,7 @@ fn what_is_sealed_for_another_workload_is_not_used() {
         let ran = launch(dir.path(), &url, &words).variable("COFFER_TOKEN", support::cli::TOKEN);
         ran.run("").refuses(1, [why]);
         answers.join().unwrap();
-        assert!(!dir.path().join("cache").exists(), "it is not kept either");
+        assert!(!dir.path().join("cache").exists(), "the bundle must not be cached either");
     }
 }
 

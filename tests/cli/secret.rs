@@ -421,7 +421,10 @@ fn the_value_that_is_set_is_nowhere_else() {
     terminal.hides();
     terminal.types(&format!("{canary}\n"));
     terminal.shows("Confirm value: ");
-    assert!(arguments_of_all().iter().any(|words| words.contains("TYPED")), "it is not looked at");
+    assert!(
+        arguments_of_all().iter().any(|words| words.contains("TYPED")),
+        "the arguments of the running command were not found"
+    );
     assert!(!arguments_of_all().concat().contains(canary));
     terminal.hides();
     terminal.types(&format!("{canary}\n"));
@@ -447,12 +450,12 @@ fn the_value_that_is_set_is_nowhere_else() {
     assert!(log.stdout.contains("secret.create") && log.stdout.contains("PIPED"), "{log:#?}");
     log.keeps_quiet_about(canary);
     let reveal = of(&["secret", "reveal", "TYPED", "--env", "development"]).run("");
-    assert_eq!(reveal.stdout, canary, "the search would see it");
+    assert_eq!(reveal.stdout, canary, "the server must have the value");
     let ended = server.stop();
     ended.keeps_quiet_about(canary);
     let found = files_with(dir.path(), canary.as_bytes());
     assert!(found.is_empty(), "{found:?}");
-    assert!(!files_with(dir.path(), b"ada@example.org").is_empty(), "files are looked at");
+    assert!(!files_with(dir.path(), b"ada@example.org").is_empty(), "no files were searched");
 }
 
 /// The arguments of every process, one process per line.

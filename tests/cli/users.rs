@@ -60,7 +60,7 @@ fn a_new_user_has_what_was_said_and_nothing_more() {
         "allEnvironments": true });
     assert_eq!(sent.json(), body);
     assert_eq!(sent.header("content-type").as_deref(), Some("application/json"));
-    assert_eq!(scripted.lines(), ["POST /api/users"], "the scope needs no names");
+    assert_eq!(scripted.lines(), ["POST /api/users"], "the scope needs no list of names");
 }
 
 #[test]

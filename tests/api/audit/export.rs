@@ -154,7 +154,7 @@ fn after_dropping_the_export_begins_at_the_first_kept_row() {
     assert_eq!(found["verification"]["firstSeq"], kept[0]["seq"]);
     assert!(kept[0]["seq"].as_u64().unwrap() > before.len() as u64);
     assert!(seqs(&kept).windows(2).all(|pair| pair[1] == pair[0] + 1));
-    assert_eq!(page(&app.admin(), "afterSeq=2"), kept, "a cursor among the dropped rows");
+    assert_eq!(page(&app.admin(), "afterSeq=2"), kept, "a cursor within the dropped rows");
 }
 
 #[test]
@@ -228,5 +228,5 @@ fn a_copy_shows_a_log_that_was_put_back_as_a_whole() {
     assert_eq!(found["verification"]["intact"], true);
     let now = everything(&app.admin(), 1000);
     let same = copy.iter().zip(&now).take_while(|(a, b)| a["mac"] == b["mac"]).count();
-    assert_eq!(same as u64, early, "it differs from where it was put back");
+    assert_eq!(same as u64, early, "the log differs from the first restored row on");
 }

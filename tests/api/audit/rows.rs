@@ -415,7 +415,7 @@ fn a_row_has_the_request_id_that_the_answer_had_and_the_time_of_the_clock() {
         let at = reply.expect(200)["secret"]["createdAt"].as_str().unwrap().to_owned();
         let request = reply.header("x-request-id").unwrap().to_owned();
         assert!(request.starts_with("req_"));
-        assert!(expected.insert(request, at).is_none(), "an id came twice");
+        assert!(expected.insert(request, at).is_none(), "duplicate id");
         app.clock.as_ref().unwrap().advance_millis(1_001);
     }
     let dir = app.stop();

@@ -27,7 +27,11 @@ fn a_login_of_the_console_sets_a_cookie_that_scripts_and_other_sites_cannot_use(
     let app = TestApp::start_with(setup);
     new_user(&app, "ann@example.com", "viewer", &everywhere());
     let reply = console_login(&app.anonymous());
-    assert_eq!(reply.expect(200)["token"], serde_json::Value::Null, "scripts could read it");
+    assert_eq!(
+        reply.expect(200)["token"],
+        serde_json::Value::Null,
+        "scripts could read the cookie"
+    );
     let (pair, attributes) = the_cookie(&reply);
     let token = pair.strip_prefix("coffer_session=").unwrap().to_owned();
     assert!(token.starts_with("cos_") && !reply.text().contains(&token));
@@ -186,7 +190,7 @@ fn a_logout_by_cookie_ends_the_session_and_clears_the_cookie() {
     let reply = console.send("POST", LOGOUT, None);
     assert_eq!(reply.expect(200), json!({ "success": true }));
     let (pair, attributes) = the_cookie(&reply);
-    assert_eq!(pair.trim_end_matches('"'), "coffer_session=", "it is emptied");
+    assert_eq!(pair.trim_end_matches('"'), "coffer_session=", "the cookie is cleared");
     let ends = |one: &String| one == "max-age=0" || one.starts_with("expires=thu, 01 jan 1970");
     assert!(attributes.iter().any(ends), "{attributes:?}");
     assert!(attributes.iter().any(|one| one == "path=/"), "{attributes:?}");

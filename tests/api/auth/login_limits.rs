@@ -224,7 +224,7 @@ fn a_wrong_present_password_counts_as_a_failed_login() {
     assert_eq!(wait_of(&change(&client(6), &path, PASSWORD)), 1);
     // Failed logins and failed password changes count against the same account.
     assert_eq!(wait_of(&try_login(&from(&app, 0), "BOB@example.com", PASSWORD)), 1);
-    assert!(works(&bob.client), "only passwords are waited for");
+    assert!(works(&bob.client), "only password checks may be delayed");
     advance_seconds(&app, 1);
     fail_times(&from(&app, 1), "bob@example.com", 1);
     assert_eq!(wait_of(&change(&client(7), &path, PASSWORD)), 2);
@@ -294,9 +294,9 @@ fn of_fifty_at_the_same_time_no_more_than_a_handful_are_let_through() {
     let addresses: Vec<_> = (0..50).map(|number| from(&app, number)).collect();
     let many: Vec<_> = (0..50).map(|number| format!("{number}@example.com")).collect();
     let one_account = let_through(&addresses, &[ANN.to_owned()]);
-    assert!((1..=6).contains(&one_account), "{one_account} at one account");
+    assert!((1..=6).contains(&one_account), "{one_account} attempts passed for one account");
     let one_address = let_through(&[from(&app, 200)], &many);
-    assert!((1..=6).contains(&one_address), "{one_address} from one address");
+    assert!((1..=6).contains(&one_address), "{one_address} attempts passed from one address");
 }
 
 #[test]

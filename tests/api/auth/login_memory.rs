@@ -34,7 +34,7 @@ fn two_hundred_logins_at_once_do_not_exhaust_memory() {
     match peak_kib(server.running.pid()) {
         // All of them at once would need 6400 MiB.
         Some(peak) => assert!(peak < 20 * HASH_KIB, "{} MiB", peak >> 10),
-        None => support::skip("nobody tells how much memory a process has"),
+        None => support::skip("this system does not report the memory of a process"),
     }
     server.stop();
 }

@@ -102,5 +102,5 @@ fn a_wrong_login_takes_as_long_for_an_unknown_address_as_for_a_known_one() {
         }
         seen.push(found);
     }
-    panic!("seconds for {EMAILS:?} by the clock, and of processor time: {seen:?}");
+    panic!("seconds for {EMAILS:?}, wall-clock time and CPU time: {seen:?}");
 }

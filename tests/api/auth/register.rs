@@ -49,7 +49,11 @@ fn the_first_user_becomes_admin_of_everything_and_is_logged_in() {
 fn the_console_gets_its_cookie_when_it_registers() {
     let app = start();
     let reply = register(&app.anonymous().with("X-Coffer", "1"), "root@example.com");
-    assert_eq!(reply.expect(200)["token"], serde_json::Value::Null, "scripts could read it");
+    assert_eq!(
+        reply.expect(200)["token"],
+        serde_json::Value::Null,
+        "scripts could read the cookie"
+    );
     let cookies = set_cookies(&reply);
     assert_eq!(cookies.len(), 1);
     assert!(cookies[0].0.starts_with("coffer_session=cos_"), "{cookies:?}");

@@ -24,8 +24,8 @@ fn a_login_shows_the_token_and_who_it_is_and_sets_no_cookie_unasked() {
     assert_eq!(reply.header("set-cookie"), None);
     assert_eq!(reply.header("cache-control"), Some("no-store"));
     assert!(works(&app.bearer(token)));
-    assert_ne!(login(&app, "ann@example.com", PASSWORD), token, "each login is a session");
-    assert!(works(&app.bearer(token)), "and ends no other");
+    assert_ne!(login(&app, "ann@example.com", PASSWORD), token, "each login creates a session");
+    assert!(works(&app.bearer(token)), "a login must not end other sessions");
 }
 
 #[test]
@@ -185,7 +185,7 @@ fn a_session_ends_when_it_has_idled_too_long() {
     ann.client.get(ENVIRONMENTS).expect_error(401, "UNAUTHORIZED");
     ann.client.get(ENVIRONMENTS).expect_error(401, "UNAUTHORIZED");
     let listed = app.admin().get(&ann.sessions()).expect(200);
-    assert_eq!(listed["sessions"], json!([]), "what has ended is not shown");
+    assert_eq!(listed["sessions"], json!([]), "ended sessions must not be listed");
 }
 
 #[test]
@@ -281,8 +281,8 @@ fn sessions_are_revoked_one_by_one_or_all_together() {
     app.admin().delete(&format!("{}/{newest}", ann.sessions())).expect(200);
     assert!(!works(&others[1]) && works(&others[0]));
     assert_eq!(ann.client.delete(&ann.sessions()).expect(200), json!({ "success": true }));
-    assert!(!works(&others[0]) && !works(&ann.client), "all of them");
-    assert!(works(&bob.client), "and nobody else's");
+    assert!(!works(&others[0]) && !works(&ann.client), "every session must be revoked");
+    assert!(works(&bob.client), "another user's session must not be revoked");
     app.admin().delete(&bob.sessions()).expect(200);
     assert!(!works(&bob.client));
 }

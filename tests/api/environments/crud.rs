@@ -357,7 +357,7 @@ fn what_is_created_while_its_environment_is_deleted_leaves_nothing_behind() {
                     json!({ "key": format!("K{number}_{attempt}"), "value": "v".repeat(9000) });
                 let reply = admin.post(&format!("{path}/{kind}"), &body);
                 if reply.status == 200 {
-                    assert!(!was_gone, "created in an environment that is gone");
+                    assert!(!was_gone, "created in a deleted environment");
                 } else {
                     reply.expect_error(404, "NOT_FOUND");
                     break;

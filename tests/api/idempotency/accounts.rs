@@ -92,8 +92,8 @@ fn a_token_is_not_shown_again_and_no_second_one_is_made() {
     for _ in 0..3 {
         shown_before(&client.post(TOKENS, &token_body()), &token);
     }
-    assert_eq!(count(&app, TOKENS, "tokens"), 2, "with that of the first start");
-    assert!(works(&app.bearer(&token)), "and the first one goes on");
+    assert_eq!(count(&app, TOKENS, "tokens"), 2, "this token and that of the first start");
+    assert!(works(&app.bearer(&token)), "the first token must still work");
     let other = with(token_body(), &json!({ "role": "admin" }));
     client.post(TOKENS, &other).expect_error(409, "IDEMPOTENCY_KEY_REUSED");
     let app = TestApp::start_in(app.stop(), Setup::default().cheap_hashes());
@@ -151,5 +151,5 @@ fn a_change_of_password_is_done_once() {
     first.expect(200);
     let session = app.bearer(&login(&app, "ann@example.com", "another long password"));
     check_replay(&first, &client.post(&ann.change_password(), &change));
-    assert!(works(&session), "the replay ends no session that came after the change");
+    assert!(works(&session), "the replay must not end a session created after the change");
 }

@@ -58,7 +58,7 @@ fn every_kind_of_post_is_done_once_and_answered_twice() {
         let first = client.post(&path, &body);
         let second = client.post(&path, &body);
         check_replay(&first, &second);
-        assert_eq!(rows(&app, action), before + 1, "{action} is done once");
+        assert_eq!(rows(&app, action), before + 1, "{action} happens once");
     }
 }
 
@@ -183,7 +183,7 @@ fn the_header_has_a_form_and_is_for_post_only() {
     let client = keyed(&admin, "k");
     client.patch(&path, &json!({ "value": "2" })).expect(200);
     let second = client.patch(&path, &json!({ "value": "2" })).expect(200);
-    assert_eq!(second["secret"]["version"], 3, "a PATCH is done each time");
+    assert_eq!(second["secret"]["version"], 3, "a PATCH is applied each time");
 }
 
 #[test]

@@ -92,7 +92,7 @@ fn on_conflict_decides_what_becomes_of_what_is_there() {
     let skipped = import(&admin, items(), json!({ "onConflict": "skip" })).expect(200);
     assert_eq!(results(&skipped), ["NEW created 1", "OLD skipped 1"]);
     assert_eq!(reveal(&admin, text(&made, "id")), "first");
-    assert_eq!(rows(&admin, "secret.import").len(), 1, "nothing happened to OLD");
+    assert_eq!(rows(&admin, "secret.import").len(), 1, "a skipped key must not leave a row");
 
     let replaced = import(&admin, items(), json!({ "onConflict": "replace" })).expect(200);
     assert_eq!(results(&replaced), ["NEW replaced 2", "OLD replaced 2"]);

@@ -40,7 +40,7 @@ fn exchange(app: &TestApp, bytes: &[u8]) -> String {
                 assert_ne!(
                     kind,
                     std::io::ErrorKind::WouldBlock,
-                    "the server neither answers nor closes"
+                    "the server neither answers nor closes the connection"
                 );
                 break;
             }

@@ -161,7 +161,7 @@ fn ids_are_url_safe_and_never_used_twice() {
                 id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-'),
                 "{id}"
             );
-            assert!(seen.insert(id.clone()), "{id} twice");
+            assert!(seen.insert(id.clone()), "duplicate {id}");
             if !id.starts_with("var")
                 && admin.get(&format!("/api/secrets/{id}")).json()["secret"]["key"] == "A"
             {
@@ -473,7 +473,7 @@ fn every_answer_has_a_request_id_of_its_own() {
                 reply.headers.iter().filter(|(name, _)| name == "x-request-id").collect();
             assert_eq!(ids.len(), 1, "{} {}", reply.status, reply.text());
             assert!(ids[0].1.starts_with("req_"));
-            assert!(seen.insert(ids[0].1.clone()), "{} twice", ids[0].1);
+            assert!(seen.insert(ids[0].1.clone()), "duplicate {}", ids[0].1);
         }
     }
 }

@@ -233,7 +233,7 @@ fn nobody_copies_out_of_an_environment_that_they_do_not_administer() {
     let log = here.get("/api/audit-logs?action=secret.copy").expect(200);
     let rows = log["logs"].as_array().unwrap();
     let told = rows.iter().any(|row| row["error"] == "FORBIDDEN_SCOPE");
-    assert!(!told && !rows.is_empty(), "the log tells which of them is there: {log}");
+    assert!(!told && !rows.is_empty(), "the log reveals which of them exists: {log}");
     app.scoped(Role::Admin, &[&source])
         .post(COPY, &json!({ "from": "source", "keys": ["A"] }))
         .expect_error(403, "FORBIDDEN_SCOPE");

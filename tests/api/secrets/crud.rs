@@ -145,7 +145,7 @@ fn a_value_has_one_byte_to_64_kib_of_utf8() {
     let good = ["x".to_owned(), "x".repeat(65_536), "ä".repeat(32_768), "😀".repeat(16_384), nuls];
     for (number, value) in good.iter().enumerate() {
         let made = new_secret(&admin, "development", &format!("K{number}"), value);
-        assert!(reveal(&admin, text(&made, "id")) == *value, "value {number} is not what it was");
+        assert!(reveal(&admin, text(&made, "id")) == *value, "value {number} has changed");
     }
     let bad = [String::new(), "x".repeat(65_537), "ä".repeat(32_768) + "x", "😀".repeat(16_385)];
     let made = new_secret(&admin, "development", "KEPT", "kept");

@@ -42,7 +42,7 @@ fn the_list_is_by_key_in_byte_order_and_complete_and_pages_walk_it_once() {
                 break;
             }
         }
-        assert!(Value::Array(walked) == all, "pages of {limit} are not the list");
+        assert!(Value::Array(walked) == all, "pages of {limit} do not add up to the list");
     }
     let with_prefix = |prefix: &str| {
         expected.iter().filter(|key| key.starts_with(prefix)).cloned().collect::<Vec<_>>()

@@ -196,7 +196,7 @@ fn race(app: &TestApp, path: &str, code: &str, change: impl Fn() + Sync) {
             asked_after += u32::from(after);
             let reply = admin.get(path);
             if reply.status == 200 {
-                assert!(!after, "revealed after that was forbidden");
+                assert!(!after, "revealed after the change that forbids it");
                 assert!(!refused, "revealed after a refusal");
                 granted.fetch_add(1, Ordering::SeqCst);
             } else {

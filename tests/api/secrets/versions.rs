@@ -317,5 +317,5 @@ fn a_list_that_races_updates_always_has_its_newest_version_active() {
         odd
     });
     let odd = odd.concat();
-    assert!(odd.is_empty(), "{} odd lists, the first: {}", odd.len(), odd[0]);
+    assert!(odd.is_empty(), "{} wrong lists, the first: {}", odd.len(), odd[0]);
 }

@@ -114,7 +114,7 @@ fn a_user_who_changes_their_own_password_has_to_know_it() {
             let error = ann.client.post(&path, &body).expect_error(400, "VALIDATION_ERROR");
             assert_eq!(error["field"], field, "{role} {body}");
         }
-        assert!(works(&ann.client), "a failure ends nothing");
+        assert!(works(&ann.client), "a failed change must not end the session");
         let change = json!({ "newPassword": NEW, "currentPassword": PASSWORD, "extra": 1 });
         assert_eq!(ann.client.post(&path, &change).expect(200), json!({ "success": true }));
         assert!(!works(&ann.client));
@@ -175,5 +175,5 @@ fn two_users_with_one_password_are_stored_differently() {
         database.windows(90).filter(|window| window.starts_with(start)).collect();
     // If hashes are stored in another form, this finds none, which is fine; it must not find one
     // hash for both users.
-    assert_ne!(hashes.len(), 1, "one salt for two users");
+    assert_ne!(hashes.len(), 1, "two users share a salt");
 }

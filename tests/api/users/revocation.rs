@@ -37,7 +37,10 @@ impl Scene {
     /// Which of Ann's sessions and tokens still work. Bob's always must.
     #[track_caller]
     fn left(&self) -> (usize, Vec<&'static str>) {
-        assert!(works(&self.bob.client) && works(&self.bobs.client), "nobody else is concerned");
+        assert!(
+            works(&self.bob.client) && works(&self.bobs.client),
+            "another user's credential stopped working"
+        );
         let sessions = [self.ann.client.clone(), self.app.bearer(&self.second)];
         let sessions = sessions.iter().filter(|session| works(session)).count();
         let tokens = self.tokens.iter().filter(|(_, minted)| works(&minted.client));

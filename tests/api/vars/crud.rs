@@ -372,7 +372,7 @@ fn the_list_is_by_key_in_byte_order_and_pages_walk_it_once() {
             after = format!("&after={}", text(last, "key"));
             walked.extend(page.iter().cloned());
         }
-        assert!(Value::Array(walked) == all, "pages of {limit} are not the list");
+        assert!(Value::Array(walked) == all, "pages of {limit} do not add up to the list");
     }
     let matching: Vec<_> = expected.iter().filter(|key| key.starts_with("K_1")).cloned().collect();
     assert_eq!(keys(&list(&admin, "?prefix=K_1")), matching);

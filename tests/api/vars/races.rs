@@ -44,7 +44,7 @@ fn read_while_updating(read: impl Fn(&str) -> Option<String> + Sync, app: &TestA
         odd
     });
     let odd = odd.concat();
-    assert!(odd.is_empty(), "{} odd answers, the first: {:?}", odd.len(), odd[0]);
+    assert!(odd.is_empty(), "{} wrong answers, the first: {:?}", odd.len(), odd[0]);
 }
 
 #[test]

@@ -50,7 +50,7 @@ impl Ids {
                 (true, "tokens") => &self.token,
                 // Keys belong to the whole server; a caller with a limited scope may not see them.
                 (true, "versions" | "keys") => "1",
-                (true, other) => panic!("{route}: which row is it that comes behind {other:?}?"),
+                (true, other) => panic!("{route}: unknown kind of row after {other:?}"),
             });
             before = part;
         }
@@ -286,7 +286,7 @@ fn the_audit_log_shows_a_stranger_no_account_and_no_login() {
         reply.expect(200);
         // Rows about the strangers' own requests have no environment either.
         for hidden in ["victim@example.com", "hidden-bot", "HIDDEN_KEY", &scene.foreign.session] {
-            assert!(!reply.text().contains(hidden), "{who} reads of {hidden}");
+            assert!(!reply.text().contains(hidden), "{who} can read {hidden}");
         }
     }
 }

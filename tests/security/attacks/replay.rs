@@ -209,7 +209,7 @@ fn two_principals_using_one_key_do_not_get_each_others_answers() {
             assert!(of_ann && reply.header("idempotent-replayed") == Some("true"));
         } else {
             let error = reply.expect_error(409, "CONFLICT");
-            assert_eq!(error["field"], "key", "it was done, and refused for the duplicate");
+            assert_eq!(error["field"], "key", "refused as a duplicate");
         }
     }
     let listed = app.admin().get(SECRETS).expect(200);

@@ -165,7 +165,7 @@ impl Session {
             let planted = self.canaries.iter().find(|one| one.name == canary).unwrap();
             assert_eq!(
                 opened["values"][key], planted.value,
-                "a delivery would be nothing to search"
+                "the delivery must contain the planted value"
             );
         }
         let known = self.app.admin().with("If-None-Match", bundle.header("etag").unwrap());
@@ -429,7 +429,10 @@ fn no_planted_value_is_in_any_answer_but_a_granted_reveal_nor_in_any_log_line_or
     assert!(search_files(&data, &searcher, "") >= 5);
     let in_clear = Searcher::new(in_clear.needles());
     let database = std::fs::read(data.join("db/db")).unwrap();
-    assert!(!in_clear.find(&database).is_empty(), "vars are stored as they are, and found");
+    assert!(
+        !in_clear.find(&database).is_empty(),
+        "vars are stored in plain text and must be found"
+    );
 }
 
 #[test]

@@ -365,7 +365,7 @@ fn check_answer(reply: &Reply, cell: char, place: &str) {
         'S' => (403, Some("FORBIDDEN_SCOPE")),
         'N' => (404, Some("NOT_FOUND")),
         'C' => (409, Some("CONFLICT")),
-        other => panic!("{other} is no outcome"),
+        other => panic!("unknown outcome {other}"),
     };
     assert_eq!(reply.status, status, "{place}: {}", reply.text());
     if let Some(code) = code {
@@ -386,7 +386,7 @@ fn the_written_table_names_every_route_of_the_server_and_no_other() {
     let missing: Vec<_> = served.difference(&written).collect();
     assert!(missing.is_empty(), "routes without an authorization test: {missing:?}");
     let gone: Vec<_> = written.difference(&served).collect();
-    assert!(gone.is_empty(), "the table names what is not served: {gone:?}");
+    assert!(gone.is_empty(), "the table has routes that are not served: {gone:?}");
 }
 
 #[test]
@@ -462,7 +462,7 @@ fn check_audit(app: TestApp, expected: &BTreeMap<String, Expected>) {
         assert_eq!(draft.action.as_str(), line.2, "{line:?} {cell}");
         assert_eq!(draft.error.as_deref(), error, "{line:?} {cell}");
         // A caller who is not authenticated is not named, whatever credential they sent.
-        assert_eq!(draft.actor.token.is_none(), line.1 == LOGIN, "{line:?} {cell}: who it was");
+        assert_eq!(draft.actor.token.is_none(), line.1 == LOGIN, "{line:?} {cell}: the actor");
         if let Some(row) = row {
             assert_eq!(draft.resource.id.as_ref(), Some(row), "{line:?} {cell}");
         }
@@ -499,7 +499,7 @@ fn head_answers_as_get_does_for_every_principal_but_never_on_a_value() {
     let dir = bench.app.stop();
     let reveals = support::audit_rows(dir.path());
     let reveals = reveals.iter().filter(|row| row.draft.action.as_str() == "secret.reveal");
-    assert_eq!(reveals.count(), 0, "HEAD on a value reached the reveal");
+    assert_eq!(reveals.count(), 0, "HEAD on a value must not reveal it");
 }
 
 #[test]

@@ -71,7 +71,7 @@ impl Log {
         let found = self.walk();
         let broken = found.broken.expect(what);
         assert_eq!(broken.seq, seq, "{what}: {broken}");
-        assert_eq!(found.rows, seq - 1, "{what}: the rows before it hold");
+        assert_eq!(found.rows, seq - 1, "{what}: the rows before it verify");
         assert!(broken.to_string().contains(&format!("audit row {seq}:")), "{broken}");
     }
 
@@ -84,7 +84,7 @@ impl Log {
         support::await_release(&config.server.data_dir);
         match serve::prepare(&config, &Variables::default(), ServeOptions::default()) {
             Err(error) => error,
-            Ok(_) => panic!("the server starts as if nothing had happened"),
+            Ok(_) => panic!("the server starts in spite of the tampering"),
         }
     }
 }
@@ -110,7 +110,7 @@ fn an_edited_row_is_found_by_its_number() {
         }
         log.edit(|table| table.put_bytes::<AuditRows>(&seq, log.row(seq)));
     }
-    assert_eq!(log.verify().unwrap(), log.last(), "it was put back");
+    assert_eq!(log.verify().unwrap(), log.last(), "the restored log must verify");
 }
 
 #[test]

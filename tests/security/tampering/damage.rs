@@ -122,7 +122,7 @@ fn a_damaged_index_row_does_not_undo_a_refusal_by_role() {
     let dir = app.stop();
     let rows = support::audit_rows(dir.path());
     let of_it = rows.iter().filter(|row| row.draft.request_id.as_deref() == Some("refused"));
-    assert_eq!(of_it.count(), 1, "the refusal is in the log");
+    assert_eq!(of_it.count(), 1, "the refusal must have a row in the log");
 }
 
 #[test]

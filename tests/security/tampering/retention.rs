@@ -95,7 +95,7 @@ impl Log {
     #[track_caller]
     fn assert_broken_at(&self, seq: u64, what: &str) {
         let found = self.verify();
-        let broken = found.broken.unwrap_or_else(|| panic!("{what} is not found"));
+        let broken = found.broken.unwrap_or_else(|| panic!("{what} is not detected"));
         assert_eq!(broken.seq, seq, "{what}: {broken}");
         assert!(found.rows <= self.now.rows.len() as u64);
     }

@@ -197,7 +197,8 @@ pub fn rows(app: &TestApp, query: &str) -> Vec<Value> {
 #[track_caller]
 pub fn changed(row: &Value) -> Vec<String> {
     let details: Value = serde_json::from_str(text(row, "details")).unwrap();
-    let changed = details["changed"].as_array().unwrap_or_else(|| panic!("nothing in {row}"));
+    let changed =
+        details["changed"].as_array().unwrap_or_else(|| panic!("no changed members in {row}"));
     let mut names: Vec<_> = changed.iter().map(|name| name.as_str().unwrap().to_owned()).collect();
     names.sort();
     names

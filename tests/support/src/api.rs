@@ -57,7 +57,7 @@ pub fn keys(list: &Value) -> Vec<String> {
 /// A string member of an object.
 #[track_caller]
 pub fn text<'a>(item: &'a Value, member: &str) -> &'a str {
-    item[member].as_str().unwrap_or_else(|| panic!("no text {member} in {item}"))
+    item[member].as_str().unwrap_or_else(|| panic!("no string {member} in {item}"))
 }
 
 /// The names of all members of an object.
@@ -99,7 +99,7 @@ pub fn rotated(admin: &Client) -> Value {
         if keys["rotation"].is_null() || !keys["rotation"]["finishedAt"].is_null() {
             return keys;
         }
-        assert!(std::time::Instant::now() < until, "it does not end: {keys}");
+        assert!(std::time::Instant::now() < until, "the rotation does not end: {keys}");
         std::thread::yield_now();
     }
 }

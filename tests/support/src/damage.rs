@@ -215,15 +215,15 @@ impl Damage {
         if self.kind == Kind::Missing {
             return fs::remove_file(path).unwrap();
         }
-        let mut dice = Rng(self.seed);
+        let mut rng = Rng(self.seed);
         let mut bytes = fs::read(path).unwrap();
         let (at, end) = (self.at, bytes.len());
         match self.kind {
-            Kind::Bit => bytes[at] ^= 1 << dice.below(8),
+            Kind::Bit => bytes[at] ^= 1 << rng.below(8),
             Kind::Sector => bytes[at / 512 * 512..(at / 512 * 512 + 512).min(end)].fill(0),
             Kind::Garbage => {
                 for byte in &mut bytes[at..(at + 4096).min(end)] {
-                    *byte = u8::try_from(dice.below(256)).unwrap();
+                    *byte = u8::try_from(rng.below(256)).unwrap();
                 }
             }
             Kind::Cut | Kind::Missing => bytes.truncate(at),
@@ -243,7 +243,7 @@ impl Damage {
         if seen.serves() {
             let again = start(&data_dir(dir.path()), &mut known, "NEWER");
             let is_no_worse = again == seen || (seen != Seen::Served && again.refuses());
-            assert!(is_no_worse, "{seen:?}, and then {again:?}");
+            assert!(is_no_worse, "{seen:?}, then {again:?}");
         }
         // Skipped in some runs: each doctor run takes as long as the server, and opening changes
         // the files, so each needs its own copy.
@@ -270,7 +270,7 @@ impl Damage {
         assert!(matches!(repair.code, Some(0..=2)), "{repair:#?}");
         let after = start(&data_dir(dir.path()), &mut known, "NEW");
         let is_no_worse = after <= seen || (after.refuses() && seen.refuses());
-        assert!(is_no_worse, "{seen:?}, and {after:?} after {repair:#?}");
+        assert!(is_no_worse, "{seen:?}, then {after:?} after {repair:#?}");
     }
 }
 
@@ -309,7 +309,7 @@ fn says_nothing_odd(output: &str, secrets: &[String]) {
         assert!(!output.contains(word), "{word}: {output}");
     }
     for secret in secrets {
-        assert!(!output.contains(secret), "a value: {output}");
+        assert!(!output.contains(secret), "the output has a value: {output}");
     }
 }
 

@@ -67,7 +67,7 @@ pub struct Diagnosis {
 impl Diagnosis {
     #[track_caller]
     pub fn of(ended: Ended) -> Self {
-        let code = ended.code.unwrap_or_else(|| panic!("it was killed: {ended:#?}"));
+        let code = ended.code.unwrap_or_else(|| panic!("the doctor was killed: {ended:#?}"));
         let words = ["ok", "repaired", "warn", "error"];
         for line in ended.stdout.lines() {
             let (word, rest) = line.split_once("  ").unwrap_or_else(|| panic!("{line}"));

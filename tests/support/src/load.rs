@@ -201,7 +201,7 @@ impl Model {
 /// One of the clients, for all rounds.
 pub struct Worker {
     number: usize,
-    dice: Rng,
+    rng: Rng,
     steps: usize,
     pub model: Model,
     /// Requests to mix in now and then.
@@ -217,9 +217,9 @@ pub struct Worker {
 
 impl Worker {
     pub fn new(number: usize, seed: u64) -> Self {
-        let dice = Rng(seed ^ (number as u64).wrapping_add(1) << 32);
+        let rng = Rng(seed ^ (number as u64).wrapping_add(1) << 32);
         let (model, beside, besides, acknowledged, done) = Default::default();
-        Self { number, dice, steps: 0, model, beside, besides, acknowledged, done, cut_off: None }
+        Self { number, rng, steps: 0, model, beside, besides, acknowledged, done, cut_off: None }
     }
 
     /// Works until the server is gone, or until it answers with an error and `excused` says that it
@@ -258,7 +258,7 @@ impl Worker {
                 self.besides.refused += 1;
                 continue;
             }
-            assert!(!has_failed, "{id}, {step:?}: sent after the disk had failed, and done");
+            assert!(!has_failed, "{id}, {step:?}: succeeded although the disk had already failed");
             match &step {
                 Step::Beside(beside) => self.besides.take(beside, reply),
                 // A refused reveal is in the log, just as a granted one is.
@@ -285,12 +285,12 @@ impl Worker {
         let padding = "~".repeat(self.size());
         let value = format!("value {} of {} {padding}", self.steps, self.number);
         let some = self.some_secret();
-        match (self.dice.below(24), some) {
+        match (self.rng.below(24), some) {
             (22.., _) if !self.beside.is_empty() => {
-                Step::Beside(self.beside[self.dice.below(self.beside.len())].clone())
+                Step::Beside(self.beside[self.rng.below(self.beside.len())].clone())
             }
             (0, _) => {
-                let name = format!("own-{}-{}", self.number, self.dice.below(3));
+                let name = format!("own-{}-{}", self.number, self.rng.below(3));
                 if self.model.environments.contains(&name) {
                     Step::DropEnvironment(name)
                 } else {
@@ -302,7 +302,7 @@ impl Worker {
             (11..=13, Some(place)) => Step::Reveal(place),
             (14, Some(place)) if !self.model.is_sealed(&place) => Step::Latch(place),
             (15..=17, _) => {
-                let key = format!("VAR_{}_{}", self.number, self.dice.below(3));
+                let key = format!("VAR_{}_{}", self.number, self.rng.below(3));
                 Step::PutVar((self.environment(), key), value)
             }
             _ => self.create(value),
@@ -311,17 +311,17 @@ impl Worker {
 
     /// Mostly small values, sometimes one that needs several rows.
     fn size(&mut self) -> usize {
-        if self.dice.below(8) == 0 { self.dice.below(60_000) } else { self.dice.below(100) }
+        if self.rng.below(8) == 0 { self.rng.below(60_000) } else { self.rng.below(100) }
     }
 
     fn some_secret(&mut self) -> Option<Place> {
         let count = self.model.secrets.len();
-        (count > 0).then(|| self.model.secrets.keys().nth(self.dice.below(count)).unwrap().clone())
+        (count > 0).then(|| self.model.secrets.keys().nth(self.rng.below(count)).unwrap().clone())
     }
 
     /// The shared environment, or one of the client's own.
     fn environment(&mut self) -> String {
-        let at = self.dice.below(self.model.environments.len() + 2);
+        let at = self.rng.below(self.model.environments.len() + 2);
         self.model.environments.iter().nth(at).map_or(SHARED, String::as_str).to_owned()
     }
 
@@ -440,9 +440,9 @@ pub fn compare(server: &Server, workers: &[Worker]) {
     let keys = |model: &Model| -> BTreeSet<Place> {
         model.secrets.keys().chain(model.vars.keys()).cloned().collect()
     };
-    assert_eq!(keys(&found), keys(&wanted), "something is back or half done");
+    assert_eq!(keys(&found), keys(&wanted), "a deleted row is back, or a change is half done");
     assert_eq!(found.environments, wanted.environments);
-    assert_eq!(found.sealed, wanted.sealed, "what is write-only");
+    assert_eq!(found.sealed, wanted.sealed, "the write-only secrets");
 }
 
 fn place(environment: &str, item: &Value) -> Place {

@@ -160,7 +160,7 @@ mod slack {
     pub(super) fn mark() -> TestId {
         if test() == NO_TEST {
             let mark = NEXT.fetch_add(1, Ordering::Relaxed);
-            assert!(MARKS.contains(&mark), "more tests than marks");
+            assert!(MARKS.contains(&mark), "more tests than timer slacks");
             let marked = rustix::thread::set_current_timer_slack(NonZeroU64::new(mark));
             TEST.set(Some(marked.map_or(NO_TEST, |()| mark)));
         }

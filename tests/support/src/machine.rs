@@ -64,7 +64,7 @@ impl Machine {
         let excused = self.disk.is_off() || self.disk.has_failed();
         assert!(excused, "the server does not start: {ended:#?}");
         assert!(ended.code.is_some_and(|code| code != 0), "{ended:#?}");
-        assert!(ended.stderr.contains("coffer: "), "no word of why: {ended:#?}");
+        assert!(ended.stderr.contains("coffer: "), "no reason is given: {ended:#?}");
         None
     }
 

@@ -32,7 +32,7 @@ pub fn needles(planted: &str, text: &[u8]) -> Vec<Needle> {
         found.extend(textwise(text));
     }
     let needles = found.into_iter().map(|(encoding, bytes)| {
-        assert!(bytes.len() >= FEWEST_BYTES, "{planted} as {encoding} is too short to look for");
+        assert!(bytes.len() >= FEWEST_BYTES, "{planted} as {encoding} is too short to search for");
         Needle { planted: planted.to_owned(), encoding, bytes }
     });
     needles.collect()

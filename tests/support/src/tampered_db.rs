@@ -28,7 +28,7 @@ impl Table {
     }
 
     pub fn bytes<T: coffer::store::Table>(&self, key: &T::Key) -> Vec<u8> {
-        self.0.get(Self::key::<T>(key)).unwrap().expect("the row is there").to_vec()
+        self.0.get(Self::key::<T>(key)).unwrap().expect("the row exists").to_vec()
     }
 
     pub fn put_bytes<T: coffer::store::Table>(&self, key: &T::Key, bytes: &[u8]) {
@@ -38,7 +38,10 @@ impl Table {
 
     /// Inserts a row that did not exist.
     pub fn put_bytes_new<T: coffer::store::Table>(&self, key: &T::Key, bytes: &[u8]) {
-        assert!(self.0.insert(Self::key::<T>(key), bytes).unwrap().is_none(), "a new row");
+        assert!(
+            self.0.insert(Self::key::<T>(key), bytes).unwrap().is_none(),
+            "the row already exists"
+        );
     }
 
     /// Inserts a row under any key, after the table's prefix byte.
@@ -59,7 +62,7 @@ impl Table {
     }
 
     pub fn remove<T: coffer::store::Table>(&self, key: &T::Key) {
-        assert!(self.0.remove(Self::key::<T>(key)).unwrap().is_some(), "the row is there");
+        assert!(self.0.remove(Self::key::<T>(key)).unwrap().is_some(), "the row exists");
     }
 
     pub fn remove_raw<T: coffer::store::Table>(&self, key: &[u8]) {
@@ -198,7 +201,7 @@ impl TamperedDb {
 
     #[track_caller]
     pub fn secret(&self, key: &str) -> &Secret {
-        self.secrets.iter().find(|secret| secret.key == key).expect("a secret of this bench")
+        self.secrets.iter().find(|secret| secret.key == key).expect("a secret of this database")
     }
 
     pub fn secret_key(&self, key: &str) -> (EnvironmentId, KeyName) {

@@ -84,7 +84,7 @@ impl Terminal {
             if settings.split_whitespace().any(|word| word == "-echo") {
                 return;
             }
-            assert!(Instant::now() < until, "what is typed is shown: {settings}");
+            assert!(Instant::now() < until, "the terminal still echoes: {settings}");
             std::thread::yield_now();
         }
     }
@@ -108,7 +108,7 @@ impl Terminal {
         let guard = screen.lock().unwrap();
         let (guard, waited) =
             changed.wait_timeout_while(guard, DEADLINE, |(_, ended)| !*ended).unwrap();
-        assert!(!waited.timed_out(), "it does not end: {}", guard.0);
+        assert!(!waited.timed_out(), "the command does not end: {}", guard.0);
     }
 
     #[track_caller]
@@ -117,7 +117,7 @@ impl Terminal {
         let guard = screen.lock().unwrap();
         let not_yet = |(text, ended): &mut (String, bool)| what(text).is_none() && !*ended;
         let (guard, _) = changed.wait_timeout_while(guard, DEADLINE, not_yet).unwrap();
-        what(&guard.0).unwrap_or_else(|| panic!("it never came: {}", guard.0))
+        what(&guard.0).unwrap_or_else(|| panic!("the text never appeared: {}", guard.0))
     }
 }
 

@@ -62,7 +62,7 @@ impl Disk {
     pub fn wait_for_cut(&self) {
         let on = |state: &mut State| !state.is_off;
         let (_state, waited) = self.0.1.wait_timeout_while(self.state(), DEADLINE, on).unwrap();
-        assert!(!waited.timed_out(), "nobody wrote until the power went");
+        assert!(!waited.timed_out(), "the power is still on: too few writes");
     }
 
     /// Returns `true` once the power is off, or `false` once `over` says that nobody waits for that
@@ -80,8 +80,8 @@ impl Disk {
     }
 
     /// Restores the power. The disk holds what the cut left.
-    pub fn restore(&self, survivors: Survivors, dice: &mut Rng) {
-        self.state().restore(survivors, dice);
+    pub fn restore(&self, survivors: Survivors, rng: &mut Rng) {
+        self.state().restore(survivors, rng);
     }
 
     /// Returns a separate copy of this disk in its current state, to see what would become of it.
@@ -96,9 +96,9 @@ impl Disk {
     }
 
     /// Returns a directory with what a power cut with these survivors would leave.
-    pub fn left(&self, survivors: Survivors, dice: &mut Rng) -> TempDir {
+    pub fn left(&self, survivors: Survivors, rng: &mut Rng) -> TempDir {
         let fork = self.fork();
-        fork.restore(survivors, dice);
+        fork.restore(survivors, rng);
         let copy = tempfile::tempdir().unwrap();
         fork.copy_to(copy.path());
         copy

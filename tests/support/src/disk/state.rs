@@ -95,8 +95,8 @@ impl Survivors {
         Self::Some,
     ];
 
-    pub fn any(dice: &mut Rng) -> Self {
-        Self::KINDS[dice.below(Self::KINDS.len())]
+    pub fn any(rng: &mut Rng) -> Self {
+        Self::KINDS[rng.below(Self::KINDS.len())]
     }
 }
 
@@ -292,7 +292,7 @@ impl State {
     }
 
     /// Restores the power: processes see what is on the platter.
-    pub fn restore(&mut self, survivors: Survivors, dice: &mut Rng) {
+    pub fn restore(&mut self, survivors: Survivors, rng: &mut Rng) {
         let unsynced = std::mem::take(&mut self.unsynced);
         let is_write = |change: &Change| matches!(change, Change::Write { .. });
         let last = unsynced.iter().rposition(is_write);
@@ -308,8 +308,8 @@ impl State {
                 Survivors::OnlyLastHalf => (Some(number) == last, half),
                 Survivors::Halves => (!change.is_rename(), half),
                 Survivors::Some => {
-                    let part = if dice.below(4) == 0 { half } else { usize::MAX };
-                    (dice.below(2) == 0, part)
+                    let part = if rng.below(4) == 0 { half } else { usize::MAX };
+                    (rng.below(2) == 0, part)
                 }
             };
             if survives {

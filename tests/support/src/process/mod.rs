@@ -20,7 +20,8 @@ use super::{Client, Reply};
 pub fn binary() -> &'static str {
     static BINARY: LazyLock<String> = LazyLock::new(|| {
         let test = std::env::current_exe().expect("a test program has a path");
-        let built = test.parent().and_then(Path::parent).expect("it is two directories down");
+        let built =
+            test.parent().and_then(Path::parent).expect("the program is two directories down");
         let name = format!("coffer{}", std::env::consts::EXE_SUFFIX);
         built.join(name).into_os_string().into_string().expect("the path is UTF-8")
     });
@@ -194,7 +195,7 @@ impl Running {
     /// Sends a signal to the server itself.
     pub fn signal(&self, signal: Signal) {
         let pid = Pid::from_raw(i32::try_from(self.pid).unwrap()).unwrap();
-        kill_process(pid, signal).expect("the server is there");
+        kill_process(pid, signal).expect("the server process exists");
     }
 
     /// Waits for the end.
@@ -238,7 +239,7 @@ impl Server {
     /// The first admin's token.
     pub fn token(&self) -> String {
         let path = self.data_dir.join("bootstrap-token");
-        std::fs::read_to_string(path).expect("the first start wrote it").trim().to_owned()
+        std::fs::read_to_string(path).expect("the first start wrote the token").trim().to_owned()
     }
 
     /// Sends SIGTERM and expects a clean exit.
@@ -366,7 +367,7 @@ impl Lines {
                 return found;
             }
             let left = until.saturating_duration_since(Instant::now());
-            assert!(!left.is_zero(), "nothing happened; until then: {}", output.lines.concat());
+            assert!(!left.is_zero(), "timed out; output so far: {}", output.lines.concat());
             output = changed.wait_timeout(output, left).unwrap().0;
         }
     }
