@@ -1,11 +1,11 @@
-//! The load: threads with a kept-alive connection each, one request at a time.
+//! Load generator: threads that each send one request at a time over a keep-alive connection.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-/// Something that answers.
+/// A server to send requests to.
 pub trait Target: Sync {
     fn address(&self) -> SocketAddr;
 }
@@ -59,7 +59,7 @@ impl Connection {
     }
 }
 
-/// How hard and how long.
+/// How many threads, and for how long.
 #[derive(Clone, Copy)]
 pub struct Load {
     pub connections: usize,
@@ -67,8 +67,8 @@ pub struct Load {
 }
 
 impl Load {
-    /// Requests a second. `request` gets the thread's number and how many
-    /// requests that thread has sent.
+    /// Returns requests per second. `request` gets the thread's number and the number of requests
+    /// that this thread has sent so far.
     pub fn run(
         self,
         target: &impl Target,
@@ -77,7 +77,7 @@ impl Load {
         self.run_up_to(usize::MAX, target, request)
     }
 
-    /// Sends requests like `run`, and stops after `most` of them.
+    /// Sends requests as `run` does, and stops after `most` of them.
     pub fn run_up_to(
         self,
         most: usize,
@@ -101,7 +101,7 @@ impl Load {
                     })
                 })
                 .collect();
-            threads.into_iter().map(|thread| thread.join().expect("no failed request")).collect()
+            threads.into_iter().map(|thread| thread.join().expect("no request fails")).collect()
         });
         counts.iter().sum::<usize>() as f64 / begin.elapsed().as_secs_f64()
     }

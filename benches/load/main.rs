@@ -1,8 +1,8 @@
-//! Measures the real binary over loopback, each figure beside a yardstick that
-//! was taken in the same run, because machines differ and are noisy.
+//! Measures the real binary over loopback. Each figure is shown next to a yardstick from the same
+//! run, because machines differ and are noisy.
 //!
-//! `cargo bench` runs it; `COFFER_BENCH_SECONDS` sets how long one measurement
-//! takes (default 2). Nothing here is asserted: it prints ratios and targets.
+//! `cargo bench` runs it. `COFFER_BENCH_SECONDS` sets how long one measurement takes (default 2).
+//! It asserts nothing; it prints ratios and targets.
 
 mod client;
 mod server;
@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use client::Load;
 use server::{Bare, Coffer};
 
-/// A pair of measurements is taken so many times; the median ratio counts.
+/// How many times each pair is measured. The median ratio counts.
 const ROUNDS: usize = 3;
 const SECRETS_IN_LIST: usize = 100;
 const MANY_SECRETS: usize = 10_000;
@@ -37,7 +37,7 @@ fn main() {
     footprint(dir.path());
 }
 
-/// Takes both in turn and prints the round with the median ratio.
+/// Measures both alternately and prints the round with the median ratio.
 fn compare(
     what: &str,
     target: f64,
@@ -137,14 +137,14 @@ fn mib(kib: u64) -> String {
     format!("{:.1} MiB", kib as f64 / 1024.0)
 }
 
-/// What the disk gives: the unit in which durable writes are counted.
+/// Measures the disk: the unit that durable writes are compared with.
 fn raw_syncs(dir: &Path, time: Duration) -> f64 {
     let mut file = File::create(dir.join("raw")).expect("a file beside the database");
     let begin = Instant::now();
     let mut count = 0u32;
     while begin.elapsed() < time {
-        file.write_all(&[7; 512]).expect("512 bytes of disk");
-        file.sync_data().expect("a disk that syncs");
+        file.write_all(&[7; 512]).expect("512 bytes of disk space");
+        file.sync_data().expect("a successful sync");
         count += 1;
     }
     f64::from(count) / begin.elapsed().as_secs_f64()

@@ -1,4 +1,4 @@
-//! The servers that are measured, each a process of its own.
+//! The servers under measurement, each in its own process.
 
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
@@ -19,21 +19,20 @@ pub struct Coffer {
 }
 
 impl Coffer {
-    /// Returns when it is ready.
+    /// Starts the server and returns when it is ready.
     pub fn start(data_dir: &Path) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_coffer"));
         command.args(["--listen", "127.0.0.1:0", "--data-dir"]).arg(data_dir);
-        // The limiter does its work; its limit is out of reach.
+        // The limiter runs, but its limit is never reached.
         command.env("COFFER_RATE_LIMIT__AUTHENTICATED_PER_MINUTE", "10000000");
-        // A configuration in the directory that the bench is run from is not
-        // what is measured.
-        command.current_dir(data_dir.parent().expect("a directory of the bench"));
+        // Ignores any configuration in the directory that the benchmark is run from.
+        command.current_dir(data_dir.parent().expect("a temporary directory"));
         let (child, address) = spawn(command);
         let token = std::fs::read_to_string(data_dir.join("bootstrap-token")).expect("the token");
         Self { child, address, token: token.trim().to_owned(), runs: AtomicUsize::new(0) }
     }
 
-    /// A number that no caller has had before.
+    /// Returns a number that no caller has had before.
     pub fn next_run(&self) -> usize {
         self.runs.fetch_add(1, Ordering::Relaxed)
     }
@@ -53,7 +52,7 @@ impl Coffer {
         .into()
     }
 
-    /// Creates a secret; its id.
+    /// Creates a secret and returns its id.
     pub fn create(&self, key: &str) -> String {
         let body = format!(r#"{{"key":"{key}","value":"postgres://app:hunter2@db.internal/app"}}"#);
         let request = self.post("/api/environments/development/secrets", &body);
@@ -70,12 +69,12 @@ impl Coffer {
         line.and_then(|line| line.trim().trim_end_matches(" kB").parse().ok()).unwrap_or(0)
     }
 
-    /// Ends it in good order.
+    /// Shuts the server down cleanly.
     pub fn stop(mut self) {
         let pid = self.child.id().to_string();
         let told = Command::new("kill").args(["-TERM", &pid]).status();
         assert!(told.is_ok_and(|status| status.success()), "kill -TERM");
-        self.child.wait().expect("it ends");
+        self.child.wait().expect("the server exits");
     }
 }
 
@@ -92,7 +91,7 @@ impl Drop for Coffer {
     }
 }
 
-/// This very program as a bare actix-web server.
+/// This same program, running as a bare actix-web server.
 pub struct Bare {
     child: Child,
     address: SocketAddr,
@@ -100,7 +99,7 @@ pub struct Bare {
 
 impl Bare {
     pub fn start() -> Self {
-        let mut command = Command::new(std::env::current_exe().expect("this program"));
+        let mut command = Command::new(std::env::current_exe().expect("the path of this program"));
         command.env(BARE, "1");
         let (child, address) = spawn(command);
         Self { child, address }
@@ -147,7 +146,7 @@ pub fn run_bare() {
     actix_web::rt::System::new().block_on(server).expect("a server that runs");
 }
 
-/// Starts a server and reads its address off the line that says "ready".
+/// Starts a server and reads its address from the "ready" line.
 fn spawn(mut command: Command) -> (Child, SocketAddr) {
     let mut child = command.stdout(Stdio::piped()).spawn().expect("the program starts");
     let stdout = child.stdout.take().expect("a pipe");

@@ -1,5 +1,5 @@
-//! `/health`, `/openapi.json`, `/api/docs`: what the server says about itself,
-//! held against what it does.
+//! `/health`, `/openapi.json`, `/api/docs`: what the server says about itself, compared with what
+//! it does.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -46,7 +46,7 @@ fn health_is_503_unavailable_while_the_store_cannot_be_written() {
     expect_log("health:");
     let app = TestApp::start();
     let (db, away) = (app.data_dir().join("db"), app.data_dir().join("away"));
-    // A directory whose free space cannot be told counts as full.
+    // A directory whose free space is unknown counts as full.
     std::fs::rename(&db, &away).unwrap();
     let reply = app.anonymous().get("/health");
     std::fs::rename(&away, &db).unwrap();
@@ -168,7 +168,7 @@ fn every_operation_describes_the_statuses_that_follow_from_what_it_needs() {
     assert!(described[&("GET".to_owned(), "/health".to_owned())]["responses"]["503"].is_object());
 }
 
-/// The schema behind a name.
+/// The schema with this name.
 fn schema<'a>(document: &'a Value, name: &str) -> &'a Value {
     let schema = &document["components"]["schemas"][name];
     assert!(schema.is_object(), "no schema {name}");
@@ -226,7 +226,7 @@ fn problems(document: &Value, value: &Value, schema: &Value, place: &str) -> Vec
     found
 }
 
-/// Properties and required members, those of `allOf` included.
+/// Properties and required members, including those of `allOf`.
 fn object_parts<'a>(
     document: &'a Value,
     schema: &'a Value,
@@ -266,7 +266,7 @@ fn type_fits(value: &Value, wanted: &Value) -> bool {
     }
 }
 
-/// One answer of every route: method, path as described, and the answer.
+/// One response of every route: method, path as described, and the response.
 fn answers(admin: &Client) -> Vec<(&'static str, String, Reply)> {
     let new = json!({ "key": "A", "value": "v" });
     let settings = format!("{ENVIRONMENT}/settings/configuration");
@@ -415,7 +415,7 @@ fn the_answers_are_what_the_description_says() {
         assert!(found.is_empty(), "{method} {path}: {found:#?}");
         seen.insert((method.to_owned(), path));
     }
-    // A route without an answer here would be a route unchecked.
+    // A route without a response here would go unchecked.
     let missed: Vec<_> = described
         .keys()
         .filter(|(_, path)| {
@@ -501,7 +501,7 @@ fn the_page_for_people_names_every_path_and_fetches_nothing() {
     }
 }
 
-/// A parameter of an operation, by its name.
+/// A parameter of an operation, by name.
 fn parameter<'a>(operation: &'a Value, name: &str) -> &'a Value {
     let mut all = operation["parameters"].as_array().unwrap().iter();
     &all.find(|one| one["name"] == name).unwrap()["schema"]
@@ -644,7 +644,7 @@ fn the_answer_to_a_creation_links_to_what_takes_its_id() {
     }
     let missed: Vec<_> =
         operations.keys().filter(|key| key.1.contains('{') && !linked.contains(key)).collect();
-    // No creation's answer names a session, or a key that could be retired.
+    // No creation returns the id of a session, or of a key that can be retired.
     let unnamed = |path: &str| path.contains("{session}") || path == "/api/admin/keys/{id}";
     let missed: Vec<_> = missed.into_iter().filter(|key| !unnamed(&key.1)).collect();
     assert!(missed.is_empty(), "{missed:?}");

@@ -1,5 +1,5 @@
-//! The wrapping keys by the API: rotated while the server works, retired only
-//! when nothing needs them.
+//! The wrapping keys through the API: rotated while the server works, retired only when nothing
+//! needs them.
 
 use std::collections::BTreeMap;
 
@@ -19,7 +19,7 @@ fn keys(admin: &Client) -> Value {
     admin.get(KEYS).expect(200)
 }
 
-/// Number, state and how much is wrapped under it, of each key.
+/// The number and state of each key, and how much is wrapped under it.
 fn listed(status: &Value) -> Vec<(u64, String, u64)> {
     let keys = status["keys"].as_array().unwrap().iter();
     keys.map(|key| {
@@ -80,7 +80,7 @@ fn rotating_moves_every_data_key_and_leaves_every_value() {
             let wanted = if number == 0 { "second" } else { value.as_str() };
             assert_eq!(api::reveal(&admin, id), wanted);
         }
-        // And once more without the old key.
+        // Check again without the old key.
         if round == 0 {
             admin.delete(&format!("{KEYS}/1")).expect(200);
             assert_eq!(listed(&keys(&admin)), [active(2, 253)]);
@@ -89,14 +89,14 @@ fn rotating_moves_every_data_key_and_leaves_every_value() {
     let activate = format!("/api/secrets/{first}/versions/1/activate");
     admin.send("POST", &activate, None).expect(200);
     assert_eq!(api::reveal(&admin, first), secrets[0].1);
-    // The token key and the audit key are the same under the new key.
+    // The token key and the audit key are unchanged, now wrapped under the new key.
     let found = admin.get("/api/audit-logs/verification").expect(200);
     assert_eq!(found["verification"]["intact"], true);
 
     let dir = app.stop();
     rows_fit(&data_dir(dir.path()));
     let opened = open_stopped(&data_dir(dir.path()));
-    assert!(opened.get::<Keys>(&KeyId(1)).unwrap().is_none(), "its salt is gone");
+    assert!(opened.get::<Keys>(&KeyId(1)).unwrap().is_none(), "the salt must be deleted");
     drop(opened);
     let app = TestApp::start_in(dir, Default::default());
     assert_eq!(api::reveal(&app.admin(), first), secrets[0].1);
@@ -116,7 +116,7 @@ fn a_rotation_writes_wrapped_keys_and_no_value() {
     bench.stopped_again(app);
     bench.edit(|table| {
         let after = table.dump();
-        // Neither what a rotation writes nor when the admin was last seen.
+        // Ignore the rows that a rotation writes and the time when the admin was last seen.
         let written = [Keys::PREFIX, ServiceKeys::PREFIX, Rotation::PREFIX, Versions::PREFIX];
         let others = |rows: &BTreeMap<Vec<u8>, Vec<u8>>| {
             let mut rows = rows.clone();
@@ -124,7 +124,7 @@ fn a_rotation_writes_wrapped_keys_and_no_value() {
             rows
         };
         let chunks = others(&before).keys().filter(|key| key[0] == ValueChunks::PREFIX).count();
-        assert!(chunks > bench.secrets.len() + 1, "some values are in pieces");
+        assert!(chunks > bench.secrets.len() + 1, "some values are stored in pieces");
         assert_eq!(others(&after), others(&before));
         let mut versions = 0;
         for (key, old) in before.iter().filter(|(key, _)| key[0] == Versions::PREFIX) {
@@ -137,7 +137,11 @@ fn a_rotation_writes_wrapped_keys_and_no_value() {
             assert_eq!(VersionRow { data_key: old.data_key.clone(), ..new }, old);
             versions += 1;
         }
-        assert_eq!(versions, bench.secrets.len() + 1, "each of them, and the one that TWICE had");
+        assert_eq!(
+            versions,
+            bench.secrets.len() + 1,
+            "one version per secret, plus the old version of TWICE"
+        );
         let services = [ServiceKeys::PREFIX];
         assert_ne!(before[&services[..]], after[&services[..]]);
     });
@@ -169,7 +173,7 @@ fn a_key_is_retired_once_and_only_when_it_exists() {
     for missing in ["1", "3", "0", "x", "-1", "4294967296", "1%20", "+1", "01"] {
         admin.delete(&format!("{KEYS}/{missing}")).expect_error(404, "NOT_FOUND");
     }
-    // A number is never given twice.
+    // A number is never reused.
     assert_eq!(api::rotate(&admin), 2);
     assert_eq!(api::rotate(&admin), 3);
     assert_eq!(listed(&keys(&admin)), [retiring(2, 0), retiring(3, 0), active(4, 2)]);
@@ -216,7 +220,7 @@ fn the_log_says_who_rotated_what_came_of_it_and_who_retired() {
     let row = |action: Action| {
         let mut found = rows.iter().filter(|row| row.draft.action == action);
         let row = found.next().unwrap_or_else(|| panic!("{action:?}")).draft.clone();
-        assert!(found.next().is_none(), "{action:?} twice");
+        assert!(found.next().is_none(), "duplicate {action:?}");
         row
     };
     let details =
@@ -234,7 +238,7 @@ fn the_log_says_who_rotated_what_came_of_it_and_who_retired() {
     assert_eq!(details(&retire.details), json!({ "rootFingerprint": root }));
 }
 
-/// Values that are put, changed, latched and activated while keys change.
+/// Values that are set, changed, made write-only and activated while keys change.
 #[test]
 fn whatever_is_written_during_rotations_opens_after_them() {
     let app = TestApp::start();
@@ -295,12 +299,12 @@ fn a_deleted_environment_keeps_no_key() {
         api::rotate(&admin);
         deleted.join().unwrap().expect(200);
     });
-    // The answer to the deletion came when it was empty.
+    // The deletion was answered when the environment was empty.
     assert_eq!(listed(&keys(&admin))[0], retiring(1, 0));
     admin.delete(&format!("{KEYS}/1")).expect(200);
 }
 
-/// A rotation over a database that somebody has edited who has no key.
+/// A rotation of a database that was edited by an attacker who has no key.
 fn rotate_edited(
     edit: impl FnOnce(&TamperedDb, &tampered_db::Table),
 ) -> (TamperedDb, TestApp, Value) {
@@ -339,12 +343,12 @@ fn a_flag_that_was_cleared_is_not_covered_by_a_rotation() {
     let admin = app.admin();
     admin.delete(&format!("{KEYS}/1")).expect_error(409, "CONFLICT");
     bench.reveal(&app, bench.secret("NEVER")).expect_error(500, "SECRET_UNREADABLE");
-    // The data key still knows, under the old key: the next write mends the flag.
+    // The data key under the old wrapping key still has the flag: the next write restores it.
     let path = format!("/api/secrets/{id}");
     let fixed = admin.patch(&path, &json!({ "value": "a new value" })).expect(200);
     assert_eq!(fixed["secret"]["neverReveal"], true);
     bench.reveal(&app, bench.secret("NEVER")).expect_error(403, "SECRET_WRITE_ONLY");
-    // And with the flag as it was, the next rotation leaves nothing.
+    // With the flag restored, the next rotation leaves nothing behind.
     api::rotate(&admin);
     assert_eq!(unopened(&keys(&admin)), []);
     for key in [1, 2] {
@@ -367,7 +371,7 @@ fn a_data_key_that_was_moved_opens_nowhere_after_a_rotation() {
         let secret = bench.secret(key);
         assert_eq!(bench.reveal(&app, secret).expect(200)["value"], secret.value.as_str());
     }
-    // With the secret gone nothing needs the old key any more.
+    // Once the secret is deleted, nothing needs the old key.
     let admin = app.admin();
     admin.delete(&format!("{KEYS}/1")).expect_error(409, "CONFLICT");
     admin.delete(&format!("/api/secrets/{first}")).expect(200);
@@ -379,7 +383,7 @@ fn a_damaged_row_is_named_and_keeps_the_key_until_its_secret_is_deleted() {
     let (bench, app, status) = rotate_edited(|bench, table| {
         let at = bench.version_key("SECOND", 1);
         table.put_bytes::<Versions>(&at, &[1, 2, 3]);
-        // A bit of another one's wrapped key.
+        // Flip a bit of another secret's wrapped key.
         let at = bench.version_key("TWICE", 1);
         let bytes = table.bytes::<Versions>(&at);
         table.put_bytes::<Versions>(&at, &flip(bytes, 20, 1));

@@ -1,4 +1,4 @@
-//! The HTTP API: a module per resource and verb.
+//! The HTTP API: one module per resource and action.
 
 mod audit;
 mod auth;

@@ -1,4 +1,4 @@
-//! Bugs that were found and fixed. Each has a test that is named after it.
+//! Fixed bugs. Each has a test that is named after it.
 
 use std::io::Write;
 use std::net::TcpStream;
@@ -10,7 +10,7 @@ use support::paths::{SECRETS, VARS};
 use support::process::Launch;
 use support::{Setup, TestApp, data_dir, expect_log, open_stopped};
 
-/// Changes a stopped server's rows, as somebody without a key could.
+/// Changes rows of a stopped server, as an attacker without a key could.
 fn tamper(dir: &std::path::Path, change: impl FnOnce(&sled::Db)) {
     let db = sled::open(data_dir(dir).join("db")).unwrap();
     change(&db);
@@ -23,8 +23,8 @@ fn under(table: u8, rest: &[u8]) -> Vec<u8> {
     [&[table], rest].concat()
 }
 
-/// The flag cleared *and* every data key that could tell spoilt: then no new
-/// value is taken on trust.
+/// If the flag is cleared *and* every data key that could contradict it is damaged, no new value is
+/// accepted on trust.
 #[test]
 fn a_cleared_flag_with_spoilt_versions_does_not_give_the_next_value() {
     expect_log("SECRET_UNREADABLE");
@@ -50,13 +50,13 @@ fn a_cleared_flag_with_spoilt_versions_does_not_give_the_next_value() {
     let next = app.admin().patch(&path, &json!({ "value": "the next value" }));
     next.expect_error(500, "SECRET_UNREADABLE");
     app.admin().get(&format!("{path}/value")).expect_error(500, "SECRET_UNREADABLE");
-    // There is a way on that trusts nothing: latched, or deleted.
+    // Two ways remain that trust nothing: making the secret write-only, or deleting it.
     app.admin().patch(&path, &json!({ "value": "new", "neverReveal": true })).expect(200);
     app.admin().get(&format!("{path}/value")).expect_error(403, "SECRET_WRITE_ONLY");
     app.admin().delete(&path).expect(200);
 }
 
-/// A client that goes away must not leave data keys of a deleted environment.
+/// A client that disconnects must not leave data keys of a deleted environment.
 #[test]
 fn a_deletion_goes_on_when_its_client_does_not() {
     let app = TestApp::start();
@@ -71,7 +71,7 @@ fn a_deletion_goes_on_when_its_client_does_not() {
     )
     .unwrap();
     drop(stream);
-    // The deletion is answered for nobody; a second one finds nothing.
+    // Nobody receives the deletion's response; a second deletion finds nothing.
     while app.admin().get("/api/environments/development").status != 404 {
         std::thread::yield_now();
     }
@@ -90,7 +90,7 @@ fn a_deletion_goes_on_when_its_client_does_not() {
     panic!("data keys of a deleted environment are left");
 }
 
-/// One key that cannot be read in what is left of an environment.
+/// An unreadable key among the remains of a deleted environment.
 #[test]
 fn an_unreadable_key_in_a_deleted_environment_does_not_keep_the_server_closed() {
     let dir = TestApp::start().stop();
@@ -105,7 +105,7 @@ fn an_unreadable_key_in_a_deleted_environment_does_not_keep_the_server_closed() 
     app.admin().get(SECRETS).expect(200);
 }
 
-/// A var whose row is damaged: its key must not be taken for ever.
+/// A var with a damaged row: its key must not be blocked forever.
 #[test]
 fn a_damaged_var_can_be_deleted_and_made_again() {
     let app = TestApp::start();
@@ -118,7 +118,7 @@ fn a_damaged_var_can_be_deleted_and_made_again() {
     tamper(dir.path(), |db| {
         let key = under(b'V', &[&environment.to_bytes()[..], b"VAR"].concat());
         db.insert(key, b"garbage").unwrap();
-        // Its environment's counts, too: they are counted anew, once.
+        // The environment's counts are also damaged: the server counts again, once.
         db.insert(under(b'N', &environment.to_bytes()), b"garbage").unwrap();
     });
     let app = TestApp::start_in(dir, Setup::default());
@@ -130,7 +130,7 @@ fn a_damaged_var_can_be_deleted_and_made_again() {
     support::rows_fit(&data_dir(dir.path()));
 }
 
-/// An older head put back together with one row removed.
+/// An older head restored, with one row removed.
 #[test]
 fn an_old_head_with_a_gap_behind_it_does_not_start() {
     let app = TestApp::start();
@@ -151,7 +151,7 @@ fn an_old_head_with_a_gap_behind_it_does_not_start() {
     assert!(ended.stderr.contains("comes after the head"), "{}", ended.stderr);
 }
 
-/// Requests that are refused for their form are requests.
+/// A request that is refused for its form still counts against the rate limit.
 #[test]
 fn malformed_requests_of_strangers_are_counted() {
     let mut setup = Setup::default();
@@ -161,11 +161,11 @@ fn malformed_requests_of_strangers_are_counted() {
     let statuses: Vec<_> =
         (0..4).map(|_| app.anonymous().send("POST", SECRETS, body).status).collect();
     assert_eq!(statuses, [415, 415, 429, 429]);
-    // Who is known is counted as who they are, on routes for anybody too.
+    // A known caller has their own limit, even on routes that need no credential.
     assert_eq!(app.admin().get("/api/no-such-route").status, 404);
 }
 
-/// A misspelt variable must not end in another root key beside the data.
+/// A misspelled variable must not create a second root key next to the data.
 #[test]
 fn misspelt_variables_stop_the_start() {
     let dir = tempfile::tempdir().unwrap();
@@ -183,7 +183,7 @@ fn misspelt_variables_stop_the_start() {
     assert!(!dir.path().join("data").exists());
 }
 
-/// The one switch that must not be lost by a slip.
+/// The one option that must not be lost to a typo.
 #[test]
 fn a_misspelt_never_reveal_is_refused() {
     let app = TestApp::start();
@@ -195,7 +195,7 @@ fn a_misspelt_never_reveal_is_refused() {
     app.admin().post(SECRETS, &json!({ "key": "S", "value": "v", "else": true })).expect(200);
 }
 
-/// A start that hangs (here: on a pipe that nobody writes to) can be stopped.
+/// A start that hangs (here: on a pipe without a writer) can be stopped.
 #[cfg(unix)]
 #[test]
 fn a_start_that_waits_can_be_stopped() {
@@ -207,7 +207,7 @@ fn a_start_that_waits_can_be_stopped() {
     }
     let running =
         Launch::on(&dir.path().join("data")).variable("COFFER_ROOT_KEY_FILE", &pipe).spawn();
-    // The database is open before the key is looked for.
+    // The server opens the database before it looks for the key.
     let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
     while !dir.path().join("data/db/db").exists() {
         assert!(std::time::Instant::now() < deadline, "the database is never opened");

@@ -198,7 +198,7 @@ fn only_an_admin_of_everything_has_to_do_with_them() {
         (person("v@example.com", "viewer", everywhere()), "FORBIDDEN_ROLE"),
         (person("o@example.com", "operator", everywhere()), "FORBIDDEN_ROLE"),
         (person("a@example.com", "admin", only(&[&home])), "FORBIDDEN_SCOPE"),
-        // There is no "self" for a machine.
+        // A service account has no access to itself.
         (of_itself("viewer"), "FORBIDDEN_ROLE"),
         (of_itself("operator"), "FORBIDDEN_ROLE"),
     ] {
@@ -229,7 +229,7 @@ fn the_tokens_of_a_service_account_end_as_those_of_a_user() {
             None => app.admin().delete(&path(&account)).expect(200),
         };
         let left = tokens.iter().map(|minted| works(&minted.client)).collect::<Vec<_>>();
-        // Nothing brings one back.
+        // Nothing restores a deleted account.
         app.admin().patch(&path(&account), &json!({ "disabled": false, "role": "admin" }));
         assert_eq!(tokens.iter().map(|m| works(&m.client)).collect::<Vec<_>>(), left);
         app.admin().delete(&path(&account));

@@ -1,5 +1,4 @@
-//! `GET /api/admin/status`: how the server is, for a page that is looked at all
-//! day.
+//! `GET /api/admin/status`: the state of the server, for a page that stays open all day.
 
 use coffer::domain::{Clock, Role};
 use serde_json::{Value, json};
@@ -24,7 +23,7 @@ fn status(client: &Client) -> Value {
     client.get(STATUS).expect(200)["status"].clone()
 }
 
-/// The minutes in which something was asked: how long ago, all, 4xx, 5xx.
+/// The minutes that had requests: how long ago, all, 4xx, 5xx.
 fn busy(status: &Value) -> Vec<(usize, u64, u64, u64)> {
     let minutes = status["requests"].as_array().unwrap();
     assert_eq!(minutes.len(), 60);
@@ -84,7 +83,7 @@ fn requests_are_counted_by_minute_and_class() {
 
     advance(&app, MINUTE);
     let found = status(&admin);
-    assert_eq!(busy(&found), [(1, 6, 3, 1)], "the first question is counted, too");
+    assert_eq!(busy(&found), [(1, 6, 3, 1)], "the first request is also counted");
     let minute = &found["requests"][58];
     for name in ["p50Ms", "p95Ms", "p99Ms"] {
         assert!(minute[name].as_f64().unwrap() >= 0.05, "{minute}");
@@ -95,10 +94,10 @@ fn requests_are_counted_by_minute_and_class() {
     advance(&app, MINUTE);
     assert_eq!(busy(&status(&admin)), [(1, 1, 0, 0), (59, 1, 0, 0)]);
     advance(&app, -30 * MINUTE);
-    assert_eq!(busy(&status(&admin)), [(29, 1, 0, 0)], "a clock that was put back");
+    assert_eq!(busy(&status(&admin)), [(29, 1, 0, 0)], "the clock was set back");
 }
 
-/// It may wait for a change, and a minute of that would say that the server is slow.
+/// A bundle request may wait for a change, and a minute of waiting would make the server look slow.
 #[test]
 fn how_long_a_bundle_took_is_not_counted() {
     let app = start();
@@ -128,7 +127,7 @@ fn it_tells_of_the_last_backups() {
     let told = json!({ "scheduled": false, "lastAt": now(&app), "lastBytes": 77,
         "lastDownloadAt": downloaded });
     assert_eq!(status(&admin)["backup"], told);
-    assert!(!admin.get(STATUS).text().contains("nowhere"), "a path of the host");
+    assert!(!admin.get(STATUS).text().contains("nowhere"), "the response has a path of the host");
     let none = json!({ "scheduled": false, "lastAt": null, "lastBytes": null,
         "lastDownloadAt": null });
     for damaged in [&b""[..], b"nonsense", b"{}", b"[1]", br#"{"time":"soon","bytes":7}"#, b"\xff"]

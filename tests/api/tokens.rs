@@ -1,5 +1,5 @@
-//! `/api/admin/tokens`: section 9 of the contract; what a token may do, for how
-//! long, and that it is shown once.
+//! `/api/admin/tokens` (section 9 of the contract): what a token may do, for how long, and that it
+//! is shown once.
 
 use std::time::{Duration, Instant};
 
@@ -22,9 +22,9 @@ fn listed(app: &TestApp, query: &str) -> Vec<Value> {
     answer["tokens"].as_array().unwrap().clone()
 }
 
-/// A token's record as the list has it.
+/// A token's record as the list shows it.
 fn record(app: &TestApp, id: &str) -> Value {
-    listed(app, "").into_iter().find(|record| record["id"] == id).expect("it is listed")
+    listed(app, "").into_iter().find(|record| record["id"] == id).expect("the token is listed")
 }
 
 #[track_caller]
@@ -54,7 +54,7 @@ fn a_new_token_is_shown_with_its_record_and_in_no_other_answer() {
     let prefix = text(new, "tokenPrefix");
     assert!(token.starts_with(prefix) && prefix.len() <= 12, "{prefix}");
     assert_eq!(record(&app, text(new, "id")), *new);
-    // Whatever is asked afterwards, the rest of it does not come again.
+    // No later response contains the rest of the token.
     let secret_part = &token[12..];
     let client = app.bearer(token);
     for path in [TOKENS, ME, USERS, ACCOUNTS, "/api/audit-logs?limit=1000", "/openapi.json"] {
@@ -103,13 +103,13 @@ fn what_is_missing_or_wrong_is_named() {
     }
     let user = new_user(&app, "ann@example.com", "admin", &everywhere());
     let account = service_account(&app, "bot", "admin", &everywhere());
-    // One kind's id is not the other's.
+    // The id of one kind is not valid for the other.
     refused(&admin, &body(&json!({ "ownerUserId": account["id"] })), "ownerUserId");
     let wrong_kind = body(&json!({ "ownerServiceAccountId": user["id"] }));
     refused(&admin, &wrong_kind, "ownerServiceAccountId");
     let both = json!({ "ownerUserId": user["id"], "ownerServiceAccountId": account["id"] });
     admin.post(TOKENS, &body(&both)).expect_error(400, "VALIDATION_ERROR");
-    assert_eq!(listed(&app, "").len(), 1, "only the first start's");
+    assert_eq!(listed(&app, "").len(), 1, "only the token of the first start");
     let longest = json!({ "name": "é".repeat(100), "expiresInDays": null, "unknown": 1 });
     admin.post(TOKENS, &body(&longest)).expect(200);
 }
@@ -212,7 +212,7 @@ fn a_deletion_takes_effect_before_it_answers() {
         assert!(!works(&minted.client));
         app.admin().delete(&path).expect_error(404, "NOT_FOUND");
     }
-    // Its own, too.
+    // A token can revoke itself.
     let minted = mint(&app, "admin", &everywhere(), &json!({}));
     minted.client.delete(&format!("{TOKENS}/{}", minted.id)).expect(200);
     assert!(!works(&minted.client));
@@ -245,7 +245,7 @@ fn tokens_are_listed_newest_first_and_by_owner() {
     };
     let all: Vec<String> = made.iter().map(|(id, _)| id.clone()).collect();
     assert_eq!(ids("")[..6], all);
-    assert_eq!(ids("").len(), 7, "the first start's is the oldest");
+    assert_eq!(ids("").len(), 7, "the token of the first start is the oldest");
     assert_eq!(ids(&format!("?ownerUserId={ann}")), of("ann"));
     assert_eq!(ids(&format!("?ownerServiceAccountId={bot}")), of("bot"));
     assert_eq!(ids(&format!("?ownerUserId={}", missing_like(ann))), [""; 0]);
@@ -259,7 +259,7 @@ fn the_last_use_is_written_at_most_once_a_minute() {
     let app = start_with_clock();
     let minted = mint(&app, "viewer", &everywhere(), &json!({}));
     let last_used = || record(&app, &minted.id)["lastUsedAt"].clone();
-    // It may be written behind the answer, so a new one is waited for.
+    // It may be written after the response, so the test waits for a new one.
     let wait_for_other_than = |old: &Value| {
         let until = Instant::now() + Duration::from_secs(60);
         loop {
@@ -283,7 +283,7 @@ fn the_last_use_is_written_at_most_once_a_minute() {
     advance_seconds(&app, 10);
     minted.client.get(ENVIRONMENTS).expect(200);
     let second = wait_for_other_than(&first);
-    // One that was written in between, however late, would have been another minute's first.
+    // A write in between would have a different time, so this is the write of the last request.
     let now = coffer::domain::Clock::now(&**app.clock.as_ref().unwrap());
     assert_eq!(second, json!(now));
     assert!(second.as_str() > first.as_str());

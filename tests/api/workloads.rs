@@ -1,5 +1,5 @@
-//! `GET /api/environments/{environment}/bundle` and `…/workloads`: values reach
-//! those whom the host has enrolled, and nobody else sees more than ciphertext.
+//! `GET /api/environments/{environment}/bundle` and `…/workloads`: values reach the workloads that
+//! the host has enrolled, and everyone else sees only ciphertext.
 
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -75,7 +75,7 @@ fn only_the_keys_of_the_workload_are_in_it() {
     );
 }
 
-/// Who may write vars must not thereby run code where values are known.
+/// Permission to write vars must not allow running code in a process that knows the values.
 #[test]
 fn what_steers_a_program_is_not_meant_by_a_star() {
     let (app, workload) = start(&["*", "NODE_OPTIONS"]);
@@ -132,7 +132,7 @@ fn a_workload_that_is_struck_off_gets_404_at_once() {
     sealed(&admin.get(BUNDLE));
     declare(&app, Vec::new());
     admin.get(BUNDLE).expect_error(404, "NOT_FOUND");
-    // Declared for another environment only, it is as unknown here.
+    // A workload that is declared for another environment only is unknown here.
     admin.post("/api/environments", &json!({ "name": "other" })).expect(200);
     declare(&app, vec![workload.declared(&["other"], &["*"])]);
     admin.get(BUNDLE).expect_error(404, "NOT_FOUND");
@@ -152,11 +152,11 @@ fn the_tag_changes_with_what_is_in_it_and_with_nothing_else() {
     let same = known(&first);
     assert_eq!((same.status, same.body.len()), (304, 0));
     assert_eq!(same.header("etag"), Some(first.as_str()));
-    // What is not in it, and a description, make no other bundle.
+    // A secret outside the bundle, or a description, does not change the bundle.
     never(&admin, "B", "1");
     admin.patch(&format!("/api/secrets/{a}"), &json!({ "description": "d" })).expect(200);
     assert_eq!(known(&first).status, 304);
-    // Any of these does.
+    // Each of these changes the bundle.
     let mut tags = vec![first];
     admin.patch(&format!("/api/secrets/{a}"), &json!({ "value": "1" })).expect(200);
     tags.push(tag(&admin));
@@ -168,7 +168,7 @@ fn the_tag_changes_with_what_is_in_it_and_with_nothing_else() {
         assert!(!tags[..number].contains(one), "{tags:?}");
         assert_eq!(known(one).status, if number + 1 == tags.len() { 304 } else { 200 });
     }
-    // Over a restart it is the same.
+    // The tag is the same after a restart.
     declare(&app, vec![workload.declared(&["development"], &["A", "C"])]);
     let before = tag(&admin);
     let dir = app.stop();
@@ -187,14 +187,14 @@ fn a_request_that_waits_is_answered_when_a_value_changes() {
     let begun = Instant::now();
     let reply = std::thread::scope(|scope| {
         let waits = scope.spawn(|| waiting.get(&format!("{BUNDLE}&wait=60")));
-        // Changes that are none of its business do not wake it for good.
+        // Unrelated changes do not end the wait.
         never(&admin, "B", "x");
         admin.patch(&format!("/api/secrets/{id}"), &json!({ "value": "after" })).expect(200);
         waits.join().unwrap()
     });
     assert!(begun.elapsed() < Duration::from_secs(50));
     assert_eq!(workload.open(sealed(&reply))["values"], json!({ "A": "after" }));
-    // Without a change it is told so when its time is over.
+    // Without a change, the wait ends with 304 when its time is up.
     let tag = reply.header("etag").unwrap();
     assert_eq!(admin.with("If-None-Match", tag).get(&format!("{BUNDLE}&wait=1")).status, 304);
     // Without a tag there is nothing to wait for.
@@ -214,7 +214,7 @@ fn a_stop_does_not_wait_for_those_who_wait() {
     std::thread::scope(|scope| {
         let waiting = admin.with("If-None-Match", &tag);
         let waits = scope.spawn(move || waiting.get(&format!("{BUNDLE}&wait=60")).status);
-        // The server itself is one of them, for the files that it writes.
+        // The server is one of the watchers, for the files that it writes.
         while app.state.declared.watchers() < 2 {
             std::thread::yield_now();
         }
@@ -250,7 +250,7 @@ fn every_delivery_is_in_the_log_with_keys_and_versions_and_no_value() {
     assert_eq!(details, r#"{"versions":{"A":2,"V":1},"workload":"api"}"#);
 }
 
-/// sled wants its rows small, and an environment may have thousands of keys.
+/// sled prefers small rows, and an environment may have thousands of keys.
 #[test]
 fn the_rows_of_a_large_delivery_stay_small_and_name_every_key() {
     let (app, workload) = start(&["*"]);
@@ -277,7 +277,7 @@ fn the_rows_of_a_large_delivery_stay_small_and_name_every_key() {
     assert_eq!(named.into_iter().collect::<Vec<_>>(), keys);
 }
 
-/// Latched or not is about people; a bundle that is open does not change.
+/// Write-only limits people, not workloads: the bundle does not change.
 #[test]
 fn a_secret_that_is_latched_while_a_bundle_is_open_is_delivered_as_before() {
     let (app, workload) = start(&["*"]);
@@ -296,7 +296,7 @@ fn how_long_a_sealed_value_is_does_not_show_in_the_length_of_a_bundle() {
     let (app, _) = start(&["*"]);
     let admin = app.admin();
     let id = never(&admin, "A", "s");
-    // Behind the header, in which age puts a stanza of random length.
+    // Measure after the header, where age adds a stanza of random length.
     let length = || {
         let reply = admin.get(BUNDLE);
         let mac = sealed(&reply).windows(5).position(|bytes| bytes == b"\n--- ").unwrap();
@@ -328,14 +328,14 @@ fn what_is_declared_is_listed_and_counted() {
     assert_eq!(used(&other), (json!([]), json!(0)));
     let list = admin.get(SECRETS).expect(200);
     assert_eq!(used(&list["secrets"][0]), (json!(["api"]), json!(1)));
-    // A var behind a secret of the same key reaches nobody.
+    // A var that is hidden by a secret with the same key reaches nobody.
     let hidden = api::new_var(&admin, "development", "DATABASE_URL", "v");
     assert_eq!(used(&hidden), (json!([]), json!(0)));
     let seen = api::new_var(&admin, "development", "DATABASE_NAME", "v");
     assert_eq!(used(&seen), (json!(["api"]), json!(1)));
     let vars = admin.get(VARS).expect(200);
     assert_eq!(used(&vars["vars"][1]), (json!([]), json!(0)));
-    // A list that was kept is no older than what is declared.
+    // A cached list must not be older than the declarations.
     declare(&app, Vec::new());
     let list = admin.get(SECRETS).expect(200);
     assert_eq!(used(&list["secrets"][0]), (json!([]), json!(0)));

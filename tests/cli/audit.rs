@@ -1,6 +1,5 @@
-//! `coffer audit`: the chain is verified by a running server or on the data
-//! directory of a stopped one, and its rows come out oldest first.
-//! The export's route is scripted here.
+//! `coffer audit`: verifies the chain through a running server or in the data directory of a
+//! stopped one, and prints its rows oldest first. The export route is scripted here.
 
 use coffer::store::AuditRows;
 use serde_json::{Value, json};
@@ -11,19 +10,19 @@ use support::tampered_db::{Table, flip};
 use support::{TestApp, data_dir, skip};
 use tempfile::TempDir;
 
-/// A stopped server's directory, with a few rows in its audit log.
+/// The directory of a stopped server with a few audit log rows.
 fn stopped() -> TempDir {
     let app = TestApp::start();
     support::api::new_secret(&app.admin(), "development", "KEY", "a value");
     app.stop()
 }
 
-/// A command in a directory where there is nothing, without any variable.
+/// A command in an empty directory, without any variables.
 fn offline<const N: usize>(dir: &TempDir, words: [&str; N]) -> Launch {
     Launch::bare(dir.path()).arguments(words).argument("--data-dir").argument(data_dir(dir.path()))
 }
 
-/// Changes one row behind the server's back.
+/// Changes one row directly in the stopped server's database.
 fn tamper(dir: &TempDir, seq: u64) {
     let table = Table::open(&data_dir(dir.path()));
     let row = table.bytes::<AuditRows>(&seq);
@@ -86,9 +85,9 @@ fn a_stopped_server_is_verified_from_its_directory() {
         });
         assert_eq!(verified["verification"], wanted);
     }
-    // Looking leaves no row.
+    // Reading leaves no row.
     assert_eq!(support::audit_rows(dir.path()).len(), rows);
-    // The default directory is the one below this one.
+    // The default data directory is `data` in the current directory.
     support::await_release(&data_dir(dir.path()));
     Launch::bare(dir.path()).arguments(["audit", "verify", "--offline"]).run("").json();
 }
@@ -117,7 +116,7 @@ fn a_running_servers_directory_is_left_alone() {
     let server = Launch::on(&data_dir(dir.path())).start();
     let ended = offline(&dir, ["audit", "verify"]).run("");
     ended.refuses(1, ["in use by a running server", "Stop the server", "--url"]);
-    // With an address, the directory only gives the token.
+    // With a URL, the directory only provides the token.
     let url = format!("http://{}", server.address);
     offline(&dir, ["audit", "verify", "--url", &url]).run("").json();
     offline(&dir, ["audit", "verify"]).variable("COFFER_URL", &url).run("").json();
@@ -146,7 +145,7 @@ fn the_root_key_is_found_as_the_server_finds_it() {
     std::fs::remove_file(&key).unwrap();
     let verify = offline(&dir, ["audit", "verify"]);
     verify.run("").refuses(2, ["root.key is missing"]);
-    assert!(!key.exists(), "another key was made");
+    assert!(!key.exists(), "another key was created");
     verify.clone().variable("COFFER_ROOT_KEY", text.trim()).run("").json();
     let other = verify.variable("COFFER_ROOT_KEY", "BwcH".repeat(10) + "Bwc=").run("");
     other.refuses(1, ["sealed under root key", "COFFER_ROOT_KEY"]);
@@ -164,7 +163,7 @@ fn rows_are_exported_page_by_page_until_there_are_no_more() {
     let (first, second, last) = (page(0), page(2), page(7));
     let scripted = FakeServer::answering([
         (&first, 200, logs(&[1, 2])),
-        // A gap is the server's to explain, by the chain.
+        // Gaps are left to the server, which verifies the chain.
         (&second, 200, logs(&[5, 7])),
         (&last, 200, logs(&[])),
     ]);

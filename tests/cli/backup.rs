@@ -18,7 +18,7 @@ struct Place {
 }
 
 impl Place {
-    /// A directory with the data of a server that has something in it.
+    /// A directory with the data of a server that holds something.
     fn new() -> (Self, support::process::Server) {
         let dir = tempfile::tempdir().unwrap();
         let server = Launch::on(&dir.path().join("data")).start();
@@ -75,7 +75,7 @@ fn from_a_running_server_to_another_directory() {
         (&told["backup"]["dataDir"], &told["backup"]["dryRun"]),
         (&"new".into(), &true.into())
     );
-    assert!(!place.path("new").exists(), "a dry run leaves nothing");
+    assert!(!place.path("new").exists(), "a dry run must not create files");
     let restored = with_key(&restore).run("").json();
     assert_eq!(restored["backup"]["counts"], backup["counts"]);
     assert_eq!(restored["backup"]["dryRun"], false);
@@ -125,7 +125,7 @@ fn a_person_at_a_terminal_reads_lines() {
         .ends();
     assert_eq!(code, Some(0), "{text}");
     assert!(text.contains("a.backup ("), "{text}");
-    // A bar, with how much of how much: it is cleared once that is done.
+    // A progress bar with the amount done and the total. It is cleared at the end.
     let bar = |text: &str, what: &str, of: &str| {
         let drawn = text.split(['\r', '\n']).any(|line| {
             line.contains(&format!("{what} [")) && line.contains(of) && line.contains(" left")
@@ -171,7 +171,7 @@ fn a_person_at_a_terminal_reads_lines() {
     bar(&text, "restore", " of ");
 }
 
-/// It said that all was well, and the restore then failed.
+/// The dry run reported success, and the restore then failed.
 #[test]
 fn a_dry_run_is_refused_what_the_restore_would_be_refused() {
     let (place, server) = Place::new();
@@ -189,7 +189,7 @@ fn a_dry_run_is_refused_what_the_restore_would_be_refused() {
     std::fs::write(place.path("file"), "x").unwrap();
     refused(&place.path("file/new"), ["Not a directory", "Nothing was restored"]);
     if cfg!(target_os = "linux") {
-        // Nobody may write there, and nothing fits.
+        // Nobody can write there, and no free space is reported.
         refused(Path::new("/proc/nowhere/new"), ["/proc", "."]);
     }
     #[cfg(target_os = "linux")]
@@ -199,7 +199,7 @@ fn a_dry_run_is_refused_what_the_restore_would_be_refused() {
     }
 }
 
-/// What is wrong with a row is in the backup, too; `verify` says so of every kind.
+/// A backup includes damaged rows; `verify` reports each kind.
 #[test]
 fn verify_and_restore_report_a_backup_of_what_does_not_open() {
     type Edit = fn(&TamperedDb, &Table);
@@ -229,12 +229,12 @@ fn verify_and_restore_report_a_backup_of_what_does_not_open() {
     ];
     for (finding, edit) in cases {
         let bench = TamperedDb::new();
-        let patient = Checkup::new(&bench.data_dir());
+        let checkup = Checkup::new(&bench.data_dir());
         bench.edit(|table| edit(&bench, table));
-        let file = patient.outside().join("a.backup");
-        let made = patient.launch(["backup", "create", "--offline"]).argument(&file).run("");
+        let file = checkup.outside().join("a.backup");
+        let made = checkup.launch(["backup", "create", "--offline"]).argument(&file).run("");
         made.json();
-        let verified = patient.launch(["backup", "verify"]).argument(&file).run("");
+        let verified = checkup.launch(["backup", "verify"]).argument(&file).run("");
         assert_eq!(verified.code, Some(1), "{verified:#?}");
         for text in [finding, " damaged or inconsistent", "The file is complete"] {
             assert!(verified.stderr.contains(text), "{text}: {verified:#?}");
@@ -243,10 +243,10 @@ fn verify_and_restore_report_a_backup_of_what_does_not_open() {
         let findings = told["backup"]["findings"].as_array().unwrap();
         let found = findings.iter().filter(|one| one.as_str().unwrap().contains(finding));
         assert_eq!(found.count(), 1, "{told}");
-        let to = patient.outside().join("new");
+        let to = checkup.outside().join("new");
         let words = ["backup", "restore", "--data-dir"];
-        let launch = Launch::bare(patient.outside()).arguments(words).argument(&to);
-        let launch = launch.argument(&file).variable("COFFER_ROOT_KEY_FILE", &patient.key);
+        let launch = Launch::bare(checkup.outside()).arguments(words).argument(&to);
+        let launch = launch.argument(&file).variable("COFFER_ROOT_KEY_FILE", &checkup.key);
         let restored = launch.run("");
         assert_eq!(restored.code, Some(0), "{restored:#?}");
         assert!(restored.stderr.contains(finding), "{restored:#?}");
@@ -255,8 +255,8 @@ fn verify_and_restore_report_a_backup_of_what_does_not_open() {
             restored.keeps_quiet_about(&secret.value);
         }
         await_release(&to);
-        let launch = Launch::bare(patient.outside()).arguments(["doctor", "--data-dir"]);
-        let launch = launch.argument(&to).variable("COFFER_ROOT_KEY_FILE", &patient.key);
+        let launch = Launch::bare(checkup.outside()).arguments(["doctor", "--data-dir"]);
+        let launch = launch.argument(&to).variable("COFFER_ROOT_KEY_FILE", &checkup.key);
         let doctor = launch.run("");
         assert_eq!(doctor.code, Some(2), "{doctor:#?}");
         assert!(doctor.stdout.contains(finding), "{doctor:#?}");
@@ -340,7 +340,7 @@ fn wrong_words_are_refused_with_a_remedy() {
     run(&["serve"]).refuses(2, ["[backup] recipients", "age1"]);
 }
 
-/// It said so of what was only looked at, too.
+/// `verify` also said so, although it only reads the backup.
 #[test]
 fn only_a_restore_says_that_nothing_was_restored() {
     let (place, server) = Place::new();
@@ -358,7 +358,7 @@ fn only_a_restore_says_that_nothing_was_restored() {
     restored.run("").refuses(1, ["Nothing was restored. Use another backup"]);
 }
 
-/// A server whose backups go to `backups`.
+/// A server that writes its backups to `backups`.
 fn scheduled(dir: &Path, data: &str) -> Launch {
     Launch::on(&dir.join(data))
         .variable("COFFER_BACKUP__DIRECTORY", dir.join("backups"))
@@ -379,7 +379,7 @@ fn made(server: &support::process::Server) -> bool {
     server.running.stderr.wait_for(|line| line.contains("created backup ")).is_some()
 }
 
-/// It made one after the other as fast as it could, and removed all good ones.
+/// The server made backups in a tight loop and removed all good ones.
 #[test]
 fn a_backup_dated_in_the_future_does_not_make_a_server_make_hundreds() {
     let dir = tempfile::tempdir().unwrap();
@@ -394,7 +394,7 @@ fn a_backup_dated_in_the_future_does_not_make_a_server_make_hundreds() {
     await_release(&dir.path().join("data"));
     let server = scheduled(dir.path(), "data").start();
     assert!(made(&server));
-    // Far longer than the next ones took.
+    // These requests take far longer than the unwanted backups took.
     for _ in 0..200 {
         server.admin().get("/health").expect(200);
     }
@@ -404,7 +404,7 @@ fn a_backup_dated_in_the_future_does_not_make_a_server_make_hundreds() {
     assert_eq!(backups(dir.path()).len(), 2, "{:?}", backups(dir.path()));
 }
 
-/// One made none, and each removed the other's.
+/// One server made no backups, and each removed the other's.
 #[test]
 fn two_servers_share_a_directory_and_a_running_copy_is_reported() {
     let dir = tempfile::tempdir().unwrap();
@@ -418,7 +418,8 @@ fn two_servers_share_a_directory_and_a_running_copy_is_reported() {
         let path = dir.path().join("backups").join(name);
         Launch::bare(dir.path()).arguments(words).argument(path).run("").code == Some(0)
     };
-    let of_first = backups(dir.path()).into_iter().find(opens).expect("one is the first server's");
+    let of_first =
+        backups(dir.path()).into_iter().find(opens).expect("one backup is from the first server");
     let file = dir.path().join("backups").join(of_first);
     let words = ["backup", "restore", "--data-dir", "copy"];
     let restored = Launch::bare(dir.path())

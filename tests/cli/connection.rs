@@ -1,5 +1,5 @@
-//! How the commands find a server and its token, what they say when there is no
-//! good answer, and where a token never goes.
+//! How the commands find a server and its token, what they say when there is no usable answer, and
+//! where a token must never be sent.
 
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
@@ -37,7 +37,7 @@ fn the_servers_own_token_is_found_in_its_data_directory() {
     let dir = tempfile::tempdir().unwrap();
     let server = Launch::on(&dir.path().join("data")).start();
     let listen = server.address.to_string();
-    // As on the server's host, in its directory, with its configuration.
+    // As on the server's host: in its directory, with its configuration.
     let bare = Launch::bare(dir.path()).arguments(LIST);
     bare.clone().variable("COFFER_SERVER__LISTEN", &listen).run("").json();
     std::fs::write(dir.path().join("config.toml"), format!("[server]\nlisten = \"{listen}\"\n"))
@@ -45,7 +45,7 @@ fn the_servers_own_token_is_found_in_its_data_directory() {
     bare.run("").json();
     std::fs::rename(dir.path().join("config.toml"), dir.path().join("other.toml")).unwrap();
     bare.clone().arguments(["--config", "other.toml"]).run("").json();
-    // From elsewhere, by address and directory.
+    // From another directory, with a URL and the data directory.
     let elsewhere = tempfile::tempdir().unwrap();
     let bare = Launch::bare(elsewhere.path()).arguments(LIST);
     let url = format!("http://{listen}/");
@@ -69,8 +69,8 @@ fn the_argument_wins_over_the_variable() {
     Cli::on(other.address).launch(LIST).arguments(["--url", &url]).run("").json();
 }
 
-/// The first admin's token opens this host's server; another host's may be
-/// anybody's.
+/// The first admin's token is for this host's server; a server on another host could belong to
+/// anyone.
 #[test]
 fn this_hosts_token_goes_to_no_other_host() {
     let dir = tempfile::tempdir().unwrap();
@@ -178,7 +178,7 @@ fn an_answer_of_something_else_is_said_to_be_that() {
         assert!(ended.stderr.contains("COFFER_URL"), "{ended:#?}");
         ended.keeps_quiet_about("<html>hello");
     }
-    // JSON of another kind, where its content is needed.
+    // JSON with the wrong shape, where the command needs its content.
     let scripted = FakeServer::answering([("GET /api/users", 200, json!({ "people": [] }))]);
     let ended = Cli::on(scripted.address).run(["user", "disable", "ada@example.com"]);
     ended.refuses(1, ["unexpected response"]);
@@ -212,7 +212,8 @@ fn a_caller_who_has_to_wait_is_told_how_long() {
 fn what_is_set_wrong_is_exit_code_2() {
     let cli = Cli::on(empty().address);
     let set = |name: &str, value: &str| cli.launch(LIST).variable(name, value).run("");
-    // What a script has not found must not end in this host's own token or server.
+    // If a script sets an empty variable, the command must not fall back to this host's own token
+    // or server.
     set("COFFER_TOKEN", "").refuses(2, ["COFFER_TOKEN does not contain a valid token"]);
     set("COFFER_TOKEN", "two words").refuses(2, ["COFFER_TOKEN does not contain a valid token"]);
     set("COFFER_URL", "").refuses(2, ["COFFER_URL: must be a URL"]);
@@ -225,7 +226,7 @@ fn what_is_set_wrong_is_exit_code_2() {
     cli.run(["env", "list", "--config", "nowhere.toml"]).refuses(2, ["nowhere.toml"]);
 }
 
-/// A TLS server with a certificate of a CA that nobody knows.
+/// A TLS server with a certificate from an unknown CA.
 struct Tls {
     server: Child,
     port: u16,
@@ -266,7 +267,7 @@ impl Tls {
         let mut lines = BufReader::new(server.stdout.take().unwrap()).lines();
         let port =
             lines.find_map(|line| line.ok()?.strip_prefix("ACCEPT 127.0.0.1:")?.parse().ok());
-        // The program blocks when nobody reads its output.
+        // The program blocks when its output is not read.
         std::thread::spawn(move || lines.for_each(drop));
         Some(Self { server, port: port? })
     }
@@ -286,7 +287,7 @@ fn a_certificate_counts_only_when_the_host_trusts_its_ca() {
     }
     let dir = tempfile::tempdir().unwrap();
     let Some(tls) = Tls::start(dir.path()) else {
-        return skip("this openssl makes no certificates as the test wants them");
+        return skip("this openssl cannot create the certificates of the test");
     };
     let cli = Cli::on(([127, 0, 0, 1], 9).into());
     let url = format!("https://localhost:{}", tls.port);
@@ -294,7 +295,7 @@ fn a_certificate_counts_only_when_the_host_trusts_its_ca() {
     launch.run("").refuses(1, ["cannot reach https://localhost", "certificate", "SSL_CERT_FILE"]);
     let trusting = launch.variable("SSL_CERT_FILE", dir.path().join("ca.pem"));
     assert_eq!(trusting.run("").json(), json!({ "environments": [] }));
-    // The same server under a name that its certificate does not have.
+    // The same server under a name that is not in its certificate.
     let url = format!("https://127.0.0.1:{}", tls.port);
     let other = cli.launch(LIST).variable("SSL_CERT_FILE", dir.path().join("ca.pem"));
     other.arguments(["--url", &url]).run("").refuses(1, ["certificate"]);

@@ -1,5 +1,5 @@
-//! The operator's commands one after another against the real server: what one
-//! makes, the next finds, and what is ended lets nobody in.
+//! The operator's commands run in sequence against the real server: each finds what the one before
+//! created, and revoked credentials no longer work.
 
 use serde_json::{Value, json};
 use support::Client;
@@ -73,7 +73,7 @@ fn a_token_of_a_service_account_works_until_it_is_revoked() {
     assert_eq!(names(&tokens, "tokens", "name"), ["ci", "bootstrap"]);
     cli.run(["token", "revoke", "ci"]).json();
     machine.get("/api/environments/staging/secrets").expect_error(401, "UNAUTHORIZED");
-    // Above its owner's role: the API's own words come through.
+    // The role is above its owner's: the API's own message is printed.
     let above = ["token", "create", "x", "--role", "admin", "--env", "staging"];
     let above = cli.launch(above).arguments(["--service-account", "deploy"]).run("");
     above.refuses(1, ["role must not be above the owner's role, operator"]);
@@ -103,7 +103,7 @@ fn the_whole_audit_log_is_exported_the_same_online_and_offline() {
         .arguments(["audit", "export", "--offline", "--data-dir"])
         .argument(&data)
         .run("");
-    // The stop is in it now.
+    // The log now includes the stop.
     assert!(offline.stdout.starts_with(&online.stdout), "{offline:#?}");
     assert_eq!(offline.stdout.lines().count(), rows.len() + 1);
 }

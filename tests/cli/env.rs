@@ -61,7 +61,7 @@ fn what_holds_secrets_goes_only_by_force() {
 fn nothing_is_deleted_when_nobody_can_be_asked() {
     let (_dir, server, cli) = server();
     cli.run(["env", "delete", "development"]).refuses(2, ["not a terminal", "--yes"]);
-    // A "y" on a pipe is no answer either: it may be meant for another program.
+    // A "y" on a pipe does not count as an answer: it may be meant for another program.
     let piped = cli.launch(["env", "delete", "development"]).run("y\n");
     piped.refuses(2, ["not a terminal", "--yes"]);
     assert_eq!(names(&cli), ["development"]);
@@ -117,7 +117,7 @@ fn a_person_gets_a_table_and_is_asked() {
     server.stop();
 }
 
-/// A name with an escape sequence in it would otherwise be obeyed.
+/// Otherwise the terminal would execute an escape sequence in a name.
 #[test]
 fn nothing_that_others_have_named_steers_the_terminal() {
     if !has_program("script") {

@@ -13,7 +13,7 @@ use tempfile::TempDir;
 
 const CANARY: &str = "cAnArY-5b0e17";
 
-/// A server with a secret, a sealed one, and vars under other and the same keys.
+/// A server with a secret, a write-only secret, and vars with different and equal keys.
 fn server() -> (TempDir, Server, Cli) {
     let dir = tempfile::tempdir().unwrap();
     let server = Launch::on(&dir.path().join("data")).start();
@@ -72,7 +72,7 @@ fn a_pipe_gets_the_text_and_sealed_keys_are_named() {
     let k8s = ["export", "--env", "development", "--format", "k8s-secret", "--name", "my.app"];
     assert!(cli.run(k8s).stdout.contains("  name: \"my.app\"\n"));
     let reveals = server.admin().get("/api/audit-logs?action=secret.reveal").expect(200);
-    assert_eq!(reveals["total"], 8, "a row for each value that was shown");
+    assert_eq!(reveals["total"], 8, "one row for each exported value");
     server.stop();
 }
 
@@ -120,8 +120,8 @@ fn a_file_is_its_owners_and_is_not_written_over_unasked() {
     assert_eq!(forced.code, Some(0), "{forced:#?}");
     assert_eq!((fs::read_to_string(&file).unwrap(), mode(&file)), (first, 0o600));
 
-    // A link is a file that is there, wherever it leads; --force replaces the
-    // link, and what it leads to stays as it is.
+    // A link counts as an existing file, wherever it points; --force replaces the link and leaves
+    // its target unchanged.
     let (target, _) = path(&dir, "target");
     let (link, name) = path(&dir, "link");
     std::os::unix::fs::symlink(&target, &link).unwrap();

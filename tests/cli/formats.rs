@@ -1,9 +1,9 @@
-//! What is written in a format, as the programs read it that the format is for:
-//! bash and sh, python-dotenv, node's dotenv, systemd's own parser, docker's client,
-//! PyYAML, js-yaml, Python's json; and as coffer itself reads it.
+//! Each output format, as the programs it is for read it: bash and sh, python-dotenv, node's
+//! dotenv, systemd's own parser, docker's client, PyYAML, js-yaml, Python's json, and coffer
+//! itself.
 //!
-//! Many values go through one start of a program. Half of them are made anew at
-//! each run from the characters that formats trip over.
+//! One start of a program reads many values. Half of them are generated in each run from the
+//! characters that formats get wrong.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -18,7 +18,7 @@ use proptest::test_runner::TestRunner;
 use support::process::has_program;
 use support::skip;
 
-/// Values that every format has to hold: no line breaks, no NUL.
+/// Values that every format must hold: no line breaks, no NUL.
 const FIT_EVERYWHERE: [&str; 19] = [
     "plain",
     " blanks at the ends ",
@@ -41,7 +41,7 @@ const FIT_EVERYWHERE: [&str; 19] = [
     "-----BEGIN",
 ];
 
-/// Values that some formats cannot hold, and others have to.
+/// Values that some formats cannot hold and others must.
 const ODD: [&str; 14] = [
     "",
     "a\nb",
@@ -72,11 +72,11 @@ fn drawn(runner: &mut TestRunner) -> Vec<String> {
 }
 
 fn heading() -> Heading<'static> {
-    // The second line would end a comment, or go on with it on the line below.
+    // The second line would end a comment, or continue it on the line below.
     Heading { comment: vec!["first".to_owned(), "x\r\nK0=\u{2028}bad 'q \\".to_owned()], name: "x" }
 }
 
-/// All values that a format holds, in one text; what it has to hold is in it.
+/// All values that a format holds, in one text. Checks that it holds everything it must.
 struct Batch {
     values: BTreeMap<String, String>,
     text: String,
@@ -111,14 +111,14 @@ impl Batch {
     #[track_caller]
     fn is(&self, reader: &str, read: &BTreeMap<String, String>) {
         for (key, value) in &self.values {
-            assert_eq!(read.get(key), Some(value), "{reader} reads {key}={value:?} so");
+            assert_eq!(read.get(key), Some(value), "{reader} reads {key}={value:?} differently");
         }
         let more: Vec<_> = read.keys().filter(|key| !self.values.contains_key(*key)).collect();
-        assert!(more.is_empty(), "{reader} finds {more:?} as well");
+        assert!(more.is_empty(), "{reader} also finds {more:?}");
     }
 }
 
-/// What a program prints: one JSON object.
+/// The output of a program: one JSON object.
 #[track_caller]
 fn object_from(command: &mut Command) -> BTreeMap<String, String> {
     let output = command.output().unwrap();
@@ -162,8 +162,7 @@ fn coffer_reads_what_it_writes() {
     }
 }
 
-/// Formats made for any text hold any text, and the others all that their
-/// readers agree on.
+/// Formats made for any text hold any text. The others hold whatever all their readers agree on.
 #[test]
 fn only_what_cannot_be_held_is_refused() {
     let holds = |format, value: &str| formats::write(format, &[("K", value)], &heading()).is_ok();
@@ -196,7 +195,7 @@ fn shells_read_what_is_written_for_them() {
         assert!(output.status.success() && errors.is_empty(), "{shell:?}: {errors}");
         let text = String::from_utf8(output.stdout).unwrap();
         let pairs = text.split_terminator('\0').map(|pair| pair.split_once('=').unwrap());
-        // The shell has variables of its own.
+        // The shell has its own variables.
         let ours = pairs.filter(|(key, _)| key.starts_with('K'));
         batch.is(shell[0], &ours.map(|(k, v)| (k.to_owned(), v.to_owned())).collect());
     }
@@ -244,7 +243,7 @@ print(json.dumps(json.load(open(sys.argv[1], 'rb'))))";
     batch.is("js-yaml", &read);
 }
 
-/// Keys that readers of YAML 1.1 take for booleans, numbers or nothing.
+/// Keys that readers of YAML 1.1 parse as booleans, numbers or null.
 #[test]
 fn keys_of_yaml_stay_strings() {
     let pairs = [("NO", "no"), ("Y", "y"), ("NULL", "null"), ("TRUE", "1_0"), ("ON", "0x1F")];
@@ -257,7 +256,7 @@ print(json.dumps(yaml.safe_load(open(sys.argv[1], 'rb'))))";
     batch.is("PyYAML", &read);
 }
 
-/// `load_env_file` of libsystemd-shared is what `EnvironmentFile=` is read with.
+/// `load_env_file` of libsystemd-shared is what reads an `EnvironmentFile=`.
 #[test]
 fn systemd_reads_environment_files() {
     let find = "import glob; print((glob.glob('/usr/lib/*/systemd/libsystemd-shared-*.so')
@@ -285,8 +284,8 @@ print(json.dumps(pairs))";
     batch.is("systemd", &read);
 }
 
-/// The rules that docker documents and its source has: a line is a pair, blanks
-/// before it and lines with `#` do not count, the value is what follows `=`.
+/// The rules in docker's documentation and source: a line is a pair, leading blanks and lines with
+/// `#` are ignored, and the value is everything after `=`.
 fn docker_rules(text: &str) -> BTreeMap<String, String> {
     let lines = text.split('\n').map(|line| line.strip_suffix('\r').unwrap_or(line));
     lines
@@ -303,7 +302,7 @@ fn docker_reads_env_files_by_its_rules() {
     batch.is("docker's rules", &docker_rules(&batch.text));
 }
 
-/// One request of docker's client: its first line and its body.
+/// One request of docker's client: its first line and body.
 fn docker_request(stream: &TcpStream) -> Option<(String, Vec<u8>)> {
     let mut reader = BufReader::new(stream);
     let mut first = String::new();
@@ -324,8 +323,8 @@ fn docker_request(stream: &TcpStream) -> Option<(String, Vec<u8>)> {
     Some((first, body))
 }
 
-/// The environment that docker's own client asks a daemon for. The daemon is
-/// this test: nothing is run.
+/// The environment that docker's own client sends to a daemon. The test acts as the daemon and runs
+/// nothing.
 fn docker_asks_for(file: &Path) -> BTreeMap<String, String> {
     let daemon = TcpListener::bind(("127.0.0.1", 0)).unwrap();
     let address = daemon.local_addr().unwrap();
@@ -339,7 +338,7 @@ fn docker_asks_for(file: &Path) -> BTreeMap<String, String> {
             } else {
                 ("200 OK", "OK")
             };
-            // Nothing of an answer to HEAD but its head.
+            // A response to HEAD has no body.
             let (length, answer) =
                 if first.starts_with("HEAD") { (0, "") } else { (answer.len(), answer) };
             let head = "Api-Version: 1.41\r\nContent-Type: application/json\r\nConnection: close";
@@ -351,7 +350,7 @@ fn docker_asks_for(file: &Path) -> BTreeMap<String, String> {
                 return body;
             }
         }
-        unreachable!("a listener goes on for ever")
+        unreachable!("a listener never stops")
     });
     let mut command = Command::new("docker");
     command.args(["create", "--pull", "never", "--env-file"]).arg(file).arg("image");
@@ -375,7 +374,7 @@ fn dockers_client_reads_env_files() {
     batch.is("docker", &docker_asks_for(batch.file().path()));
 }
 
-/// The longest line that docker takes is written, and one byte more is not.
+/// The longest line that docker accepts is written; one byte more is refused.
 #[test]
 fn dockers_longest_line() {
     let holds = |length: usize| {

@@ -37,7 +37,7 @@ impl World {
         more.iter().fold(launch, |launch, word| launch.argument(word)).run("")
     }
 
-    /// Every secret that can be revealed, and the keys of those that cannot.
+    /// Every secret that can be revealed, and the keys of the others.
     fn secrets(&self) -> Vec<String> {
         let admin = self.server.admin();
         let list = admin.get(SECRETS).expect(200)["secrets"].clone();
@@ -155,8 +155,8 @@ fn keys_without_a_value_are_left_out_only_if_that_is_said() {
     world.server.stop();
 }
 
-/// Nothing that a file holds is repeated, whatever is wrong with it; and what is
-/// right is in no output, argument or audit row.
+/// Nothing in a file is repeated, whatever is wrong with it. A valid value appears in no output,
+/// argument or audit row.
 #[test]
 fn no_value_is_said() {
     let world = World::new();

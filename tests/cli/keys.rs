@@ -1,4 +1,4 @@
-//! `coffer key`: what a person or a script gets from it.
+//! `coffer key`: its output for a person and for a script.
 
 use std::os::unix::fs::PermissionsExt;
 
@@ -26,7 +26,7 @@ fn a_key_is_printed_alone_and_is_good() {
     assert_ne!(first.stdout, second.stdout);
     let launch = Launch::on(&data_dir(dir.path()));
     launch.variable("COFFER_ROOT_KEY", first.stdout.trim()).start().stop();
-    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1, "it wrote no file");
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1, "no file may be written");
 }
 
 #[test]
@@ -45,7 +45,7 @@ fn a_key_file_is_its_owners_and_is_never_written_over() {
     made.keeps_quiet_about(text.trim());
     generate("root.key").refuses(1, ["root.key already exists", "nothing was written"]);
     assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
-    // Not even over a link to nowhere.
+    // Nor does it write through a dangling link.
     std::os::unix::fs::symlink("elsewhere", dir.path().join("link")).unwrap();
     generate("link").refuses(1, ["link already exists"]);
     assert!(!dir.path().join("elsewhere").exists());
@@ -148,7 +148,7 @@ fn protect(dir: &std::path::Path, file: &str) -> support::process::Ended {
     Launch::bare(dir).arguments(words).run("")
 }
 
-/// It wrote through `<stem>.new`, which was the key itself, or another one.
+/// It wrote through `<stem>.new`, which was the key itself or another key.
 #[test]
 fn protecting_one_key_leaves_the_other_files_alone() {
     let dir = place();
@@ -164,13 +164,13 @@ fn protecting_one_key_leaves_the_other_files_alone() {
         assert_eq!(done.code, Some(0), "{done:#?}");
         assert!(text(name).starts_with("coffer-root-key-v1:"));
         for (other, before) in names.into_iter().zip(before) {
-            assert!(other == name || text(other) == before, "{other} beside {name}");
+            assert!(other == name || text(other) == before, "{other} next to {name}");
         }
     }
-    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 5, "nothing lies about");
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 5, "no other file may be left");
 }
 
-/// The link was replaced, and the plain key stayed where it led to.
+/// It replaced the link and left the plain key at the link's target.
 #[test]
 fn protecting_a_key_behind_a_link_leaves_no_plain_copy() {
     let dir = place();
@@ -188,7 +188,7 @@ fn protecting_a_key_behind_a_link_leaves_no_plain_copy() {
     protect(dir.path(), "second").refuses(1, ["more than one hard link", "Remove them"]);
 }
 
-/// Of five keys.
+/// The status of a rotation, with this many of five keys left.
 fn status(left: u64, finished: bool) -> serde_json::Value {
     let at = "2026-01-31T12:00:00.000Z";
     json!({
@@ -203,7 +203,7 @@ fn status(left: u64, finished: bool) -> serde_json::Value {
     })
 }
 
-/// It ended with 1 at the first answer that was none.
+/// It exited with 1 at the first failed request.
 #[test]
 fn waiting_for_a_rotation_outlasts_a_busy_server() {
     let busy = json!({ "code": "SERVICE_UNAVAILABLE", "message": "Try again." });
@@ -217,7 +217,7 @@ fn waiting_for_a_rotation_outlasts_a_busy_server() {
     let waited = Cli::on(scripted.address).run(["key", "status", "--wait"]).json();
     assert_eq!(waited["rotation"]["left"], 0);
     assert_eq!(scripted.lines().len(), 4);
-    // Without --wait, and where nothing will change by itself, it says so at once.
+    // Without --wait, or when waiting cannot help, it reports the error at once.
     let scripted = FakeServer::answering([
         (line, 503, busy),
         (
@@ -254,7 +254,7 @@ fn a_person_who_waits_for_a_rotation_sees_how_far_it_is() {
     assert_eq!(told["rotation"]["rewrapped"], 5);
 }
 
-/// It panicked: the only failure thought of was a wrong cost.
+/// It panicked: the code only expected an invalid cost.
 #[cfg(target_os = "linux")]
 #[test]
 fn too_little_memory_for_a_passphrase_is_said() {

@@ -1,5 +1,5 @@
-//! `coffer login`, `logout`, `whoami`: a session that is kept for the commands to
-//! come, for its own server and its own person only.
+//! `coffer login`, `logout`, `whoami`: a stored session for later commands, only for its own server
+//! and its own user.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -14,7 +14,7 @@ use tempfile::TempDir;
 const PASSWORD: &str = "correct horse battery";
 const EMAIL: &str = "ada@example.org";
 
-/// A server with a user, and an empty home directory beside it.
+/// A server with a user, and an empty home directory next to it.
 struct Desk {
     dir: TempDir,
     server: Server,
@@ -47,7 +47,7 @@ impl Desk {
         format!("http://{}", self.server.address)
     }
 
-    /// A command of the person whose home it is, who has no variables of ours.
+    /// A command with this home directory and no coffer variables.
     fn launch<const N: usize>(&self, words: [&str; N]) -> Launch {
         Launch::bare(&self.home()).arguments(words).variable("HOME", self.home())
     }
@@ -91,7 +91,7 @@ fn a_login_is_kept_for_its_owner_alone_and_used_by_the_commands_to_come() {
     assert_eq!((&me["user"]["email"], &me["role"]), (&json!(EMAIL), &json!("operator")));
     desk.run(["env", "list"]).json();
     desk.run(["env", "list", "--url", &desk.url()]).json();
-    // One spelling for one server.
+    // Each server has one spelling.
     let spelled = desk.url().replace("http", "HTTP") + "/";
     desk.run(["env", "list", "--url", &spelled]).json();
     let out = desk.run(["logout"]).json();
@@ -115,7 +115,8 @@ fn xdg_config_home_says_where_the_file_is() {
     assert_eq!(mode(&elsewhere.join("coffer/login.json")), 0o600);
     assert!(!desk.file().exists());
     launch(&["whoami"]).run("").json();
-    // Without either there is no place for it, and nothing is asked first.
+    // Without either variable there is no place to store a session, and the command does not prompt
+    // first.
     let ended = Launch::bare(&desk.home()).arguments(["login", "--email", EMAIL]).run("");
     ended.refuses(2, ["neither HOME nor XDG_CONFIG_HOME is set\n", "COFFER_TOKEN"]);
     desk.server.stop();
@@ -161,14 +162,13 @@ fn a_session_that_has_ended_says_so_and_how_to_begin_another() {
     assert_eq!(lines[0], format!("coffer: your session at {} has expired", desk.url()));
     let login = format!("Log in again: coffer login --url {} (request req_", desk.url());
     assert!(lines[1].starts_with(&login), "{lines:?}");
-    // What is over can still be put away.
+    // An expired session can still be logged out.
     assert_eq!(desk.run(["logout"]).code, Some(0));
     assert_eq!(desk.tokens(), [""; 0]);
     desk.server.stop();
 }
 
-/// A session is its server's. Another one that is named, whatever it looks like,
-/// gets nothing.
+/// A session belongs to its server. Any other server that is named, however similar, gets nothing.
 #[test]
 fn a_session_goes_to_no_other_server_than_its_own() {
     let desk = Desk::new();
@@ -195,7 +195,7 @@ fn a_session_goes_to_no_other_server_than_its_own() {
         2,
         ["only for the server on this host", "coffer login --url https://coffer.invalid"],
     );
-    // And a token that was given goes where it went without a login.
+    // A given token is sent to the same server as without a login.
     let launch = desk.launch(["env", "list"]).variable("COFFER_TOKEN", TOKEN);
     let listen = ("COFFER_SERVER__LISTEN", other.address.to_string());
     launch.variable(listen.0, &listen.1).run("").json();
@@ -212,7 +212,7 @@ fn a_session_goes_to_no_other_server_than_its_own() {
 fn logins_at_two_servers_do_not_mix() {
     let (one, two) = (Desk::new(), Desk::new());
     one.login();
-    // The second one's, in the first one's home.
+    // Logs in to the second server with the first one's home directory.
     let words = ["login", "--email", EMAIL, "--password-stdin", "--url", &two.url()];
     one.launch(words).run(&format!("{PASSWORD}\n")).json();
     let tokens = one.tokens();
@@ -222,7 +222,7 @@ fn logins_at_two_servers_do_not_mix() {
         let launch = words.iter().fold(Launch::bare(&one.home()), Launch::argument);
         launch.variable("HOME", one.home()).run("").json().to_string()
     };
-    // The last login is where commands go.
+    // Commands use the server of the last login.
     assert!(names(&["env", "list"]).contains("of-two"));
     assert!(!names(&["env", "list", "--url", &one.url()]).contains("of-two"));
     one.run(["logout"]).json();
@@ -253,7 +253,7 @@ fn a_file_that_others_could_read_or_write_is_not_used() {
         ended.refuses(2, ["login.json: other users can", "coffer login"]);
         ended.keeps_quiet_about(&token);
     }
-    // A token that is given needs no file.
+    // A given token needs no file.
     let launch = desk.launch(["whoami", "--url", &desk.url()]);
     launch.variable("COFFER_TOKEN", desk.server.token()).run("").json();
     std::fs::remove_file(desk.file()).unwrap();
@@ -273,7 +273,7 @@ fn a_file_that_others_could_read_or_write_is_not_used() {
 #[test]
 fn a_file_of_another_user_is_not_used() {
     if !rustix::process::geteuid().is_root() {
-        return skip("only root can give a file away");
+        return skip("only root can change the owner of a file");
     }
     let desk = Desk::new();
     desk.login();

@@ -14,7 +14,7 @@ fn run(words: &[&str]) -> String {
     ended.stdout
 }
 
-/// Runs a program with this on stdin; what it printed, if it went well.
+/// Runs a program with this on stdin and returns its output, if it succeeded.
 fn read_by(program: &str, words: &[&str], input: &str) -> String {
     let mut child = Command::new(program)
         .args(words)
@@ -88,13 +88,13 @@ fn man_shows_a_page_for_every_command() {
     for word in ["--never-reveal", "--stdin", "--file", "COFFER_ENV"] {
         assert!(set.contains(word), "{word}: {set}");
     }
-    assert!(!set.contains("VALUE"), "the value that is refused is not offered: {set}");
+    assert!(!set.contains("VALUE"), "the page offers a value that the command refuses: {set}");
     let missing = dir.path().join("missing");
     let ended = Launch::bare(dir.path()).argument("man").argument(&missing).run("");
     ended.refuses(1, ["cannot write to", "Create the directory first"]);
 }
 
-/// A page as man shows it.
+/// A page as `man` shows it.
 fn shown(page: &Path) -> String {
     let output = Command::new("man")
         .args(["--warnings=all", "-E", "UTF-8", "-l"])
@@ -106,7 +106,7 @@ fn shown(page: &Path) -> String {
     let complaints = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success() && complaints.is_empty(), "{}: {complaints}", page.display());
     let text = String::from_utf8(output.stdout).unwrap();
-    // Bold is a letter struck twice; hyphens may be of another kind.
+    // Bold is a letter printed twice; hyphens may be other characters.
     let mut plain = String::new();
     for c in text.chars() {
         match c {

@@ -100,7 +100,7 @@ fn run(shown: &[Shown]) -> String {
     let mark = "-- next --";
     let script: String =
         shown.iter().map(|one| format!("{}\nprintf '\\n%s\\n' '{mark}'\n", one.command)).collect();
-    // As if it had been installed.
+    // As if coffer were installed.
     let binary = std::path::Path::new(support::process::binary()).parent().unwrap();
     let path = std::env::var("PATH").unwrap_or_default();
     let ran = Command::new("sh")
@@ -136,7 +136,7 @@ fn every_command_of_getting_started_does_what_the_page_shows() {
 fn every_command_of_the_readme_does_what_the_page_shows() {
     let shown = transcript(&page("README.md"));
     assert!(shown.len() >= 5, "the page shows set, reveal, run, verify: {shown:#?}");
-    // One command is refused on purpose, and nothing else complains.
+    // One command is refused on purpose; the others print no errors.
     let errors = run(&shown);
     assert!(errors.contains("write-only") && errors.lines().count() <= 2, "{errors}");
 }
@@ -182,7 +182,7 @@ fn every_file_that_the_pages_point_to_exists() {
     }
 }
 
-/// A page that no index names is not found.
+/// Nobody finds a page that is not in an index.
 #[test]
 fn every_document_is_in_an_index() {
     let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));

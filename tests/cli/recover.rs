@@ -17,7 +17,7 @@ fn recover(dir: &TempDir) -> Launch {
     Launch::bare(dir.path()).arguments(words).argument(data_dir(dir.path()))
 }
 
-/// The token that was printed, alone on stdout.
+/// The token, printed alone on stdout.
 #[track_caller]
 fn token(ended: &Ended) -> String {
     assert_eq!(ended.code, Some(0), "{ended:#?}");

@@ -11,8 +11,7 @@ use tempfile::TempDir;
 
 const VALUE: &str = "postgres://app:hunter2@db/app?a=$b `c` \"d\"\n";
 
-/// A server that has just been started for the first time, with a secret that
-/// nobody may reveal.
+/// A server after its first start, with a write-only secret.
 struct Local {
     dir: TempDir,
     server: Server,
@@ -56,17 +55,17 @@ fn it_works_at_once_on_a_new_machine() {
 #[test]
 fn the_command_takes_the_place_of_the_process() {
     let local = Local::new();
-    // Its exit code is the command's own, its signals too.
+    // Its exit code is that of the command, and so are its signals.
     assert_eq!(local.run(&["--", "sh", "-c", "exit 42"]).run("").code, Some(42));
     let killed = local.run(&["--", "sh", "-c", "kill -TERM $$"]).run("");
     assert_eq!(killed.signal, Some(15), "{killed:#?}");
     let running = local.run(&["--", "sh", "-c", "echo $$; exec sleep 600"]).spawn();
     let pid = running.pid().to_string();
     let printed = running.stdout.wait_for(|text| text.contains('\n')).unwrap();
-    assert_eq!(printed.trim(), pid, "one process, with its number");
+    assert_eq!(printed.trim(), pid, "the command must run in the same process");
     running.signal(Signal::TERM);
     assert_eq!(running.wait().signal, Some(15));
-    // What this process gives up for itself the command has again.
+    // The command gets back the limits that coffer drops for itself.
     let mask = "umask; ulimit -c";
     let plain = std::process::Command::new("sh").args(["-c", mask]).output().unwrap();
     let ran = local.run(&["--", "sh", "-c", mask]).run("");
@@ -111,7 +110,7 @@ fn a_value_is_in_no_argument_and_in_no_file() {
     for file in files(local.dir.path()) {
         assert!(!contains(&std::fs::read(&file).unwrap(), b"hunter2"), "{}", file.display());
     }
-    // There is one that is sealed, for its owner only.
+    // The cache has one file: encrypted, and readable by its owner only.
     let kept = files(&local.dir.path().join("cache"));
     assert_eq!(kept.len(), 1, "{kept:?}");
     let mode = std::os::unix::fs::PermissionsExt::mode(&kept[0].metadata().unwrap().permissions());
@@ -154,7 +153,7 @@ fn the_last_bundle_is_used_when_the_server_cannot_be_reached() {
         ran.refuses(1, ["cannot reach"]);
     };
     refuses(&["--no-cache"]);
-    // Another environment's or workload's is not used.
+    // The file of another environment or workload is not used.
     let ran = Launch::bare(dir.path()).arguments(["run", "--env", "staging", "--", "env"]);
     let ran = ran.variable("COFFER_URL", &url).variable("COFFER_TOKEN", &token);
     ran.variable("XDG_CACHE_HOME", dir.path().join("cache")).run("").refuses(1, ["cannot reach"]);
@@ -166,7 +165,7 @@ fn the_last_bundle_is_used_when_the_server_cannot_be_reached() {
     assert_eq!(gone(&["--max-age", "4h", "--", "true"]).run("").code, Some(0));
 }
 
-/// Anybody can seal something to a recipient.
+/// Anyone can encrypt to a recipient.
 #[test]
 fn what_is_sealed_for_another_workload_is_not_used() {
     let dir = tempfile::tempdir().unwrap();
@@ -202,7 +201,7 @@ fn what_is_sealed_for_another_workload_is_not_used() {
         let ran = launch(dir.path(), &url, &words).variable("COFFER_TOKEN", support::cli::TOKEN);
         ran.run("").refuses(1, [why]);
         answers.join().unwrap();
-        assert!(!dir.path().join("cache").exists(), "it is not kept either");
+        assert!(!dir.path().join("cache").exists(), "the bundle must not be cached either");
     }
 }
 
@@ -232,7 +231,7 @@ fn with_watch_the_command_is_started_again_when_a_value_changes() {
     running.stdout.wait_for(|line| line == "first\n").unwrap();
     local.change("second");
     running.stdout.wait_for(|line| line == "second\n").unwrap();
-    // A change that leaves the bundle as it is starts nothing.
+    // A change that does not affect the bundle does not restart the command.
     running.signal(Signal::TERM);
     let ended = running.wait();
     assert_eq!(ended.code, Some(0), "{ended:#?}");

@@ -1,5 +1,5 @@
-//! `coffer secret`, against the real server: what goes in, what comes out, and
-//! where a value never is.
+//! `coffer secret`, against the real server: what it stores, what it prints, and where a value must
+//! never appear.
 
 use serde_json::{Value, json};
 use support::cli::{Cli, TOKEN};
@@ -15,7 +15,7 @@ fn start() -> (TempDir, Server, Cli) {
     (dir, server, cli)
 }
 
-/// A command in the environment `development`, which a variable names.
+/// A command in the environment `development`, set by a variable.
 fn launch<const N: usize>(cli: &Cli, words: [&str; N]) -> Launch {
     cli.launch(words).variable("COFFER_ENV", "development")
 }
@@ -42,11 +42,11 @@ fn a_secret_is_set_set_again_listed_revealed_and_deleted() {
         (&json!(1), &json!("for the app"))
     );
     assert_eq!(revealed(&cli, "DB"), "one");
-    // Nothing but the value changes.
+    // Only the value changes.
     let again = set(&cli, "DB", "two");
     assert_eq!((&again["version"], &again["description"]), (&json!(2), &json!("for the app")));
     assert_eq!((&again["id"], revealed(&cli, "DB").as_str()), (&made["secret"]["id"], "two"));
-    // A longer key that begins the same is another one.
+    // A longer key with the same beginning is a different key.
     set(&cli, "DB_URL", "three");
     set(&cli, "D", "four");
     let list = launch(&cli, ["secret", "list"]).run("").json();
@@ -88,7 +88,7 @@ fn what_is_write_only_is_so_from_the_start_or_from_a_latch_on() {
     let words = ["secret", "set", "SHUT", "--stdin", "--never-reveal"];
     assert_eq!(launch(&cli, words).run("v").json()["secret"]["neverReveal"], true);
     launch(&cli, ["secret", "reveal", "SHUT"]).run("").refuses(1, ["The secret is write-only\n"]);
-    // Setting it again does not open it.
+    // Setting it again does not make it revealable.
     assert_eq!(set(&cli, "SHUT", "w")["neverReveal"], true);
     set(&cli, "OPEN", "v");
     let latch = ["secret", "latch", "OPEN"];
@@ -97,7 +97,7 @@ fn what_is_write_only_is_so_from_the_start_or_from_a_latch_on() {
     let latched = launch(&cli, latch).argument("--yes").run("").json();
     assert_eq!(latched["secret"]["neverReveal"], true);
     launch(&cli, ["secret", "reveal", "OPEN"]).run("").refuses(1, ["write-only"]);
-    // It is so already: nothing is asked.
+    // It is already write-only, so the command does not prompt.
     launch(&cli, latch).run("").json();
     server.stop();
 }
@@ -198,12 +198,12 @@ fn a_value_in_the_arguments_is_refused_and_not_repeated() {
         ended.refuses(2, ["do not pass secret values as arguments", "--stdin or --file"]);
         ended.keeps_quiet_about(value);
     }
-    // A value where the key belongs, too.
+    // Also a value in place of the key.
     let ended = launch(&cli, ["secret", "set", value]).run("");
     ended.refuses(2, ["a key must be 1 to 256 characters", "DATABASE_URL"]);
     ended.keeps_quiet_about(value);
     assert_eq!(scripted.lines(), [""; 0]);
-    // What is merely incomplete is explained as ever.
+    // A command that is merely incomplete gets the usual message.
     cli.run(["secret", "set"]).refuses(2, ["<KEY>"]);
 }
 
@@ -225,7 +225,7 @@ fn an_environment_is_named_or_nothing_is_done() {
     assert_eq!(scripted.lines(), ["GET /api/environments/prod/secrets"; 2]);
 }
 
-/// An id that a server gives leads nowhere else.
+/// An id from the server must not lead to another path.
 #[test]
 fn a_server_cannot_lead_a_deletion_astray() {
     let secret = json!({ "id": "../users/usr_1", "key": "A", "description": null,
@@ -268,7 +268,7 @@ fn a_person_types_the_value_twice_unseen_and_is_shown_tables() {
         assert_eq!(code, Some(0), "{text}");
         text
     };
-    // Here with a line break, in a pipe without.
+    // A terminal gets a line break; a pipe does not.
     assert_eq!(screen(&["reveal", "A"]), "typed value\n");
     let list = screen(&["list"]);
     assert!(list.contains("A    1        by admins  20"), "{list}");
@@ -365,7 +365,7 @@ fn a_request_is_sent_again_when_the_server_says_when_and_once_is_once() {
     assert_eq!(ended.code, Some(0), "{ended:#?}");
     assert_eq!(ended.stderr.matches("server is busy, trying again in").count(), 3, "{ended:#?}");
     assert_eq!(scripted.lines(), [list, list, post, post, post]);
-    // The key is the same, so that the server knows the request again.
+    // The key is the same, so that the server recognizes the request.
     let heard = scripted.heard();
     let keys: Vec<_> = heard.iter().map(|heard| heard.header("idempotency-key")).collect();
     assert_eq!((&keys[0], &keys[2], &keys[3]), (&None, &keys[4], &keys[4]));
@@ -374,7 +374,7 @@ fn a_request_is_sent_again_when_the_server_says_when_and_once_is_once() {
     assert_eq!(again.code, Some(0));
     assert_ne!(scripted.heard().last().unwrap().header("idempotency-key"), keys[4]);
 
-    // A change that may have been made is not made again, and nobody waits for ever.
+    // A change that may have been made is not sent again, and the wait is limited.
     let patch = "PATCH /api/secrets/sec_1";
     let secret = json!({ "id": "sec_1", "key": "A", "description": null, "neverReveal": false,
         "version": 1, "updatedAt": "2026-01-31T00:00:00.000Z" });
@@ -391,8 +391,8 @@ fn a_request_is_sent_again_when_the_server_says_when_and_once_is_once() {
     assert_eq!((ended.code, scripted.lines().len()), (Some(1), 2 + 4), "{ended:#?}");
 }
 
-/// The value that was set is in the server and nowhere else: not in the arguments
-/// of any process, not in what was printed, not in a file, not in the audit log.
+/// The value that was set is in the server and nowhere else: not in the arguments of any process,
+/// the output, a file, or the audit log.
 #[test]
 fn the_value_that_is_set_is_nowhere_else() {
     if !has_program("script") {
@@ -414,14 +414,17 @@ fn the_value_that_is_set_is_nowhere_else() {
         .run("correct horse battery\n")
         .json();
 
-    // Typed: while it waits for the second time, it is there to be looked at.
+    // Typed at the prompt: while the command waits for the confirmation, the test examines it.
     let set = ["secret", "set", "TYPED", "--env", "development"];
     let mut terminal = of(&set).in_terminal();
     terminal.shows("New value: ");
     terminal.hides();
     terminal.types(&format!("{canary}\n"));
     terminal.shows("Confirm value: ");
-    assert!(arguments_of_all().iter().any(|words| words.contains("TYPED")), "it is not looked at");
+    assert!(
+        arguments_of_all().iter().any(|words| words.contains("TYPED")),
+        "the arguments of the running command were not found"
+    );
     assert!(!arguments_of_all().concat().contains(canary));
     terminal.hides();
     terminal.types(&format!("{canary}\n"));
@@ -447,15 +450,15 @@ fn the_value_that_is_set_is_nowhere_else() {
     assert!(log.stdout.contains("secret.create") && log.stdout.contains("PIPED"), "{log:#?}");
     log.keeps_quiet_about(canary);
     let reveal = of(&["secret", "reveal", "TYPED", "--env", "development"]).run("");
-    assert_eq!(reveal.stdout, canary, "the search would see it");
+    assert_eq!(reveal.stdout, canary, "the server must have the value");
     let ended = server.stop();
     ended.keeps_quiet_about(canary);
     let found = files_with(dir.path(), canary.as_bytes());
     assert!(found.is_empty(), "{found:?}");
-    assert!(!files_with(dir.path(), b"ada@example.org").is_empty(), "files are looked at");
+    assert!(!files_with(dir.path(), b"ada@example.org").is_empty(), "no files were searched");
 }
 
-/// The arguments of every process, a process a line.
+/// The arguments of every process, one process per line.
 fn arguments_of_all() -> Vec<String> {
     let processes = std::fs::read_dir("/proc").unwrap().flatten();
     let read = |entry: std::fs::DirEntry| std::fs::read(entry.path().join("cmdline")).ok();

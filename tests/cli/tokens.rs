@@ -1,5 +1,5 @@
-//! `coffer token` and `coffer service-account`: what is sent, and that a token
-//! is shown once and nowhere else. The API is scripted here.
+//! `coffer token` and `coffer service-account`: the requests they send, and that a token is shown
+//! once and nowhere else. The API is scripted here.
 
 use serde_json::{Value, json};
 use support::cli::{Cli, TOKEN};
@@ -110,7 +110,7 @@ fn a_token_is_revoked_by_its_name_or_id() {
     let (scripted, cli) = api();
     cli.run(["token", "revoke", "deploy"]).json();
     cli.run(["token", "revoke", "tok_3"]).json();
-    // One that is named after another's id is not what is meant by that.
+    // An id takes precedence over a token that has this id as its name.
     cli.run(["token", "revoke", "tok_1"]).json();
     let mut lines = scripted.lines();
     lines.retain(|line| line.starts_with("DELETE"));

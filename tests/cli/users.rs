@@ -1,5 +1,5 @@
-//! `coffer user`: what is sent, and that no password is seen on the way.
-//! The API is scripted here; its shapes are those of the contract.
+//! `coffer user`: the requests it sends, and that no password is shown. The API is scripted here;
+//! its shapes are those of the contract.
 
 use serde_json::{Value, json};
 use support::cli::Cli;
@@ -60,7 +60,7 @@ fn a_new_user_has_what_was_said_and_nothing_more() {
         "allEnvironments": true });
     assert_eq!(sent.json(), body);
     assert_eq!(sent.header("content-type").as_deref(), Some("application/json"));
-    assert_eq!(scripted.lines(), ["POST /api/users"], "the scope needs no names");
+    assert_eq!(scripted.lines(), ["POST /api/users"], "the scope needs no list of names");
 }
 
 #[test]
@@ -150,7 +150,7 @@ fn every_problem_of_a_refusal_is_listed() {
     refused.refuses(1, [lines]);
 }
 
-/// Ids go into paths: one from a bad server must not lead elsewhere.
+/// Ids become part of paths: one from a malicious server must not lead elsewhere.
 #[test]
 fn an_invalid_id_goes_into_no_path() {
     for id in ["", "../environments/production", "usr_1?x", "usr 1", "usr_1/..", "%2e%2e"] {
@@ -211,7 +211,7 @@ fn a_person_types_the_password_twice_and_unseen() {
     let sent = scripted.only("POST /api/users/usr_2/change-password");
     assert_eq!(sent.json(), json!({ "newPassword": PASSWORD }));
 
-    // It would be shown while it is typed.
+    // It would be visible while it is typed.
     let words = ["user", "passwd", "bob@example.com", "--password-stdin"];
     let (text, code) = cli.in_terminal(words).ends();
     assert_eq!(code, Some(2), "{text}");

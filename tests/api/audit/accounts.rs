@@ -1,5 +1,5 @@
-//! What the audit log says of logins, users, service accounts, sessions and
-//! tokens, and what it never says.
+//! What the audit log records about logins, users, service accounts, sessions and tokens, and what
+//! it must never contain.
 
 use coffer::domain::Role;
 use serde_json::{Value, json};
@@ -7,7 +7,7 @@ use support::TestApp;
 use support::accounts::*;
 use support::api::text;
 
-/// The one row of this action.
+/// The only row with this action.
 #[track_caller]
 fn only_row(app: &TestApp, action: &str) -> Value {
     let rows = rows(app, &format!("action={action}"));
@@ -15,7 +15,7 @@ fn only_row(app: &TestApp, action: &str) -> Value {
     rows[0].clone()
 }
 
-/// Who did it: a user by a session, and no token.
+/// The actor: a user with a session and no token.
 #[track_caller]
 fn by_user(row: &Value, id: &str, email: &str) {
     assert_eq!(row["userId"], id, "{row}");
@@ -63,7 +63,7 @@ fn a_bad_login_leaves_a_row_that_names_the_account_only_if_there_is_one() {
     let known = nobody.with("X-Request-Id", "known");
     try_login(&known, "ANN@example.com", WRONG).expect_error(401, "UNAUTHORIZED");
     let unknown = nobody.with("X-Request-Id", "unknown");
-    // What is typed there may be a password in the wrong field.
+    // A user may type a password into the wrong field.
     try_login(&unknown, "typed-by-mistake@example.com", WRONG).expect_error(401, "UNAUTHORIZED");
     let found = rows(&app, "action=auth.login&success=false");
     assert_eq!(found.len(), 2);

@@ -1,5 +1,5 @@
-//! `/api/audit-logs/export`: the whole log, page by page, so that a copy kept
-//! elsewhere shows what the log itself cannot.
+//! `/api/audit-logs/export`: the whole log, page by page. A copy that is kept elsewhere reveals
+//! changes that the log alone cannot.
 
 use coffer::domain::Role;
 use coffer::http::audit_line;
@@ -22,7 +22,7 @@ fn seqs(rows: &[Value]) -> Vec<u64> {
     rows.iter().map(|row| row["seq"].as_u64().unwrap()).collect()
 }
 
-/// All of it, in pages of so many rows.
+/// Exports the whole log in pages of this many rows.
 fn everything(client: &Client, limit: usize) -> Vec<Value> {
     let mut all: Vec<Value> = Vec::new();
     loop {
@@ -58,7 +58,7 @@ fn the_rows_are_those_of_the_list_with_their_macs_oldest_first() {
     assert_eq!(exported, expected);
     let hex = |c: char| c.is_ascii_digit() || ('a'..='f').contains(&c);
     assert!(macs.iter().all(|mac| mac.len() == 64 && mac.chars().all(hex)), "{macs:?}");
-    // They are the stored ones.
+    // The exported MACs are the stored ones.
     let dir = app.stop();
     let table = Table::open(&data_dir(dir.path()));
     for (seq, mac) in (1..).zip(&macs) {
@@ -80,7 +80,7 @@ fn pages_together_are_the_whole_log_in_order_and_reading_them_leaves_no_row() {
     assert_eq!(seqs(&page(&app.admin(), &format!("afterSeq={}", last - 1))), [last]);
     assert_eq!(page(&app.admin(), &format!("afterSeq={last}")), [] as [Value; 0]);
     assert_eq!(page(&app.admin(), &format!("afterSeq={}", (1_u64 << 53) - 1)), [] as [Value; 0]);
-    // What comes later is behind what was copied.
+    // Later rows come after those that were copied.
     act_more(&app.admin());
     assert_eq!(seqs(&page(&app.admin(), &format!("afterSeq={last}"))), [last + 1]);
 }
@@ -154,7 +154,7 @@ fn after_dropping_the_export_begins_at_the_first_kept_row() {
     assert_eq!(found["verification"]["firstSeq"], kept[0]["seq"]);
     assert!(kept[0]["seq"].as_u64().unwrap() > before.len() as u64);
     assert!(seqs(&kept).windows(2).all(|pair| pair[1] == pair[0] + 1));
-    assert_eq!(page(&app.admin(), "afterSeq=2"), kept, "a cursor among the dropped rows");
+    assert_eq!(page(&app.admin(), "afterSeq=2"), kept, "a cursor within the dropped rows");
 }
 
 #[test]
@@ -168,7 +168,7 @@ fn a_damaged_row_is_there_with_its_number_and_hides_no_other() {
     let (two, four) = (table.bytes::<AuditRows>(&2), table.bytes::<AuditRows>(&4));
     let middle = four.len() / 2;
     table.put_bytes::<AuditRows>(&4, &flip(four, middle, 0x80));
-    // A row in another's place is not the row of that number.
+    // A row that was moved is not accepted under its new number.
     table.put_bytes::<AuditRows>(&5, &two);
     table.close();
     let app = TestApp::start_in(dir, Setup::default());
@@ -201,7 +201,7 @@ fn the_export_of_a_stopped_server_is_the_same_line_by_line() {
     assert_eq!(page(&app.admin(), &format!("limit={}", all.len())), all);
 }
 
-/// The reason for the MACs: what verification cannot find, a copy can.
+/// Shows why the export includes MACs: a copy reveals what verification cannot.
 #[test]
 fn a_copy_shows_a_log_that_was_put_back_as_a_whole() {
     let app = TestApp::start();
@@ -228,5 +228,5 @@ fn a_copy_shows_a_log_that_was_put_back_as_a_whole() {
     assert_eq!(found["verification"]["intact"], true);
     let now = everything(&app.admin(), 1000);
     let same = copy.iter().zip(&now).take_while(|(a, b)| a["mac"] == b["mac"]).count();
-    assert_eq!(same as u64, early, "it differs from where it was put back");
+    assert_eq!(same as u64, early, "the log differs from the first restored row on");
 }

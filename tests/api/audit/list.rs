@@ -1,4 +1,4 @@
-//! `/api/audit-logs`: section 10 of the contract, through its own door.
+//! `/api/audit-logs` (section 10 of the contract), tested through the API.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -24,7 +24,7 @@ fn actions(rows: &[Value]) -> Vec<&str> {
     rows.iter().map(|row| row["action"].as_str().unwrap()).collect()
 }
 
-/// Changes a row of a stopped server behind its back.
+/// Changes a row of a stopped server directly in its database.
 fn change_row(data_dir: &Path, seq: u64, change: impl FnOnce(&mut Vec<u8>)) {
     let db = sled::open(data_dir.join("db")).unwrap();
     let key = [&[AuditRows::PREFIX][..], &seq.to_be_bytes()].concat();
@@ -38,7 +38,7 @@ fn change_row(data_dir: &Path, seq: u64, change: impl FnOnce(&mut Vec<u8>)) {
 
 type Filter = Box<dyn Fn(&Value) -> bool>;
 
-/// A server on which something has happened, and the id of its first secret.
+/// A server with some activity, and the id of its first secret.
 struct Scene {
     app: TestApp,
     admin: Client,
@@ -158,7 +158,7 @@ fn paging_shows_every_row_once_while_new_ones_come() {
         let Some(last) = page.last() else { break };
         cursor = format!("&beforeSeq={}", last["seq"]);
         seen.extend(page);
-        // Something happens between two pages.
+        // New rows appear between two pages.
         scene.admin.get(&format!("/api/secrets/{}/value", scene.secret)).expect(200);
     }
     assert_eq!(seen, before);
@@ -178,7 +178,7 @@ fn rows_after_a_number_are_shown_and_counted_alone() {
         let expected: Vec<_> = all.iter().filter(|row| seq(row) > after).cloned().collect();
         assert_eq!(logs(&scene.admin, &format!("afterSeq={after}")), expected);
         assert_eq!(total(&scene.admin, &format!("afterSeq={after}")), expected.len() as u64);
-        // Together they are a window; `total` does not depend on the page.
+        // `afterSeq` and `beforeSeq` form a window; `total` does not depend on the page.
         for before in [after, newest - 1, newest + 1] {
             let query = format!("afterSeq={after}&beforeSeq={before}");
             let window: Vec<_> = expected.iter().filter(|row| seq(row) < before).cloned().collect();
@@ -206,8 +206,8 @@ fn a_scoped_caller_is_shown_nothing_more_after_a_number() {
     }
 }
 
-/// Following the log must not get dearer as it grows: what is behind the number is
-/// not even looked at, so damage there is not noticed.
+/// Following the log must not get slower as it grows: rows before the given number are not even
+/// read, so damage there goes unnoticed.
 #[test]
 fn the_walk_ends_at_the_number() {
     let app = TestApp::start();
@@ -272,7 +272,7 @@ fn who_is_not_an_admin_of_everything_sees_rows_of_their_environments_only() {
     let of_any: Vec<_> = all.iter().filter(|row| !row["environment"].is_null()).cloned().collect();
     let of_one: Vec<_> = all.iter().filter(|row| row["environmentId"] == *one).cloned().collect();
     assert!(!of_one.is_empty() && of_one.len() < of_any.len() && of_any.len() < all.len());
-    // Making these principals leaves rows too, of no environment.
+    // Creating these principals also leaves rows, without an environment.
     let viewer = scene.app.principal(Role::Viewer);
     let operator = scene.app.principal(Role::Operator);
     for client in [viewer, operator] {

@@ -1,4 +1,4 @@
-//! The audit log by the API.
+//! The audit log through the API.
 
 mod accounts;
 mod export;

@@ -1,6 +1,6 @@
-//! What the audit log holds after a session that is written out here: one row
-//! for each thing that happened, with who, what, where and how it ended; none
-//! for what only looked, and none for what did not come about.
+//! What the audit log holds after the session that this file scripts: one row for each event, with
+//! who, what, where and the outcome; no row for reads of metadata and none for changes that did not
+//! happen.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use coffer::domain::{Role, Scope};
 use serde_json::{Value, json};
 use support::{Client, Reply, Setup, TestApp};
 
-/// The actor of a request: its name in the log and its token's id.
+/// The actor of a request: its name in the log and the id of its token.
 struct Actor {
     client: Client,
     name: String,
@@ -24,13 +24,13 @@ impl Actor {
     }
 }
 
-/// A server whose requests carry ids by which their rows are found.
+/// A server whose requests carry ids, so that their rows can be found.
 struct Session {
     app: TestApp,
     admin: Actor,
     operator: Actor,
     viewer: Actor,
-    /// An operator of the environment `other` only.
+    /// An operator of only the environment `other`.
     stranger: Actor,
     home: String,
 }
@@ -54,7 +54,7 @@ impl Session {
         who.client.with("X-Request-Id", id).send(method, path, body)
     }
 
-    /// Creates a row under `home`; its id.
+    /// Creates a row in `home` and returns its id.
     fn create(&self, kind: &str, id: &str, body: Value) -> String {
         let path = format!("/api/environments/home/{kind}s");
         let made = self.send(&self.operator, id, "POST", &path, Some(body)).expect(200);
@@ -80,7 +80,7 @@ impl Rows {
         assert!(self.of(request).is_empty(), "{request} left {:?}", self.of(request));
     }
 
-    /// The one row of a request, which that actor made.
+    /// The only row of a request. Checks that this actor made it.
     #[track_caller]
     fn one(&self, request: &str, by: &str, token: &str) -> Found<'_> {
         let found = self.of(request);
@@ -114,7 +114,7 @@ impl Found<'_> {
         self
     }
 
-    /// The members that the details have to have.
+    /// The members that the details must have.
     #[track_caller]
     fn with(self, members: Value) {
         let details = self.0.draft.details.as_deref().expect("details");
@@ -291,7 +291,7 @@ fn environments_and_settings_leave_rows_whose_names_outlive_them() {
     let inside = send("secret", "POST", &format!("{path}/secrets"), Some(secret));
     let inside = inside["secret"]["id"].as_str().unwrap().to_owned();
     send("delete", "DELETE", &format!("{path}?force=true"), None);
-    // The name is free again, and is another environment's from now on.
+    // The name is free again. From now on it belongs to another environment.
     send("again", "POST", "/api/environments", Some(json!({ "name": "short-lived" })));
 
     let (name, token) = (admin.name.clone(), admin.token.clone());
@@ -361,7 +361,7 @@ fn reading_leaves_no_row_and_neither_does_a_change_that_did_not_come_about() {
     let rows = session.stop();
     rows.none("read");
     rows.none("failed");
-    // The numbers go on as if none of it had been asked.
+    // The numbering continues as if none of these requests had been made.
     let seq = |request: &str| rows.of(request)[0].seq;
     assert_eq!(seq("c2") + 1, seq("last"));
     let numbers: Vec<_> = rows.0.iter().map(|row| row.seq).collect();
@@ -409,13 +409,13 @@ fn a_row_has_the_request_id_that_the_answer_had_and_the_time_of_the_clock() {
     let mut expected = BTreeMap::new();
     for number in 0..5 {
         let body = json!({ "key": format!("KEY{number}"), "value": "v" });
-        // An id that is not taken over is replaced, in the answer and in the row.
+        // An id that the server does not accept is replaced, both in the response and in the row.
         let client = app.admin().with("X-Request-Id", "not taken over: blanks");
         let reply = client.post("/api/environments/development/secrets", &body);
         let at = reply.expect(200)["secret"]["createdAt"].as_str().unwrap().to_owned();
         let request = reply.header("x-request-id").unwrap().to_owned();
         assert!(request.starts_with("req_"));
-        assert!(expected.insert(request, at).is_none(), "an id came twice");
+        assert!(expected.insert(request, at).is_none(), "duplicate id");
         app.clock.as_ref().unwrap().advance_millis(1_001);
     }
     let dir = app.stop();

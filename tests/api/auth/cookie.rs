@@ -1,5 +1,5 @@
-//! The console's cookie: the same session, by another way, and a header that
-//! no other site can make a browser send.
+//! The console's cookie: the same session sent in another way, plus a header that no other site can
+//! make a browser send.
 
 use coffer::domain::Network;
 use serde_json::json;
@@ -27,7 +27,11 @@ fn a_login_of_the_console_sets_a_cookie_that_scripts_and_other_sites_cannot_use(
     let app = TestApp::start_with(setup);
     new_user(&app, "ann@example.com", "viewer", &everywhere());
     let reply = console_login(&app.anonymous());
-    assert_eq!(reply.expect(200)["token"], serde_json::Value::Null, "scripts could read it");
+    assert_eq!(
+        reply.expect(200)["token"],
+        serde_json::Value::Null,
+        "scripts could read the cookie"
+    );
     let (pair, attributes) = the_cookie(&reply);
     let token = pair.strip_prefix("coffer_session=").unwrap().to_owned();
     assert!(token.starts_with("cos_") && !reply.text().contains(&token));
@@ -104,12 +108,12 @@ fn a_request_by_cookie_that_may_change_something_needs_the_header() {
             assert_eq!(reply.header("www-authenticate"), Some("Bearer"));
         }
     }
-    // What only reads does not: a link into the console works.
+    // Requests that only read do not need the header: a link into the console works.
     by_cookie.get(SECRETS).expect(200);
     assert_eq!(by_cookie.head(SECRETS).status, 200);
     assert_eq!(by_cookie.get(&secret).expect(200)["secret"]["version"], 1);
     assert_eq!(app.admin().get(&root.path()).expect(200)["user"]["name"], json!(null));
-    // And with the header it is the session as ever.
+    // With the header, the session has its usual rights.
     let console = by_cookie.with("X-Coffer", "1");
     console.patch(&secret, &json!({ "value": "changed" })).expect(200);
     console.delete(&secret).expect(200);
@@ -153,7 +157,7 @@ fn an_authorization_header_is_all_that_counts_when_there_is_one() {
     let basic = cookie(&app, &root.token).with("Authorization", "Basic eDp5");
     basic.get(ENVIRONMENTS).expect_error(401, "UNAUTHORIZED");
     both(&viewer.token).get(USERS).expect_error(403, "FORBIDDEN_ROLE");
-    // By bearer nothing else is needed, cookie or not.
+    // A bearer token needs nothing else, with or without the cookie.
     let bearer = app.bearer(&root.token).with("Cookie", "coffer_session=x");
     bearer.post(SECRETS, &json!({ "key": "A", "value": "v" })).expect(200);
 }
@@ -186,7 +190,7 @@ fn a_logout_by_cookie_ends_the_session_and_clears_the_cookie() {
     let reply = console.send("POST", LOGOUT, None);
     assert_eq!(reply.expect(200), json!({ "success": true }));
     let (pair, attributes) = the_cookie(&reply);
-    assert_eq!(pair.trim_end_matches('"'), "coffer_session=", "it is emptied");
+    assert_eq!(pair.trim_end_matches('"'), "coffer_session=", "the cookie is cleared");
     let ends = |one: &String| one == "max-age=0" || one.starts_with("expires=thu, 01 jan 1970");
     assert!(attributes.iter().any(ends), "{attributes:?}");
     assert!(attributes.iter().any(|one| one == "path=/"), "{attributes:?}");

@@ -1,5 +1,5 @@
-//! Whatever checks a password is slowed down after five failures: for the
-//! account and for the address that asks.
+//! Every route that checks a password slows down after five failures, both per account and per
+//! client address.
 
 use coffer::domain::Network;
 use serde_json::{Value, json};
@@ -10,7 +10,7 @@ use support::{Client, Reply, Setup, TestApp};
 const ANN: &str = "ann@example.com";
 const HOUR_SECONDS: i64 = 60 * 60;
 
-/// A server behind a proxy, so that a test can come from many addresses.
+/// A server behind a proxy, so that a test can use many client addresses.
 fn setup() -> Setup {
     let mut setup = Setup::default().cheap_hashes().with_test_clock();
     setup.config.server.trusted_proxies = vec![Network::parse("127.0.0.0/8").unwrap()];
@@ -23,12 +23,12 @@ fn start() -> TestApp {
     app
 }
 
-/// Somebody at this address.
+/// A client at this address.
 fn at(app: &TestApp, address: &str) -> Client {
     app.anonymous().with("X-Forwarded-For", address)
 }
 
-/// Somebody at the address of this number.
+/// A client at the address with this number.
 fn from(app: &TestApp, number: usize) -> Client {
     at(app, &format!("198.51.{}.{}", number / 250, number % 250 + 1))
 }
@@ -39,14 +39,14 @@ fn fail(client: &Client, email: &str) -> u16 {
     reply.status
 }
 
-/// So many failures that all get their answer.
+/// Sends this many wrong logins. Each must be answered without a delay.
 #[track_caller]
 fn fail_times(client: &Client, email: &str, times: usize) {
     let found: Vec<_> = (0..times).map(|_| fail(client, email)).collect();
     assert_eq!(found, vec![401; times], "{email}");
 }
 
-/// How many seconds to wait, given that it is too soon.
+/// The seconds to wait; fails unless the request came too soon.
 #[track_caller]
 fn wait_of(reply: &Reply) -> i64 {
     reply.expect_error(429, "RATE_LIMITED");
@@ -67,7 +67,7 @@ fn the_sixth_attempt_at_an_account_has_to_wait_even_with_the_right_password() {
         fail_times(&from(&app, number), ANN, 1);
     }
     assert_eq!(wait_of(&try_login(&from(&app, 5), ANN, WRONG)), 1);
-    // Else an attacker would know the moment it has guessed it.
+    // Otherwise an attacker would learn at once that the guess was right.
     assert_eq!(wait_of(&try_login(&from(&app, 6), ANN, PASSWORD)), 1);
     new_user(&app, "bob@example.com", "viewer", &everywhere());
     try_login(&from(&app, 0), "bob@example.com", PASSWORD).expect(200);
@@ -96,7 +96,7 @@ fn the_wait_doubles_with_each_failure_up_to_a_minute_for_an_account() {
 fn the_wait_doubles_with_each_failure_up_to_a_quarter_of_an_hour_for_an_address() {
     let app = start();
     let client = from(&app, 0);
-    // Each at an account of its own, so that none of those is slowed down.
+    // Each login uses its own account, so that no account is slowed down.
     let mut accounts = (0..).map(|number| format!("{number}@example.com"));
     let mut next = move || accounts.next().unwrap();
     for _ in 0..4 {
@@ -153,7 +153,8 @@ fn a_success_does_not_forget_the_failures_of_the_address() {
     let app = start();
     let client = from(&app, 0);
     for number in 0..5 {
-        // With an account of one's own one could go on for ever.
+        // A success on one account must not reset the failures of the address: an attacker with an
+        // account could then go on forever.
         fail_times(&client, &format!("{number}@example.com"), 1);
         if number < 4 {
             try_login(&client, ANN, PASSWORD).expect(200);
@@ -221,9 +222,9 @@ fn a_wrong_present_password_counts_as_a_failed_login() {
     }
     assert_eq!(wait_of(&change(&client(5), &path, WRONG)), 1);
     assert_eq!(wait_of(&change(&client(6), &path, PASSWORD)), 1);
-    // It is the same account that is logged in to, and the other way round.
+    // Failed logins and failed password changes count against the same account.
     assert_eq!(wait_of(&try_login(&from(&app, 0), "BOB@example.com", PASSWORD)), 1);
-    assert!(works(&bob.client), "only passwords are waited for");
+    assert!(works(&bob.client), "only password checks may be delayed");
     advance_seconds(&app, 1);
     fail_times(&from(&app, 1), "bob@example.com", 1);
     assert_eq!(wait_of(&change(&client(7), &path, PASSWORD)), 2);
@@ -274,7 +275,7 @@ fn the_number_of_failures_is_that_of_the_configuration() {
     assert_eq!(wait_of(&try_login(&from(&app, 1), ANN, WRONG)), 1);
 }
 
-/// How many of many wrong logins at the same time were let through.
+/// How many of many concurrent wrong logins were let through.
 fn let_through(clients: &[Client], emails: &[String]) -> usize {
     let replies = parallel(50, |number| {
         let (client, email) = (&clients[number % clients.len()], &emails[number % emails.len()]);
@@ -293,9 +294,9 @@ fn of_fifty_at_the_same_time_no_more_than_a_handful_are_let_through() {
     let addresses: Vec<_> = (0..50).map(|number| from(&app, number)).collect();
     let many: Vec<_> = (0..50).map(|number| format!("{number}@example.com")).collect();
     let one_account = let_through(&addresses, &[ANN.to_owned()]);
-    assert!((1..=6).contains(&one_account), "{one_account} at one account");
+    assert!((1..=6).contains(&one_account), "{one_account} attempts passed for one account");
     let one_address = let_through(&[from(&app, 200)], &many);
-    assert!((1..=6).contains(&one_address), "{one_address} from one address");
+    assert!((1..=6).contains(&one_address), "{one_address} attempts passed from one address");
 }
 
 #[test]
@@ -329,7 +330,7 @@ fn behind_a_trusted_proxy_what_the_client_wrote_itself_changes_nothing() {
 
 #[test]
 fn a_malformed_login_is_no_failure() {
-    // The request's form is checked before anything is counted.
+    // The form of the request is checked before anything is counted.
     let app = start();
     let client = from(&app, 0);
     for body in [json!({}), json!({ "email": 7, "password": WRONG }), Value::Null] {

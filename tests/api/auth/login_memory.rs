@@ -1,5 +1,5 @@
-//! Two hundred logins at once: all of them get in, and their hashes are
-//! computed a few at a time, so that memory does not grow with their number.
+//! Two hundred logins at once. All succeed, and only a few hashes are computed at a time, so that
+//! memory does not grow with the number of logins.
 
 use serde_json::json;
 use support::Client;
@@ -7,10 +7,10 @@ use support::api::parallel;
 use support::process::Launch;
 use support::tier;
 
-/// Memory of one hash in this test, in KiB.
+/// The memory of one hash in this test, in KiB.
 const HASH_KIB: usize = 32 << 10;
 
-/// The most memory that a process ever had, in KiB; Linux tells.
+/// The peak memory of a process in KiB, as Linux reports it.
 fn peak_kib(pid: u32) -> Option<usize> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
@@ -32,9 +32,9 @@ fn two_hundred_logins_at_once_do_not_exhaust_memory() {
     let statuses = parallel(logins, |_| anonymous.post("/api/auth/login", &body).status);
     assert_eq!(statuses, vec![200; logins]);
     match peak_kib(server.running.pid()) {
-        // All at once they would need 6400 MiB.
+        // All of them at once would need 6400 MiB.
         Some(peak) => assert!(peak < 20 * HASH_KIB, "{} MiB", peak >> 10),
-        None => support::skip("nobody tells how much memory a process has"),
+        None => support::skip("this system does not report the memory of a process"),
     }
     server.stop();
 }

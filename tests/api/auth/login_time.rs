@@ -1,5 +1,5 @@
-//! A wrong login must not reveal by its duration whether the address belongs to a user.
-//! Runs the real binary with the hash parameters of production.
+//! The duration of a wrong login must not reveal whether a user has the email address. Runs the
+//! real binary with the hash parameters of production.
 
 use std::time::{Duration, Instant};
 
@@ -9,19 +9,19 @@ use support::process::{Launch, Server};
 use support::{Client, tier};
 
 const EMAILS: [&str; 3] = ["known@example.com", "unknown@example.com", "disabled@example.com"];
-/// A busy machine disturbs some attempts; a difference in the code shows in all of them.
+/// Load on the machine disturbs some attempts; a difference in the code shows in all of them.
 const ATTEMPTS: usize = 12;
-/// How much longer the slowest kind of login may take than the fastest.
+/// How many times as long as the fastest kind of login the slowest may take.
 const MOST_TIMES: f64 = 1.1;
 
-/// How long one login took: by the clock, and of the server's processor time. The second
-/// does not depend on what else the machine does.
+/// How long one login took: wall-clock time and the server's CPU time. The second does not depend
+/// on what else the machine does.
 struct Sample {
     clock: Duration,
     processor: Option<Duration>,
 }
 
-/// The processor time that all threads of a process have used; Linux tells.
+/// The CPU time of all threads of a process, as Linux reports it.
 fn processor_time(server: &Server) -> Option<Duration> {
     let tasks = std::fs::read_dir(format!("/proc/{}/task", server.running.pid())).ok()?;
     let mut nanos = 0;
@@ -45,7 +45,7 @@ fn median(mut samples: Vec<Duration>) -> f64 {
     samples[samples.len() / 2].as_secs_f64()
 }
 
-/// How many times as long the slowest kind took as the fastest.
+/// The ratio of the slowest kind to the fastest.
 fn times(medians: &[f64]) -> f64 {
     let (least, most) = medians
         .iter()
@@ -53,13 +53,13 @@ fn times(medians: &[f64]) -> f64 {
     most / least
 }
 
-/// Medians of the logins at each address, taken in turn: by the clock, and of processor
-/// time where it is known.
+/// The median times of the logins with each email address, sent alternately: wall-clock time, and
+/// CPU time where it is known.
 fn medians(server: &Server, client: &Client, rounds: usize) -> (Vec<f64>, Option<Vec<f64>>) {
     let mut samples: Vec<Vec<Sample>> = EMAILS.iter().map(|_| Vec::new()).collect();
     for round in 0..rounds {
         for turn in 0..EMAILS.len() {
-            // Not always in the same order: what comes before makes a difference.
+            // Vary the order: the preceding login affects the time.
             let which = (turn + round) % EMAILS.len();
             samples[which].push(sample(server, client, EMAILS[which]));
         }
@@ -90,7 +90,7 @@ fn a_wrong_login_takes_as_long_for_an_unknown_address_as_for_a_known_one() {
     let mut seen = Vec::new();
     for _ in 0..ATTEMPTS {
         let found = medians(&server, &client, tier::rounds(41, 9));
-        // The default run leaves the clock out: it has to pass on a busy machine, too.
+        // The default run ignores wall-clock time: it must also pass on a busy machine.
         let is_even = match &found.1 {
             Some(processor) => {
                 times(processor) < MOST_TIMES && (!tier::is_full() || times(&found.0) < MOST_TIMES)
@@ -102,5 +102,5 @@ fn a_wrong_login_takes_as_long_for_an_unknown_address_as_for_a_known_one() {
         }
         seen.push(found);
     }
-    panic!("seconds for {EMAILS:?} by the clock, and of processor time: {seen:?}");
+    panic!("seconds for {EMAILS:?}, wall-clock time and CPU time: {seen:?}");
 }

@@ -15,7 +15,7 @@ fn users(app: &TestApp) -> Vec<Value> {
     app.admin().get(USERS).expect(200)["users"].as_array().unwrap().clone()
 }
 
-/// Refused with a word on what to do instead, and nobody was made.
+/// Fails unless registration is refused with a hint on what to do instead, and no user was created.
 #[track_caller]
 fn refused(app: &TestApp, reply: &Reply) {
     let error = reply.expect_error(401, "UNAUTHORIZED");
@@ -49,7 +49,11 @@ fn the_first_user_becomes_admin_of_everything_and_is_logged_in() {
 fn the_console_gets_its_cookie_when_it_registers() {
     let app = start();
     let reply = register(&app.anonymous().with("X-Coffer", "1"), "root@example.com");
-    assert_eq!(reply.expect(200)["token"], serde_json::Value::Null, "scripts could read it");
+    assert_eq!(
+        reply.expect(200)["token"],
+        serde_json::Value::Null,
+        "scripts could read the cookie"
+    );
     let cookies = set_cookies(&reply);
     assert_eq!(cookies.len(), 1);
     assert!(cookies[0].0.starts_with("coffer_session=cos_"), "{cookies:?}");
@@ -57,7 +61,7 @@ fn the_console_gets_its_cookie_when_it_registers() {
     assert!(cookies[0].1.iter().any(|one| one == "samesite=strict"));
 }
 
-/// Whether registration is open, as everybody is told.
+/// Whether registration is open, as the server tells everyone.
 #[track_caller]
 fn is_open(app: &TestApp) -> bool {
     let client = app.anonymous();
@@ -70,8 +74,7 @@ fn is_open(app: &TestApp) -> bool {
     answer["registration"]["open"].as_bool().unwrap()
 }
 
-/// Also while only the bootstrap token opens it: there is still nobody who could
-/// log in.
+/// Also true while only the bootstrap token allows it: there is still no user who could log in.
 #[test]
 fn anyone_can_ask_whether_there_is_a_user() {
     let app = start();
@@ -80,7 +83,7 @@ fn anyone_can_ask_whether_there_is_a_user() {
     assert!(is_open(&app));
     register(&app.admin(), "root@example.com").expect(200);
     assert!(!is_open(&app));
-    // A disabled one, or one that was made by an admin, is a user, too.
+    // A disabled user, or one created by an admin, also counts.
     let app = start();
     let ann = new_user(&app, "ann@example.com", "viewer", &everywhere());
     let path = format!("{USERS}/{}", text(&ann, "id"));
@@ -98,7 +101,7 @@ fn once_there_is_a_user_nobody_registers() {
         register(&client, "root@example.com").expect_error(403, "FORBIDDEN_ROLE");
         register(&client, "ann@example.com").expect_error(403, "FORBIDDEN_ROLE");
     }
-    // A disabled one is a user still.
+    // A disabled user still counts.
     let path = format!("{USERS}/{}", text(&ann, "id"));
     app.admin().patch(&path, &json!({ "disabled": true })).expect(200);
     register(&app.anonymous(), "root@example.com").expect_error(403, "FORBIDDEN_ROLE");
@@ -121,7 +124,7 @@ fn what_the_first_user_says_is_checked_as_any_users() {
         assert_eq!(error["field"], field, "{body}");
     }
     assert_eq!(users(&app), [] as [Value; 0]);
-    // It says nothing about its role.
+    // The caller cannot choose a role.
     let body = json!({ "email": "root@example.com", "password": PASSWORD, "role": "viewer",
         "allEnvironments": false, "disabled": true });
     assert_eq!(app.anonymous().post(REGISTER, &body).expect(200)["user"]["role"], "admin");

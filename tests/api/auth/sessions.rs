@@ -1,5 +1,5 @@
-//! Logging in and out, the session's ends, and its list: sections 3 and 4 of
-//! the contract. (The cookie has a file of its own.)
+//! Logging in and out, how a session ends, and the list of sessions: sections 3 and 4 of the
+//! contract. The cookie is tested in `cookie.rs`.
 
 use serde_json::{Value, json};
 use support::accounts::*;
@@ -24,8 +24,8 @@ fn a_login_shows_the_token_and_who_it_is_and_sets_no_cookie_unasked() {
     assert_eq!(reply.header("set-cookie"), None);
     assert_eq!(reply.header("cache-control"), Some("no-store"));
     assert!(works(&app.bearer(token)));
-    assert_ne!(login(&app, "ann@example.com", PASSWORD), token, "each login is a session");
-    assert!(works(&app.bearer(token)), "and ends no other");
+    assert_ne!(login(&app, "ann@example.com", PASSWORD), token, "each login creates a session");
+    assert!(works(&app.bearer(token)), "a login must not end other sessions");
 }
 
 #[test]
@@ -38,7 +38,7 @@ fn the_case_of_the_address_does_not_count_and_that_of_the_password_does() {
     for password in
         ["Correct horse battery", " correct horse battery", "correct horse battery ", ""]
     {
-        // An empty one may also be called malformed.
+        // An empty password may also be refused as malformed.
         let status = try_login(&app.anonymous(), "ann@example.com", password).status;
         assert!(status == 401 || password.is_empty() && status == 400, "{password:?}: {status}");
     }
@@ -68,7 +68,8 @@ fn a_wrong_login_is_answered_the_same_whatever_was_wrong_with_it() {
         let reply = try_login(&nobody, email, password);
         assert_eq!(visible(&reply), visible(&expected), "{email}");
     }
-    // What cannot be an address may be told from its form, and logs nobody in.
+    // Text that cannot be an email address may be refused for its form; it must never log anyone
+    // in.
     for email in ["ann@example.com\u{0}", "bootstrap", ""] {
         let status = try_login(&nobody, email, PASSWORD).status;
         assert!([400, 401].contains(&status), "{email:?}: {status}");
@@ -175,7 +176,7 @@ fn me_says_who_a_session_is_and_what_it_can_do() {
 fn a_session_ends_when_it_has_idled_too_long() {
     let app = start_with_clock();
     let ann = person(&app, "ann@example.com", "viewer", &everywhere());
-    // What was used is written now and then only, so a minute is not counted.
+    // The last use is only written now and then, so the test allows a margin of minutes.
     for _ in 0..3 {
         advance_seconds(&app, 58 * 60);
         ann.client.get(ENVIRONMENTS).expect(200);
@@ -184,7 +185,7 @@ fn a_session_ends_when_it_has_idled_too_long() {
     ann.client.get(ENVIRONMENTS).expect_error(401, "UNAUTHORIZED");
     ann.client.get(ENVIRONMENTS).expect_error(401, "UNAUTHORIZED");
     let listed = app.admin().get(&ann.sessions()).expect(200);
-    assert_eq!(listed["sessions"], json!([]), "what has ended is not shown");
+    assert_eq!(listed["sessions"], json!([]), "ended sessions must not be listed");
 }
 
 #[test]
@@ -280,8 +281,8 @@ fn sessions_are_revoked_one_by_one_or_all_together() {
     app.admin().delete(&format!("{}/{newest}", ann.sessions())).expect(200);
     assert!(!works(&others[1]) && works(&others[0]));
     assert_eq!(ann.client.delete(&ann.sessions()).expect(200), json!({ "success": true }));
-    assert!(!works(&others[0]) && !works(&ann.client), "all of them");
-    assert!(works(&bob.client), "and nobody else's");
+    assert!(!works(&others[0]) && !works(&ann.client), "every session must be revoked");
+    assert!(works(&bob.client), "another user's session must not be revoked");
     app.admin().delete(&bob.sessions()).expect(200);
     assert!(!works(&bob.client));
 }
@@ -299,7 +300,7 @@ fn somebody_elses_sessions_are_out_of_reach() {
         stranger.client.get(&ann.sessions()).expect_error(403, code);
         stranger.client.delete(&ann.sessions()).expect_error(403, code);
         stranger.client.delete(&session).expect_error(403, code);
-        // Under a path that is the stranger's own.
+        // The session is not found under the stranger's own path.
         let session = format!("{}/{anns}", stranger.sessions());
         stranger.client.delete(&session).expect_error(404, "NOT_FOUND");
     }

@@ -201,7 +201,7 @@ fn an_environment_is_read_by_id_and_by_name_in_any_case() {
     for segment in [id, "Prod.eu_1", "prod.EU_1", "PROD.EU_1", "%50rod.eu_1"] {
         let body = admin.get(&format!("{PATH}/{segment}")).expect(200);
         assert_eq!(body, json!({ "environment": made }), "{segment}");
-        // What lies below the environment is reached the same way.
+        // Everything inside the environment is reached the same way.
         admin.get(&format!("{PATH}/{segment}/secrets")).expect(200);
         admin.get(&format!("{PATH}/{segment}/vars")).expect(200);
     }
@@ -317,7 +317,7 @@ fn counts_are_right_after_every_answer() {
         made.push(format!("/api/vars/{}", text(&var, "id")));
         assert_eq!(count(&admin, "here"), (number, number));
     }
-    // What fails, and what changes, counts nothing.
+    // Failed creations and updates do not change the counts.
     let body = json!({ "key": "S1", "value": "v" });
     admin.post(&format!("{PATH}/here/secrets"), &body).expect_error(409, "CONFLICT");
     admin.patch(&made[0], &json!({ "value": "w" })).expect(200);
@@ -357,7 +357,7 @@ fn what_is_created_while_its_environment_is_deleted_leaves_nothing_behind() {
                     json!({ "key": format!("K{number}_{attempt}"), "value": "v".repeat(9000) });
                 let reply = admin.post(&format!("{path}/{kind}"), &body);
                 if reply.status == 200 {
-                    assert!(!was_gone, "created in an environment that is gone");
+                    assert!(!was_gone, "created in a deleted environment");
                 } else {
                     reply.expect_error(404, "NOT_FOUND");
                     break;

@@ -63,7 +63,7 @@ fn settings_are_reached_by_id_and_by_name_in_any_case() {
         admin.get(&path).expect_error(404, "NOT_FOUND");
         admin.patch(&path, &json!({})).expect_error(404, "NOT_FOUND");
         admin.post(&format!("{path}/reset"), &json!({})).expect_error(404, "NOT_FOUND");
-        // The body comes before the row.
+        // The body is checked before the row.
         admin.patch(&path, &json!({ "x": 1 })).expect_error(400, "VALIDATION_ERROR");
     }
 }
@@ -140,7 +140,7 @@ fn a_reset_restores_the_defaults() {
         assert_eq!(answer, json!({ "settings": set(true, false) }));
         assert_eq!(settings(&admin), set(true, false));
     }
-    // Once more changes nothing.
+    // Repeating it changes nothing.
     admin.post(&reset, &json!({})).expect(200);
     assert_eq!(settings(&admin), set(true, false));
     let get = admin.get(&reset);

@@ -1,5 +1,5 @@
-//! Idempotency-Key where accounts are made: a user and a service account once;
-//! a token once, and shown once.
+//! Idempotency-Key on routes that create accounts: a user and a service account are created once; a
+//! token is created once and shown once.
 
 use coffer::domain::Role;
 use serde_json::{Value, json};
@@ -27,7 +27,8 @@ fn token_body() -> Value {
     with(json!({ "name": "ci", "role": "viewer" }), &everywhere())
 }
 
-/// The refusal that says that there was an answer, and that it is gone.
+/// Fails unless the reply refuses the request because its answer, which showed a token, is no
+/// longer kept.
 #[track_caller]
 fn shown_before(reply: &Reply, token: &str) {
     let error = reply.expect_error(409, "CONFLICT");
@@ -48,7 +49,7 @@ fn a_user_is_made_once_and_answered_twice() {
     assert_eq!(rows(&app, "action=user.create").len(), 1);
     let app = TestApp::start_in(app.stop(), Setup::default().cheap_hashes());
     check_replay(&first, &keyed(&app.admin(), "k").post(USERS, &body));
-    // Another password is another request, though no answer would differ.
+    // A different password makes a different request, even if the response would be the same.
     let other = with(body, &json!({ "password": "another long password" }));
     let reply = keyed(&app.admin(), "k").post(USERS, &other);
     reply.expect_error(409, "IDEMPOTENCY_KEY_REUSED");
@@ -91,8 +92,8 @@ fn a_token_is_not_shown_again_and_no_second_one_is_made() {
     for _ in 0..3 {
         shown_before(&client.post(TOKENS, &token_body()), &token);
     }
-    assert_eq!(count(&app, TOKENS, "tokens"), 2, "with that of the first start");
-    assert!(works(&app.bearer(&token)), "and the first one goes on");
+    assert_eq!(count(&app, TOKENS, "tokens"), 2, "this token and that of the first start");
+    assert!(works(&app.bearer(&token)), "the first token must still work");
     let other = with(token_body(), &json!({ "role": "admin" }));
     client.post(TOKENS, &other).expect_error(409, "IDEMPOTENCY_KEY_REUSED");
     let app = TestApp::start_in(app.stop(), Setup::default().cheap_hashes());
@@ -150,5 +151,5 @@ fn a_change_of_password_is_done_once() {
     first.expect(200);
     let session = app.bearer(&login(&app, "ann@example.com", "another long password"));
     check_replay(&first, &client.post(&ann.change_password(), &change));
-    assert!(works(&session), "the replay ends no session that came after the change");
+    assert!(works(&session), "the replay must not end a session created after the change");
 }

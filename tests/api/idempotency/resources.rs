@@ -1,4 +1,4 @@
-//! Section 11 of the contract: a POST that is sent again is answered again.
+//! Section 11 of the contract: a repeated POST gets the first answer again.
 
 use coffer::domain::{Role, Scope, Timestamp};
 use coffer::store::{IdempotencyChunks, IdempotencyRecords, IdempotencyTimes, View};
@@ -20,7 +20,7 @@ fn replayed(reply: &Reply) -> bool {
     reply.header("idempotent-replayed") == Some("true")
 }
 
-/// The second answer is the first one, to the letter.
+/// The second response is identical to the first.
 #[track_caller]
 fn check_replay(first: &Reply, second: &Reply) {
     assert_eq!((first.status, second.status), (200, 200), "{}", second.text());
@@ -58,7 +58,7 @@ fn every_kind_of_post_is_done_once_and_answered_twice() {
         let first = client.post(&path, &body);
         let second = client.post(&path, &body);
         check_replay(&first, &second);
-        assert_eq!(rows(&app, action), before + 1, "{action} is done once");
+        assert_eq!(rows(&app, action), before + 1, "{action} happens once");
     }
 }
 
@@ -183,7 +183,7 @@ fn the_header_has_a_form_and_is_for_post_only() {
     let client = keyed(&admin, "k");
     client.patch(&path, &json!({ "value": "2" })).expect(200);
     let second = client.patch(&path, &json!({ "value": "2" })).expect(200);
-    assert_eq!(second["secret"]["version"], 3, "a PATCH is done each time");
+    assert_eq!(second["secret"]["version"], 3, "a PATCH is applied each time");
 }
 
 #[test]

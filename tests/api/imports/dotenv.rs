@@ -1,5 +1,5 @@
-//! Importing the text of a `.env` file: what it holds arrives as it stands, all of it
-//! or none, and what is refused names a line or a key and nothing of a value.
+//! Importing the text of a `.env` file: its values arrive unchanged, all of them or none. A refusal
+//! names a line or a key and contains no part of a value.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use support::{Client, Reply, TestApp};
 
 const CANARY: &str = "cAnArY7f3b9d21";
 
-/// A server, and an ear on all of its log.
+/// Starts a server and keeps all of its log.
 fn start() -> TestApp {
     support::keep_log();
     TestApp::start()
@@ -27,7 +27,7 @@ fn import(client: &Client, dotenv: &str, more: &Value) -> Reply {
     client.post(IMPORT, &with(dotenv, more))
 }
 
-/// Keys with what became of them and their versions.
+/// Keys with their outcomes and versions.
 fn results(answer: &Value) -> Vec<String> {
     let result =
         |one: &Value| format!("{} {} {}", text(one, "key"), text(one, "outcome"), one["version"]);
@@ -118,7 +118,8 @@ fn vars_arrive_by_the_same_rules() {
     assert_eq!(vars[1]["description"], "kept");
 }
 
-/// What is refused, its field, and how its message begins; nothing was imported.
+/// Fails unless the import is refused with this field and this beginning of the message, and
+/// nothing was imported.
 #[track_caller]
 fn refuses(admin: &Client, path: &str, body: &Value, field: &str, begins: &str) {
     let before = snapshot(admin);
@@ -191,7 +192,7 @@ fn no_part_of_a_body_is_lost_by_a_slip() {
             let begins = "dotenv must be a string";
             refuses(&admin, path, &json!({ "dotenv": wrong }), "dotenv", begins);
         }
-        // Alone, beside a list, and a list beside a text.
+        // Misspelled: alone, next to a list, and a list next to a text.
         for slip in ["Dotenv", "dotenv ", "dot_env", "DOTENV"] {
             let begins = "The member must be spelled dotenv.";
             refuses(&admin, path, &json!({ slip: file }), "dotenv", begins);
@@ -200,12 +201,12 @@ fn no_part_of_a_body_is_lost_by_a_slip() {
         let (slip, begins) = (name.to_uppercase(), format!("The member must be spelled {name}."));
         refuses(&admin, path, &json!({ "dotenv": file, slip: list }), name, &begins);
         refuses(&admin, path, &json!({}), name, &format!("{name} is required"));
-        // Of two texts neither is taken.
+        // Of two texts, neither is imported.
         let twice = format!(r#"{{"dotenv":"{file}","dotenv":"{file}"}}"#);
         let reply = admin.send("POST", path, Some(("application/json", twice.as_bytes())));
         has_no_canary(&reply);
         reply.expect_error(400, "VALIDATION_ERROR");
-        // What is not known is ignored, as everywhere.
+        // Unknown members are ignored, as on every route.
         let dry = json!({ "dotenv": file, "unknown": CANARY, "dryRun": true });
         admin.post(path, &dry).expect(200);
     }
@@ -216,7 +217,7 @@ fn no_part_of_a_body_is_lost_by_a_slip() {
     for never in [true, false] {
         let body = json!({ "secrets": list, "neverReveal": never });
         refuses(&admin, IMPORT, &body, "neverReveal", "neverReveal is only for dotenv");
-        // A file of secrets, sent to the vars: everybody could read it.
+        // A file of secrets sent to the vars: everyone with access could read it.
         let body = with(&file, &json!({ "neverReveal": never }));
         refuses(&admin, IMPORT_VARS, &body, "neverReveal", "neverReveal is only for secrets");
     }
@@ -286,7 +287,7 @@ fn never_reveal_is_for_all_of_them_and_for_good() {
     admin.get(&format!("{path}/value")).expect_error(403, "SECRET_WRITE_ONLY");
     admin.send("POST", &format!("{path}/versions/1/activate"), None).expect(200);
     admin.get(&format!("{path}/value")).expect_error(403, "SECRET_WRITE_ONLY");
-    // One that cannot be takes the others with it.
+    // One key that cannot be imported makes the whole import fail.
     let before = admin.get(SECRETS).text();
     let reply = import(&admin, &format!("OTHER=x\nOPEN={CANARY}"), &replace(false));
     has_no_canary(&reply);
@@ -294,7 +295,7 @@ fn never_reveal_is_for_all_of_them_and_for_good() {
     assert_eq!(refused["field"], "neverReveal");
     assert!(text(&refused, "message").starts_with("OPEN: "), "{refused}");
     assert_eq!(admin.get(SECRETS).text(), before);
-    // Nothing said leaves it latched.
+    // Without `neverReveal`, the secret stays write-only.
     import(&admin, "OPEN=three", &json!({ "onConflict": "replace" })).expect(200);
     admin.get(&format!("{path}/value")).expect_error(403, "SECRET_WRITE_ONLY");
 }

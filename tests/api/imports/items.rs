@@ -16,7 +16,7 @@ fn import(client: &Client, items: Value, more: Value) -> Reply {
     client.post(IMPORT, &body)
 }
 
-/// Keys with what became of them and their versions.
+/// Keys with their outcomes and versions.
 fn results(answer: &Value) -> Vec<String> {
     let result =
         |one: &Value| format!("{} {} {}", text(one, "key"), text(one, "outcome"), one["version"]);
@@ -92,7 +92,7 @@ fn on_conflict_decides_what_becomes_of_what_is_there() {
     let skipped = import(&admin, items(), json!({ "onConflict": "skip" })).expect(200);
     assert_eq!(results(&skipped), ["NEW created 1", "OLD skipped 1"]);
     assert_eq!(reveal(&admin, text(&made, "id")), "first");
-    assert_eq!(rows(&admin, "secret.import").len(), 1, "nothing happened to OLD");
+    assert_eq!(rows(&admin, "secret.import").len(), 1, "a skipped key must not leave a row");
 
     let replaced = import(&admin, items(), json!({ "onConflict": "replace" })).expect(200);
     assert_eq!(results(&replaced), ["NEW replaced 2", "OLD replaced 2"]);
@@ -142,7 +142,7 @@ fn what_is_never_revealed_stays_so() {
     let value = format!("/api/secrets/{}/value", id(&admin, "SEALED"));
     admin.get(&value).expect_error(403, "SECRET_WRITE_ONLY");
 
-    // One item that cannot be takes the others with it.
+    // One item that cannot be imported makes the whole import fail.
     let before = admin.get(SECRETS).text();
     let clear = json!([
         item("OTHER", "x"),
@@ -227,7 +227,7 @@ fn every_problem_is_named_by_its_place() {
     {
         assert_eq!(fields(body), ["secrets"]);
     }
-    // A switch that was lost by a slip would do what was not meant.
+    // Ignoring a misspelled option would do something that the caller did not intend.
     for slip in ["dry_run", "dryrun", "on_conflict"] {
         admin
             .post(IMPORT, &json!({ "secrets": [item("A", "x")], slip: true }))

@@ -1,6 +1,6 @@
-//! Requests that are hardly HTTP, or not at all. The server may answer with
-//! class 4 or close the connection; it must not answer with class 5, echo
-//! anything, take a half request for a whole one, or go down.
+//! Requests that are barely HTTP, or not HTTP at all. The server may answer with a 4xx status or
+//! close the connection. It must not answer with a 5xx status, echo anything, accept half a request
+//! as a whole one, or crash.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
@@ -13,20 +13,20 @@ use support::{Setup, TestApp, expect_log};
 const MARK: &str = "mArKeR7f3a";
 
 fn start() -> TestApp {
-    // What the HTTP library says about requests that it cannot read.
+    // What the HTTP library logs about requests that it cannot read.
     expect_log("actix_http");
     let mut setup = Setup::default();
     setup.config.rate_limit.anonymous_per_minute = 0;
     TestApp::start_with(setup)
 }
 
-/// Sends all of it and nothing more; gives back all that comes until the
-/// server closes. A reset instead of an end is an end, too.
+/// Sends these bytes and nothing more; returns everything that arrives until the server closes the
+/// connection. A reset also counts as closing.
 fn exchange(app: &TestApp, bytes: &[u8]) -> String {
     let mut stream = TcpStream::connect(app.address).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
     stream.set_write_timeout(Some(Duration::from_secs(60))).unwrap();
-    // The server may have had enough before it has read everything.
+    // The server may stop reading before it has everything.
     let _ = stream.write_all(bytes);
     let _ = stream.shutdown(Shutdown::Write);
     let mut all = Vec::new();
@@ -40,7 +40,7 @@ fn exchange(app: &TestApp, bytes: &[u8]) -> String {
                 assert_ne!(
                     kind,
                     std::io::ErrorKind::WouldBlock,
-                    "the server neither answers nor closes"
+                    "the server neither answers nor closes the connection"
                 );
                 break;
             }
@@ -49,7 +49,8 @@ fn exchange(app: &TestApp, bytes: &[u8]) -> String {
     String::from_utf8_lossy(&all).into_owned()
 }
 
-/// Answers are of class 4 (or absent), without the mark, and the server lives.
+/// Fails unless every response is a 4xx (or absent) without the mark, and the server is still
+/// running.
 #[track_caller]
 fn refused(app: &TestApp, bytes: &[u8]) -> String {
     let answer = exchange(app, bytes);
@@ -220,7 +221,7 @@ fn an_invalid_content_length_is_refused() {
 fn a_body_that_ends_too_early_creates_nothing() {
     let app = start();
     let body = json!({ "key": "A", "value": MARK }).to_string();
-    // What did arrive is valid by itself; that must not make it a request.
+    // The part that arrived is valid by itself; that must not make it a request.
     for missing in [1, 10, 1000] {
         let headers = format!("Content-Length: {}\r\nConnection: close\r\n", body.len() + missing);
         refused(&app, &post(&app, &headers, &body));
@@ -280,7 +281,7 @@ fn a_request_cannot_be_hidden_in_another_ones_body() {
     let chunked = format!("0\r\n\r\n{hidden}");
     let length = chunked.len();
     for headers in [
-        // A proxy in front may believe the one, we the other.
+        // A proxy in front of the server may use one of them, and the server the other.
         format!("Content-Length: {length}\r\nTransfer-Encoding: chunked\r\n"),
         format!("Transfer-Encoding: chunked\r\nContent-Length: {length}\r\n"),
         format!("Content-Length: {length}\r\n"),
@@ -289,7 +290,7 @@ fn a_request_cannot_be_hidden_in_another_ones_body() {
         assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 4"), "{answer}");
         app.admin().get("/api/environments/hidden").expect_error(404, "NOT_FOUND");
     }
-    // A refused body is not taken for the next request either.
+    // The server must not parse a refused body as the next request.
     let big = format!("{hidden}{}", " ".repeat(2 << 20));
     let headers = format!("Content-Length: {}\r\n", big.len());
     let answer = exchange(&app, &post(&app, &headers, &big));

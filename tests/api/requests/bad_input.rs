@@ -1,7 +1,7 @@
-//! Bad input gets an answer of class 4 and no echo: not a byte of what was sent
-//! comes back, because it may have been a secret in the wrong place. Every bad
-//! request here carries a mark, and no answer may contain it. Bodies that are no
-//! JSON are in `malformed_json.rs`, requests that are no HTTP in `bad_http.rs`.
+//! Bad input gets a 4xx status and no echo: no byte of the request comes back, because it may have
+//! been a secret in the wrong place. Every bad request here carries a mark, and no response may
+//! contain it. Bodies that are not JSON are in `malformed_json.rs`, requests that are not HTTP in
+//! `bad_http.rs`.
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -11,7 +11,7 @@ use support::{Client, Reply, TestApp};
 const JSON: &str = "application/json";
 const MARK: &str = "mArKeR7f3a";
 
-/// An answer of class 4 without the mark.
+/// Fails unless the response is a 4xx without the mark.
 #[track_caller]
 fn refused(reply: &Reply, what: &str) {
     assert!((400..500).contains(&reply.status), "{what}: {} {}", reply.status, reply.text());
@@ -169,7 +169,7 @@ fn values_come_back_byte_for_byte() {
         let path = format!("/api/secrets/{}", made["secret"]["id"].as_str().unwrap());
         assert_eq!(admin.get(&format!("{path}/value")).expect(200), json!({ "value": value }));
         assert_eq!(admin.post(VARS, &body).expect(200)["var"]["value"], value);
-        // The same through PATCH, and with every character escaped.
+        // Again through PATCH, and with every character escaped.
         let escaped: String = value.encode_utf16().map(|unit| format!("\\u{unit:04x}")).collect();
         let patch = format!("{{\"value\":\"{escaped}\"}}");
         admin.send("PATCH", &path, Some((JSON, patch.as_bytes()))).expect(200);
@@ -177,7 +177,7 @@ fn values_come_back_byte_for_byte() {
     }
 }
 
-/// Queries that may be taken or refused, but must not come back (# is the mark).
+/// Queries that may be accepted or refused, but never echoed (# is the mark).
 const QUERIES: [&str; 17] = [
     "&&&",
     "=",
@@ -243,7 +243,7 @@ fn odd_queries_are_answered_without_an_echo() {
     assert_eq!(admin.get(&secret).expect(200)["secret"]["version"], 1);
 }
 
-/// Headers with a mark (#) or the right token ($) in a place where it does not count.
+/// Headers with a mark (#), or with the right token ($) in a place where it does not count.
 const CREDENTIALS: [&str; 33] = [
     "",
     "Bearer",
@@ -301,13 +301,13 @@ fn odd_credentials_are_401_without_an_echo() {
         nobody.with("Authorization", &format!("{word} {token}")).get(SECRETS).expect(200);
     }
     nobody.with("authorization", &right).get(SECRETS).expect(200);
-    // A credential belongs into the header; in an URL it would be logged.
+    // A credential belongs in the header; in a URL it would be logged.
     nobody
         .get(&format!("{SECRETS}?access_token={token}&token={token}"))
         .expect_error(401, "UNAUTHORIZED");
 }
 
-/// What is done to a valid body: where, and what.
+/// How a valid body is changed: where, and to what.
 #[derive(Debug, Clone)]
 enum Mutation {
     Set(usize, u8),

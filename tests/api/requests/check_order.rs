@@ -1,7 +1,7 @@
-//! In which order a request is checked: form, bearer, scope, role, body, row,
-//! rule. Each request here has several faults at once, and the answer tells
-//! which one was looked at first. The order is a promise: a caller that may not
-//! do a thing must not learn from the answer how the thing is.
+//! The order in which a request is checked: form, bearer, scope, role, body, row, rule. Each
+//! request here has several faults at once, and the response shows which one was checked first. The
+//! order is a promise: a caller who may not do something must not learn from the response about the
+//! state of the row.
 
 use coffer::domain::Role;
 use serde_json::{Value, json};
@@ -165,7 +165,8 @@ fn the_role_is_checked_before_the_body_and_the_row() {
     viewer.delete("/api/secrets/none").expect_error(403, "FORBIDDEN_ROLE");
     viewer.delete("/api/environments/none?force=x").expect_error(403, "FORBIDDEN_ROLE");
     let operator = app.principal(Role::Operator);
-    // Not SECRET_WRITE_ONLY: who may not reveal is not told which ones could be.
+    // Not SECRET_WRITE_ONLY: a caller who may not reveal must not learn which secrets could be
+    // revealed.
     for id in [secret.as_str(), "none"] {
         operator.get(&format!("/api/secrets/{id}/value")).expect_error(403, "FORBIDDEN_ROLE");
     }
@@ -227,7 +228,7 @@ fn the_row_is_checked_before_its_rules() {
     admin.get("/api/secrets/none/value").expect_error(404, "NOT_FOUND");
 }
 
-/// Equal but for what differs between any two answers.
+/// Fails unless both responses are equal, except for what differs between any two.
 #[track_caller]
 fn assert_same(one: &Reply, other: &Reply) {
     let plain = |reply: &Reply| {
@@ -245,7 +246,7 @@ fn assert_same(one: &Reply, other: &Reply) {
     assert_eq!(plain(one), plain(other));
 }
 
-/// The same requests, aimed at what exists and at what does not.
+/// The same requests, sent to rows that exist and to rows that do not.
 fn requests(nobody: &Client, environment: &str, secret: &str, var: &str) -> Vec<Reply> {
     let new = json!({ "key": "A", "value": "v" });
     let list = format!("/api/environments/{environment}");

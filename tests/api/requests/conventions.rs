@@ -1,6 +1,5 @@
-//! What holds for every answer, whatever was asked: shapes, types, ids, times,
-//! headers. Bodies, methods and paths are in `request_form.rs`, the order in
-//! which a request is checked in `check_order.rs`, what is refused in `bad_*.rs`.
+//! What holds for every response: shapes, types, ids, times, headers. Bodies, methods and paths are
+//! in `form.rs`, the order of the checks in `check_order.rs`, refused requests in `bad_*.rs`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -152,7 +151,7 @@ fn ids_are_url_safe_and_never_used_twice() {
     let admin = app.admin();
     let mut seen = BTreeSet::new();
     for round in 0..20 {
-        // The same keys again and again: a freed key must not free its id.
+        // Reuses the same keys: freeing a key must not free its id.
         for id in [
             make_secret(&admin, "A"),
             make_var(&admin, "A"),
@@ -162,7 +161,7 @@ fn ids_are_url_safe_and_never_used_twice() {
                 id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-'),
                 "{id}"
             );
-            assert!(seen.insert(id.clone()), "{id} twice");
+            assert!(seen.insert(id.clone()), "duplicate {id}");
             if !id.starts_with("var")
                 && admin.get(&format!("/api/secrets/{id}")).json()["secret"]["key"] == "A"
             {
@@ -175,16 +174,16 @@ fn ids_are_url_safe_and_never_used_twice() {
     assert_eq!(seen.len(), 60);
 }
 
-/// Path segments that name nothing, in every shape that comes to mind.
+/// Path segments that identify nothing, in many shapes.
 fn odd_segments(secret: &str, var: &str) -> Vec<String> {
-    // A blank stands between them, for none may hold one.
+    // Separated by spaces, because no segment may contain one.
     let fixed = "\
         x -1 0 null undefined . .. ... * %00 %0a %20 %22 %25 %7f %ff %c3%28 %2e%2e %2F \
         ..%2F..%2Fetc%2Fpasswd %F0%9F%94%91 %C3%A4 %7Bid%7D sec_ env_ sec_%30 '%20or%20'1'='1 \
         a+b a;b=c %3Fforce=true sec_00000000000000000000000000 var_00000000000000000000000000 \
         env_00000000000000000000000000 sec_ZZZZZZZZZZZZZZZZZZZZZZZZZZ";
     let mut all: Vec<String> = fixed.split(' ').map(str::to_owned).collect();
-    // Near misses of ids that exist: no spelling but one may lead to the row.
+    // Near misses of existing ids: only one spelling may lead to the row.
     for id in [secret, var] {
         let (prefix, tail) = id.split_once('_').unwrap();
         all.push(id.to_lowercase());
@@ -330,7 +329,7 @@ fn times_are_utc_with_three_decimals() {
     assert_eq!(health["timestamp"], "2027-01-16T08:00:01.020Z");
 }
 
-/// id and createdAt of everything, as the text of each answer has them.
+/// The id and createdAt of everything, as each response has them.
 fn identities(client: &Client, paths: &[(String, &str)]) -> BTreeMap<String, (String, String)> {
     let mut all = BTreeMap::new();
     for (path, member) in paths {
@@ -403,7 +402,7 @@ fn unknown_members_of_a_body_are_ignored() {
         let patched = admin.patch(&path, &patch).expect(200);
         assert_eq!(patched[name]["version"], 2);
         assert_eq!(members(&patched[name]), members(&item[name]));
-        // Nothing but unknown members is nothing to do.
+        // A body with only unknown members changes nothing.
         assert_eq!(admin.patch(&path, &odd).expect(200)[name]["version"], 2);
     }
     admin.patch(SETTINGS, &odd).expect_error(400, "VALIDATION_ERROR");
@@ -474,7 +473,7 @@ fn every_answer_has_a_request_id_of_its_own() {
                 reply.headers.iter().filter(|(name, _)| name == "x-request-id").collect();
             assert_eq!(ids.len(), 1, "{} {}", reply.status, reply.text());
             assert!(ids[0].1.starts_with("req_"));
-            assert!(seen.insert(ids[0].1.clone()), "{} twice", ids[0].1);
+            assert!(seen.insert(ids[0].1.clone()), "duplicate {}", ids[0].1);
         }
     }
 }

@@ -1,6 +1,6 @@
-//! The error object: its shape, every code that a client can meet now, and
-//! what `field`, `hint` and `details` say. `INTERNAL` and `SECRET_UNREADABLE`
-//! need a damaged database and are tested with the store.
+//! The error object: its shape, every code that a client can receive, and what `field`, `hint` and
+//! `details` contain. `INTERNAL` and `SECRET_UNREADABLE` need a damaged database and are tested
+//! with the store.
 
 use coffer::domain::{Role, Scope, Timestamp};
 use serde_json::{Value, json};
@@ -22,7 +22,7 @@ fn var_path(client: &Client, key: &str) -> String {
     make(client, VARS, "var", &json!({ "key": key, "value": "v" }))
 }
 
-/// The members of an error object: which there are, and of what type.
+/// Fails unless the error object has known members only, each of the right type.
 #[track_caller]
 fn assert_shape(reply: &Reply) {
     let body = reply.json();
@@ -32,7 +32,7 @@ fn assert_shape(reply: &Reply) {
             "code" | "message" | "field" | "hint" | "requestId" => {
                 value.as_str().is_some_and(|text| !text.is_empty())
             }
-            // One problem needs no list.
+            // A single problem needs no list.
             "details" => value.as_array().is_some_and(|list| list.len() > 1),
             _ => false,
         };
@@ -252,11 +252,11 @@ fn a_hint_says_what_to_do_where_something_can_be_done() {
     }
 }
 
-/// Members that PATCH must refuse, and the row that must not change by it.
+/// Members that PATCH must refuse, and the row that must not change.
 fn refuses_read_only(admin: &Client, path: &str, name: &str, read_only: &[&str]) {
     let before = admin.get(path).expect(200);
     for member in read_only {
-        // The present value, if it can be seen, is no excuse.
+        // Sending the current value, where it is visible, is refused as well.
         let shown = before[name].get(*member).cloned().unwrap_or(json!("x"));
         for value in [shown, json!(null), json!({ "a": 1 })] {
             let body = json!({ *member: value, "value": "w", "description": "changed" });
@@ -337,7 +337,7 @@ fn while_nothing_can_be_written_writes_are_503_and_reads_go_on() {
     let admin = app.admin();
     let path = secret_path(&admin, "A");
     let (db, away) = (app.data_dir().join("db"), app.data_dir().join("away"));
-    // A directory whose free space cannot be told counts as full.
+    // A directory whose free space is unknown counts as full.
     std::fs::rename(&db, &away).unwrap();
     let refused = [
         admin.post(SECRETS, &json!({ "key": "B", "value": "v" })),
@@ -356,7 +356,7 @@ fn while_nothing_can_be_written_writes_are_503_and_reads_go_on() {
         assert!((1..=60).contains(&seconds));
     }
     assert_eq!(read.expect(200)["secret"]["version"], 1);
-    // And it is retryable: nothing had happened, and now it does.
+    // The client can retry: nothing had happened, and now it succeeds.
     let listed = admin.get(SECRETS).expect(200);
     assert_eq!(listed["secrets"].as_array().unwrap().len(), 1);
     assert_eq!(admin.get(&format!("{path}/value")).expect(200)["value"], "v");

@@ -1,6 +1,5 @@
-//! The form of a request: how large a body may be and of what type, which
-//! methods a path takes, and which paths there are. What holds for every answer
-//! is in `conventions.rs`.
+//! The form of a request: the size and type of its body, which methods a path accepts, and which
+//! paths exist. What holds for every response is in `conventions.rs`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Write};
@@ -15,7 +14,7 @@ use support::{Client, Reply, TestApp};
 const JSON_ANSWER: &str = "application/json; charset=utf-8";
 const BODY_LIMIT: usize = 1 << 20;
 
-/// A body of exactly so many bytes that creates a secret.
+/// A body of exactly this many bytes that creates a secret.
 fn padded(key: &str, length: usize) -> Vec<u8> {
     let head = format!("{{\"key\":\"{key}\",\"value\":\"v\",\"padding\":\"");
     let mut body = head.into_bytes();
@@ -24,7 +23,7 @@ fn padded(key: &str, length: usize) -> Vec<u8> {
     body
 }
 
-/// A POST whose body comes in chunks of 64 KiB, without saying how long it is.
+/// A POST whose body arrives in chunks of 64 KiB, without a length.
 fn chunked(app: &TestApp, token: Option<&str>, content_type: &str, body: &[u8]) -> Reply {
     let authorization =
         token.map_or(String::new(), |token| format!("Authorization: Bearer {token}\r\n"));
@@ -71,7 +70,7 @@ fn a_body_may_have_1_mib_and_not_a_byte_more() {
 fn a_body_that_is_declared_too_large_is_refused_before_it_arrives() {
     let app = TestApp::start();
     for token in ["", &format!("Authorization: Bearer {}\r\n", app.admin_token())] {
-        // Not one byte of the body is ever sent.
+        // No byte of the body is ever sent.
         let head = format!(
             "POST {SECRETS} HTTP/1.1\r\nHost: coffer\r\n{token}Content-Type: application/json\r\n\
              Content-Length: 1099511627776\r\nConnection: close\r\n\r\n"
@@ -147,7 +146,7 @@ fn an_empty_body_with_a_json_type_counts_as_absent() {
         admin.send("POST", &format!("{secret}/versions/1/activate"), empty).expect(200);
         admin.send("POST", SECRETS, empty).expect_error(400, "VALIDATION_ERROR");
     }
-    // The type without any length is what many clients send on a DELETE.
+    // Many clients send a type without a length on a DELETE.
     let typed = admin.with("Content-Type", "application/json");
     let gone = json!({ "success": true });
     assert_eq!(admin.send("DELETE", &secret, Some(("application/json", b""))).expect(200), gone);
@@ -155,7 +154,7 @@ fn an_empty_body_with_a_json_type_counts_as_absent() {
     assert_eq!(typed.delete("/api/environments/staging").expect(200), gone);
 }
 
-/// All that comes over a connection until the server closes it.
+/// Everything that arrives on a connection until the server closes it.
 fn to_the_end(app: &TestApp, request: &str) -> String {
     let mut stream = TcpStream::connect(app.address).unwrap();
     stream.write_all(request.as_bytes()).unwrap();

@@ -1,5 +1,5 @@
-//! Bodies that are no JSON object: refused with 400, with position and kind, and
-//! without a piece of the body, because it may have been a secret.
+//! Bodies that are not a JSON object: refused with 400 and with the position and kind of the error,
+//! but without any part of the body, because it may have been a secret.
 
 use std::time::{Duration, Instant};
 
@@ -10,7 +10,7 @@ use support::{Client, Reply, TestApp};
 const JSON: &str = "application/json";
 const MARK: &str = "mArKeR7f3a";
 
-/// An answer of class 4 without the mark.
+/// Fails unless the response is a 4xx without the mark.
 #[track_caller]
 fn refused(reply: &Reply, what: &str) {
     assert!((400..500).contains(&reply.status), "{what}: {} {}", reply.status, reply.text());
@@ -42,7 +42,7 @@ fn make(client: &Client, list: &str, name: &str) -> String {
 fn malformed_json_is_400_with_position_and_kind_and_no_echo() {
     let app = TestApp::start();
     let admin = app.admin();
-    // Each becomes a body with the mark in it where the # stands.
+    // Each becomes a body with the mark in place of the #.
     #[rustfmt::skip]
     let bodies = [
         "#", "{", "{\"#\"", "{\"#\":", "{\"key\":\"#\"", "{\"key\":\"#", "{\"key\":#}",
@@ -88,7 +88,7 @@ fn a_byte_order_mark_is_refused() {
 fn invalid_utf_8_is_refused_wherever_it_is() {
     let app = TestApp::start();
     let admin = app.admin();
-    // A stray byte, one cut short, overlong forms, surrogates, beyond Unicode.
+    // A stray byte, a truncated sequence, overlong forms, surrogates, beyond Unicode.
     let bad = [
         &b"\xFF"[..],
         b"\x80",
@@ -198,7 +198,7 @@ fn a_body_that_is_no_object_is_refused() {
 fn a_duplicate_member_is_refused() {
     let app = TestApp::start();
     let admin = app.admin();
-    // Two readers of one such body would see two different requests.
+    // Two parsers could read such a body as two different requests.
     for body in [
         r#"{"key":"A","key":"B","value":"mArKeR7f3a"}"#,
         r#"{"key":"A","value":"mArKeR7f3a","value":"x"}"#,
@@ -240,7 +240,7 @@ fn a_body_of_very_many_members_is_answered_quickly() {
     body.push('}');
     let started = Instant::now();
     app.admin().send("POST", SECRETS, Some((JSON, body.as_bytes()))).expect(200);
-    // Work that grows with the square of the members takes minutes here.
+    // Quadratic work in the number of members would take minutes here.
     assert!(
         started.elapsed() < Duration::from_secs(10),
         "{:?} for {number} members",

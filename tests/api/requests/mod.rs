@@ -1,4 +1,4 @@
-//! What holds for every request and every answer.
+//! What holds for every request and every response.
 
 mod bad_http;
 mod bad_input;

@@ -1,5 +1,5 @@
-//! Section 12 of the contract: how many requests there may be, and whose they
-//! are. (What checks a password has limits of its own.)
+//! Section 12 of the contract: how many requests are allowed, and whom they count against. Routes
+//! that check a password have their own limits.
 
 use coffer::domain::{Network, Role};
 use serde_json::json;
@@ -105,7 +105,7 @@ fn a_trusted_proxy_is_believed_about_its_client_and_no_further() {
     setup.config.server.trusted_proxies = vec![Network::parse("127.0.0.0/8").unwrap()];
     let app = TestApp::start_with(setup);
     let seen_by_proxy = |chain: &str| app.anonymous().with("X-Forwarded-For", chain);
-    // What a client writes itself stands before what the proxy appends.
+    // Addresses that the client writes itself come before the one that the proxy appends.
     let statuses: Vec<_> =
         ["198.51.100.1", "203.0.113.1, 198.51.100.1", "203.0.113.2, 198.51.100.1"]
             .iter()

@@ -1,5 +1,5 @@
-//! `POST /api/environments/{environment}/secrets/copy`: values that go from one
-//! environment into another without anyone seeing them, and never less sealed.
+//! `POST /api/environments/{environment}/secrets/copy`: values move from one environment to another
+//! without anyone seeing them, and the copy is never less restricted.
 
 use coffer::domain::Role;
 use serde_json::{Value, json};
@@ -67,7 +67,7 @@ fn a_copy_is_a_secret_of_its_own_with_the_value_of_the_source() {
     assert_eq!((&a["version"], &a["description"]), (&json!(1), &json!("what A is for")));
     assert_ne!(id(a), id(&source["secret"]));
     assert_eq!(*a, admin.get(&format!("/api/secrets/{}", id(a))).expect(200)["secret"]);
-    // By its own ways from now on.
+    // From now on, the copy and the source change independently.
     admin.patch(&format!("/api/secrets/{}", id(a)), &json!({ "value": "third" })).expect(200);
     assert_eq!(reveal(&admin, id(&source["secret"])), "second");
     admin.delete("/api/environments/source?force=true").expect(200);
@@ -84,7 +84,7 @@ fn sealed_stays_sealed_wherever_it_goes() {
     is_sealed(&admin, secret(&answer, 0));
     let path = format!("/api/secrets/{}", id(secret(&answer, 0)));
     admin.patch(&path, &json!({ "neverReveal": false })).expect_error(422, "READONLY_FIELD");
-    // And on to the next environment.
+    // Copy it on to a third environment.
     new_environment(&admin, "third");
     let on = json!({ "from": "target", "keys": ["SEALED"] });
     let answer = admin.post("/api/environments/third/secrets/copy", &on).expect(200);
@@ -102,7 +102,7 @@ fn a_sealed_source_latches_what_it_replaces_with_all_its_versions() {
     let replaced = secret(&answer, 0);
     assert_eq!((id(replaced), &replaced["version"]), (id(&open), &json!(2)));
     is_sealed(&admin, replaced);
-    // Going back to the version that could be seen shows nothing either.
+    // Activating the version that could once be revealed shows nothing either.
     let back = format!("/api/secrets/{}/versions/1/activate", id(&open));
     is_sealed(&admin, &admin.send("POST", &back, None).expect(200)["secret"]);
 }
@@ -147,7 +147,7 @@ fn taken_keys_fail_all_or_are_skipped_or_replaced() {
     let answer = copy(&admin, &["B", "A"], "replace").expect(200);
     assert_eq!(outcomes(&answer), ["replaced", "replaced"]);
     assert_eq!(reveal(&admin, id(&taken)), "B of the source");
-    // What nothing is done about is told, too.
+    // Skipped keys are reported, too.
     let answer = copy(&admin, &["A"], "skip").expect(200);
     assert_eq!(outcomes(&answer), ["skipped"]);
     assert_eq!(secret(&answer, 0)["version"], 2);
@@ -157,7 +157,7 @@ fn taken_keys_fail_all_or_are_skipped_or_replaced() {
 fn what_is_not_there_is_named_and_nothing_is_copied() {
     let (_app, admin) = start();
     new_secret(&admin, "source", "A", "a");
-    // A var is no secret.
+    // A var is not a secret.
     support::api::new_var(&admin, "source", "V", "v");
     let refused = copy(&admin, &["A", "GONE", "V"], "fail").expect_error(404, "NOT_FOUND");
     assert_eq!(refused["field"], "keys.1");
@@ -206,8 +206,8 @@ fn a_body_that_says_it_wrongly_is_refused_by_member() {
     assert_eq!(keys(&admin), [""; 0]);
 }
 
-/// Reading is wider than copying: what an operator may write, and what a scoped
-/// admin may do in one environment, is not enough for taking from another.
+/// Access to copy from an environment needs more than access to write to it: neither an operator
+/// nor an admin whose scope is one environment may copy from another.
 #[test]
 fn nobody_copies_out_of_an_environment_that_they_do_not_administer() {
     let (app, admin) = start();
@@ -221,7 +221,7 @@ fn nobody_copies_out_of_an_environment_that_they_do_not_administer() {
         attempt(&both, "source").expect_error(403, "FORBIDDEN_ROLE");
     }
     let here = app.scoped(Role::Admin, &[&target]);
-    // One that is there and one that is not are the same to it.
+    // The caller cannot distinguish a secret that exists from one that does not.
     let mut answers = Vec::new();
     for from in ["source", source.as_str(), "nowhere", "env_01JD3N5W8Q4X0V7M2K9R6T1HBC"] {
         let mut refused = attempt(&here, from).expect_error(403, "FORBIDDEN_SCOPE");
@@ -233,7 +233,7 @@ fn nobody_copies_out_of_an_environment_that_they_do_not_administer() {
     let log = here.get("/api/audit-logs?action=secret.copy").expect(200);
     let rows = log["logs"].as_array().unwrap();
     let told = rows.iter().any(|row| row["error"] == "FORBIDDEN_SCOPE");
-    assert!(!told && !rows.is_empty(), "the log tells which of them is there: {log}");
+    assert!(!told && !rows.is_empty(), "the log reveals which of them exists: {log}");
     app.scoped(Role::Admin, &[&source])
         .post(COPY, &json!({ "from": "source", "keys": ["A"] }))
         .expect_error(403, "FORBIDDEN_SCOPE");

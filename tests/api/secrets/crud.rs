@@ -1,6 +1,5 @@
-//! Secrets: creating, listing, reading, deleting. Lists are in
-//! `secrets_list`, PATCH in `secrets_patch`, values made by the server in
-//! `secrets_generate`, reading what is changing in `secrets_races`.
+//! Secrets: create, read and delete. Lists are in `list.rs`, PATCH in `patch.rs`, values that the
+//! server generates in `generate.rs`, concurrent reads and writes in `races.rs`.
 
 use coffer::audit::Action;
 use coffer::domain::Role;
@@ -146,7 +145,7 @@ fn a_value_has_one_byte_to_64_kib_of_utf8() {
     let good = ["x".to_owned(), "x".repeat(65_536), "ä".repeat(32_768), "😀".repeat(16_384), nuls];
     for (number, value) in good.iter().enumerate() {
         let made = new_secret(&admin, "development", &format!("K{number}"), value);
-        assert!(reveal(&admin, text(&made, "id")) == *value, "value {number} is not what it was");
+        assert!(reveal(&admin, text(&made, "id")) == *value, "value {number} has changed");
     }
     let bad = [String::new(), "x".repeat(65_537), "ä".repeat(32_768) + "x", "😀".repeat(16_385)];
     let made = new_secret(&admin, "development", "KEPT", "kept");
@@ -272,7 +271,7 @@ fn the_environments_default_decides_only_where_the_body_is_silent() {
     assert_eq!(said["neverReveal"], false);
     assert_eq!(reveal(&admin, text(&said, "id")), "v");
 
-    // What is there already does not change, not even when it is written to.
+    // Existing secrets do not change, not even when they are written.
     let path = format!("/api/secrets/{}", text(&before, "id"));
     let patched = admin.patch(&path, &json!({ "value": "w" })).expect(200);
     assert_eq!(patched["secret"]["neverReveal"], false);
@@ -316,7 +315,7 @@ fn a_duplicate_is_a_conflict_and_changes_nothing() {
     assert_eq!(body["hint"], "PATCH the existing secret to give it a new value.");
     assert_eq!(list(&admin, ""), json!([first]));
     assert_eq!(reveal(&admin, text(&first, "id")), "first");
-    // A key is taken in its own environment, among secrets, and nowhere else.
+    // A key is only taken among the secrets of its own environment.
     new_secret(&admin, "other", "KEY", "v");
     new_var(&admin, "development", "KEY", "v");
 }
@@ -366,7 +365,7 @@ fn a_delete_frees_the_key_at_once_and_the_old_id_for_ever() {
     assert_eq!(admin.delete(&path).expect(200), json!({ "success": true }));
     let new = new_secret(&admin, "development", "KEY", "new");
     assert_ne!(new["id"], old["id"]);
-    // Nothing of the old one is inherited, its latch neither.
+    // The new secret inherits nothing from the old one, including write-only.
     assert_eq!((&new["version"], &new["neverReveal"]), (&json!(1), &json!(false)));
     assert_eq!(reveal(&admin, text(&new, "id")), "new");
     for gone in [path.clone(), format!("{path}/value"), format!("{path}/versions")] {

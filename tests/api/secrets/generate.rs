@@ -1,4 +1,4 @@
-//! Secrets whose value the server makes.
+//! Secrets whose value the server generates.
 
 use serde_json::{Value, json};
 use support::api::{members, new_secret, reveal, text};
@@ -23,8 +23,8 @@ fn belongs(alphabet: &str) -> fn(char) -> bool {
 fn a_generated_value_has_its_length_and_alphabet_and_is_in_no_answer() {
     let app = TestApp::start();
     let admin = app.admin();
-    // How many characters at least a long value must show: far fewer than the
-    // alphabet has, far more than a broken source would.
+    // How many distinct characters a long value must have at least: far fewer than the alphabet
+    // has, far more than a broken source would produce.
     for (alphabet, variety) in [("alphanumeric", 50), ("hex", 16), ("base64url", 52), ("ascii", 75)]
     {
         for length in [1usize, 2, 31, 32, 33, 500, 4096] {
@@ -66,7 +66,7 @@ fn without_length_and_alphabet_it_is_32_alphanumeric_characters() {
     let bodies = [
         json!({}),
         json!({ "length": 32 }),
-        // A whole number, to JSON Schema and so to the description.
+        // JSON Schema counts this as an integer, and therefore so does the description.
         json!({ "length": 32.0 }),
         json!({ "alphabet": "alphanumeric" }),
     ];
@@ -195,7 +195,7 @@ fn a_generated_value_keeps_the_configured_limit() {
     assert_eq!(reveal(&admin, text(&made["secret"], "id")).len(), 16);
     let long = create(&admin, "LONG", &json!({ "length": 17, "alphabet": "ascii" }));
     assert_eq!(long.expect_error(400, "VALIDATION_ERROR")["field"], "generate.length");
-    // The default of 32 is too long here as well.
+    // The default length of 32 is too long here as well.
     create(&admin, "DEFAULT", &json!({})).expect_error(400, "VALIDATION_ERROR");
 }
 

@@ -42,7 +42,7 @@ fn the_list_is_by_key_in_byte_order_and_complete_and_pages_walk_it_once() {
                 break;
             }
         }
-        assert!(Value::Array(walked) == all, "pages of {limit} are not the list");
+        assert!(Value::Array(walked) == all, "pages of {limit} do not add up to the list");
     }
     let with_prefix = |prefix: &str| {
         expected.iter().filter(|key| key.starts_with(prefix)).cloned().collect::<Vec<_>>()
@@ -54,7 +54,7 @@ fn the_list_is_by_key_in_byte_order_and_complete_and_pages_walk_it_once() {
     let page = keys(&list(&admin, "?prefix=K_2&after=K_20&limit=5"));
     let later = with_prefix("K_2").into_iter().filter(|key| key.as_str() > "K_20");
     assert_eq!(page, later.take(5).collect::<Vec<_>>());
-    // `after` need not be a key that is there, nor one with the prefix.
+    // `after` does not have to be an existing key, or one with the prefix.
     assert_eq!(keys(&list(&admin, "?after=A0")), expected[1..]);
     assert_eq!(keys(&list(&admin, "?prefix=K_2&after=B")), with_prefix("K_2"));
     assert_eq!(keys(&list(&admin, "?prefix=A&after=K")), [""; 0]);
@@ -106,7 +106,7 @@ fn a_page_after_the_key_that_is_the_prefix_begins_after_it() {
     for key in ["DB", "DB_HOST", "DB_PORT"] {
         new_secret(&admin, "development", key, "v");
     }
-    // Otherwise pages of one would give the same page for ever.
+    // Otherwise pages of one key would repeat the same page forever.
     assert_eq!(keys(&list(&admin, "?prefix=DB&limit=1&after=DB")), ["DB_HOST"]);
     assert_eq!(keys(&list(&admin, "?prefix=DB&after=DB")), ["DB_HOST", "DB_PORT"]);
 }
@@ -128,7 +128,7 @@ fn a_list_that_is_asked_for_all_the_time_never_lags_behind_an_answer() {
             made.push(format!("K{number:02}"));
             new_secret(&admin, "development", &made[number], "v");
             let found = keys(&list(&admin, ""));
-            // Set before the panic, or the readers would keep the test alive.
+            // Set before a panic; otherwise the readers would keep the test running.
             done.store(found != made, Ordering::SeqCst);
             assert_eq!(found, made);
         }

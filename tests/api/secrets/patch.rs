@@ -75,7 +75,7 @@ fn an_equal_and_a_different_value_cannot_be_told_apart() {
         let versions = admin.get(&format!("{path}/versions"));
         let normal = |reply: &support::Reply| {
             let id = text(&made, "id");
-            // Sent in no particular order.
+            // Sent in arbitrary order.
             let mut headers = reply.headers.clone();
             headers.retain(|(name, _)| name != "x-request-id" && name != "date");
             headers.sort_unstable();
@@ -147,7 +147,7 @@ fn read_only_members_are_refused_before_the_row_is_looked_up() {
     let path = path_of(&made);
     let read_only = ["id", "key", "environmentId", "createdAt", "updatedAt", "version"];
     for member in read_only.into_iter().chain(["encryptedValue", "nonce"]) {
-        // The present value is refused as well, and so is any type.
+        // The current value is refused as well, and so is any type.
         for value in [made[member].clone(), json!("x"), json!({})] {
             let body = json!({ member: value, "value": "new", "description": "d" });
             for path in [&path, "/api/secrets/nowhere"] {
@@ -202,7 +202,7 @@ fn never_reveal_goes_one_way() {
         let body = admin.patch(&path, &json!({ "neverReveal": bad }));
         assert_eq!(body.expect_error(400, "VALIDATION_ERROR")["field"], "neverReveal", "{bad}");
     }
-    // A value written later is as hidden as those before.
+    // A value written later is as hidden as the earlier ones.
     admin.patch(&path, &json!({ "value": "w" })).expect(200);
     admin.get(&format!("{path}/value")).expect_error(403, "SECRET_WRITE_ONLY");
 }
@@ -237,7 +237,7 @@ fn a_condition_that_does_not_hold_is_a_conflict_and_changes_nothing() {
     for stale in ["1", "3", "22"] {
         admin.patch(&format!("{path}?version={stale}"), &patch).expect_error(409, "CONFLICT");
     }
-    // One without a value is conditional, too.
+    // A PATCH without a value is conditional, too.
     let describe = json!({ "description": "d" });
     admin.with("If-Match", "\"1\"").patch(&path, &describe).expect_error(409, "CONFLICT");
     admin.patch(&format!("{path}?version=1"), &describe).expect_error(409, "CONFLICT");
@@ -260,7 +260,7 @@ fn a_condition_that_holds_lets_the_patch_through() {
         3
     );
     assert_eq!(version(admin.with("If-Match", "\"3\"").patch(&path, &value)), 4);
-    // As in HTTP at large: a star is any version, a list is any of its members.
+    // As in HTTP in general: a star matches any version, a list matches any of its members.
     assert_eq!(version(admin.with("If-Match", "*").patch(&path, &value)), 5);
     assert_eq!(version(admin.with("If-Match", "\"4\", \"5\"").patch(&path, &value)), 6);
 }
@@ -299,7 +299,7 @@ fn a_hundred_patches_at_once_make_a_hundred_versions_without_gaps() {
     assert_eq!(versions, (2..=101).collect::<Vec<_>>());
     assert_eq!(admin.get(&path).expect(200)["secret"]["version"], 101);
     assert_eq!(reveal(&admin, text(&made, "id")), replies[99].1);
-    // Each kept version has the value that its answer was about.
+    // Each kept version has the value that its response was about.
     for (version, value) in &replies[90..] {
         let at = format!("{path}/versions/{version}/activate");
         if admin.post(&at, &json!({})).status == 200 {

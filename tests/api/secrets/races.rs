@@ -1,6 +1,5 @@
-//! Secrets: reading what is changing. In a file of its own because a line
-//! in the log fails every test of its process, so that a race would take the
-//! tests down that have nothing to do with it.
+//! Secrets: reads that race with changes. They have their own file because a line in the log fails
+//! every test of its process, and a race would fail unrelated tests.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};

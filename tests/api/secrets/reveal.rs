@@ -1,4 +1,4 @@
-//! Secrets: showing a value to a person, and not showing it.
+//! Secrets: revealing a value, and refusing to.
 
 use std::fs;
 use std::io::Write;
@@ -83,7 +83,7 @@ fn the_switch_of_the_environment_is_looked_at_before_the_latch_of_the_secret() {
         allow(&admin, false);
         assert_eq!([code(&open), code(&hidden)], ["REVEAL_DISABLED", "REVEAL_DISABLED"]);
         assert_eq!(code(&elsewhere), "granted");
-        // New secrets are under the switch like old ones.
+        // The setting applies to new and old secrets alike.
         let late = new_secret(&admin, "development", "LATE", "v");
         assert_eq!(code(&late), "REVEAL_DISABLED");
         admin.delete(&format!("/api/secrets/{}", text(&late, "id"))).expect(200);
@@ -176,9 +176,8 @@ fn a_latch_outlives_a_restart() {
     app.admin().get(&value_path(&made)).expect_error(403, "SECRET_WRITE_ONLY");
 }
 
-/// Threads ask for the value all the time; `change` makes that forbidden. What
-/// is asked for after the answer of `change` must be refused, and the first
-/// refusal must be the last word.
+/// Threads reveal the value continuously while `change` forbids it. A reveal that starts after
+/// `change` has returned must be refused, and nothing may be revealed after the first refusal.
 fn race(app: &TestApp, path: &str, code: &str, change: impl Fn() + Sync) {
     let admin = app.admin();
     let (answered, granted) = (AtomicBool::new(false), AtomicU64::new(0));
@@ -197,7 +196,7 @@ fn race(app: &TestApp, path: &str, code: &str, change: impl Fn() + Sync) {
             asked_after += u32::from(after);
             let reply = admin.get(path);
             if reply.status == 200 {
-                assert!(!after, "revealed after that was forbidden");
+                assert!(!after, "revealed after the change that forbids it");
                 assert!(!refused, "revealed after a refusal");
                 granted.fetch_add(1, Ordering::SeqCst);
             } else {
@@ -222,7 +221,7 @@ fn a_latch_that_was_answered_is_never_overtaken_by_a_reveal() {
         });
         made.push(text(&item, "id").to_owned());
     }
-    // The log tells the same story: nothing granted after the latch's row.
+    // The log agrees: no reveal is granted after the row of the change.
     let rows = audit_rows(app.stop().path());
     for id in made {
         let about: Vec<_> =
@@ -264,7 +263,7 @@ fn a_reveal_is_never_older_than_an_update_that_was_answered() {
                 let value = reveal(&admin, text(&item, "id"));
                 let digits = value.trim_end_matches('.');
                 assert!(digits.parse::<u64>().unwrap() >= least, "{digits} after {least}");
-                // Values of several pieces, none of which may be another's.
+                // Values of several pieces: no piece may belong to another value.
                 assert!(value.len() == digits.len() || value.len() == 9_000 + digits.len());
             }
             return;
@@ -280,8 +279,8 @@ fn a_reveal_is_never_older_than_an_update_that_was_answered() {
     });
 }
 
-/// A directory that other programs are unlikely to write to: the free space
-/// below is measured, and must not move by itself.
+/// A directory that other programs are unlikely to write to: the test measures its free space,
+/// which must not change by itself.
 fn quiet_dir() -> tempfile::TempDir {
     tempfile::tempdir_in("/dev/shm").unwrap_or_else(|_| tempfile::tempdir().unwrap())
 }
@@ -312,8 +311,8 @@ fn nothing_is_revealed_while_the_audit_row_cannot_be_written() {
     let reply = admin.with("X-Request-Id", "r-full").get(&value_path(&item));
     reply.expect_error(503, "SERVICE_UNAVAILABLE");
     assert!(!reply.text().contains("canary"));
-    // What is granted leaves a row, so what leaves none must not be granted;
-    // what needs no row goes on.
+    // A granted reveal leaves a row, so it is refused when no row can be written. Requests that
+    // need no row still work.
     admin.get(SECRETS).expect(200);
     fs::remove_file(&ballast).unwrap();
     assert_eq!(reveal(&admin, text(&item, "id")), "canary");

@@ -47,7 +47,7 @@ fn versions_are_listed_newest_first_with_exactly_the_members_of_the_contract() {
     put(&operator, &path, "canary2");
     app.clock.as_ref().unwrap().advance_millis(1_000);
     activate(&admin, &path, 1).expect(200);
-    // Neither of these is a new version.
+    // Neither of these creates a version.
     admin.patch(&path, &json!({ "description": "d", "neverReveal": true })).expect(200);
     let item = |version: u32, created_at: &str, created_by: &str, active: bool| {
         json!({
@@ -77,7 +77,7 @@ fn the_last_ten_versions_are_kept() {
     for dropped in 1..=4 {
         activate(&admin, &path, dropped).expect_error(404, "NOT_FOUND");
     }
-    // The oldest that is kept can still be had, though it is dropped by that.
+    // The oldest kept version can still be activated, although doing so drops it.
     let item = activate(&admin, &path, 5).expect(200)["secret"].clone();
     assert_eq!(item["version"], 15);
     assert!(reveal(&admin, text(&item, "id")) == "v5".repeat(5_000));
@@ -120,7 +120,7 @@ fn activating_makes_a_new_version_with_the_old_value_back_and_forward() {
     let big = "two\0".repeat(16_000);
     put(&admin, &path, &big);
     put(&admin, &path, "three");
-    // 4 is one again, 5 goes forward to three, 6 is the present one once more.
+    // 4 goes back to "one", 5 goes forward to "three", 6 activates the current version again.
     for (number, version, value) in
         [(1, 4, "one"), (3, 5, "three"), (5, 6, "three"), (2, 7, &big), (4, 8, "one")]
     {
@@ -139,7 +139,7 @@ fn activating_makes_a_new_version_with_the_old_value_back_and_forward() {
         assert_eq!(active[0]["version"], version);
         assert_eq!(active[0]["createdBy"], "test operator");
     }
-    // A bodyless POST with a content type is what some clients send.
+    // Some clients send a content type on a POST without a body.
     let at = format!("{path}/versions/8/activate");
     admin.send("POST", &at, Some(("application/json", b""))).expect(200);
     admin.post(&at, &json!({})).expect(200);
@@ -218,7 +218,7 @@ fn a_latch_covers_every_version_those_before_it_too() {
         assert_eq!(item["neverReveal"], true);
         admin.get(&format!("{path}/value")).expect_error(403, "SECRET_WRITE_ONLY");
     }
-    // The old versions still open: activating them needs their value.
+    // The old versions can still be decrypted: activating them needs their value.
     assert_eq!(numbers(&admin, &path), [5, 4, 3, 2, 1]);
     rows_fit(&data_dir(app.stop().path()));
 }
@@ -277,7 +277,7 @@ fn activations_and_updates_at_once_make_versions_without_gaps() {
     let admin = app.admin();
     let made = new_secret(&admin, "development", "KEY", "v0");
     let path = path_of(&made);
-    // Fewer than are kept, so that version 1 stays to be activated.
+    // Fewer than the server keeps, so that version 1 can still be activated.
     let mut made_versions = parallel(8, |number| {
         let reply = if number % 2 == 0 {
             activate(&admin, &path, 1)
@@ -317,5 +317,5 @@ fn a_list_that_races_updates_always_has_its_newest_version_active() {
         odd
     });
     let odd = odd.concat();
-    assert!(odd.is_empty(), "{} odd lists, the first: {}", odd.len(), odd[0]);
+    assert!(odd.is_empty(), "{} wrong lists, the first: {}", odd.len(), odd[0]);
 }

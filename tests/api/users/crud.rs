@@ -5,12 +5,12 @@ use support::TestApp;
 use support::accounts::*;
 use support::api::{is_time, members, new_environment, text};
 
-/// A body that makes a user, with these members besides or instead.
+/// A body that creates a user, with these members added or replaced.
 fn body(more: &Value) -> Value {
     with(user_body("ann@example.com", "viewer", &everywhere()), more)
 }
 
-/// The field that is to blame for a 400.
+/// The field that a 400 blames.
 #[track_caller]
 fn refused(app: &TestApp, body: &Value, field: &str) {
     let error = app.admin().post(USERS, body).expect_error(400, "VALIDATION_ERROR");
@@ -212,7 +212,7 @@ fn read_only_members_are_refused_before_the_row_is_looked_up() {
         ["id", "email", "passwordHash", "password", "lastActiveAt", "createdAt", "updatedAt"]
     {
         for path in &paths {
-            // The value it has already is refused as well.
+            // The current value is refused as well.
             let mut patch = json!({ "name": "changed" });
             patch[member] = user.get(member).cloned().unwrap_or_else(|| json!("something"));
             let error = app.admin().patch(path, &patch).expect_error(422, "READONLY_FIELD");
@@ -320,7 +320,7 @@ fn an_environment_that_is_deleted_leaves_the_scope_and_does_not_widen_it() {
     let user = ann.client.get(&ann.path()).expect(200)["user"].clone();
     assert_eq!((&user["allEnvironments"], &user["environmentIds"]), (&json!(false), &json!([])));
     assert_eq!(ann.client.get("/api/environments").expect(200)["environments"], json!([]));
-    // The same name is another environment.
+    // An environment with the same name is a different environment.
     new_environment(&app.admin(), "two");
     assert_eq!(ann.client.get("/api/environments").expect(200)["environments"], json!([]));
     ann.client.get("/api/environments/two").expect_error(403, "FORBIDDEN_SCOPE");

@@ -1,5 +1,5 @@
-//! Passwords: their rule, their change, and who may change whose. (What a
-//! change ends is in `users_endings`, how it is slowed down in `login_limits`.)
+//! Passwords: their rules, how they change, and who may change whose. What a change revokes is in
+//! `revocation.rs`, how attempts are slowed down in `../auth/login_limits.rs`.
 
 use serde_json::{Value, json};
 use support::accounts::*;
@@ -8,7 +8,7 @@ use support::{Client, Setup, TestApp};
 
 const NEW: &str = "another long password";
 
-/// A server that lets anybody be wrong as often as they like.
+/// A server that allows any number of wrong passwords.
 fn start() -> TestApp {
     TestApp::start_with(Setup::default().cheap_hashes().any_logins())
 }
@@ -18,8 +18,8 @@ fn wrong_login(app: &TestApp, email: &str, password: &str) {
     try_login(&app.anonymous(), email, password).expect_error(401, "UNAUTHORIZED");
 }
 
-/// Passwords at the edges of the rule, and whether they keep it. Characters are
-/// Unicode scalar values: neither bytes nor what is seen.
+/// Passwords at the limits of the rules, and whether they are accepted. Characters are Unicode
+/// scalar values, not bytes or graphemes.
 fn edges() -> Vec<(String, bool)> {
     vec![
         (String::new(), false),
@@ -86,7 +86,7 @@ fn a_password_is_compared_to_its_end() {
     login(&app, "ann@example.com", &format!("{long}y"));
     wrong_login(&app, "ann@example.com", &format!("{long}z"));
     wrong_login(&app, "ann@example.com", &long);
-    // What is cut at a NUL would be the same.
+    // If the server cut passwords at a NUL, these would be equal.
     let body = json!({ "password": "before the nul\u{0}behind" });
     let body = with(user_body("bob@example.com", "viewer", &everywhere()), &body);
     app.admin().post(USERS, &body).expect(200);
@@ -114,7 +114,7 @@ fn a_user_who_changes_their_own_password_has_to_know_it() {
             let error = ann.client.post(&path, &body).expect_error(400, "VALIDATION_ERROR");
             assert_eq!(error["field"], field, "{role} {body}");
         }
-        assert!(works(&ann.client), "a failure ends nothing");
+        assert!(works(&ann.client), "a failed change must not end the session");
         let change = json!({ "newPassword": NEW, "currentPassword": PASSWORD, "extra": 1 });
         assert_eq!(ann.client.post(&path, &change).expect(200), json!({ "success": true }));
         assert!(!works(&ann.client));
@@ -173,7 +173,7 @@ fn two_users_with_one_password_are_stored_differently() {
     let start = b"$argon2id$";
     let hashes: std::collections::BTreeSet<_> =
         database.windows(90).filter(|window| window.starts_with(start)).collect();
-    // Where the hash is stored in another form this says nothing; it must not
-    // say that there is one hash for both.
-    assert_ne!(hashes.len(), 1, "one salt for two users");
+    // If hashes are stored in another form, this finds none, which is fine; it must not find one
+    // hash for both users.
+    assert_ne!(hashes.len(), 1, "two users share a salt");
 }

@@ -1,5 +1,5 @@
-//! What a change of a user ends: its sessions, its tokens, and nothing of
-//! anybody else's. And the one user that cannot be lost: the last admin.
+//! What a change of a user revokes: its sessions and tokens, and nobody else's. Also the one user
+//! that cannot be removed: the last admin.
 
 use coffer::domain::Role;
 use serde_json::{Value, json};
@@ -7,7 +7,7 @@ use support::TestApp;
 use support::accounts::*;
 use support::paths::SECRETS;
 
-/// An admin with two sessions and a token of each role, beside another one.
+/// An admin with two sessions and a token of each role, next to another admin.
 struct Scene {
     app: TestApp,
     ann: Person,
@@ -34,10 +34,13 @@ impl Scene {
         self.app.admin().patch(&self.ann.path(), patch).expect(200);
     }
 
-    /// Which of Ann's sessions and which of her tokens still work. Bob's do.
+    /// Which of Ann's sessions and tokens still work. Bob's always must.
     #[track_caller]
     fn left(&self) -> (usize, Vec<&'static str>) {
-        assert!(works(&self.bob.client) && works(&self.bobs.client), "nobody else is concerned");
+        assert!(
+            works(&self.bob.client) && works(&self.bobs.client),
+            "another user's credential stopped working"
+        );
         let sessions = [self.ann.client.clone(), self.app.bearer(&self.second)];
         let sessions = sessions.iter().filter(|session| works(session)).count();
         let tokens = self.tokens.iter().filter(|(_, minted)| works(&minted.client));
@@ -56,7 +59,7 @@ fn a_demotion_ends_all_sessions_and_deletes_the_tokens_above_the_new_role() {
     scene.patch(&json!({ "role": "operator" }));
     assert_eq!(scene.left(), (0, vec!["viewer", "operator"]));
     assert_eq!(scene.listed().len(), 2);
-    // Not only weaker now: gone. A promotion brings nothing back.
+    // They are revoked, not just limited: a promotion does not restore them.
     scene.patch(&json!({ "role": "admin" }));
     assert_eq!(scene.left(), (0, vec!["viewer", "operator"]));
     assert!(works(&scene.app.bearer(&login(&scene.app, "ann@example.com", PASSWORD))));
@@ -134,7 +137,7 @@ fn what_was_ended_stays_ended_over_a_restart_and_the_rest_goes_on() {
     }
 }
 
-/// Every way to be an admin of everything no more.
+/// Every way in which a user can stop being an admin of everything.
 fn removals(app: &TestApp) -> Vec<Option<Value>> {
     let home = app.environment_id("development");
     vec![
@@ -156,7 +159,7 @@ fn the_last_admin_cannot_be_removed_by_itself_nor_by_anybody_else() {
     let app = start();
     let home = app.environment_id("development");
     let root = person(&app, "root@example.com", "admin", &everywhere());
-    // Neither of these is an enabled admin with the whole scope.
+    // None of these is an enabled admin with the full scope.
     let off = person(&app, "off@example.com", "admin", &everywhere());
     app.admin().patch(&off.path(), &json!({ "disabled": true })).expect(200);
     new_user(&app, "scoped@example.com", "admin", &only(&[&home]));
@@ -189,7 +192,7 @@ fn an_admin_that_is_not_the_last_can_be_removed_in_every_way() {
 
 #[test]
 fn users_without_an_admin_among_them_come_and_go() {
-    // Before the first admin there is none that could be the last.
+    // Before the first admin exists, nobody can be the last one.
     let app = start();
     let ann = new_user(&app, "ann@example.com", "operator", &everywhere());
     let path = format!("{USERS}/{}", ann["id"].as_str().unwrap());

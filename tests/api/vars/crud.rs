@@ -1,4 +1,4 @@
-//! Vars. Reading what is changing is in `vars_races`.
+//! Vars. Reads that race with changes are in `races.rs`.
 
 use coffer::audit::Action;
 use coffer::domain::Role;
@@ -71,7 +71,7 @@ fn values_are_kept_byte_for_byte_up_to_64_kib_and_shrink_without_a_trace() {
         "\0".to_owned(),
         "ä".repeat(32_768),
         "  blanks \r\n\t ".to_owned(),
-        // Characters that lie across the borders of pieces.
+        // Characters that span the boundaries of pieces.
         "x".to_owned() + &"€".repeat(21_845),
         "\u{feff}\"\\u0041\\ 😀\u{10ffff}".to_owned(),
         controls,
@@ -214,7 +214,7 @@ fn a_var_has_no_reveal_and_no_versions() {
         admin.get(&format!("{path}/{below}")).expect_error(404, "NOT_FOUND");
     }
     admin.post(&format!("{path}/versions/1/activate"), &json!({})).expect_error(404, "NOT_FOUND");
-    // Nor does it have them by the routes of secrets.
+    // The routes for secrets do not show a var's versions either.
     let as_secret = format!("/api/secrets/{}", text(&made, "id"));
     for path in [as_secret.clone(), format!("{as_secret}/value"), format!("{as_secret}/versions")] {
         admin.get(&path).expect_error(404, "NOT_FOUND");
@@ -301,7 +301,7 @@ fn a_duplicate_is_a_conflict_but_a_secret_and_a_var_may_share_a_key() {
     assert_eq!(body["message"], "Var already exists");
     assert_eq!(body["field"], "key");
     new_var(&admin, "other", "SHARED", "v");
-    // Neither one's change or end touches the other.
+    // Changing or deleting one does not affect the other.
     admin.patch(&path_of(&var), &json!({ "value": "changed" })).expect(200);
     assert_eq!(reveal(&admin, text(&secret, "id")), "secret");
     admin.delete(&format!("/api/secrets/{}", text(&secret, "id"))).expect(200);
@@ -372,7 +372,7 @@ fn the_list_is_by_key_in_byte_order_and_pages_walk_it_once() {
             after = format!("&after={}", text(last, "key"));
             walked.extend(page.iter().cloned());
         }
-        assert!(Value::Array(walked) == all, "pages of {limit} are not the list");
+        assert!(Value::Array(walked) == all, "pages of {limit} do not add up to the list");
     }
     let matching: Vec<_> = expected.iter().filter(|key| key.starts_with("K_1")).cloned().collect();
     assert_eq!(keys(&list(&admin, "?prefix=K_1")), matching);

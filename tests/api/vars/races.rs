@@ -1,5 +1,5 @@
-//! Vars: reading what is changing. In a file of its own because a line in
-//! the log fails every test of its process.
+//! Vars: reads that race with changes. They have their own file because a line in the log fails
+//! every test of its process.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -9,8 +9,7 @@ use support::api::{new_var, parallel, text};
 use support::paths::VARS;
 use support::tier;
 
-/// What is wrong with an item whose value ought to be its version's letter,
-/// again and again.
+/// What is wrong with an item, whose value must be its version's letter repeated.
 fn odd(item: &Value) -> Option<String> {
     let (value, version) = (text(item, "value"), item["version"].as_u64().unwrap());
     let whole = value == value_of(version);
@@ -18,14 +17,14 @@ fn odd(item: &Value) -> Option<String> {
     (!whole).then(|| format!("version {version}: {length} bytes from {first:?} on"))
 }
 
-/// Long and short ones by turns, so that pieces come and go.
+/// Alternates long and short values, so that pieces are added and removed.
 fn value_of(version: u64) -> String {
     let letter = char::from(b'a' + (version % 26) as u8);
     let length = if version.is_multiple_of(2) { 60_000 } else { 5_000 };
     String::from(letter).repeat(length)
 }
 
-/// Reads with `read` while the var is updated all the time.
+/// Calls `read` while the var is updated continuously.
 fn read_while_updating(read: impl Fn(&str) -> Option<String> + Sync, app: &TestApp) {
     let admin = app.admin();
     let made = new_var(&admin, "development", "KEY", &value_of(1));
@@ -45,7 +44,7 @@ fn read_while_updating(read: impl Fn(&str) -> Option<String> + Sync, app: &TestA
         odd
     });
     let odd = odd.concat();
-    assert!(odd.is_empty(), "{} odd answers, the first: {:?}", odd.len(), odd[0]);
+    assert!(odd.is_empty(), "{} wrong answers, the first: {:?}", odd.len(), odd[0]);
 }
 
 #[test]

@@ -12,7 +12,7 @@ fn secrets_of(environment: &str) -> String {
     format!("/api/environments/{environment}/secrets")
 }
 
-/// Admins whose list is this one environment, however they prove it.
+/// Admins whose scope is this one environment, with each kind of credential.
 fn scoped_admins(app: &TestApp, environment: &str) -> Vec<(&'static str, Client)> {
     let scope = only(&[environment]);
     let ann = person(app, "scoped@example.com", "admin", &scope);
@@ -29,7 +29,7 @@ fn scoped_admins(app: &TestApp, environment: &str) -> Vec<(&'static str, Client)
     ]
 }
 
-/// All there is of users, tokens, service accounts and environments.
+/// All users, tokens, service accounts and environments.
 fn inventory(app: &TestApp) -> Vec<usize> {
     let lists = [
         (USERS, "users"),
@@ -87,7 +87,7 @@ fn a_scoped_admin_registers_nobody() {
 
 #[test]
 fn a_token_never_has_more_power_than_its_owner_has_now() {
-    // The role: promoted and demoted, with tokens that the demotion leaves.
+    // The role: a promotion and a demotion, with tokens that survive the demotion.
     let app = start_in(&["one", "two"]);
     new_user(&app, "root@example.com", "admin", &everywhere());
     let ann = new_user(&app, "ann@example.com", "operator", &everywhere());
@@ -96,7 +96,7 @@ fn a_token_never_has_more_power_than_its_owner_has_now() {
     let viewer = token_of(&app, text(&ann, "id"), "viewer", &everywhere());
     let role = |minted: &Minted| minted.client.get(ME).expect(200)["role"].clone();
     app.admin().patch(&path, &json!({ "role": "admin" })).expect(200);
-    // The lower of the two: a promotion does not lift the token.
+    // The lower of the two roles counts: a promotion does not raise the token's.
     assert_eq!((role(&operator), role(&viewer)), (json!("operator"), json!("viewer")));
     operator.client.get(USERS).expect_error(403, "FORBIDDEN_ROLE");
     let new = json!({ "key": "A", "value": "v" });
@@ -207,12 +207,12 @@ fn a_login_never_takes_over_a_session_that_was_presented() {
         let cookie = app.anonymous().with("Cookie", &format!("coffer_session={presented}"));
         for client in [cookie.with("X-Coffer", "1"), cookie, app.bearer(presented)] {
             let reply = try_login(&client, "ann@example.com", PASSWORD);
-            // A bearer that is none may be refused; it must not become one.
+            // An invalid bearer may be refused; it must not become a valid one.
             if reply.status != 200 {
                 reply.expect_error(401, "UNAUTHORIZED");
                 continue;
             }
-            // A page is told its token by the cookie, everybody else by the answer.
+            // The console gets its token in the cookie, every other client in the response.
             let told = reply.json()["token"].as_str().map(str::to_owned);
             let set = set_cookies(&reply).into_iter().map(|(pair, _)| pair);
             let set: Vec<_> =

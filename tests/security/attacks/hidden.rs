@@ -1,5 +1,5 @@
-//! Attacks on what is hidden: reaching another environment by any route, and
-//! learning from how an answer differs that somebody else's row exists.
+//! Attacks on hidden rows: reaching another environment through any route, and inferring from
+//! differences between responses that another caller's row exists.
 
 use coffer::http::RouteInfo;
 use serde_json::{Value, json};
@@ -9,7 +9,7 @@ use support::{Client, Reply, TestApp};
 
 const NEW: &str = "another long password";
 
-/// One thing of each kind, none of which a stranger may see.
+/// One row of each kind, none of which a stranger may see.
 struct Ids {
     environment: String,
     secret: String,
@@ -21,7 +21,7 @@ struct Ids {
 }
 
 impl Ids {
-    /// Names of the same shape that name nothing.
+    /// Names of the same form that identify nothing.
     fn missing(&self) -> Self {
         Self {
             environment: missing_like(&self.environment),
@@ -34,8 +34,7 @@ impl Ids {
         }
     }
 
-    /// A route's path, aimed at these. What a placeholder stands for is told by
-    /// the word before it.
+    /// A route's path, filled with these ids. The word before a placeholder determines its kind.
     fn path(&self, route: &str) -> String {
         let mut before = "";
         let mut parts = Vec::new();
@@ -49,9 +48,9 @@ impl Ids {
                 (true, "sessions") => &self.session,
                 (true, "service-accounts") => &self.account,
                 (true, "tokens") => &self.token,
-                // Keys of the whole server, which nobody with a list may know of.
+                // Keys belong to the whole server; a caller with a limited scope may not see them.
                 (true, "versions" | "keys") => "1",
-                (true, other) => panic!("{route}: which row is it that comes behind {other:?}?"),
+                (true, other) => panic!("{route}: unknown kind of row after {other:?}"),
             });
             before = part;
         }
@@ -87,7 +86,7 @@ impl Scene {
         Self { app, victim, victims, foreign, home }
     }
 
-    /// Callers whose list is `home` only, by every kind of credential.
+    /// Callers whose scope is only `home`, with every kind of credential.
     fn strangers(&self) -> Vec<(String, Client)> {
         let app = &self.app;
         let scope = only(&[&self.home]);
@@ -114,7 +113,7 @@ impl Scene {
         strangers
     }
 
-    /// All is as it was.
+    /// Fails if anything has changed.
     #[track_caller]
     fn unharmed(&self) {
         let (app, foreign) = (&self.app, &self.foreign);
@@ -130,7 +129,7 @@ impl Scene {
     }
 }
 
-/// A request of this route that would do something if it were let through.
+/// A request to this route that would change something if it were allowed.
 fn body_for(route: &RouteInfo) -> Option<Value> {
     let (method, path) = (route.method.as_str(), route.path);
     let last = path.rsplit('/').next().unwrap();
@@ -152,7 +151,7 @@ fn send(client: &Client, method: &str, path: &str, body: Option<&Value>) -> Repl
     client.send(method, path, body.as_ref().map(|body| ("application/json", body.as_bytes())))
 }
 
-/// The routes that name something.
+/// The routes that have an id in their path.
 fn routes() -> Vec<RouteInfo> {
     let routes: Vec<_> =
         coffer::http::routes().into_iter().filter(|route| route.path.contains('{')).collect();
@@ -240,7 +239,7 @@ fn a_caller_who_sees_everything_but_is_not_an_admin_learns_of_no_account() {
                 assert_eq!(visible(&found), visible(&absent), "{role}: {method} {}", route.path);
             }
         }
-        // By way of her own path, too.
+        // Also through the caller's own path.
         for session in [&scene.foreign.session, &missing.session] {
             let path = format!("{}/{session}", ann.sessions());
             ann.client.delete(&path).expect_error(404, "NOT_FOUND");
@@ -285,9 +284,9 @@ fn the_audit_log_shows_a_stranger_no_account_and_no_login() {
     for (who, client) in scene.strangers() {
         let reply = client.get("/api/audit-logs?limit=1000");
         reply.expect(200);
-        // What strangers themselves did is of no environment either.
+        // Rows about the strangers' own requests have no environment either.
         for hidden in ["victim@example.com", "hidden-bot", "HIDDEN_KEY", &scene.foreign.session] {
-            assert!(!reply.text().contains(hidden), "{who} reads of {hidden}");
+            assert!(!reply.text().contains(hidden), "{who} can read {hidden}");
         }
     }
 }

@@ -1,7 +1,6 @@
-//! A request that was authorized and then waits: when its credential ends, or
-//! may do less, before the writer comes to its change, the change does not come
-//! about. Here the request's two halves are called one by one, so that what
-//! happens in between is certain.
+//! A request that is authorized and then waits. If its credential is revoked or limited before the
+//! writer reaches its change, the change is not made. The test calls the two halves of the request
+//! separately, so that the order is certain.
 
 use coffer::access::NewScope;
 use coffer::audit::Action;
@@ -16,14 +15,14 @@ use support::api::{new_secret, text};
 use support::paths::SECRETS;
 use support::{Client, TestApp};
 
-/// The first half.
+/// Authorizes a request.
 async fn authorized<L: Level>(app: &TestApp, credential: &str, target: Target<'_>) -> Permit<L> {
     let principal = app.state.access.authenticate(credential).unwrap().expect("a good one");
     let caller = Caller { principal, origin: Origin::host() };
     app.state.vault.authorize(&caller, Action::SecretCreate, target).await.unwrap()
 }
 
-/// The second half.
+/// Makes the change.
 async fn create(app: &TestApp, permit: &Permit<Write>) -> Result<(), Error> {
     let generate = Generate { length: 8, alphabet: Alphabet::Hex };
     let new = NewSecret {
@@ -45,7 +44,7 @@ fn there_is_none(app: &TestApp) {
     assert_eq!(rows["total"], 0);
 }
 
-/// A write under way when `end` has been answered.
+/// Fails unless a write that was already authorized is refused once `end` has returned.
 #[track_caller]
 fn ended_in_between(app: &TestApp, credential: &str, end: impl FnOnce(&Client)) {
     let target = Target::Environment("development");
@@ -84,7 +83,7 @@ fn a_write_succeeds_while_its_credential_is_valid() {
     let ada = person(&app, "operator");
     let target = Target::Environment("development");
     let permit = block_on(authorized::<Write>(&app, &ada.token, target));
-    // Somebody else's end is not its own.
+    // Ending another session does not affect the token.
     app.bearer(&ada.session).post(LOGOUT, &json!({})).expect(200);
     block_on(create(&app, &permit)).unwrap();
 }

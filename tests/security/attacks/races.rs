@@ -1,5 +1,5 @@
-//! Attacks by being two at the same time, and by being in the middle of a
-//! request when the credential ends.
+//! Attacks with concurrent requests, and with requests that are in progress when their credential
+//! is revoked.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -20,7 +20,7 @@ fn users(app: &TestApp) -> Vec<Value> {
     app.admin().get(USERS).expect(200)["users"].as_array().unwrap().clone()
 }
 
-/// How many there are of each status, given that there is no other.
+/// How many replies have each status. Fails if there is any other.
 #[track_caller]
 fn count(replies: &[Reply], good: u16, refused: (u16, &str)) -> (usize, usize) {
     for reply in replies.iter().filter(|reply| reply.status != good) {
@@ -60,7 +60,7 @@ fn of_many_who_register_one_wins() {
         let app = start();
         let replies = parallel(12, |number| {
             let body = json!({ "email": format!("{number}@example.com"), "password": PASSWORD });
-            // Half of them from this machine, half with the bootstrap token.
+            // Half of them from this machine without a credential, half with the bootstrap token.
             let client = if number % 2 == 0 { app.anonymous() } else { app.admin() };
             client.post(REGISTER, &body)
         });
@@ -95,7 +95,7 @@ fn a_registration_races_with_the_first_user_and_the_first_secret() {
     }
 }
 
-/// Who is an enabled admin with the whole scope.
+/// How many enabled admins with the full scope there are.
 fn admins(app: &TestApp) -> usize {
     let whole = |user: &&Value| {
         user["role"] == "admin" && user["allEnvironments"] == true && user["disabled"] == false
@@ -116,7 +116,7 @@ fn of_two_admins_who_remove_each_other_one_remains() {
     for round in 0..rounds() {
         let ann = person(&app, &format!("ann{round}@example.com"), "admin", &everywhere());
         let bob = person(&app, &format!("bob{round}@example.com"), "admin", &everywhere());
-        // What is left of the round before can go now.
+        // What the previous round left can be deleted now.
         for user in users(&app) {
             let path = format!("{USERS}/{}", text(&user, "id"));
             if path != ann.path() && path != bob.path() {
@@ -134,7 +134,7 @@ fn of_two_admins_who_remove_each_other_one_remains() {
         });
         let done = replies.iter().filter(|reply| reply.status == 200).count();
         for reply in replies.iter().filter(|reply| reply.status != 200) {
-            // The second one is too late, or is nobody any more.
+            // The second request is too late, or its credential no longer works.
             let code = reply.json()["code"].clone();
             let refusals = ["CONFLICT", "UNAUTHORIZED", "FORBIDDEN_ROLE", "FORBIDDEN_SCOPE"];
             assert!(refusals.iter().any(|one| code == *one), "{}", reply.text());
@@ -175,14 +175,14 @@ fn begin(app: &TestApp, token: &str, path: &str, body: &str) -> (Connection, Str
         body.len()
     );
     connection.send(&head).unwrap();
-    // The server says so when it has read the head and takes up the request.
+    // The server sends this once it has read the head and handles the request.
     assert_eq!(connection.line().unwrap(), "HTTP/1.1 100 Continue");
     assert_eq!(connection.line().unwrap(), "");
     connection.send(first).unwrap();
     (connection, rest.to_owned())
 }
 
-/// What ends a credential, after the request of it has begun.
+/// A way to revoke a credential while its request is in progress.
 type Ending<'a> = (&'a str, Box<dyn Fn(&TestApp, &Person, &Minted) + 'a>);
 
 #[test]
@@ -243,7 +243,7 @@ fn a_request_under_way_when_its_scope_is_narrowed_does_nothing() {
 
 #[test]
 fn nothing_is_written_after_the_answer_that_a_credential_has_ended() {
-    // Not forced to the worst moment, as the test above, but to many moments.
+    // Not at the worst moment, as in the test above, but at many moments.
     let app = start();
     for round in 0..rounds() {
         let minted = mint(&app, "operator", &everywhere(), &json!({}));
@@ -252,7 +252,7 @@ fn nothing_is_written_after_the_answer_that_a_credential_has_ended() {
         let written = AtomicUsize::new(0);
         let seen = parallel(5, |number| {
             if number == 0 {
-                // Another moment in each round.
+                // A different moment in each round.
                 while written.load(Ordering::SeqCst) < round {
                     std::thread::yield_now();
                 }
@@ -270,7 +270,7 @@ fn nothing_is_written_after_the_answer_that_a_credential_has_ended() {
             }
             None
         });
-        // Every request has its answer. Whatever came after the end was let in too late.
+        // Every request has its response. Any login after the revocation was let in too late.
         assert_eq!(Some(app.admin().get(vars).expect(200)), seen[0], "round {round}");
     }
 }
@@ -295,7 +295,8 @@ fn a_login_that_races_with_a_disabling_leaves_no_session() {
                 reply.expect_error(401, "UNAUTHORIZED");
                 continue;
             }
-            // Checked before, stored behind: a session of a disabled user.
+            // The password was checked before and the session stored afterwards: a session of a
+            // disabled user.
             let token = text(&reply.json(), "token").to_owned();
             assert!(!works(&app.bearer(&token)), "round {round}");
         }

@@ -1,5 +1,5 @@
-//! Attacks with an answer that was given before: a credential that has lost its
-//! power sends a request again whose Idempotency-Key the server remembers.
+//! Attacks with an earlier answer: a revoked credential repeats a request whose Idempotency-Key the
+//! server remembers.
 
 use serde_json::{Value, json};
 use support::accounts::*;
@@ -17,15 +17,15 @@ fn write(client: &Client) -> Reply {
     keyed(client).post(SECRETS, &json!({ "key": "A", "value": "v" }))
 }
 
-/// An admin with a session, a token of its own, and a service account's token.
-/// Each has made a request that would be answered again.
+/// An admin with a session and a token, and a service account with a token. Each has made a request
+/// that the server would answer again.
 struct Scene {
     app: TestApp,
     ann: Person,
     minted: Minted,
     bot: String,
     bots: Minted,
-    /// What each has created, and a request of each that does so.
+    /// The ids of the secrets that the callers created.
     secrets: Vec<String>,
 }
 
@@ -51,21 +51,21 @@ impl Scene {
         [self.ann.client.clone(), self.minted.client.clone(), self.bots.client.clone()]
     }
 
-    /// The first answer, which the replay would be; it can be replayed now, or
-    /// its refusal later on would prove nothing.
+    /// Returns the first answer, after checking that it can be replayed now; otherwise a later
+    /// refusal would prove nothing.
     fn first(&self, client: &Client) -> String {
         let first = write(client);
         let secret = first.expect(200)["secret"].clone();
         let again = write(client);
         assert_eq!(again.header("idempotent-replayed"), Some("true"), "{}", again.text());
         assert_eq!(again.body, first.body);
-        // So that the next one can make it, and a repetition would show.
+        // So that the next caller can create it, and a repetition would be noticed.
         let id = text(&secret, "id").to_owned();
         self.app.admin().delete(&format!("/api/secrets/{id}")).expect(200);
         id
     }
 
-    /// The replay gets the refusal that any other request would get.
+    /// Fails unless a replay gets the same refusal as any other request.
     #[track_caller]
     fn refused(&self, client: &Client, status: u16, code: &str) {
         let reply = write(client);
@@ -104,7 +104,7 @@ fn an_expired_credential_replays_nothing() {
     let scene = Scene::new();
     advance_seconds(&scene.app, DAY_SECONDS - 1);
     scene.refused(&scene.ann.client, 401, "UNAUTHORIZED");
-    // A receipt lives for a day as well, so the tokens need younger ones.
+    // A receipt also expires after a day, so the tokens need newer ones.
     let clients = [&scene.minted, &scene.bots].map(|minted| minted.client.clone());
     let late = |client: &Client| {
         let client = client.with("Idempotency-Key", "another key");
@@ -130,7 +130,7 @@ fn a_demoted_credential_replays_nothing() {
     for client in scene.clients() {
         scene.refused(&client, 401, "UNAUTHORIZED");
     }
-    // A new session is another principal, and a viewer.
+    // A new session is a different principal, and now a viewer.
     let again = app.bearer(&login(app, "ann@example.com", PASSWORD));
     scene.refused(&again, 403, "FORBIDDEN_ROLE");
 }
@@ -200,16 +200,16 @@ fn two_principals_using_one_key_do_not_get_each_others_answers() {
     let bot = token_of_account(&app, text(&account, "id"), "operator", &everywhere());
     let first = write(&ann.client);
     first.expect(200);
-    // Another person, another machine, another token: none was the one that asked.
+    // Another user, service account or token is not the caller that made the request.
     for client in [&bob.client, &token.client, &bot.client, &app.admin(), &other_session] {
         let reply = write(client);
-        // Whether one person's two sessions are one principal is left open.
+        // This test does not decide whether two sessions of one user are the same principal.
         let of_ann = std::ptr::eq(client, &raw const other_session);
         if reply.status == 200 {
             assert!(of_ann && reply.header("idempotent-replayed") == Some("true"));
         } else {
             let error = reply.expect_error(409, "CONFLICT");
-            assert_eq!(error["field"], "key", "it was done, and refused for the duplicate");
+            assert_eq!(error["field"], "key", "refused as a duplicate");
         }
     }
     let listed = app.admin().get(SECRETS).expect(200);

@@ -1,5 +1,5 @@
-//! Nothing sensitive anywhere, of people: plants passwords, sessions and tokens,
-//! and searches every answer, log line and file for them in every encoding.
+//! No sensitive data of users anywhere: plants passwords, sessions and tokens, and searches every
+//! response, log line and file for them in every encoding.
 
 use std::path::{Path, PathBuf};
 
@@ -25,7 +25,7 @@ fn odd_text() -> String {
 struct Session {
     app: TestApp,
     planted: Vec<(&'static str, String)>,
-    /// What came back, but for the answers that show a credential on purpose.
+    /// All responses except those that show a credential on purpose.
     answers: Vec<(String, Vec<u8>)>,
 }
 
@@ -40,14 +40,14 @@ impl Session {
         self.planted.push((name, text.to_owned()));
     }
 
-    /// A new password.
+    /// Plants a new password and returns it.
     fn password(&mut self, name: &'static str) -> String {
         let password = odd_text();
         self.plant(name, &password);
         password
     }
 
-    /// A credential; the record may show how it begins.
+    /// Plants a credential; records may show its prefix.
     fn credential(&mut self, name: &'static str, token: &str) {
         self.plant(name, &token[12..]);
     }
@@ -66,14 +66,14 @@ impl Session {
         reply
     }
 
-    /// Logs in; this one answer is not kept.
+    /// Logs in without recording the response.
     fn login(&mut self, name: &'static str, email: &str, password: &str) -> Client {
         let token = login(&self.app, email, password);
         self.credential(name, &token);
         self.app.bearer(&token)
     }
 
-    /// People who come, change and go.
+    /// Creates, changes and deletes users.
     fn live(&mut self) {
         let admin = self.app.admin();
         let root = self.password("the first one's password");
@@ -118,14 +118,14 @@ impl Session {
         self.send(&admin, "DELETE", &path, &Value::Null).expect(200);
     }
 
-    /// Passwords and credentials in every request that fails.
+    /// Sends passwords and credentials in requests that all fail.
     fn fail(&mut self, admin: &Client, user: &str) {
         let nobody = self.app.anonymous();
         let viewer = self.app.principal(Role::Viewer);
         let password = self.password("a wrong login's password");
         let body = json!({ "email": "ann@example.com", "password": password });
         self.send(&nobody, "POST", LOGIN, &body).expect_error(401, "UNAUTHORIZED");
-        // The password in the field above it, as happens to everybody.
+        // The password in the email field, a common slip.
         let address = format!("typed{}@example.com", random());
         self.plant("an unknown address", &address);
         let password = self.password("a password typed as the address");
@@ -168,7 +168,7 @@ impl Session {
             for client in [self.app.bearer(&token), cookie(&self.app, &token)] {
                 self.send(&client, "GET", ME, &Value::Null).expect_error(401, "UNAUTHORIZED");
             }
-            // Pasted where an id belongs.
+            // Pasted in place of an id.
             self.send(admin, "DELETE", &format!("{TOKENS}/{token}"), &Value::Null);
         }
     }
@@ -193,7 +193,7 @@ fn no_password_and_no_credential_is_in_any_answer_log_line_or_file() {
     let mut session = Session::start();
     session.live();
     let searcher = session.searcher();
-    // Positive control: the searcher does see what was planted.
+    // Positive control: the searcher finds what was planted.
     let (_, last) = session.planted.last().unwrap();
     assert!(!searcher.find(format!("before {last} behind").as_bytes()).is_empty());
     for (request, answer) in &session.answers {
@@ -205,7 +205,7 @@ fn no_password_and_no_credential_is_in_any_answer_log_line_or_file() {
     let log = support::kept_log();
     assert!(log.iter().any(|line| line.starts_with("DEBUG coffer")), "{} lines", log.len());
     for line in log {
-        // The line itself is not printed: it may be the leak.
+        // Do not print the line: it may contain the leak.
         searcher.assert_clean("a log line", line.as_bytes());
         assert!(!line.contains("$argon2"), "a hash is in the log");
     }

@@ -1,5 +1,5 @@
-//! Nothing sensitive anywhere: plants values, drives every route, and searches
-//! every answer, log line and file for them in every encoding.
+//! No secret values anywhere: plants values, calls every route, and searches every response, log
+//! line and file for them in every encoding.
 
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -11,8 +11,8 @@ use support::search::{Needle, Searcher, needles};
 use support::workloads::{Workload, declare};
 use support::{Client, Reply, Setup, TestApp};
 
-/// A value that looks different after each kind of escaping, around a plain
-/// token that is found even when only a piece leaks.
+/// A value that looks different after each kind of escaping, built around a plain token that is
+/// found even when only a part leaks.
 struct Canary {
     name: &'static str,
     token: String,
@@ -21,13 +21,13 @@ struct Canary {
 
 impl Canary {
     fn new(name: &'static str) -> Self {
-        // Random, so that it is not by chance in a binary file or in this source.
+        // Random, so that it does not occur by chance in a binary file or in this source.
         let token = random_token();
         let value = format!("é\"\\/<&+ %=?~>{token}\n\t\u{1F511}\u{7f}ß'`$}}");
         Self { name, token, value }
     }
 
-    /// More than two pieces of 4 KiB, the token in each many times over.
+    /// More than two pieces of 4 KiB, each with the token many times.
     fn long(name: &'static str) -> Self {
         let token = random_token();
         let value = token.repeat(9 * 1024 / token.len() + 1);
@@ -47,7 +47,7 @@ fn random_token() -> String {
     format!("Kq{}", search::hex(&bytes))
 }
 
-/// Sends requests and keeps what comes back.
+/// Sends requests and records the responses.
 struct Recorder {
     answers: Mutex<Vec<(String, Vec<u8>)>>,
 }
@@ -88,7 +88,7 @@ impl Session {
         Self { app, recorder: Recorder { answers: Mutex::default() }, canaries: Vec::new() }
     }
 
-    /// A new canary's value.
+    /// Plants a new value and returns it.
     fn plant(&mut self, name: &'static str) -> String {
         self.canaries.push(Canary::new(name));
         self.canaries[self.canaries.len() - 1].value.clone()
@@ -103,7 +103,7 @@ impl Session {
         made["secret"]["id"].as_str().unwrap().to_owned()
     }
 
-    /// The one kind of answer that may hold a value; not recorded.
+    /// Reveals a value. Not recorded: this is the one kind of response that may hold it.
     fn reveal(&self, id: &str) -> String {
         let answer = self.app.admin().get(&format!("/api/secrets/{id}/value")).expect(200);
         answer["value"].as_str().unwrap().to_owned()
@@ -139,7 +139,7 @@ impl Session {
         vec![open, shut, several, latched, deleted]
     }
 
-    /// Everything into the other environment: what is new there, then what is there.
+    /// Copies every secret to the other environment: first as new keys, then over existing ones.
     fn copy(&self) {
         let copy = "/api/environments/other/secrets/copy";
         for on_conflict in ["fail", "replace", "skip"] {
@@ -154,7 +154,7 @@ impl Session {
         self.admin("POST", copy, Some(body)).expect_error(409, "CONFLICT");
     }
 
-    /// To a workload, which opens it; to everybody else it is ciphertext.
+    /// Delivers a bundle to a workload, which opens it; to everyone else it is ciphertext.
     fn deliver(&self) {
         let workload = Workload::new("w");
         declare(&self.app, vec![workload.declared(&["home"], &["*"])]);
@@ -165,7 +165,7 @@ impl Session {
             let planted = self.canaries.iter().find(|one| one.name == canary).unwrap();
             assert_eq!(
                 opened["values"][key], planted.value,
-                "a delivery would be nothing to search"
+                "the delivery must contain the planted value"
             );
         }
         let known = self.app.admin().with("If-None-Match", bundle.header("etag").unwrap());
@@ -231,7 +231,7 @@ impl Session {
         self.plant_in_refusals(ids);
     }
 
-    /// Bodies with a value in the wrong place or form, and their status.
+    /// Bodies with a value in the wrong place or form, and their statuses.
     fn malformed(&mut self) -> Vec<(Vec<u8>, u16)> {
         let mut bad = |name, body: &dyn Fn(&Value) -> String| {
             let value = self.plant(name);
@@ -294,7 +294,7 @@ impl Session {
         }
     }
 
-    /// A value that somebody pasted where an id belongs.
+    /// A value that was pasted in place of an id.
     fn plant_in_paths(&mut self) {
         self.plant("in a path");
         let token = self.canaries[self.canaries.len() - 1].token.clone();
@@ -314,7 +314,7 @@ impl Session {
         }
     }
 
-    /// Every route once more, as every role, with all that was planted in place.
+    /// Calls every route again, as every role, with all planted values in place.
     fn walk(&self, ids: &[String]) {
         let home = self.app.environment_id("home");
         let var = json!({ "key": "PLAIN", "value": "plain" });
@@ -332,7 +332,7 @@ impl Session {
                 let path = path.replace("{version}", "2");
                 let reveals = path.ends_with("/value");
                 for (number, client) in clients.iter().enumerate() {
-                    // Who may reveal is asked in `refused_reveals`.
+                    // Reveals by callers who may reveal are tested in `refused_reveals`.
                     if reveals && number >= 8 {
                         continue;
                     }
@@ -389,12 +389,12 @@ fn search_files(data: &Path, searcher: &Searcher, besides: &str) -> usize {
 
 fn search_log(searcher: &Searcher) {
     let log = support::kept_log();
-    // Without this the search would be content with an empty log.
+    // Without this check, the search would accept an empty log.
     assert!(log.iter().any(|line| line.starts_with("DEBUG coffer")), "{} lines", log.len());
     assert!(log.iter().any(|line| line.starts_with("TRACE")), "{} lines", log.len());
     for line in log {
         searcher.assert_clean("a log line", line.as_bytes());
-        // The line itself is not printed: it may be the leak.
+        // Do not print the line: it may contain the leak.
     }
 }
 
@@ -411,7 +411,7 @@ fn no_planted_value_is_in_any_answer_but_a_granted_reveal_nor_in_any_log_line_or
     session.walk(&all);
     session.refused_reveals(&ids);
 
-    // Positive controls: the searcher does see a value where one may be.
+    // Positive controls: the searcher finds a value where one is allowed.
     let searcher = Searcher::new(session.canaries.iter().flat_map(Canary::needles).collect());
     let granted = session.app.admin().get(&format!("/api/secrets/{}/value", ids[2]));
     assert!(!searcher.find(&granted.body).is_empty());
@@ -429,7 +429,10 @@ fn no_planted_value_is_in_any_answer_but_a_granted_reveal_nor_in_any_log_line_or
     assert!(search_files(&data, &searcher, "") >= 5);
     let in_clear = Searcher::new(in_clear.needles());
     let database = std::fs::read(data.join("db/db")).unwrap();
-    assert!(!in_clear.find(&database).is_empty(), "vars are stored as they are, and found");
+    assert!(
+        !in_clear.find(&database).is_empty(),
+        "vars are stored in plain text and must be found"
+    );
 }
 
 #[test]
@@ -447,7 +450,7 @@ fn neither_the_admin_token_nor_the_root_key_is_anywhere_but_in_its_own_file() {
         use base64::Engine;
         base64::engine::general_purpose::STANDARD.decode(root_key.trim()).unwrap()
     };
-    // The prefix is shown in records on purpose; the rest is the secret.
+    // Records show the prefix on purpose; the rest is secret.
     let token = Searcher::new(needles("the token", &token.as_bytes()[8..]));
     let key_text = needles("the key's text", root_key.trim().as_bytes());
     let key = Searcher::new([needles("the root key", &raw), key_text].concat());
@@ -459,7 +462,7 @@ fn neither_the_admin_token_nor_the_root_key_is_anywhere_but_in_its_own_file() {
     search_log(&key);
     search_files(&data, &token, "bootstrap-token");
     search_files(&data, &key, "root.key");
-    // And there it is, so the search would have seen it.
+    // Positive control: the search finds them where they belong.
     assert!(!token.find(&std::fs::read(data.join("bootstrap-token")).unwrap()).is_empty());
     assert!(!key.find(&std::fs::read(data.join("root.key")).unwrap()).is_empty());
 }

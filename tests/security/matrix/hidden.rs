@@ -1,6 +1,6 @@
-//! What a caller must not learn: whether a row or an environment outside its
-//! scope exists. A difference of one byte between "not yours" and "not there"
-//! is enough to walk through ids and names, so whole answers are compared.
+//! What a caller must not learn: whether a row or an environment outside its scope exists. A
+//! difference of one byte between "not yours" and "not there" is enough to enumerate ids and names,
+//! so these tests compare whole responses.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use coffer::domain::{EnvironmentId, Role, Scope, SecretId, Timestamp, VarId};
 use serde_json::{Value, json};
 use support::{Client, Reply, Setup, TestApp};
 
-/// A foreign environment with a bit of everything.
+/// An environment outside the callers' scope, with one row of each kind.
 struct Scene {
     app: TestApp,
     foreign: String,
@@ -39,8 +39,7 @@ impl Scene {
         Self { app, foreign, secret, never, var, deleted }
     }
 
-    /// Callers of every role whose scope is a list without the foreign
-    /// environment.
+    /// Callers of every role whose scope is a list without that environment.
     fn strangers(&self) -> Vec<(String, Client)> {
         let home = self.app.environment_id("home");
         let mut strangers = Vec::new();
@@ -52,19 +51,19 @@ impl Scene {
     }
 }
 
-/// All that a client sees of an answer, but the time of day.
+/// Everything that a client sees of a response, except for the time.
 fn visible(reply: &Reply) -> (u16, Vec<(String, String)>, String) {
     let mut headers = reply.headers.clone();
     headers.retain(|(name, _)| name != "date");
-    // Their order is that of a hash table and differs at each answer.
+    // Their order comes from a hash table and varies between responses.
     headers.sort();
     (reply.status, headers, reply.text())
 }
 
 type Request = (&'static str, &'static str, Option<&'static str>);
 
-/// What can be asked of a row. Among it requests whose answer would depend on
-/// the row's state: conditions, a latch, versions that exist and that do not.
+/// Requests about a row, including those whose response would depend on its state: conditions,
+/// write-only, versions that exist and versions that do not.
 const ROW_REQUESTS: &[Request] = &[
     ("GET", "/api/secrets/{id}", None),
     ("HEAD", "/api/secrets/{id}", None),
@@ -155,7 +154,7 @@ fn every_row_route_is_asked_for_a_foreign_row() {
         let shape = path.replace("{version}", "1");
         ROW_REQUESTS.iter().any(|request| request.0 == method && request.1 == shape)
     };
-    // What belongs to no environment is asked for in `attacks_hidden`.
+    // Requests without an environment are tested in `attacks/hidden.rs`.
     let of_rows = |route: &&coffer::http::RouteInfo| {
         route.path.starts_with("/api/secrets/") || route.path.starts_with("/api/vars/")
     };
@@ -185,12 +184,12 @@ fn a_foreign_row_and_a_missing_row_answer_byte_for_byte_the_same() {
             } else {
                 (vec![&scene.secret, &scene.never], &missing_secret)
             };
-            // The same id for both, so that nothing has to be cut out of the answers.
+            // Use the same id for both, so that nothing has to be removed from the responses.
             let client = client.with("X-Request-Id", "same");
             let absent = visible(&send(&client, request, "{id}", missing));
             assert!(absent.0 >= 400, "{who} {request:?}");
-            // Nor do the odd ones differ: another kind's id, a deleted row, no
-            // id at all, another spelling of the id that exists.
+            // Other unusual ids get the same response: another kind's id, a deleted row, not an id
+            // at all, another spelling of the existing id.
             let lower = foreign[0].to_lowercase();
             let odd = [&scene.deleted, &scene.foreign, &"nothing".to_owned(), &lower];
             for id in foreign.into_iter().chain(odd) {
@@ -209,7 +208,7 @@ fn a_foreign_row_is_hidden_from_conditions_and_from_the_reveal_switch() {
     let settings = "/api/environments/foreign/settings/configuration";
     scene.app.admin().patch(settings, &off).expect(200);
     for (who, client) in scene.strangers().into_iter().filter(|(who, _)| who.starts_with("admin")) {
-        // 403 REVEAL_DISABLED or SECRET_WRITE_ONLY would say that it is there.
+        // 403 REVEAL_DISABLED or SECRET_WRITE_ONLY would reveal that it exists.
         for id in [&scene.secret, &scene.never] {
             let reply = client.get(&format!("/api/secrets/{id}/value"));
             assert_eq!(reply.status, 404, "{who}");
@@ -256,7 +255,7 @@ fn nothing_was_done(scene: &Scene) {
 
 #[test]
 fn a_foreign_and_a_missing_row_cost_the_same_number_of_audit_rows() {
-    // If only one of them were written to disk, the time of the answer would tell.
+    // If only one of them were written to disk, the response time would reveal it.
     let scene = Scene::new();
     let missing = SecretId::new(Timestamp::from_millis(1_700_000_000_000), [7; 10]).to_string();
     let strangers = scene.strangers();
@@ -298,7 +297,7 @@ fn callers_who_are_not_known_learn_nothing_and_cannot_tell_why_they_are_not() {
         header("Bearer"),
         header(&format!("Basic {good}")),
         header(&format!("Token {good}")),
-        // Two credentials leave it open which one counts.
+        // With two credentials it is ambiguous which one counts.
         app.admin().with("Authorization", "Bearer x"),
     ];
     let expected = visible(&app.anonymous().with("X-Request-Id", "same").get("/api/environments"));

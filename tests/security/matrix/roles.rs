@@ -1,6 +1,6 @@
-//! Who may do what: every route with every kind of principal, as the contract's
-//! section 3 says it. The table is written by hand; deriving it from the code
-//! would only prove that the code agrees with itself.
+//! Who may do what: every route with every kind of principal, as in section 3 of the contract. The
+//! table is written by hand; deriving it from the code would only prove that the code agrees with
+//! itself.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -30,11 +30,11 @@ use support::{Client, Reply, Setup, TestApp, api};
 /// R  403 FORBIDDEN_ROLE
 /// S  403 FORBIDDEN_SCOPE
 /// N  404 NOT_FOUND: the row is in an environment the caller may not see
-/// C  409 CONFLICT: an API token is no session that could be ended
+/// C  409 CONFLICT: an API token is not a session and cannot be ended
 /// ```
 ///
-/// What a user may do to itself is not in the table: that takes a session, and
-/// is tested in `users` and `sessions`.
+/// What users may do to themselves is not in the table: that needs a session, and is tested in
+/// `tests/api/users` and `tests/api/auth/sessions.rs`.
 type Line = (&'static str, &'static str, &'static str, &'static str);
 
 const ENVIRONMENT: &str = "/api/environments/{environment}";
@@ -80,11 +80,11 @@ const TABLE: &[Line] = &[
     ("GET", SECRETS, "secret.list", "UUU ++SS ++SS ++SS"),
     ("POST", SECRETS, "secret.create", "UUU RRSS ++SS ++SS"),
     ("POST", IMPORT_SECRETS, "secret.import", "UUU RRSS ++SS ++SS"),
-    // From the environment `development`, which the scopes of the second column do
-    // not reach.
+    // Copies from the environment `development`, which the scopes of the second column do not
+    // include.
     ("POST", COPY, "secret.copy", "UUU RRSS RRSS +SSS"),
-    // A row's environment is known only once the row is found, so the role is
-    // refused first; what is left of the scope is "there is no such row".
+    // A row's environment is known only once the row is found, so the role is refused first; a
+    // scope violation is then reported as a missing row.
     ("GET", SECRET, "secret.read", "UUU ++NN ++NN ++NN"),
     ("PATCH", SECRET, "secret.update", "UUU RRRR ++NN ++NN"),
     ("DELETE", SECRET, "secret.delete", "UUU RRRR ++NN ++NN"),
@@ -108,7 +108,7 @@ const TABLE: &[Line] = &[
     ("GET", STATUS, "server.status", "UUU RSSS RSSS +SSS"),
     ("POST", LOGIN, "auth.login", "+++ ++++ ++++ ++++"),
     ("GET", REGISTRATION, "", "+++ ++++ ++++ ++++"),
-    // There is a user.
+    // Registration is closed: there is already a user.
     ("POST", REGISTER, "auth.register", "RRR RRRR RRRR RRRR"),
     ("POST", LOGOUT, "auth.logout", "UUU CCCC CCCC CCCC"),
     ("GET", ME, "auth.read", "UUU ++++ ++++ ++++"),
@@ -143,7 +143,7 @@ fn cells(line: &Line) -> Vec<char> {
     cells
 }
 
-/// The server of a matrix run, and what its requests are aimed at.
+/// The server of a matrix run, and the rows that its requests use.
 struct Bench {
     app: TestApp,
     expired: String,
@@ -201,7 +201,7 @@ impl World {
             "ownerServiceAccountId": account,
         });
         let token = id(admin.post(TOKENS, &token).expect(200), "tokenRecord");
-        // A request may have begun one.
+        // A request may have started a rotation.
         api::rotated(admin);
         let key = api::rotate(admin).to_string();
         Self { number, environment, secret, var, user, email, session, account, token, key }
@@ -213,7 +213,7 @@ impl World {
         declare(app, vec![workload.declared(&[&format!("here-{}", self.number)], &["*"])]);
     }
 
-    /// What `{id}` stands for in a path.
+    /// The value of `{id}` in a path.
     fn row(&self, path: &str) -> &str {
         match path {
             VAR => &self.var,
@@ -232,7 +232,7 @@ impl World {
         path.replace("{id}", row).replace("{version}", "1")
     }
 
-    /// A request that would do something if it were let through.
+    /// A request that would change something if it were allowed.
     fn send(&self, client: &Client, method: &str, path: &str) -> Reply {
         let at = self.path(path);
         let body = match (method, path) {
@@ -288,11 +288,11 @@ impl World {
             SESSIONS,
             ACCOUNTS,
             ACCOUNT,
-            // Not all of them: those of the principals note when they are used.
+            // Only this account's tokens: those of the principals record when they are used.
             &format!("{TOKENS}?ownerServiceAccountId={}", self.account),
             KEYS,
         ];
-        // One request id, so that refusals in the answers compare as well.
+        // A fixed request id, so that refusals in the responses can be compared as well.
         let admin = admin.with("X-Request-Id", "snapshot");
         paths.iter().map(|path| admin.get(&self.path(path)).text()).collect()
     }
@@ -309,7 +309,7 @@ impl Bench {
         let end = Timestamp::from_millis(now.millis() + TOKEN_LIFE_MILLIS);
         let expired = app.token(Role::Admin, Scope::All, Some(end));
         clock.advance_millis(TOKEN_LIFE_MILLIS - 1);
-        // It has to be a good one first, or its refusal would prove nothing.
+        // The credential must work first; otherwise its refusal would prove nothing.
         app.bearer(&expired).get(ENVIRONMENTS).expect(200);
         clock.advance_millis(1);
         let elsewhere = app.admin().post(ENVIRONMENTS, &json!({ "name": "elsewhere" })).expect(200);
@@ -346,14 +346,14 @@ impl Bench {
     }
 }
 
-/// What the audit log has to say about a request.
+/// What the audit log must record about a request.
 #[derive(Debug)]
 struct Expected {
     line: &'static Line,
     cell: char,
     world_environment: String,
     row: Option<String>,
-    /// Whether it came without a good credential.
+    /// Whether it came without a valid credential.
     stranger: bool,
 }
 
@@ -365,7 +365,7 @@ fn check_answer(reply: &Reply, cell: char, place: &str) {
         'S' => (403, Some("FORBIDDEN_SCOPE")),
         'N' => (404, Some("NOT_FOUND")),
         'C' => (409, Some("CONFLICT")),
-        other => panic!("{other} is no outcome"),
+        other => panic!("unknown outcome {other}"),
     };
     assert_eq!(reply.status, status, "{place}: {}", reply.text());
     if let Some(code) = code {
@@ -386,7 +386,7 @@ fn the_written_table_names_every_route_of_the_server_and_no_other() {
     let missing: Vec<_> = served.difference(&written).collect();
     assert!(missing.is_empty(), "routes without an authorization test: {missing:?}");
     let gone: Vec<_> = written.difference(&served).collect();
-    assert!(gone.is_empty(), "the table names what is not served: {gone:?}");
+    assert!(gone.is_empty(), "the table has routes that are not served: {gone:?}");
 }
 
 #[test]
@@ -413,11 +413,11 @@ fn every_principal_gets_on_every_route_what_the_contract_says_and_a_refusal_chan
                 let same = before == bench.world.snapshot(&admin);
                 assert_eq!(same, !changes, "{place}: what the request left behind");
             }
-            // A copy is refused for its source once its target is in scope.
+            // Once a copy's target is in scope, its source decides the refusal.
             let source = line.1 == COPY && cell == 'S' && column == 12;
             let about = if source { &bench.development } else { &bench.world.environment };
             let world_environment = about.clone();
-            // The end of a session is about the session.
+            // The row about the end of a session names the session.
             let ends = line.1 == SESSION && cell == '+';
             let row =
                 (line.1.contains("{id}") && !ends).then(|| bench.world.row(line.1).to_owned());
@@ -448,21 +448,21 @@ fn check_audit(app: TestApp, expected: &BTreeMap<String, Expected>) {
             '+' if line.0 == "GET" && ![VALUE, BACKUP, BUNDLE].contains(&line.1) => None,
             '+' => Some(None),
             'R' => Some(Some("FORBIDDEN_ROLE")),
-            // The caller reads "not found"; the log tells what it was.
+            // The caller receives "not found"; the log records the actual reason.
             _ => Some(Some("FORBIDDEN_SCOPE")),
         };
         let Some(error) = error else {
             assert!(found.is_empty(), "{line:?} {cell} left {found:?}");
             continue;
         };
-        // A copy of one secret leaves its own row, and one in either environment.
+        // A copy of one secret leaves its own row and one in each environment.
         let rows = if line.1 == COPY && *cell == '+' { 3 } else { 1 };
         assert_eq!(found.len(), rows, "{line:?} {cell} left {found:?}");
         let draft = &found[0].draft;
         assert_eq!(draft.action.as_str(), line.2, "{line:?} {cell}");
         assert_eq!(draft.error.as_deref(), error, "{line:?} {cell}");
         // A caller who is not authenticated is not named, whatever credential they sent.
-        assert_eq!(draft.actor.token.is_none(), line.1 == LOGIN, "{line:?} {cell}: who it was");
+        assert_eq!(draft.actor.token.is_none(), line.1 == LOGIN, "{line:?} {cell}: the actor");
         if let Some(row) = row {
             assert_eq!(draft.resource.id.as_ref(), Some(row), "{line:?} {cell}");
         }
@@ -482,9 +482,9 @@ fn head_answers_as_get_does_for_every_principal_but_never_on_a_value() {
         for (column, cell) in cells(line).into_iter().enumerate() {
             let reply = bench.principal(column).head(&bench.world.path(line.1));
             let status = match cell {
-                // It would tell how long the value is, without an audit row.
+                // HEAD would reveal the length of the value without an audit row.
                 _ if line.1 == VALUE => 405,
-                // It would leave the row of a backup that nobody has.
+                // HEAD would leave an audit row for a backup that nobody received.
                 _ if [BACKUP, BUNDLE].contains(&line.1) => 405,
                 '+' => 200,
                 'U' => 401,
@@ -499,7 +499,7 @@ fn head_answers_as_get_does_for_every_principal_but_never_on_a_value() {
     let dir = bench.app.stop();
     let reveals = support::audit_rows(dir.path());
     let reveals = reveals.iter().filter(|row| row.draft.action.as_str() == "secret.reveal");
-    assert_eq!(reveals.count(), 0, "HEAD on a value reached the reveal");
+    assert_eq!(reveals.count(), 0, "HEAD on a value must not reveal it");
 }
 
 #[test]
@@ -527,7 +527,8 @@ fn a_scoped_admin_makes_no_environment_even_under_a_name_in_its_list() {
     scoped.delete(&bench.world.path("/api/environments/{environment}?force=true")).expect(200);
     let again = scoped.post(ENVIRONMENTS, &json!({ "name": "here-0" }));
     again.expect_error(403, "FORBIDDEN_SCOPE");
-    // The same name is another environment; the old id in the list is not it.
+    // An environment with the same name is a different one; the old id in the scope does not match
+    // it.
     admin.post(ENVIRONMENTS, &json!({ "name": "here-0" })).expect(200);
     scoped.get("/api/environments/here-0").expect_error(403, "FORBIDDEN_SCOPE");
     scoped.get("/api/environments/here-0/secrets").expect_error(403, "FORBIDDEN_SCOPE");

@@ -59,7 +59,7 @@ impl Log {
         verify_audit(&support::open_stopped(&data), &RootKey::parse(&root).unwrap()).unwrap()
     }
 
-    /// How many rows hold, or what does not.
+    /// How many rows verify, or what does not.
     fn verify(&self) -> Result<u64, String> {
         let found = self.walk();
         found.broken.map_or(Ok(found.rows), |broken| Err(broken.to_string()))
@@ -71,11 +71,11 @@ impl Log {
         let found = self.walk();
         let broken = found.broken.expect(what);
         assert_eq!(broken.seq, seq, "{what}: {broken}");
-        assert_eq!(found.rows, seq - 1, "{what}: the rows before it hold");
+        assert_eq!(found.rows, seq - 1, "{what}: the rows before it verify");
         assert!(broken.to_string().contains(&format!("audit row {seq}:")), "{broken}");
     }
 
-    /// Why the server does not start.
+    /// The reason why the server does not start.
     #[track_caller]
     fn refusal(&self) -> ServeError {
         let mut config = Config::default();
@@ -84,7 +84,7 @@ impl Log {
         support::await_release(&config.server.data_dir);
         match serve::prepare(&config, &Variables::default(), ServeOptions::default()) {
             Err(error) => error,
-            Ok(_) => panic!("the server starts as if nothing had happened"),
+            Ok(_) => panic!("the server starts in spite of the tampering"),
         }
     }
 }
@@ -101,8 +101,8 @@ fn an_edited_row_is_found_by_its_number() {
     let log = Log::new();
     for seq in 1..=log.last() {
         let length = log.row(seq).len();
-        // The MAC (1..33) and the body behind its length (two bytes here at
-        // most); what does not decode at all is the next test's.
+        // The MAC (1..33) and the body after its length (at most two bytes here). Rows that do not
+        // decode at all are in the next test.
         for at in [1, 16, 32, length / 2 + 18, length - 2, length - 1] {
             let edited = flip(log.row(seq).to_vec(), at, 1);
             log.edit(|table| table.put_bytes::<AuditRows>(&seq, &edited));
@@ -110,7 +110,7 @@ fn an_edited_row_is_found_by_its_number() {
         }
         log.edit(|table| table.put_bytes::<AuditRows>(&seq, log.row(seq)));
     }
-    assert_eq!(log.verify().unwrap(), log.last(), "it was put back");
+    assert_eq!(log.verify().unwrap(), log.last(), "the restored log must verify");
 }
 
 #[test]
@@ -156,7 +156,7 @@ fn rows_that_were_repeated_moved_up_or_added_are_found() {
     let last = log.last();
     log.edit(|table| table.put_bytes::<AuditRows>(&4, log.row(3)));
     log.assert_broken_at(4, "a repeated row");
-    // Row 4 is cut out and those behind it close the gap.
+    // Row 4 is removed, and later rows move up to close the gap.
     log.edit(|table| {
         for seq in 4..last {
             table.put_bytes::<AuditRows>(&seq, log.row(seq + 1));
@@ -193,7 +193,7 @@ fn rows_cut_off_the_end_are_found_with_the_head_left_or_turned_back() {
     let last = log.last();
     log.edit(|table| table.remove::<AuditRows>(&last));
     log.assert_broken_at(last, "the last row is gone");
-    // The head says one less, with the seal of one more.
+    // The head has the previous number, with the seal of the last one.
     let mut head = log.head.clone();
     assert_eq!(u64::from(head[1]), last, "a small number is one byte");
     head[1] -= 1;
@@ -218,14 +218,14 @@ fn a_server_does_not_start_on_a_forged_head() {
         let message = refusal.to_string();
         assert!(message.contains("audit log") && message.contains("head"), "{message}");
     }
-    // Nothing was appended to what does not hold.
+    // Nothing was appended to a broken log.
     log.edit(|table| table.put_bytes::<AuditHead>(&(), &log.head));
     assert_eq!(log.verify().unwrap(), last);
 }
 
 #[test]
 fn a_server_does_not_start_without_a_head_when_there_are_rows() {
-    // It would begin a new chain at row 1, over the old rows.
+    // The server would start a new chain at row 1, over the old rows.
     let log = Log::new();
     log.edit(|table| table.remove::<AuditHead>(&()));
     let message = log.refusal().to_string();
@@ -234,8 +234,8 @@ fn a_server_does_not_start_without_a_head_when_there_are_rows() {
 
 #[test]
 fn a_server_does_not_start_on_an_old_head_with_newer_rows_behind_it() {
-    // An old head has a good seal. Going on from it would write new rows over
-    // those that somebody wants to be rid of.
+    // An old head has a valid seal. Continuing from it would overwrite rows that an attacker wants
+    // to remove.
     let early = Log::new();
     let head = early.head.clone();
     let (last, Log { dir, .. }) = (early.last(), early);

@@ -1,5 +1,5 @@
-//! Somebody can write the database file but has no key, and an admin copies what
-//! they have tampered with: it gets nothing out that a reveal would not give.
+//! An attacker can write the database file but has no key, and an admin copies secrets that were
+//! tampered with: the copy gives nothing that a reveal would refuse.
 
 use coffer::domain::RevealMode;
 use coffer::store::{Secrets, ValueChunks, Versions};
@@ -59,8 +59,8 @@ fn a_flag_cleared_in_the_target_opens_it_for_no_copy() {
     bench.reveal(&app, bench.secret("NEVER")).expect_error(403, "SECRET_WRITE_ONLY");
 }
 
-/// A never-reveal value that was put under a revealable secret of the same
-/// environment opens there for nobody, and so goes nowhere.
+/// A never-reveal value that was moved to a revealable secret of the same environment cannot be
+/// decrypted there, and is therefore not copied.
 #[test]
 fn a_value_moved_under_another_secret_is_not_copied() {
     expect_log("SECRET_UNREADABLE");

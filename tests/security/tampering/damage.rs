@@ -1,5 +1,5 @@
-//! One damaged row must not spoil answers about other rows, nor what can be
-//! done about itself, nor tell strangers that it is there.
+//! One damaged row must not spoil responses about other rows, prevent its own repair or deletion,
+//! or reveal its existence to strangers.
 
 use coffer::domain::{Role, VarId};
 use coffer::store::{Environments, SecretPlaces, Secrets, ValueChunks, Vars, Versions};
@@ -52,7 +52,7 @@ fn a_damaged_old_version_does_not_keep_the_secret_from_being_changed() {
 
 #[test]
 fn a_latch_drops_an_old_version_that_does_not_open() {
-    // It must not stay behind as it is, and must not stand in the way either.
+    // The damaged version must not be kept, and must not block the change either.
     expect_log("which does not open, to latch the secret");
     let bench = TamperedDb::new();
     bench.edit(|table| cut_last::<Versions>(table, &bench.version_key("TWICE", 1)));
@@ -80,7 +80,7 @@ fn a_latch_over_a_damaged_active_version_changes_nothing_and_says_why() {
     let shown = app.admin().get(&path).expect(200);
     assert_eq!(shown["secret"]["neverReveal"], false);
     assert_eq!(shown["secret"]["description"], json!(null));
-    // With a new value it need not open.
+    // With a new value, the old one does not have to open.
     app.admin().patch(&path, &json!({ "neverReveal": true, "value": "mended" })).expect(200);
     bench.reveal(&app, bench.secret("TWICE")).expect_error(403, "SECRET_WRITE_ONLY");
 }
@@ -122,12 +122,12 @@ fn a_damaged_index_row_does_not_undo_a_refusal_by_role() {
     let dir = app.stop();
     let rows = support::audit_rows(dir.path());
     let of_it = rows.iter().filter(|row| row.draft.request_id.as_deref() == Some("refused"));
-    assert_eq!(of_it.count(), 1, "the refusal is in the log");
+    assert_eq!(of_it.count(), 1, "the refusal must have a row in the log");
 }
 
 #[test]
 fn a_damaged_index_row_looks_like_a_missing_one_to_a_stranger() {
-    // Where it leads is lost, so nothing says that the caller may know of it.
+    // The row's environment is lost, so nothing shows that the caller may see it.
     expect_log("damaged");
     let bench = TamperedDb::new();
     bench.edit(|table| cut_last::<SecretPlaces>(table, &bench.secret("FIRST").id));

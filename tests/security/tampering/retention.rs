@@ -1,6 +1,5 @@
-//! An attacker who can write the database but has no key cannot use retention to remove
-//! rows or to bring them back: neither with the marker of dropped rows, nor with the
-//! server's own pruning.
+//! An attacker who can write the database but has no key cannot use retention to remove rows or to
+//! restore them: neither through the marker of dropped rows, nor through the server's own pruning.
 
 use coffer::audit::Verification;
 use coffer::store::{AuditHead, AuditRows, AuditStart};
@@ -18,7 +17,7 @@ fn setup(keep_days: u32, ahead_millis: i64) -> Setup {
     setup
 }
 
-/// The audit log at one moment, byte for byte.
+/// The audit log at one time, byte for byte.
 #[derive(Clone)]
 struct Copy {
     first: u64,
@@ -51,9 +50,8 @@ impl Copy {
     }
 }
 
-/// A stopped server whose log was pruned three times, so that a part of it
-/// stayed each time. `before` are the logs before each start; `now` is the log
-/// as it is.
+/// A stopped server whose log was pruned three times, each time in part. `before` holds the log
+/// before each start, `now` the current log.
 struct Log {
     dir: TempDir,
     before: Vec<Copy>,
@@ -97,13 +95,13 @@ impl Log {
     #[track_caller]
     fn assert_broken_at(&self, seq: u64, what: &str) {
         let found = self.verify();
-        let broken = found.broken.unwrap_or_else(|| panic!("{what} is not found"));
+        let broken = found.broken.unwrap_or_else(|| panic!("{what} is not detected"));
         assert_eq!(broken.seq, seq, "{what}: {broken}");
         assert!(found.rows <= self.now.rows.len() as u64);
     }
 
-    /// Fails unless the server finds it, too, and does not prune the evidence: after a
-    /// start with an even shorter retention, verification says the same.
+    /// Fails unless the server also detects it and does not prune the evidence: after a start with
+    /// an even shorter retention, verification reports the same.
     #[track_caller]
     fn assert_stays_broken_at(self, seq: u64, what: &str) {
         expect_log("cannot delete old audit events");
@@ -143,8 +141,8 @@ fn an_edited_marker_is_found() {
 
 #[test]
 fn a_forged_marker_behind_dropped_rows_is_found() {
-    // The first kept row goes, and the marker is told so: its number and MAC
-    // are those of the row, only the seal cannot be made.
+    // The first kept row is removed and the marker updated with its number and MAC. Only the seal
+    // cannot be forged.
     let log = Log::new();
     let first = log.now.first;
     let mut forged = log.marker().to_vec();
@@ -164,7 +162,7 @@ fn a_marker_in_a_log_that_was_never_pruned_is_found() {
     let dir = TestApp::start_with(setup(0, 0)).stop();
     let now = Copy::of(&dir);
     let other = Log { dir, before: Vec::new(), now };
-    // Another database's marker has a good seal there, and none here.
+    // The marker of another database has a valid seal there, but not here.
     other.edit(|table| {
         table.put_bytes_new::<AuditStart>(&(), log.marker());
     });
@@ -227,7 +225,7 @@ fn an_older_marker_with_the_rows_dropped_since_is_found() {
         }
     });
     log.assert_broken_at(older.first, "an older marker and its rows");
-    // Each row is genuine, so the next dropping takes them away again.
+    // Each row is genuine, so the next pruning removes them again.
     let Log { dir, .. } = log;
     let app = TestApp::start_in(dir, setup(1, 400 * DAY));
     let found = app.admin().get("/api/audit-logs/verification").expect(200);
@@ -261,8 +259,8 @@ fn dropped_rows_put_back_in_front_of_the_marker_are_found() {
 fn a_newer_marker_on_an_older_log_is_found() {
     let log = Log::new();
     let older = &log.before[3];
-    // The rows and head of an earlier day, without those that were dropped
-    // since; the marker says that they were.
+    // The rows and head of an earlier day, without the rows dropped since; the marker records that
+    // they were dropped.
     log.edit(|table| {
         for seq in older.last() + 1..=log.now.last() {
             table.remove::<AuditRows>(&seq);
@@ -284,7 +282,7 @@ fn an_edited_row_is_not_dropped_away_by_the_server() {
 
 #[test]
 fn a_row_that_claims_to_be_old_or_young_is_found() {
-    // The time in a row decides when it goes, and is under the MAC like the rest.
+    // The time in a row decides when it is dropped, and is covered by the MAC like the rest.
     let log = Log::new();
     let seq = log.now.first;
     let row = log.now.row(seq).to_vec();
@@ -319,7 +317,7 @@ fn rows_that_do_not_begin_behind_the_marker_do_not_fit() {
     assert_eq!(findings().len(), 1);
 }
 
-/// What verification cannot find, so that nobody believes it can.
+/// Documents what verification cannot detect, so that nobody relies on it.
 #[test]
 fn the_log_put_back_as_a_whole_is_not_found() {
     let log = Log::new();

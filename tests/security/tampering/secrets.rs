@@ -1,6 +1,6 @@
-//! Somebody can write the database file but has no key. Whatever they move,
-//! edit or cut, a value is given as it was put or not at all, a never-reveal
-//! value is never given, and one bad row does not take the others with it.
+//! An attacker can write the database file but has no key. Whatever they move, edit or truncate, a
+//! value is returned as it was stored or not at all, a never-reveal value is never returned, and
+//! one damaged row does not affect the others.
 
 use coffer::domain::{RevealMode, Version};
 use coffer::store::{Bytes, KeyId, SecretPlace, SecretPlaces, Secrets, ValueChunks, Versions};
@@ -77,8 +77,8 @@ fn an_old_version_copied_over_the_active_one_is_not_given() {
 
 #[test]
 fn a_version_number_turned_back_gives_that_version_and_says_so() {
-    // The row says version 1, whose value is still kept: it is version 1's
-    // value and is given as such, never as version 2.
+    // The row claims version 1, whose value is still kept: the server returns it as version 1,
+    // never as version 2.
     let bench = TamperedDb::new();
     bench.edit(|table| {
         let mut row = table.get::<Secrets>(&bench.secret_key("TWICE"));
@@ -110,12 +110,11 @@ fn a_never_reveal_flag_cleared_in_the_database_reveals_nothing_by_any_route() {
     let admin = app.admin();
     for secret in [bench.secret("NEVER"), bench.secret("LATCHED")] {
         let path = format!("/api/secrets/{}", secret.id);
-        // Nor does a detour bring the old value under the cleared flag.
+        // Activating an old version does not expose its value under the cleared flag either.
         let activate = admin.send("POST", &format!("{path}/versions/1/activate"), None);
         activate.expect_error(500, UNREADABLE);
-        // The data key still knows that it was wrapped for a never-reveal
-        // secret: the next write sets the flag again, so that not even a new
-        // value can be had.
+        // The data key still records that it was wrapped for a never-reveal secret: the next write
+        // sets the flag again, so that a new value cannot be revealed either.
         let patched = admin.patch(&path, &json!({ "value": "a new one" })).expect(200);
         assert_eq!(patched["secret"]["neverReveal"], true);
         bench.reveal(&app, secret).expect_error(403, "SECRET_WRITE_ONLY");
@@ -127,7 +126,7 @@ fn a_never_reveal_flag_cleared_in_the_database_reveals_nothing_by_any_route() {
 
 #[test]
 fn a_secret_renamed_in_the_database_does_not_open() {
-    // What a workload gets under DATABASE_URL must be what was put there.
+    // A workload must get, under DATABASE_URL, the value that was stored there.
     expect_log(UNREADABLE);
     let bench = TamperedDb::new();
     bench.edit(|table| bench.move_row(table, "FIRST", bench.environment, "RENAMED"));
@@ -138,7 +137,7 @@ fn a_secret_renamed_in_the_database_does_not_open() {
 
 #[test]
 fn a_secret_moved_to_another_environment_does_not_open_there() {
-    // Where reveal may be on, and an admin scoped to it may be waiting.
+    // Reveal may be enabled there, and an admin with that scope may be waiting.
     expect_log(UNREADABLE);
     let bench = TamperedDb::new();
     bench.edit(|table| {
@@ -154,7 +153,7 @@ fn a_secret_moved_to_another_environment_does_not_open_there() {
 
 #[test]
 fn a_row_that_took_the_id_of_a_never_reveal_secret_does_not_open_it() {
-    // The flag is that of another row, the id and the ciphertext are its own.
+    // The flag comes from another row; the id and the ciphertext are its own.
     expect_log(UNREADABLE);
     let bench = TamperedDb::new();
     bench.edit(|table| {
@@ -177,12 +176,12 @@ fn index_entries_that_lead_to_other_rows_give_no_value() {
             let (environment, key) = bench.secret_key(key);
             SecretPlace { environment, key }
         };
-        // A revealable row for a never-reveal id, and the other way round.
+        // A revealable row for a never-reveal id, and the reverse.
         table.put::<SecretPlaces>(&bench.secret("NEVER").id, &place("FIRST"));
         table.put::<SecretPlaces>(&bench.secret("SECOND").id, &place("NEVER"));
     });
     let app = bench.assert_unreadable(&["NEVER", "SECOND"]);
-    // Deleting what leads astray takes nobody else's row away.
+    // Deleting through a misleading row does not delete another secret's row.
     let path = format!("/api/secrets/{}", bench.secret("NEVER").id);
     app.admin().delete(&path).expect(200);
     app.admin().get(&path).expect_error(404, "NOT_FOUND");
@@ -218,7 +217,7 @@ fn a_piece_of_a_long_value_that_is_gone_swapped_or_short_opens_nothing() {
         let Bytes(mut bytes) = table.get::<ValueChunks>(&last);
         bytes.pop();
         table.put::<ValueChunks>(&last, &Bytes(bytes));
-        // The row claims fewer pieces than there are: a truncated value.
+        // The row claims fewer pieces than it has: a truncated value.
         let mut row = table.get::<Versions>(&bench.version_key("LONG6", 1));
         row.chunks -= 1;
         table.put::<Versions>(&bench.version_key("LONG6", 1), &row);
@@ -241,8 +240,8 @@ fn a_data_key_under_a_wrapping_key_that_is_not_loaded_is_named_in_the_answer() {
     assert!(error["message"].as_str().unwrap().contains("0000abcd"), "{error}");
 }
 
-/// Sealed bytes of a version row: format, key id, nonce 12, sealed 32, tag 16,
-/// number of pieces. Behind them are only a date and a name.
+/// The sealed bytes of a version row: format, key id, nonce 12, sealed 32, tag 16, number of
+/// pieces. Only a date and a name come after them.
 const SEALED_BYTES: usize = 1 + 1 + 12 + 32 + 16 + 1;
 
 #[test]
@@ -277,7 +276,7 @@ fn no_flipped_byte_of_a_stored_version_gives_another_value() {
         let reply = bench.reveal(&app, secret);
         let place = format!("byte {at} of the {}", if *in_row { "version row" } else { "piece" });
         match reply.status {
-            // More pieces than there are change nothing that is sealed.
+            // Additional pieces do not change anything that is sealed.
             200 if !sealed || (*in_row && *at == SEALED_BYTES - 1) => {
                 assert_eq!(reply.json()["value"], secret.value.as_str(), "{place}");
             }

@@ -1,5 +1,5 @@
-//! Users with their sessions, service accounts and their tokens: all of it made
-//! over HTTP, by the admin of the first start, as an operator would.
+//! Users with their sessions, and service accounts with their tokens. The first admin creates all
+//! of them over HTTP, as an operator would.
 
 use serde_json::{Value, json};
 
@@ -7,28 +7,28 @@ use super::api::text;
 use super::{Client, Reply, Setup, TestApp};
 pub use crate::paths::{ACCOUNTS, LOGIN, LOGOUT, ME, REGISTER, TOKENS, USERS};
 
-/// The password of every user that a test does not care to give another.
+/// The password of every test user, unless a test needs a different one.
 pub const PASSWORD: &str = "correct horse battery";
 
-/// Well formed, and wrong.
+/// A well-formed password that no user has.
 pub const WRONG: &str = "incorrect horse battery";
 
 impl Setup {
-    /// Password hashes as cheap as the configuration lets them be.
+    /// Sets the cheapest password hash parameters that the configuration allows.
     pub fn cheap_hashes(mut self) -> Self {
         self.config.auth.argon2_memory_kib = 8192;
         self.config.auth.argon2_passes = 1;
         self
     }
 
-    /// As many wrong logins as one likes.
+    /// Removes the limit on failed logins.
     pub fn any_logins(mut self) -> Self {
         self.config.rate_limit.login_failures = 0;
         self
     }
 }
 
-/// A server with cheap hashes and the environment `development`.
+/// Starts a server with cheap hashes and the environment `development`.
 pub fn start() -> TestApp {
     TestApp::start_with(Setup::default().cheap_hashes())
 }
@@ -43,28 +43,28 @@ pub fn start_in(environments: &[&str]) -> TestApp {
     TestApp::start_with(Setup::default().cheap_hashes().environments(environments))
 }
 
-/// The scope that is everything.
+/// The scope that covers everything.
 pub fn everywhere() -> Value {
     json!({ "allEnvironments": true })
 }
 
-/// The scope that is these environments (ids).
+/// The scope that covers these environments (ids).
 pub fn only(environments: &[&str]) -> Value {
     json!({ "environmentIds": environments })
 }
 
-/// An object with the members of both; the second one's win.
+/// Merges two objects. Members of the second one win.
 pub fn with(mut object: Value, more: &Value) -> Value {
     object.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
     object
 }
 
-/// The body that makes a user.
+/// The request body that creates a user.
 pub fn user_body(email: &str, role: &str, scope: &Value) -> Value {
     with(json!({ "email": email, "password": PASSWORD, "role": role }), scope)
 }
 
-/// Creates a user whose password is [`PASSWORD`], and gives back its item.
+/// Creates a user with the password [`PASSWORD`] and returns its item.
 #[track_caller]
 pub fn new_user(app: &TestApp, email: &str, role: &str, scope: &Value) -> Value {
     app.admin().post(USERS, &user_body(email, role, scope)).expect(200)["user"].clone()
@@ -75,24 +75,24 @@ pub fn try_login(client: &Client, email: &str, password: &str) -> Reply {
     client.post(LOGIN, &json!({ "email": email, "password": password }))
 }
 
-/// Logs in and gives back the session's token.
+/// Logs in and returns the session token.
 #[track_caller]
 pub fn login(app: &TestApp, email: &str, password: &str) -> String {
     text(&try_login(&app.anonymous(), email, password).expect(200), "token").to_owned()
 }
 
-/// A user and one session of it.
+/// A user with one session.
 pub struct Person {
     pub id: String,
     pub email: String,
-    /// The session's token.
+    /// The session token.
     pub token: String,
-    /// A client with that token.
+    /// A client that sends this token.
     pub client: Client,
 }
 
 impl Person {
-    /// The path of its item.
+    /// The path of this user's item.
     pub fn path(&self) -> String {
         format!("{USERS}/{}", self.id)
     }
@@ -106,7 +106,7 @@ impl Person {
     }
 }
 
-/// A new user that has logged in.
+/// Creates a user and logs in.
 #[track_caller]
 pub fn person(app: &TestApp, email: &str, role: &str, scope: &Value) -> Person {
     let id = text(&new_user(app, email, role, scope), "id").to_owned();
@@ -115,7 +115,7 @@ pub fn person(app: &TestApp, email: &str, role: &str, scope: &Value) -> Person {
     Person { id, email: email.to_owned(), token, client }
 }
 
-/// Creates a service account and gives back its item.
+/// Creates a service account and returns its item.
 #[track_caller]
 pub fn service_account(app: &TestApp, name: &str, role: &str, scope: &Value) -> Value {
     let body = with(json!({ "name": name, "role": role }), scope);
@@ -127,11 +127,11 @@ pub struct Minted {
     pub id: String,
     pub token: String,
     pub record: Value,
-    /// A client with the token.
+    /// A client that sends the token.
     pub client: Client,
 }
 
-/// Mints a token from this body, as this client.
+/// Creates a token from this body, as this client.
 #[track_caller]
 pub fn mint_as(app: &TestApp, client: &Client, body: &Value) -> Minted {
     let answer = client.post(TOKENS, body).expect(200);
@@ -141,31 +141,31 @@ pub fn mint_as(app: &TestApp, client: &Client, body: &Value) -> Minted {
     Minted { id: text(&record, "id").to_owned(), token, record, client }
 }
 
-/// Mints a token: role, scope and what else there is to say (the owner).
+/// Creates a token with this role, this scope and any other members, such as the owner.
 #[track_caller]
 pub fn mint(app: &TestApp, role: &str, scope: &Value, more: &Value) -> Minted {
     let body = with(json!({ "name": "minted", "role": role }), scope);
     mint_as(app, &app.admin(), &with(body, more))
 }
 
-/// A token of a user.
+/// Creates a token for a user.
 #[track_caller]
 pub fn token_of(app: &TestApp, user: &str, role: &str, scope: &Value) -> Minted {
     mint(app, role, scope, &json!({ "ownerUserId": user }))
 }
 
-/// A token of a service account.
+/// Creates a token for a service account.
 #[track_caller]
 pub fn token_of_account(app: &TestApp, account: &str, role: &str, scope: &Value) -> Minted {
     mint(app, role, scope, &json!({ "ownerServiceAccountId": account }))
 }
 
-/// A client that sends a session's token in the cookie.
+/// A client that sends a session token in the cookie.
 pub fn cookie(app: &TestApp, token: &str) -> Client {
     app.anonymous().with("Cookie", &format!("coffer_session={token}"))
 }
 
-/// Whether this credential is still one.
+/// Whether the server still accepts this credential.
 pub fn works(client: &Client) -> bool {
     match client.get(ME).status {
         200 => true,
@@ -174,36 +174,37 @@ pub fn works(client: &Client) -> bool {
     }
 }
 
-/// An id of the same kind that names nothing.
+/// An id of the same kind that identifies nothing.
 pub fn missing_like(id: &str) -> String {
     let missing = format!("{}0000000000", &id[..id.len() - 10]);
     assert_ne!(missing, id);
     missing
 }
 
-/// Moves the clock of the test on.
+/// Advances the test's clock.
 pub fn advance_seconds(app: &TestApp, seconds: i64) {
     app.clock.as_ref().expect("a test clock").advance_millis(seconds * 1000);
 }
 
-/// The rows of the audit log for which this query asks, newest first.
+/// The audit log rows that match this query, newest first.
 #[track_caller]
 pub fn rows(app: &TestApp, query: &str) -> Vec<Value> {
     let answer = app.admin().get(&format!("/api/audit-logs?limit=1000&{query}")).expect(200);
     answer["logs"].as_array().unwrap().clone()
 }
 
-/// The names of the members that a row says were changed, in order.
+/// The names of the changed members that a row lists, in order.
 #[track_caller]
 pub fn changed(row: &Value) -> Vec<String> {
     let details: Value = serde_json::from_str(text(row, "details")).unwrap();
-    let changed = details["changed"].as_array().unwrap_or_else(|| panic!("nothing in {row}"));
+    let changed =
+        details["changed"].as_array().unwrap_or_else(|| panic!("no changed members in {row}"));
     let mut names: Vec<_> = changed.iter().map(|name| name.as_str().unwrap().to_owned()).collect();
     names.sort();
     names
 }
 
-/// Everything of an answer but what differs between any two of them.
+/// A response without the parts that differ between any two responses.
 pub fn visible(reply: &Reply) -> (u16, Vec<(String, String)>, Value) {
     let mut body: Value = serde_json::from_slice(&reply.body).unwrap_or_default();
     if let Some(members) = body.as_object_mut() {
@@ -218,7 +219,7 @@ pub fn visible(reply: &Reply) -> (u16, Vec<(String, String)>, Value) {
     (reply.status, headers, body)
 }
 
-/// What the server set for this cookie, attributes in lower case behind it.
+/// The value that the server set for this cookie, followed by its attributes in lower case.
 pub fn set_cookies(reply: &Reply) -> Vec<(String, Vec<String>)> {
     let all = reply.headers.iter().filter(|(name, _)| name == "set-cookie");
     all.map(|(_, value)| {

@@ -1,4 +1,4 @@
-//! Backups: taken, looked at, restored.
+//! Creates, verifies and restores backups.
 
 use std::path::Path;
 
@@ -12,7 +12,7 @@ use super::{Client, TestApp, data_dir};
 
 pub use crate::paths::BACKUP;
 
-/// A backup by the API.
+/// Creates a backup through the API.
 #[track_caller]
 pub fn take(client: &Client) -> Vec<u8> {
     let reply = client.get(BACKUP);
@@ -30,7 +30,7 @@ pub fn open(file: &[u8], root: &RootKey) -> Result<(Summary, Examined), BackupEr
     backup::verify(file, Opening { root, previous: None, identities: None })
 }
 
-/// Fails unless a backup opens without a finding.
+/// Fails unless the backup opens and verifies without a finding.
 #[track_caller]
 pub fn sound(file: &[u8], root: &RootKey) -> (Summary, Examined) {
     let (summary, examined) = open(file, root).unwrap();
@@ -43,8 +43,8 @@ pub fn restore(file: &[u8], root: &RootKey, data_dir: &Path) -> Result<Restored,
     backup::restore(file, opening, data_dir, Options::default(), SystemClock.now())
 }
 
-/// A new directory with the restored data in it, as a server finds it: with the
-/// root key and the first token of the old server, which its operator kept.
+/// Restores a backup into a new directory, ready for a server: with the root key and the first
+/// token of the old server, which its operator kept.
 #[track_caller]
 pub fn restored(app: &TestApp, file: &[u8]) -> TempDir {
     let dir = tempfile::tempdir().unwrap();

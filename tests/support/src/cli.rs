@@ -8,10 +8,10 @@ use tempfile::TempDir;
 use super::process::{Ended, Launch, Server};
 use super::terminal::Terminal;
 
-/// Well-formed, and no server's.
+/// A well-formed token that no server has issued.
 pub const TOKEN: &str = "cof_0123456789abcdefghijklmnopqrstuvwxyzABCDEFG";
 
-/// Commands against one server, in a directory where there is nothing.
+/// Runs commands against one server, in an empty directory.
 pub struct Cli {
     dir: TempDir,
     url: String,
@@ -19,13 +19,13 @@ pub struct Cli {
 }
 
 impl Cli {
-    /// With [`TOKEN`].
+    /// Runs commands with [`TOKEN`].
     pub fn on(address: SocketAddr) -> Self {
         let dir = tempfile::tempdir().unwrap();
         Self { dir, url: format!("http://{address}"), token: TOKEN.to_owned() }
     }
 
-    /// With the first admin's token.
+    /// Runs commands with the first admin's token.
     pub fn of(server: &Server) -> Self {
         Self { token: server.token(), ..Self::on(server.address) }
     }
@@ -35,7 +35,7 @@ impl Cli {
         launch.variable("COFFER_URL", &self.url).variable("COFFER_TOKEN", &self.token)
     }
 
-    /// Runs a command that has nothing on stdin.
+    /// Runs a command with an empty stdin.
     pub fn run<const N: usize>(&self, words: [&str; N]) -> Ended {
         self.launch(words).run("")
     }
@@ -45,7 +45,7 @@ impl Cli {
         self.launch(words).in_terminal()
     }
 
-    /// Runs a command in a terminal, where nothing is asked.
+    /// Runs a command in a terminal and expects no prompt.
     #[track_caller]
     pub fn screen<const N: usize>(&self, words: [&str; N]) -> String {
         let (text, code) = self.in_terminal(words).ends();
@@ -55,7 +55,7 @@ impl Cli {
 }
 
 impl Ended {
-    /// The JSON on one line of a command that has done what it was asked.
+    /// Runs a command that must succeed and returns the JSON on its one line of output.
     #[track_caller]
     pub fn json(&self) -> Value {
         assert_eq!((self.code, self.stderr.as_str()), (Some(0), ""), "{self:#?}");
@@ -63,8 +63,8 @@ impl Ended {
         serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}: {self:#?}"))
     }
 
-    /// Fails unless the command ended with this exit code and printed all of these words,
-    /// on stderr only.
+    /// Fails unless the command exited with this code and printed all of these words, on stderr
+    /// only.
     #[track_caller]
     pub fn refuses<const N: usize>(&self, code: i32, words: [&str; N]) {
         assert_eq!(self.code, Some(code), "{self:#?}");

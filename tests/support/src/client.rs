@@ -1,5 +1,5 @@
-//! A small HTTP/1.1 client that sends exactly what it is told, malformed
-//! requests included; no well-behaved library would.
+//! A small HTTP/1.1 client that sends exactly the given bytes, including malformed requests, which
+//! a well-behaved library would refuse to send.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-/// Longer than any answer takes; a test that waits for it has found a bug.
+/// Longer than any response takes. A test that reaches it has found a bug.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Sends requests, each on a connection of its own.
+/// Sends requests, each on its own connection.
 #[derive(Debug, Clone)]
 pub struct Client {
     address: SocketAddr,
@@ -23,7 +23,7 @@ impl Client {
         Self { address, token, headers: Vec::new() }
     }
 
-    /// The same client with one more header on every request.
+    /// The same client, with one more header on every request.
     pub fn with(&self, name: &str, value: &str) -> Self {
         let mut client = self.clone();
         client.headers.push((name.to_owned(), value.to_owned()));
@@ -50,7 +50,7 @@ impl Client {
         self.send("PATCH", path, Some(("application/json", body.to_string().as_bytes())))
     }
 
-    /// Any method; the body, if any, with its content type (empty: no header).
+    /// Sends a request with any method, an optional body and its content type (empty: no header).
     pub fn send(&self, method: &str, path: &str, body: Option<(&str, &[u8])>) -> Reply {
         let mut head = format!("{method} {path} HTTP/1.1\r\nHost: {}\r\n", self.address);
         if let Some(token) = &self.token {
@@ -70,12 +70,12 @@ impl Client {
         self.raw(method, &bytes)
     }
 
-    /// Exactly these bytes. `method` only tells whether the answer has a body.
+    /// Sends exactly these bytes. `method` only decides whether the response has a body.
     pub fn raw(&self, method: &str, bytes: &[u8]) -> Reply {
         self.try_raw(method, bytes).expect("an answer")
     }
 
-    /// Sends exactly these bytes to a server that may end in the middle.
+    /// Sends exactly these bytes to a server that may go away during the request.
     pub fn try_raw(&self, method: &str, bytes: &[u8]) -> std::io::Result<Reply> {
         self.counted(method, bytes, &mut 0)
     }
@@ -86,8 +86,8 @@ impl Client {
         stream.set_read_timeout(Some(TIMEOUT))?;
         stream.set_write_timeout(Some(TIMEOUT))?;
         let mut writer = stream.try_clone()?;
-        // A server that refuses early may close before it has read everything;
-        // its answer is what counts.
+        // A server that refuses early may close the connection before it has read everything. Its
+        // response is what counts.
         let sent = writer.write_all(bytes);
         let mut reader = BufReader::new(Counted { stream, came });
         Reply::read(&mut reader, method == "HEAD").or_else(|error| {
@@ -110,17 +110,17 @@ impl Read for Counted<'_> {
     }
 }
 
-/// An answer.
+/// A response.
 #[derive(Debug, Clone)]
 pub struct Reply {
     pub status: u16,
-    /// Names in lower case.
+    /// Header names in lower case.
     pub headers: Vec<(String, String)>,
     pub body: Vec<u8>,
 }
 
 impl Reply {
-    /// Reads one answer off a connection.
+    /// Reads one response from a connection.
     pub fn read(reader: &mut impl BufRead, is_head: bool) -> std::io::Result<Self> {
         let invalid =
             |what: &str| std::io::Error::new(std::io::ErrorKind::InvalidData, what.to_owned());
@@ -170,14 +170,14 @@ impl Reply {
             .unwrap_or_else(|error| panic!("{error}: {} {}", self.status, self.text()))
     }
 
-    /// The body, given that the status is this one.
+    /// Returns the body; fails unless the status is this one.
     #[track_caller]
     pub fn expect(&self, status: u16) -> Value {
         assert_eq!(self.status, status, "{}", self.text());
         self.json()
     }
 
-    /// The error object, given that status and code are these.
+    /// Returns the error object; fails unless the status and code are these.
     #[track_caller]
     pub fn expect_error(&self, status: u16, code: &str) -> Value {
         let body = self.expect(status);
@@ -189,7 +189,7 @@ impl Reply {
     }
 }
 
-/// A body in chunks (RFC 9112, section 7.1); one without its end is an error.
+/// Decodes a chunked body (RFC 9112, section 7.1). A body without its last chunk is an error.
 fn chunked(reader: &mut impl BufRead) -> std::io::Result<Vec<u8>> {
     let mut body = Vec::new();
     loop {

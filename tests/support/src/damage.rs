@@ -1,6 +1,5 @@
-//! SmallDisk but varied data directories, ways to damage their files, and what a
-//! user would then do with them: start the server, read everything, change
-//! something, stop it, ask the doctor.
+//! Small but varied data directories, ways to damage their files, and what a user would then do
+//! with them: start the server, read everything, change something, stop it, run the doctor.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -15,18 +14,18 @@ use crate::process::{Ended, Launch, Server, request};
 use crate::rng::Rng;
 use crate::{Client, Reply, await_release, data_dir};
 
-/// What was acknowledged.
+/// The state that the server acknowledged.
 #[derive(Clone, Default)]
 pub struct Known {
     pub token: String,
-    /// Every value that a secret (by its id) ever had, the newest last.
+    /// Every value that a secret (by its id) ever had, newest last.
     pub secrets: BTreeMap<String, Vec<String>>,
     pub vars: BTreeMap<String, Vec<String>>,
     never: String,
     deleted: Vec<String>,
 }
 
-/// A data directory that was left behind, and what must be in it.
+/// The data directory of a stopped server, and the state that it must hold.
 pub struct Sample {
     pub name: &'static str,
     pub known: Known,
@@ -34,7 +33,7 @@ pub struct Sample {
 }
 
 impl Known {
-    /// All that must not be printed.
+    /// Every value that must never be printed.
     fn values(&self) -> Vec<String> {
         self.secrets.values().flatten().cloned().collect()
     }
@@ -52,7 +51,7 @@ impl Sample {
         usize::try_from(path.metadata().map_or(0, |file| file.len())).unwrap()
     }
 
-    /// sled's files, seen from the data directory.
+    /// sled's files, relative to the data directory.
     pub fn files(&self) -> Vec<PathBuf> {
         let db = data_dir(self.dir.path()).join("db");
         let entries = fs::read_dir(db).unwrap().map(|entry| entry.unwrap().path());
@@ -64,7 +63,7 @@ impl Sample {
     }
 }
 
-/// A server on a data directory, with cheap hashes and as many requests as one likes.
+/// A server on a data directory, with cheap hashes and no rate limits.
 pub fn launch(data_dir: &Path) -> Launch {
     Launch::on(data_dir)
         .variable("COFFER_RATE_LIMIT__AUTHENTICATED_PER_MINUTE", "0")
@@ -72,7 +71,7 @@ pub fn launch(data_dir: &Path) -> Launch {
         .variable("COFFER_AUTH__ARGON2_PASSES", "1")
 }
 
-/// A directory and all that is in it.
+/// Copies a directory and everything in it.
 pub fn copy(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
     for entry in fs::read_dir(from).unwrap() {
@@ -86,8 +85,8 @@ pub fn copy(from: &Path, to: &Path) {
     }
 }
 
-/// Three ends: killed in its first run, without a snapshot; closed in good
-/// order; killed with changes behind the snapshot.
+/// Three samples that differ in how the server ended: killed in its first run, without a snapshot;
+/// shut down cleanly; killed with changes that the snapshot does not have.
 pub fn samples() -> Vec<Sample> {
     let dir = tempfile::tempdir().unwrap();
     let server = launch(&data_dir(dir.path())).start();
@@ -113,7 +112,7 @@ fn fill(server: &Server) -> Known {
     new_environment(&admin, "staging");
     for n in 0..12 {
         let environment = if n % 2 == 0 { "development" } else { "staging" };
-        // Some are so large that they are kept in pieces.
+        // Some are large enough to be stored in pieces.
         let value = if n % 3 == 0 { "long ".repeat(12_000) } else { format!("value {n} v1") };
         let made = new_secret(&admin, environment, &format!("KEY_{n}"), &value);
         known.secrets.insert(text(&made, "id").to_owned(), vec![value]);
@@ -139,7 +138,7 @@ fn fill(server: &Server) -> Known {
     known
 }
 
-/// A new value for everything.
+/// Gives everything a new value.
 fn change(admin: &Client, known: &mut Known, version: u32) {
     for (n, (id, values)) in known.secrets.iter_mut().enumerate() {
         let long = if n % 3 == 1 { "x".repeat(60_000) } else { String::new() };
@@ -159,14 +158,14 @@ pub enum Kind {
     Bit,
     /// 512 bytes of zeros.
     Sector,
-    /// 4096 bytes of anything.
+    /// 4096 random bytes.
     Garbage,
     Cut,
     Missing,
 }
 
 impl Kind {
-    /// Those that leave the file there.
+    /// The kinds of damage that leave the file in place.
     pub const ALL: [Self; 4] = [Self::Bit, Self::Sector, Self::Garbage, Self::Cut];
 }
 
@@ -174,23 +173,23 @@ impl Kind {
 #[derive(Debug, Clone)]
 pub struct Damage {
     pub sample: usize,
-    /// Seen from the data directory.
+    /// Relative to the data directory.
     pub file: PathBuf,
     pub kind: Kind,
     pub at: usize,
     pub seed: u64,
 }
 
-/// What came of it.
+/// What the server did with a damaged directory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Seen {
-    /// Everything is as it was acknowledged.
+    /// Everything is as acknowledged.
     Served,
-    /// What is served is as it was acknowledged, the rest is refused.
+    /// Everything that is served is as acknowledged; the rest is refused.
     ServedInPart,
     /// The server does not start and says why.
     Refused,
-    /// Refused because acknowledged changes are gone.
+    /// The server refuses to start because acknowledged changes are missing.
     RefusedAsOlder,
 }
 
@@ -205,7 +204,7 @@ impl Seen {
 }
 
 impl Damage {
-    /// A copy of the sample's directory, damaged.
+    /// Returns a damaged copy of the sample's directory.
     pub fn copy(&self, samples: &[Sample]) -> TempDir {
         let dir = samples[self.sample].copy();
         self.inflict(&data_dir(dir.path()).join(&self.file));
@@ -216,15 +215,15 @@ impl Damage {
         if self.kind == Kind::Missing {
             return fs::remove_file(path).unwrap();
         }
-        let mut dice = Rng(self.seed);
+        let mut rng = Rng(self.seed);
         let mut bytes = fs::read(path).unwrap();
         let (at, end) = (self.at, bytes.len());
         match self.kind {
-            Kind::Bit => bytes[at] ^= 1 << dice.below(8),
+            Kind::Bit => bytes[at] ^= 1 << rng.below(8),
             Kind::Sector => bytes[at / 512 * 512..(at / 512 * 512 + 512).min(end)].fill(0),
             Kind::Garbage => {
                 for byte in &mut bytes[at..(at + 4096).min(end)] {
-                    *byte = u8::try_from(dice.below(256)).unwrap();
+                    *byte = u8::try_from(rng.below(256)).unwrap();
                 }
             }
             Kind::Cut | Kind::Missing => bytes.truncate(at),
@@ -232,21 +231,22 @@ impl Damage {
         fs::write(path, bytes).unwrap();
     }
 
-    /// Does what a user would do, and looks at everything that comes of it.
+    /// Does what a user would do and checks every result.
     #[track_caller]
     pub fn examine(&self, samples: &[Sample]) -> Seen {
         let sample = &samples[self.sample];
         let dir = self.copy(samples);
         let mut known = sample.known.clone();
         let seen = start(&data_dir(dir.path()), &mut known, "NEW");
-        // The first one has written: what it left must not be what the next dies of.
+        // The first start has written to the directory. The next start must not fail because of
+        // that.
         if seen.serves() {
             let again = start(&data_dir(dir.path()), &mut known, "NEWER");
             let is_no_worse = again == seen || (seen != Seen::Served && again.refuses());
-            assert!(is_no_worse, "{seen:?}, and then {again:?}");
+            assert!(is_no_worse, "{seen:?}, then {again:?}");
         }
-        // Not each time: each takes as long as the server, and opening changes the
-        // files, so that they get copies of their own.
+        // Skipped in some runs: each doctor run takes as long as the server, and opening changes
+        // the files, so each needs its own copy.
         if self.at.is_multiple_of(3) {
             is_diagnosed(&self.doctor(&self.copy(samples), &[]), seen, &sample.known.values());
         }
@@ -261,7 +261,7 @@ impl Damage {
         words.iter().fold(launch, super::process::Launch::argument).run("")
     }
 
-    /// A repair repairs or says why not, and no start is the worse for it.
+    /// Checks that a repair succeeds or says why it cannot, and that it makes no later start worse.
     #[track_caller]
     fn is_repaired(&self, samples: &[Sample], seen: Seen) {
         let (dir, mut known) = (self.copy(samples), samples[self.sample].known.clone());
@@ -270,11 +270,11 @@ impl Damage {
         assert!(matches!(repair.code, Some(0..=2)), "{repair:#?}");
         let after = start(&data_dir(dir.path()), &mut known, "NEW");
         let is_no_worse = after <= seen || (after.refuses() && seen.refuses());
-        assert!(is_no_worse, "{seen:?}, and {after:?} after {repair:#?}");
+        assert!(is_no_worse, "{seen:?}, then {after:?} after {repair:#?}");
     }
 }
 
-/// Starts a server, and whatever comes of that.
+/// Starts a server and returns the outcome.
 #[track_caller]
 fn start(data_dir: &Path, known: &mut Known, key: &str) -> Seen {
     match launch(data_dir).try_start() {
@@ -283,8 +283,8 @@ fn start(data_dir: &Path, known: &mut Known, key: &str) -> Seen {
     }
 }
 
-/// One line that says what is wrong, below what was logged; no panic that a
-/// person would take for one, and no value.
+/// Fails unless stderr ends with one line that says what is wrong, without a value and without
+/// anything that looks like a panic.
 #[track_caller]
 pub fn is_one_clear_line(stderr: &str, secrets: &[String]) {
     let told: Vec<_> = stderr.lines().filter(|line| line.starts_with("coffer: ")).collect();
@@ -296,9 +296,9 @@ pub fn is_one_clear_line(stderr: &str, secrets: &[String]) {
 
 #[track_caller]
 fn says_nothing_odd(output: &str, secrets: &[String]) {
-    // sled's own panics are caught where it opens, and each is told there. One in the
-    // midst of a write, for which it has to read what is damaged, ends the server with
-    // its line. There are to be no others, in whatever thread.
+    // Panics inside sled are caught when it opens, and each is reported there. A panic in the
+    // middle of a write, which has to read the damaged data, ends the server with its own line. No
+    // other thread may panic.
     let panics = output.matches("panic at ").count();
     let caught = output.matches("sled panicked as it opened").count();
     let ended = output.matches("coffer: the database failed").count();
@@ -309,7 +309,7 @@ fn says_nothing_odd(output: &str, secrets: &[String]) {
         assert!(!output.contains(word), "{word}: {output}");
     }
     for secret in secrets {
-        assert!(!output.contains(secret), "a value: {output}");
+        assert!(!output.contains(secret), "the output has a value: {output}");
     }
 }
 
@@ -322,20 +322,20 @@ fn is_refused(ended: &Ended, secrets: &[String]) -> Seen {
     if older { Seen::RefusedAsOlder } else { Seen::Refused }
 }
 
-/// What a client may be told about what is damaged.
+/// The error codes with which the server may refuse what is damaged.
 const CODES: [&str; 3] = ["INTERNAL", "SECRET_UNREADABLE", "SERVICE_UNAVAILABLE"];
 
-/// What is written after the damage.
+/// The value written after the damage.
 const LATER: &str = "what was written later";
 
-/// Whether something is as it was acknowledged; else it must be refused.
+/// Whether this is as acknowledged. If not, it must be refused.
 #[track_caller]
 fn is_right(reply: Option<Reply>, status: u16, code: &str, value: Option<&String>) -> bool {
     let Some(reply) = reply else { return false };
     let body: Value = reply.json();
     if reply.status == status {
         match value {
-            // Not with both values: they may be long.
+            // Does not print the values: they may be long.
             Some(value) => {
                 let found = body["value"].as_str().or_else(|| body["var"]["value"].as_str());
                 assert!(found == Some(value), "another value: {found:.200?}, not {value:.200}");
@@ -352,7 +352,7 @@ fn is_right(reply: Option<Reply>, status: u16, code: &str, value: Option<&String
 #[track_caller]
 fn serves(server: Server, known: &mut Known, key: &str) -> Seen {
     let (client, token) = (Client::new(server.address, None), known.token.clone());
-    // No answer is one, too: if the end that it comes from is in order.
+    // A missing response is also acceptable, provided that the server exited cleanly.
     let ask = |method: &str, path: &str, body: &str| {
         let text = request(&token, "asked", method, path, body);
         client.try_raw(method, text.as_bytes()).ok()
@@ -384,7 +384,7 @@ fn serves(server: Server, known: &mut Known, key: &str) -> Seen {
     let secrets = known.values();
     match ended.code {
         Some(0) => says_nothing_odd(&ended.stderr, &secrets),
-        // That it stops cannot be written down either.
+        // The server cannot record its own shutdown either.
         Some(1) if !right => is_one_clear_line(&ended.stderr, &secrets),
         _ => panic!("{ended:#?}"),
     }
@@ -399,7 +399,7 @@ fn is_diagnosed(ended: &Ended, seen: Seen, secrets: &[String]) {
     assert!(ended.code.is_some_and(|code| codes.contains(&code)), "{seen:?} {ended:#?}");
 }
 
-/// The doctor prints its lines and nothing else, above all no value and no panic.
+/// Fails if the doctor prints anything but its own lines, above all a value or a panic.
 #[track_caller]
 fn has_findings(ended: &Ended, secrets: &[String]) {
     says_nothing_odd(&ended.stderr, secrets);

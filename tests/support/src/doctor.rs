@@ -1,4 +1,4 @@
-//! A stopped server that there is nothing to say about, for `coffer doctor`.
+//! A stopped server in perfect order, for tests of `coffer doctor`.
 
 use std::path::{Path, PathBuf};
 
@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use crate::process::{Ended, Launch};
 pub use crate::stopped::owner_only;
 
-/// A data directory whose root key is elsewhere, which was backed up just now.
+/// A data directory that has its root key elsewhere and a recent backup.
 pub struct Checkup {
     pub data_dir: PathBuf,
     pub key: PathBuf,
@@ -31,7 +31,7 @@ impl Checkup {
     }
 
     pub fn launch<const N: usize>(&self, words: [&str; N]) -> Launch {
-        // Whatever this process has looked at, sled's threads may still have open.
+        // sled's threads may still have files open that this process has read.
         crate::await_release(&self.data_dir);
         let launch = Launch::bare(self.outside.path()).arguments(words).argument("--data-dir");
         launch.argument(&self.data_dir).variable("COFFER_ROOT_KEY_FILE", &self.key)
@@ -45,19 +45,19 @@ impl Checkup {
         Diagnosis::of(self.launch(["doctor", "--repair"]).run(""))
     }
 
-    /// The copies that repairs have made, the first one first.
+    /// The copies that repairs have made, oldest first.
     pub fn copies(&self) -> Vec<PathBuf> {
         let copy = |n: u32| PathBuf::from(format!("{}.before-repair.{n}", self.data_dir.display()));
         (1..).map(copy).take_while(|path| path.exists()).collect()
     }
 
-    /// Where the commands run.
+    /// The directory in which the commands run.
     pub fn outside(&self) -> &Path {
         self.outside.path()
     }
 }
 
-/// What the doctor says.
+/// The output of the doctor.
 #[derive(Debug)]
 pub struct Diagnosis {
     pub ended: Ended,
@@ -67,7 +67,7 @@ pub struct Diagnosis {
 impl Diagnosis {
     #[track_caller]
     pub fn of(ended: Ended) -> Self {
-        let code = ended.code.unwrap_or_else(|| panic!("it was killed: {ended:#?}"));
+        let code = ended.code.unwrap_or_else(|| panic!("the doctor was killed: {ended:#?}"));
         let words = ["ok", "repaired", "warn", "error"];
         for line in ended.stdout.lines() {
             let (word, rest) = line.split_once("  ").unwrap_or_else(|| panic!("{line}"));
@@ -76,7 +76,7 @@ impl Diagnosis {
         Self { ended, code }
     }
 
-    /// The lines of a severity.
+    /// The lines with this severity.
     pub fn lines(&self, word: &str) -> Vec<&str> {
         self.ended.stdout.lines().filter(|line| line.starts_with(&format!("{word:<8}  "))).collect()
     }
@@ -111,7 +111,7 @@ impl Diagnosis {
     }
 }
 
-/// The machine's form.
+/// The machine-readable output.
 #[track_caller]
 pub fn json(ended: &Ended) -> Value {
     serde_json::from_str(&ended.stdout).unwrap_or_else(|error| panic!("{error}: {ended:#?}"))

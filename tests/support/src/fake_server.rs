@@ -1,5 +1,5 @@
-//! A server that answers what a test tells it to, and remembers what it was
-//! asked. For answers that the real one does not give on demand.
+//! A server that gives scripted answers and records its requests, for answers that the real one
+//! does not give on demand.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -7,18 +7,18 @@ use std::sync::{Arc, Mutex};
 
 use serde_json::Value;
 
-/// A request as it was heard.
+/// A request as received.
 #[derive(Debug, Clone)]
 pub struct Heard {
-    /// Method and target, as in `GET /api/users`.
+    /// The method and target, as in `GET /api/users`.
     pub line: String,
-    /// The head, one header a line.
+    /// The head, one header per line.
     pub head: String,
     pub body: String,
 }
 
 impl Heard {
-    /// A header's value; its name in lower case.
+    /// The value of a header, given its name in lower case.
     pub fn header(&self, name: &str) -> Option<String> {
         let lines = self.head.lines().filter_map(|line| line.split_once(": "));
         let mut found = lines.filter(|(other, _)| other.eq_ignore_ascii_case(name));
@@ -30,16 +30,15 @@ impl Heard {
     }
 }
 
-/// Lives as long as the test.
+/// Runs for as long as the test.
 pub struct FakeServer {
     pub address: SocketAddr,
     heard: Arc<Mutex<Vec<Heard>>>,
 }
 
 impl FakeServer {
-    /// Answers each of these requests with a status and a body. Of several
-    /// answers to one request each is given once, the last one for ever;
-    /// everything else is 404.
+    /// Answers each of these requests with a status and a body. Several answers to the same request
+    /// are given in order, and the last one repeats. Any other request gets a 404.
     pub fn answering<const N: usize>(answers: [(&str, u16, Value); N]) -> Self {
         let answers = answers.map(|(line, status, body)| {
             let answer = answer(status, "Content-Type: application/json\r\n", &body.to_string());
@@ -57,7 +56,7 @@ impl FakeServer {
         Self::start(answers.into())
     }
 
-    /// Answers everything with these bytes.
+    /// Answers every request with these bytes.
     pub fn saying(bytes: impl Into<Vec<u8>>) -> Self {
         Self::start(vec![(String::new(), bytes.into())])
     }
@@ -80,7 +79,8 @@ impl FakeServer {
                         answer(404, "", "{\"code\":\"NOT_FOUND\",\"message\":\"not scripted\"}")
                     }
                 };
-                // First remembered, so that it is there when the client has its answer.
+                // Record the request first, so that the test finds it once the client has its
+                // answer.
                 hears.lock().unwrap().push(request);
                 let _ = stream.write_all(&bytes);
             }
@@ -88,7 +88,7 @@ impl FakeServer {
         Self { address, heard }
     }
 
-    /// What was asked so far.
+    /// The requests so far.
     pub fn heard(&self) -> Vec<Heard> {
         self.heard.lock().unwrap().clone()
     }
@@ -108,7 +108,7 @@ impl FakeServer {
     }
 }
 
-/// An answer, byte by byte.
+/// The bytes of an answer.
 pub fn answer(status: u16, headers: &str, body: &str) -> Vec<u8> {
     let length = body.len();
     format!(

@@ -1,5 +1,5 @@
-//! SIGKILL in place of a system call: of the first of a kind, in another run of the
-//! second, and so on, until a run is not hit any more.
+//! SIGKILL in place of a system call: the first run is killed at the first call of a kind, the next
+//! run at the second, and so on, until a run completes.
 
 use std::fmt;
 use std::fs;
@@ -8,10 +8,10 @@ use std::path::Path;
 use crate::process::{Ended, Launch};
 use crate::tier;
 
-/// More than anything makes of one kind in one thread: strace counts in each.
+/// More calls of one kind than any thread makes: strace counts per thread.
 const MOST: usize = 100;
 
-/// Where one run is to be cut off.
+/// The call at which one run is killed.
 pub struct Cut<'a> {
     call: &'a str,
     number: usize,
@@ -24,17 +24,18 @@ impl fmt::Display for Cut<'_> {
 }
 
 impl Cut<'_> {
-    /// The words for strace. Some systems have one of a family only in its newer
-    /// form, so a call stands for all whose names begin like it.
+    /// The arguments for strace. Some systems have only the newer variant of a call, so a name
+    /// matches every call that begins with it.
     pub fn words(&self) -> [String; 4] {
         let Self { call, number } = self;
         let inject = format!("inject=/^{call}:signal=KILL:when={number}");
-        // What is not traced is not cut; the others are what tests wait for.
+        // Calls that are not traced cannot be killed at. The other traced calls are those that
+        // tests wait for.
         let trace = format!("trace=execve,fdatasync,/^{call}");
         ["-e".to_owned(), trace, "-e".to_owned(), inject]
     }
 
-    /// Runs a command to its end, or to this cut.
+    /// Runs a command to its end, or until this cut kills it.
     pub fn run(&self, strace: &[String], launch: &Launch) -> Ended {
         let mut wrapper = strace.to_vec();
         wrapper.extend(["-f", "-qq", "-o", "/dev/null"].map(str::to_owned));
@@ -42,8 +43,8 @@ impl Cut<'_> {
         launch.clone().under(wrapper).run("")
     }
 
-    /// Whether a run was cut off here. Whatever else keeps it from a good end, as
-    /// words that strace does not know, is no kill.
+    /// Whether the run was killed here. Any other failure, such as arguments that strace rejects,
+    /// does not count.
     #[track_caller]
     pub fn hit(&self, ended: &Ended) -> bool {
         let killed = ended.signal == Some(9) || ended.code == Some(137);
@@ -52,15 +53,17 @@ impl Cut<'_> {
     }
 }
 
-/// The first call of a kind.
+/// A cut at the first call of a kind.
 pub fn first(call: &str) -> Cut<'_> {
     Cut { call, number: 1 }
 }
 
-/// Makes one run after the other until one was not hit, as `run` tells; how many were.
+/// Repeats `run` with a later cut each time until it returns `false`, because the run was not
+/// killed. Returns how many runs were killed.
 #[track_caller]
 pub fn at_each(call: &str, mut run: impl FnMut(&Cut<'_>) -> bool) -> usize {
-    // A run that is not hit comes after the last call, so calls can be left out before it.
+    // A run that is not killed comes after the last call, so the short form can skip calls before
+    // it.
     let numbers = (1..=MOST).step_by(tier::rounds(1, 3));
     let most = numbers.clone().count();
     let hit = numbers.take_while(|number| run(&Cut { call, number: *number })).count();
@@ -68,7 +71,7 @@ pub fn at_each(call: &str, mut run: impl FnMut(&Cut<'_>) -> bool) -> usize {
     hit
 }
 
-/// A directory and all that is in it.
+/// Copies a directory and everything in it.
 pub fn copy(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
     for entry in from.read_dir().unwrap() {

@@ -1,6 +1,6 @@
-//! What the tests share: the app that production builds and the real binary, each with
-//! a database of its own; clients with every kind of credential; disks, terminals and
-//! servers that fail on demand. Only the tests use it.
+//! What the tests share: the app that production builds and the real binary, each with its own
+//! database; clients with every kind of credential; disks, terminals and servers that fail on
+//! demand. Only the tests use it.
 
 pub mod accounts;
 pub mod api;

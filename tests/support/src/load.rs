@@ -1,12 +1,10 @@
-//! A mixed load of creates, updates, deletes, reveals, secrets made write-only,
-//! vars, and environments made and deleted, by clients that remember what they
-//! were told; and the comparison of what they know with what a server says after
-//! it was cut off.
+//! A mixed load of creates, updates, deletes and reveals, of secrets made write-only, of vars, and
+//! of environments created and deleted. Its clients remember every acknowledged change and compare
+//! it with what a server reports after it was cut off.
 //!
-//! Each client has keys and environments of its own, so it knows what the
-//! server must hold, except for the one request that was cut off. Requests that
-//! change none of this, such as a rotation or a backup, can be mixed in as
-//! [`Step::Beside`].
+//! Each client has its own keys and environments, so it knows what the server must hold, except for
+//! the one request that was cut off. Requests that do not change any of this, such as a rotation or
+//! a backup, can be mixed in as [`Step::Beside`].
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -40,7 +38,7 @@ pub struct Model {
     /// By environment and key.
     pub vars: BTreeMap<Place, Known>,
     pub environments: BTreeSet<String>,
-    /// The ids of secrets whose values nobody may ever see again.
+    /// The ids of secrets whose values must never be revealed again.
     pub sealed: BTreeSet<String>,
 }
 
@@ -50,13 +48,13 @@ pub enum Step {
     Update(Place, String),
     Delete(Place),
     Reveal(Place),
-    /// Makes a secret write-only, for good.
+    /// Makes a secret write-only, permanently.
     Latch(Place),
-    /// Makes or changes a var.
+    /// Creates or changes a var.
     PutVar(Place, String),
     MakeEnvironment(String),
     DropEnvironment(String),
-    /// Something else, of which the clients need to know nothing.
+    /// A request that does not affect what the clients know.
     Beside(Beside),
 }
 
@@ -66,24 +64,24 @@ pub struct Beside {
     pub method: &'static str,
     pub path: String,
     pub body: Value,
-    /// Statuses besides 200 that are as good; they change nothing at all.
+    /// Other acceptable statuses besides 200. The request then changes nothing at all.
     pub also: &'static [u16],
-    /// Whether what comes is a file and not JSON.
+    /// Whether the response is a file instead of JSON.
     pub is_file: bool,
 }
 
-/// What came of the steps that are [`Beside`].
+/// The outcomes of the steps that are [`Beside`].
 #[derive(Debug, Default)]
 pub struct Besides {
-    /// Those that were answered with success, and how, since somebody looked.
+    /// The steps that succeeded, with their answers, since the last check.
     pub answered: Vec<(Beside, Value)>,
-    /// The last file that came whole.
+    /// The last file that arrived complete.
     pub file: Option<Vec<u8>>,
-    /// How many came whole.
+    /// How many files arrived complete.
     pub files: usize,
-    /// How many broke off behind their first byte.
+    /// How many files broke off after their first byte.
     pub halves: usize,
-    /// How many were answered in another good way.
+    /// How many steps ended with another acceptable status.
     pub refused: usize,
 }
 
@@ -132,7 +130,7 @@ impl Step {
         }
     }
 
-    /// What it is counted as.
+    /// The kind under which the step is counted.
     fn kind(&self, model: &Model) -> &'static str {
         match self {
             Step::Create(..) => "create",
@@ -155,14 +153,14 @@ impl Model {
         self.sealed.contains(&self.secrets[place].id)
     }
 
-    /// Of secrets that are gone nothing is to be known.
+    /// Forgets what it knew about deleted secrets.
     fn forget_gone(&mut self) {
         let ids: BTreeSet<_> = self.secrets.values().map(|known| &known.id).collect();
         self.sealed.retain(|id| ids.contains(id));
     }
 
-    /// What has changed once a step is done. The id of what was created without
-    /// an answer has to be looked up.
+    /// Updates the model after a step. The id of a row that was created without an answer has to be
+    /// looked up.
     fn apply(&mut self, step: &Step, id: &str) {
         match step.clone() {
             Step::Create(place, value) => {
@@ -200,18 +198,18 @@ impl Model {
     }
 }
 
-/// One of the clients, over all rounds.
+/// One of the clients, for all rounds.
 pub struct Worker {
     number: usize,
-    dice: Rng,
+    rng: Rng,
     steps: usize,
     pub model: Model,
-    /// Mixed in, one of them now and then.
+    /// Requests to mix in now and then.
     pub beside: Vec<Beside>,
     pub besides: Besides,
-    /// Under which request id a step was answered with success.
+    /// The request ids of the steps that succeeded.
     pub acknowledged: Vec<String>,
-    /// How many of each kind.
+    /// How many steps of each kind succeeded.
     pub done: BTreeMap<&'static str, usize>,
     /// The step that was cut off.
     pub cut_off: Option<(String, Step)>,
@@ -219,14 +217,14 @@ pub struct Worker {
 
 impl Worker {
     pub fn new(number: usize, seed: u64) -> Self {
-        let dice = Rng(seed ^ (number as u64).wrapping_add(1) << 32);
+        let rng = Rng(seed ^ (number as u64).wrapping_add(1) << 32);
         let (model, beside, besides, acknowledged, done) = Default::default();
-        Self { number, dice, steps: 0, model, beside, besides, acknowledged, done, cut_off: None }
+        Self { number, rng, steps: 0, model, beside, besides, acknowledged, done, cut_off: None }
     }
 
-    /// Works until the server is gone, or answers with an error and `excused`
-    /// says that it may by now. From then on it must: nothing that is sent after
-    /// the disk has failed can be on it.
+    /// Works until the server is gone, or until it answers with an error and `excused` says that it
+    /// may by now. From then on it must: nothing that is sent after the disk has failed can be on
+    /// the disk.
     pub fn work(
         &mut self,
         server: (std::net::SocketAddr, &str),
@@ -260,10 +258,10 @@ impl Worker {
                 self.besides.refused += 1;
                 continue;
             }
-            assert!(!has_failed, "{id}, {step:?}: sent after the disk had failed, and done");
+            assert!(!has_failed, "{id}, {step:?}: succeeded although the disk had already failed");
             match &step {
                 Step::Beside(beside) => self.besides.take(beside, reply),
-                // That is in the log, as a success is.
+                // A refused reveal is in the log, just as a granted one is.
                 Step::Reveal(_) if is_sealed => {
                     reply.expect_error(403, "SECRET_WRITE_ONLY");
                 }
@@ -278,7 +276,7 @@ impl Worker {
             }
             *self.done.entry(kind).or_default() += 1;
             self.acknowledged.push(id);
-            // The test may have all the answers that it wants.
+            // The test may have stopped listening.
             let _ = answered.send(());
         }
     }
@@ -287,12 +285,12 @@ impl Worker {
         let padding = "~".repeat(self.size());
         let value = format!("value {} of {} {padding}", self.steps, self.number);
         let some = self.some_secret();
-        match (self.dice.below(24), some) {
+        match (self.rng.below(24), some) {
             (22.., _) if !self.beside.is_empty() => {
-                Step::Beside(self.beside[self.dice.below(self.beside.len())].clone())
+                Step::Beside(self.beside[self.rng.below(self.beside.len())].clone())
             }
             (0, _) => {
-                let name = format!("own-{}-{}", self.number, self.dice.below(3));
+                let name = format!("own-{}-{}", self.number, self.rng.below(3));
                 if self.model.environments.contains(&name) {
                     Step::DropEnvironment(name)
                 } else {
@@ -304,38 +302,38 @@ impl Worker {
             (11..=13, Some(place)) => Step::Reveal(place),
             (14, Some(place)) if !self.model.is_sealed(&place) => Step::Latch(place),
             (15..=17, _) => {
-                let key = format!("VAR_{}_{}", self.number, self.dice.below(3));
+                let key = format!("VAR_{}_{}", self.number, self.rng.below(3));
                 Step::PutVar((self.environment(), key), value)
             }
             _ => self.create(value),
         }
     }
 
-    /// Mostly small, sometimes of several rows.
+    /// Mostly small values, sometimes one that needs several rows.
     fn size(&mut self) -> usize {
-        if self.dice.below(8) == 0 { self.dice.below(60_000) } else { self.dice.below(100) }
+        if self.rng.below(8) == 0 { self.rng.below(60_000) } else { self.rng.below(100) }
     }
 
     fn some_secret(&mut self) -> Option<Place> {
         let count = self.model.secrets.len();
-        (count > 0).then(|| self.model.secrets.keys().nth(self.dice.below(count)).unwrap().clone())
+        (count > 0).then(|| self.model.secrets.keys().nth(self.rng.below(count)).unwrap().clone())
     }
 
-    /// The shared one or one of its own.
+    /// The shared environment, or one of the client's own.
     fn environment(&mut self) -> String {
-        let at = self.dice.below(self.model.environments.len() + 2);
+        let at = self.rng.below(self.model.environments.len() + 2);
         self.model.environments.iter().nth(at).map_or(SHARED, String::as_str).to_owned()
     }
 
     fn create(&mut self, value: String) -> Step {
         let environment = self.environment();
         let place = |number| (environment.clone(), format!("KEY_{}_{number}", self.number));
-        // Keys that were freed are used again.
+        // Reuse keys that were freed.
         let free = (0..).map(place).find(|place| !self.model.secrets.contains_key(place));
         Step::Create(free.unwrap(), value)
     }
 
-    /// Decides by the audit log what became of the step that was cut off.
+    /// Finds out from the audit log what became of the step that was cut off.
     pub fn settle(&mut self, logged: &BTreeMap<String, usize>, admin: &Client) {
         let Some((id, step)) = self.cut_off.take() else { return };
         if !logged.contains_key(&id) {
@@ -364,8 +362,8 @@ fn find(admin: &Client, what: &str, (environment, key): &Place) -> String {
     found["id"].as_str().unwrap().to_owned()
 }
 
-/// How many rows the audit log has for each request id; the chain and the rows
-/// of the database have been checked.
+/// Verifies the chain and the database's rows, then returns how many audit log rows each request id
+/// has.
 pub fn logged(dir: &Path) -> BTreeMap<String, usize> {
     let data_dir = dir.join("data");
     crate::rows_fit(&data_dir);
@@ -375,7 +373,7 @@ pub fn logged(dir: &Path) -> BTreeMap<String, usize> {
     await_release(&data_dir);
     for row in rows {
         if let Some(id) = row.draft.request_id {
-            // A secret that was made write-only stays so; that, too, is in the log.
+            // A write-only secret stays write-only, and its refused reveal is also in the log.
             let error = row.draft.error.as_deref();
             assert!(matches!(error, None | Some("SECRET_WRITE_ONLY")), "{id}: {error:?}");
             *logged.entry(id).or_insert(0) += 1;
@@ -384,8 +382,8 @@ pub fn logged(dir: &Path) -> BTreeMap<String, usize> {
     logged
 }
 
-/// Fails unless the server has exactly what the clients know: every environment, every
-/// key, every version, every value; and reveals no write-only value.
+/// Fails unless the server has exactly what the clients know (every environment, key, version and
+/// value) and reveals no write-only value.
 pub fn compare(server: &Server, workers: &[Worker]) {
     let admin = server.admin();
     let mut wanted = Model::default();
@@ -442,22 +440,22 @@ pub fn compare(server: &Server, workers: &[Worker]) {
     let keys = |model: &Model| -> BTreeSet<Place> {
         model.secrets.keys().chain(model.vars.keys()).cloned().collect()
     };
-    assert_eq!(keys(&found), keys(&wanted), "something is back or half done");
+    assert_eq!(keys(&found), keys(&wanted), "a deleted row is back, or a change is half done");
     assert_eq!(found.environments, wanted.environments);
-    assert_eq!(found.sealed, wanted.sealed, "what is write-only");
+    assert_eq!(found.sealed, wanted.sealed, "the write-only secrets");
 }
 
 fn place(environment: &str, item: &Value) -> Place {
     (environment.to_owned(), item["key"].as_str().unwrap().to_owned())
 }
 
-/// What an item of a list says, with its value from elsewhere.
+/// What a list item says, with the value added from elsewhere.
 fn known(item: &Value, value: impl FnOnce(&str) -> String) -> Known {
     let id = item["id"].as_str().unwrap();
     Known { id: id.to_owned(), value: value(id), version: item["version"].as_u64().unwrap() }
 }
 
-/// The value of a secret; none of one that is write-only, which must be refused.
+/// Reveals a secret. For a write-only one, checks the refusal and returns an empty string.
 fn revealed(admin: &Client, id: &str, is_sealed: bool) -> String {
     let reply = admin.get(&format!("/api/secrets/{id}/value"));
     if is_sealed {
@@ -467,7 +465,7 @@ fn revealed(admin: &Client, id: &str, is_sealed: bool) -> String {
     reply.expect(200)["value"].as_str().unwrap().to_owned()
 }
 
-/// How many steps of each kind were answered with success.
+/// How many steps of each kind succeeded.
 pub fn done(workers: &[Worker]) -> BTreeMap<&'static str, usize> {
     let mut done = BTreeMap::new();
     for (kind, count) in workers.iter().flat_map(|worker| &worker.done) {

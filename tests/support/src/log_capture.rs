@@ -1,13 +1,12 @@
 //! Captures what the code under test logs, separately for each test of the process.
 //!
-//! The `log` crate has one logger per process, and the tests of a binary run side by side
-//! in one process, each with servers that start threads of their own: workers, blocking
-//! pools, the writer, the database's threads. A line belongs to the test whose thread
-//! started, directly or not, the thread that logs it. Nothing in std tells who started a
-//! thread. Linux has an attribute that every new thread copies from its creator and that
-//! nothing here depends on: the timer slack, in nanoseconds. Each test gets a slack of
-//! its own, a few nanoseconds from the default. Where there is no such attribute, all
-//! tests of a process share one capture.
+//! The `log` crate has one logger per process, and the tests of a binary run side by side in one
+//! process, each with servers that start their own threads: workers, blocking pools, the writer,
+//! the database's threads. A line belongs to the test whose thread started, directly or indirectly,
+//! the thread that logs it. Nothing in std reports which thread started a thread. Linux has an
+//! attribute that every new thread copies from its creator and that nothing here depends on: the
+//! timer slack, in nanoseconds. Each test gets its own slack, a few nanoseconds from the default.
+//! Where there is no such attribute, all tests of a process share one capture.
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -27,7 +26,7 @@ struct Capture {
     warnings: Vec<String>,
     /// Texts of the lines of WARN and ERROR that the test announced.
     expected: Vec<String>,
-    /// Whether every line is kept, of every library and from TRACE up.
+    /// Whether to keep every line of every library, from TRACE up.
     keeps_all: bool,
     all: Vec<String>,
 }
@@ -53,7 +52,7 @@ impl log::Log for Logger {
         }
         let line = format!("{} {}: {}", record.level(), record.target(), record.args());
         let is_warning = record.level() <= log::Level::Warn;
-        // What the program's own log never shows, whatever level is asked for.
+        // Lines that the program's own log never shows, at any level.
         let is_hidden = record.target().starts_with("sled") && !is_warning;
         with_capture(author(), |capture| {
             if capture.keeps_all && !is_hidden {
@@ -68,9 +67,9 @@ impl log::Log for Logger {
     fn flush(&self) {}
 }
 
-/// The test that the current thread belongs to, for a line that is logged on it.
+/// The test that the current thread belongs to.
 fn author() -> TestId {
-    // The database shares these threads between all servers of the process, whoever
+    // The database shares these threads between all servers of the process, no matter which server
     // started them.
     match std::thread::current().name() {
         Some(name) if name.starts_with("sled-io") => NO_TEST,
@@ -78,7 +77,7 @@ fn author() -> TestId {
     }
 }
 
-/// Starts to capture. Call it on the test's own thread before anything can be logged.
+/// Starts capturing. Must be called on the test's own thread before anything can be logged.
 pub(crate) fn listen() -> TestId {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
@@ -88,7 +87,7 @@ pub(crate) fn listen() -> TestId {
     slack::mark()
 }
 
-/// Keeps from here on every line that this test logs, of every library and from TRACE up.
+/// Keeps every line that this test logs from now on, of every library and from TRACE up.
 pub fn keep_log() {
     let test = listen();
     with_capture(test, |capture| capture.keeps_all = true);
@@ -113,7 +112,7 @@ pub(crate) fn nothing_unexpected() {
     let all_expected: Vec<_> = captures.values().flat_map(|capture| &capture.expected).collect();
     let mut odd = Vec::new();
     for (author, capture) in captures.iter() {
-        // A line of no test may be any test's, so any test may have announced it.
+        // A line without a test could be from any test, so any test may have announced it.
         let expected: Vec<_> = match *author {
             NO_TEST => all_expected.clone(),
             other if other == test => capture.expected.iter().collect(),
@@ -137,18 +136,18 @@ mod slack {
 
     use super::{Cell, NO_TEST, TestId};
 
-    /// The slacks that mark tests. Just above the kernel's default of 50 microseconds.
+    /// The slacks that mark tests, just above the kernel's default of 50 microseconds.
     const MARKS: Range<u64> = 50_001..60_000;
 
     static NEXT: AtomicU64 = AtomicU64::new(MARKS.start);
 
     thread_local! {
-        /// What was read before, because it is read at each line that is logged.
+        /// The slack as read before: reading it for each logged line would be slow.
         static TEST: Cell<Option<TestId>> = const { Cell::new(None) };
     }
 
     pub(super) fn test() -> TestId {
-        // Threads log while they end, too.
+        // Threads also log while they end.
         let known = TEST.try_with(Cell::get).ok().flatten();
         known.unwrap_or_else(|| {
             let slack = rustix::thread::current_timer_slack().unwrap_or(NO_TEST);
@@ -161,7 +160,7 @@ mod slack {
     pub(super) fn mark() -> TestId {
         if test() == NO_TEST {
             let mark = NEXT.fetch_add(1, Ordering::Relaxed);
-            assert!(MARKS.contains(&mark), "more tests than marks");
+            assert!(MARKS.contains(&mark), "more tests than timer slacks");
             let marked = rustix::thread::set_current_timer_slack(NonZeroU64::new(mark));
             TEST.set(Some(marked.map_or(NO_TEST, |()| mark)));
         }

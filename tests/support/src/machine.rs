@@ -1,5 +1,5 @@
-//! A machine whose power can be cut: the real binary on a disk that then has
-//! nothing but what was synced, and perhaps parts of the rest.
+//! A machine whose power can be cut: the real binary on a disk that then holds only what was
+//! synced, and perhaps parts of the rest.
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,11 +10,11 @@ use tempfile::TempDir;
 use crate::disk::{Disk, Mounted};
 use crate::process::{Ended, Launch, Server};
 
-/// A disk, where it is mounted, and how the server starts on it.
+/// A disk, its mount point, and how the server starts on it.
 pub struct Machine {
     pub disk: Disk,
     pub launch: Launch,
-    // Dropped in this order.
+    // Fields are dropped in this order.
     _mounted: Mounted,
     dir: TempDir,
 }
@@ -31,7 +31,7 @@ impl Machine {
         Ok(Self { disk, launch, _mounted: mounted, dir })
     }
 
-    /// A name on the disk.
+    /// A path on the disk.
     pub fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join("disk").join(name)
     }
@@ -40,23 +40,22 @@ impl Machine {
         self.path("data")
     }
 
-    /// A directory that is on another disk, which nothing happens to.
+    /// A directory on another disk, which a power cut does not affect.
     pub fn elsewhere(&self) -> PathBuf {
         self.dir.path().to_owned()
     }
 
-    /// A command, run there.
+    /// A command that runs in that directory.
     pub fn command<const N: usize>(&self, words: [&str; N]) -> Launch {
         Launch::bare(self.dir.path()).arguments(words)
     }
 
-    /// Starts the server while the power may go at any time; whether it listens.
+    /// Starts the server while the power may go off at any time; returns it if it listens.
     pub fn starts(&self) -> Option<Server> {
         self.starts_as(&self.launch)
     }
 
-    /// Starts the server this way while the power may go at any time; returns it if it
-    /// listens.
+    /// Starts the server this way while the power may go off at any time; returns it if it listens.
     pub fn starts_as(&self, launch: &Launch) -> Option<Server> {
         let ended = match launch.try_start() {
             Ok(server) => return Some(server),
@@ -65,11 +64,11 @@ impl Machine {
         let excused = self.disk.is_off() || self.disk.has_failed();
         assert!(excused, "the server does not start: {ended:#?}");
         assert!(ended.code.is_some_and(|code| code != 0), "{ended:#?}");
-        assert!(ended.stderr.contains("coffer: "), "no word of why: {ended:#?}");
+        assert!(ended.stderr.contains("coffer: "), "no reason is given: {ended:#?}");
         None
     }
 
-    /// Runs a command until it ends. When the power goes, it goes, too.
+    /// Runs a command until it ends. If the power goes off, the command is killed.
     pub fn runs(&self, launch: &Launch) -> Ended {
         let running = launch.spawn();
         let over = AtomicBool::new(false);
@@ -79,7 +78,7 @@ impl Machine {
                     running.signal(Signal::KILL);
                 }
             });
-            // Closes when it ends, or is not there any more but as a zombie.
+            // Closes when the process ends or is only a zombie.
             running.stderr.all();
             over.store(true, Ordering::SeqCst);
             self.disk.wake();
@@ -87,7 +86,7 @@ impl Machine {
         running.wait()
     }
 
-    /// What the disk holds, in a directory that can be looked at.
+    /// Copies what the disk holds into an ordinary directory.
     pub fn copy(&self) -> TempDir {
         let copy = tempfile::tempdir().unwrap();
         self.disk.copy_to(copy.path());
@@ -95,7 +94,7 @@ impl Machine {
     }
 }
 
-/// The machine, or the end of the test.
+/// Returns the machine, or skips the test.
 #[macro_export]
 macro_rules! machine_or_skip {
     () => {
@@ -108,7 +107,7 @@ macro_rules! machine_or_skip {
 
 pub use machine_or_skip;
 
-/// Ends the process that has lost its disk, if it has not ended by itself.
+/// Kills the process that has lost its disk, unless it has already ended.
 pub fn gone(server: Server) -> Ended {
     server.running.signal(Signal::KILL);
     server.running.wait()

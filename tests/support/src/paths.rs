@@ -1,4 +1,4 @@
-//! Paths of the API. Those of an environment are those of `development`.
+//! Paths of the API. Paths inside an environment use `development`.
 
 pub const SECRETS: &str = "/api/environments/development/secrets";
 pub const VARS: &str = "/api/environments/development/vars";

@@ -1,13 +1,13 @@
-//! Randomness that a failure can be repeated with (as far as threads allow).
+//! Random numbers that make a failure repeatable, as far as threads allow.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// splitmix64.
+/// The splitmix64 generator.
 #[derive(Debug, Clone)]
 pub struct Rng(pub u64);
 
 impl Rng {
-    /// Below `end`.
+    /// A number below `end`.
     pub fn below(&mut self, end: usize) -> usize {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
@@ -17,12 +17,12 @@ impl Rng {
     }
 }
 
-/// Where a test's randomness begins; says so when the test fails.
+/// The seed of a test's random numbers. Prints it when the test fails.
 #[derive(Debug)]
 pub struct Seed(pub u64);
 
 impl Seed {
-    /// `COFFER_TEST_SEED`, or the time.
+    /// Takes the seed from `COFFER_TEST_SEED`, or else from the time.
     pub fn of_this_run() -> Self {
         let given = std::env::var("COFFER_TEST_SEED").ok().and_then(|seed| seed.parse().ok());
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis();

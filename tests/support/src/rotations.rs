@@ -1,5 +1,5 @@
-//! Rotations, retirements and backups as steps of a load, and whether what was
-//! answered to them holds after the server was cut off.
+//! Rotations, retirements and backups as steps of a load, and checks that the answers to them hold
+//! after the server was cut off.
 
 use std::path::Path;
 
@@ -12,11 +12,11 @@ use crate::process::Server;
 use crate::tier;
 use crate::{Client, api, await_release, backups, data_dir, open_stopped};
 
-/// Secrets with so many versions each, so that a rotation takes several writes.
+/// Creates secrets with this many versions each, so that a rotation takes several writes.
 const STOCK: usize = 6;
 const STOCK_VERSIONS: u64 = 100;
 
-/// What there is to do beside a load now.
+/// The requests that the load can mix in now.
 pub fn steps(admin: &Client) -> Vec<Beside> {
     let step = |method, path: String, also, is_file| Beside {
         method,
@@ -25,13 +25,13 @@ pub fn steps(admin: &Client) -> Vec<Beside> {
         also,
         is_file,
     };
-    // One rotation and one backup at a time.
+    // Only one rotation and one backup run at a time.
     let rotate = step("POST", format!("{KEYS}/rotate"), &[409][..], false);
     let backup = step("GET", backups::BACKUP.to_owned(), &[503], true);
     let mut steps = vec![rotate.clone(), rotate, backup.clone(), backup];
     let status = admin.get(KEYS).expect(200);
     if let Some(id) = retiring(&status).first() {
-        // Somebody else may have done it, or it may still be needed.
+        // Another client may have retired it already, or it may still be needed.
         steps.push(step("DELETE", format!("{KEYS}/{id}"), &[404, 409], false));
     }
     steps
@@ -42,7 +42,7 @@ fn retiring(status: &Value) -> Vec<u64> {
     keys.filter(|key| key["state"] == "retiring").map(|key| key["id"].as_u64().unwrap()).collect()
 }
 
-/// A client that does nothing any more and knows secrets with many versions.
+/// An idle client that knows secrets with many versions.
 pub fn stock(server: &Server) -> Worker {
     let mut worker = Worker::new(usize::MAX, 0);
     let made = api::parallel(STOCK, |number| {
@@ -60,7 +60,7 @@ pub fn stock(server: &Server) -> Worker {
     worker
 }
 
-/// Whether a stopped server's rotation has not come to its end.
+/// Whether a stopped server has an unfinished rotation.
 pub fn is_rotating(dir: &Path) -> bool {
     let data_dir = data_dir(dir);
     let row = open_stopped(&data_dir).get::<Rotation>(&()).unwrap();

@@ -1,5 +1,5 @@
-//! Secrets of every kind, so many that a rotation takes several writes, and whether
-//! they are as they were.
+//! Secrets of every kind, enough that a rotation takes several writes, and a check that they are
+//! unchanged.
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -8,15 +8,14 @@ use serde_json::json;
 
 use crate::{Client, api};
 
-/// Values by id of what can be revealed, and the ids of what cannot.
+/// The values of secrets that can be revealed, by id, and the ids of the others.
 pub struct SampleSecrets {
     pub values: BTreeMap<String, String>,
     pub never: Vec<String>,
 }
 
 impl SampleSecrets {
-    /// So many secrets, each tenth of them never to be revealed, some of them with
-    /// two versions.
+    /// Creates this many secrets: every tenth is never-reveal, and some have two versions.
     pub fn of(admin: &Client, count: usize) -> Self {
         let stock = Mutex::new(Self { values: BTreeMap::new(), never: Vec::new() });
         std::thread::scope(|scope| {
@@ -62,7 +61,7 @@ impl SampleSecrets {
         }
     }
 
-    /// A few of them, for when there is no time for all.
+    /// Checks a few of them, for when checking all would take too long.
     #[track_caller]
     pub fn holds_here_and_there(&self, admin: &Client) {
         for (id, value) in self.values.iter().step_by(self.values.len() / 8 + 1) {

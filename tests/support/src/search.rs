@@ -1,4 +1,4 @@
-//! Finds a planted text in a heap of bytes, however it was encoded on the way.
+//! Finds a planted text in any bytes, in every encoding that it may have passed through.
 
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
@@ -7,16 +7,16 @@ use ring::digest::{SHA1_FOR_LEGACY_USE_ONLY, SHA256, SHA512, digest};
 /// A planted text in one encoding.
 #[derive(Debug, Clone)]
 pub struct Needle {
-    /// What was planted, by a name that can be printed.
+    /// The name of the planted text, which can be printed.
     pub planted: String,
     pub encoding: &'static str,
     pub bytes: Vec<u8>,
 }
 
-/// Shorter needles would be found by chance.
+/// Shorter needles would match by chance.
 const FEWEST_BYTES: usize = 8;
 
-/// The text in every encoding that it might leave in.
+/// The text in every encoding in which it might leak.
 pub fn needles(planted: &str, text: &[u8]) -> Vec<Needle> {
     let mut found = bytewise(text);
     for (name, algorithm) in
@@ -32,7 +32,7 @@ pub fn needles(planted: &str, text: &[u8]) -> Vec<Needle> {
         found.extend(textwise(text));
     }
     let needles = found.into_iter().map(|(encoding, bytes)| {
-        assert!(bytes.len() >= FEWEST_BYTES, "{planted} as {encoding} is too short to look for");
+        assert!(bytes.len() >= FEWEST_BYTES, "{planted} as {encoding} is too short to search for");
         Needle { planted: planted.to_owned(), encoding, bytes }
     });
     needles.collect()
@@ -47,8 +47,8 @@ fn bytewise(text: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
         ("decimal", decimal(text, ", ").into_bytes()),
         ("decimal", decimal(text, ",").into_bytes()),
     ];
-    // Inside a longer text that is encoded as a whole, a text has one of three
-    // forms; the characters at its ends also depend on the bytes next to it.
+    // Inside a longer text that is encoded as a whole, the planted text has one of three forms. The
+    // characters at its ends also depend on the bytes next to it.
     for shift in 0..3 {
         for (name, engine) in [("base64", &STANDARD_NO_PAD), ("base64url", &URL_SAFE_NO_PAD)] {
             let padded = [&[0; 2][..shift], text].concat();
@@ -120,11 +120,10 @@ fn lower_percent(text: &str) -> String {
     lower.collect()
 }
 
-/// Looks for many needles at once.
+/// Searches for many needles at once.
 pub struct Searcher {
     needles: Vec<Needle>,
-    /// Needles by their first two bytes, so that most of a file is skipped
-    /// after one look at a table.
+    /// Needles by their first two bytes, so that one table lookup is enough to skip most of a file.
     by_start: Vec<Vec<usize>>,
 }
 
@@ -137,7 +136,7 @@ impl Searcher {
         Self { needles, by_start }
     }
 
-    /// The needles that are in there.
+    /// The needles that the bytes contain.
     pub fn find(&self, haystack: &[u8]) -> Vec<&Needle> {
         let mut found = vec![false; self.needles.len()];
         for at in 0..haystack.len().saturating_sub(1) {
@@ -150,7 +149,7 @@ impl Searcher {
         all.filter(|(_, found)| *found).map(|(needle, _)| needle).collect()
     }
 
-    /// Fails if one of them is in there.
+    /// Fails if the bytes contain any needle.
     #[track_caller]
     pub fn assert_clean(&self, place: &str, haystack: &[u8]) {
         let found: Vec<_> = self

@@ -1,6 +1,6 @@
-//! A coffer server inside the test process: the app that production builds, on a free
-//! port, with a database of its own. Stopping it fails the test if the server logged a
-//! warning or an error that the test did not announce.
+//! A coffer server inside the test process: the app that production builds, on a free port, with
+//! its own database. Stopping it fails the test if the server logged a warning or an error that the
+//! test did not announce.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -19,12 +19,12 @@ use tempfile::TempDir;
 use crate::stopped::owner_only;
 use crate::{Client, await_release, data_dir, log_capture};
 
-/// A clock that stands still unless it is told to move.
+/// A clock that moves only when the test moves it.
 #[derive(Debug)]
 pub struct TestClock(AtomicI64);
 
 impl TestClock {
-    /// Moves on (or back).
+    /// Moves the clock forward (or back).
     pub fn advance_millis(&self, millis: i64) {
         self.0.fetch_add(millis, Ordering::SeqCst);
     }
@@ -36,7 +36,7 @@ impl Clock for TestClock {
     }
 }
 
-/// How a test wants its server.
+/// The server's settings for a test.
 pub struct Setup {
     pub config: Config,
     pub variables: Vec<(String, String)>,
@@ -45,8 +45,8 @@ pub struct Setup {
 }
 
 impl Default for Setup {
-    /// As production has it, but without limits on how many requests there may
-    /// be: tests send many, all of them from one address.
+    /// The production settings, but without rate limits: tests send many requests, all from one
+    /// address.
     fn default() -> Self {
         let mut config = Config::default();
         config.rate_limit.authenticated_per_minute = 0;
@@ -65,7 +65,7 @@ impl Setup {
         self
     }
 
-    /// First environments other than `development`.
+    /// The initial environments, in place of `development`.
     pub fn environments(mut self, names: &[&str]) -> Self {
         let parse = |name: &&str| EnvironmentName::parse(name).unwrap();
         self.config.bootstrap.environments = names.iter().map(parse).collect();
@@ -73,7 +73,7 @@ impl Setup {
     }
 }
 
-/// A running server. Stops when dropped.
+/// A running server. Dropping it stops it.
 pub struct TestApp {
     pub address: SocketAddr,
     pub state: Arc<State>,
@@ -85,7 +85,7 @@ pub struct TestApp {
 }
 
 impl TestApp {
-    /// A new server on an empty directory with the environment `development`.
+    /// Starts a server on an empty directory, with the environment `development`.
     pub fn start() -> Self {
         Self::start_with(Setup::default())
     }
@@ -94,7 +94,7 @@ impl TestApp {
         Self::start_in(tempfile::tempdir().unwrap(), setup)
     }
 
-    /// A server on the directory that [`TestApp::stop`] gave back.
+    /// Starts a server on the directory that [`TestApp::stop`] returned.
     pub fn start_in(dir: TempDir, setup: Setup) -> Self {
         log_capture::listen();
         let Setup { mut config, variables, parts, clock } = setup;
@@ -130,13 +130,13 @@ impl TestApp {
         }
     }
 
-    /// Stops in good order; the directory can be looked at or started again.
+    /// Stops cleanly and returns the directory, which can then be examined or started again.
     pub fn stop(mut self) -> TempDir {
         self.shut_down();
         let dir = self.dir.take().unwrap();
         drop(self);
         await_release(&data_dir(dir.path()));
-        // As the real binary would have left it.
+        // The real binary would have left these modes.
         owner_only(&data_dir(dir.path()).join("db"));
         dir
     }
@@ -146,7 +146,7 @@ impl TestApp {
         data_dir(self.dir.as_ref().unwrap().path())
     }
 
-    /// Nobody in particular.
+    /// A client without a credential.
     pub fn anonymous(&self) -> Client {
         Client::new(self.address, None)
     }
@@ -156,22 +156,22 @@ impl TestApp {
         Client::new(self.address, Some(token.to_owned()))
     }
 
-    /// The admin of the first start.
+    /// A client of the first admin.
     pub fn admin(&self) -> Client {
         self.bearer(&self.admin_token)
     }
 
-    /// The admin's token itself.
+    /// The first admin's token.
     pub fn admin_token(&self) -> &str {
         &self.admin_token
     }
 
-    /// A new principal with this role everywhere.
+    /// Creates a principal with this role everywhere.
     pub fn principal(&self, role: Role) -> Client {
         self.principal_in(role, Scope::All)
     }
 
-    /// A new principal with this role in these environments (ids).
+    /// Creates a principal with this role in these environments (ids).
     pub fn scoped(&self, role: Role, environments: &[&str]) -> Client {
         let ids: BTreeSet<EnvironmentId> =
             environments.iter().map(|id| id.parse().unwrap()).collect();
@@ -182,7 +182,7 @@ impl TestApp {
         self.bearer(&self.token(role, scope, None))
     }
 
-    /// A new token.
+    /// Creates a token.
     pub fn token(&self, role: Role, scope: Scope, expires_at: Option<Timestamp>) -> String {
         let name = TokenName::parse(&format!("test {role}")).unwrap();
         let new = HostToken { name, role, scope, expires_at };

@@ -1,4 +1,4 @@
-//! A disk that is small: a tmpfs. Needs root, to mount it.
+//! A small disk: a tmpfs. Mounting it needs root.
 
 use std::fs::File;
 use std::io::Write;
@@ -9,7 +9,7 @@ use tempfile::TempDir;
 
 pub const MIB: u64 = 1 << 20;
 
-/// A tmpfs, until it is dropped.
+/// A tmpfs that is mounted until this is dropped.
 pub struct SmallDisk {
     pub at: PathBuf,
     _dir: TempDir,
@@ -41,7 +41,7 @@ impl SmallDisk {
         self.at.join("ballast")
     }
 
-    /// Another process takes room until there is only so much left, if it can.
+    /// Fills the disk, as another process would, until only this many bytes are free, if it can.
     pub fn leave(&self, bytes: u64) {
         let path = self.ballast();
         let mut file = File::options().append(true).create(true).open(path).unwrap();

@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-/// What the audit log of a stopped server says, oldest row first, after its
-/// chain was verified from the first kept row to the head.
+/// The audit log of a stopped server, oldest row first, after verifying its chain from the first
+/// kept row to the head.
 pub fn audit_rows(dir: &Path) -> Vec<coffer::audit::Row> {
     use coffer::store::{AuditRows, View};
 
@@ -34,8 +34,8 @@ pub fn open_stopped(data_dir: &Path) -> coffer::store::Opened {
 
 /// Makes a file, or a directory and everything in it, accessible to its owner only.
 ///
-/// The real binary sets its umask for that. The umask belongs to the whole process, whose
-/// tests run side by side and start programs that inherit it, so no test may change it.
+/// The real binary sets its umask for that. A umask belongs to the whole process. Tests share one
+/// process and start programs that inherit the umask, so no test may change it.
 pub fn owner_only(path: &Path) {
     use std::os::unix::fs::PermissionsExt;
 
@@ -47,13 +47,13 @@ pub fn owner_only(path: &Path) {
     }
 }
 
-/// Returns when nothing in this process holds the database any more. sled's own
-/// threads, and actix's, may keep it and its locks a moment longer than the
-/// handle that was dropped; opening it again in that moment fails.
+/// Returns when nothing in this process holds the database anymore. The threads of sled and actix
+/// may keep it and its locks a moment longer than the dropped handle; opening it again in that
+/// moment fails.
 ///
-/// It lets go of the locks itself instead of closing them: a child that another
-/// test starts at this moment has a copy of every open file until it becomes its
-/// program, and would keep them locked for so long.
+/// Releases the locks itself instead of waiting until the files close: a child process that another
+/// test starts at this moment has a copy of every open file until it calls exec, and would hold the
+/// locks until then.
 pub fn await_release(data_dir: &Path) {
     for held in ["lock", "db/db"] {
         if let Ok(file) = std::fs::File::open(data_dir.join(held)) {

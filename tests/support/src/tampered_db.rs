@@ -28,7 +28,7 @@ impl Table {
     }
 
     pub fn bytes<T: coffer::store::Table>(&self, key: &T::Key) -> Vec<u8> {
-        self.0.get(Self::key::<T>(key)).unwrap().expect("the row is there").to_vec()
+        self.0.get(Self::key::<T>(key)).unwrap().expect("the row exists").to_vec()
     }
 
     pub fn put_bytes<T: coffer::store::Table>(&self, key: &T::Key, bytes: &[u8]) {
@@ -36,12 +36,15 @@ impl Table {
         assert_ne!(old.as_deref(), Some(bytes), "this edit would change nothing");
     }
 
-    /// A row that was not there.
+    /// Inserts a row that did not exist.
     pub fn put_bytes_new<T: coffer::store::Table>(&self, key: &T::Key, bytes: &[u8]) {
-        assert!(self.0.insert(Self::key::<T>(key), bytes).unwrap().is_none(), "a new row");
+        assert!(
+            self.0.insert(Self::key::<T>(key), bytes).unwrap().is_none(),
+            "the row already exists"
+        );
     }
 
-    /// A row under any key behind the table's byte.
+    /// Inserts a row under any key, after the table's prefix byte.
     pub fn put_raw<T: coffer::store::Table>(&self, key: &[u8], bytes: &[u8]) {
         self.0.insert([&[T::PREFIX], key].concat(), bytes).unwrap();
     }
@@ -59,7 +62,7 @@ impl Table {
     }
 
     pub fn remove<T: coffer::store::Table>(&self, key: &T::Key) {
-        assert!(self.0.remove(Self::key::<T>(key)).unwrap().is_some(), "the row is there");
+        assert!(self.0.remove(Self::key::<T>(key)).unwrap().is_some(), "the row exists");
     }
 
     pub fn remove_raw<T: coffer::store::Table>(&self, key: &[u8]) {
@@ -70,7 +73,7 @@ impl Table {
         self.0.flush().unwrap();
     }
 
-    /// The keys of a table, in their order.
+    /// The keys of a table, in order.
     pub fn keys<T: coffer::store::Table>(&self) -> Vec<T::Key> {
         let rows = self.0.scan_prefix([T::PREFIX]).keys();
         rows.map(|key| T::decode(&key.unwrap()[1..]).unwrap()).collect()
@@ -88,7 +91,8 @@ impl Table {
         drop(self.0);
         // sled's threads may still write a snapshot after the handle is gone.
         crate::await_release(self.1.parent().expect("sled's directory is in the data directory"));
-        // Files that opening has created, as the real binary would have created them.
+        // Opening has created files. Give them the modes that the real binary would have given
+        // them.
         owner_only(&self.1);
     }
 }
@@ -105,7 +109,7 @@ pub struct Secret {
     pub never: bool,
 }
 
-/// What was stored before the server was stopped.
+/// The secrets that were stored before the server was stopped.
 pub struct TamperedDb {
     dir: RefCell<Option<TempDir>>,
     pub environment: EnvironmentId,
@@ -115,7 +119,7 @@ pub struct TamperedDb {
 }
 
 impl TamperedDb {
-    /// Some secrets of every kind.
+    /// Stores some secrets of every kind.
     pub fn new() -> Self {
         Self::with(|app, secrets| {
             for key in ["FIRST", "SECOND", "BYSTANDER"] {
@@ -140,7 +144,7 @@ impl TamperedDb {
         })
     }
 
-    /// Many of one kind, `MANY0` onwards, and a bystander.
+    /// Stores many of one kind, `MANY0` onwards, and an unrelated one.
     pub fn with_many(count: usize) -> Self {
         Self::with(|app, secrets| {
             secrets.push(create(app, "BYSTANDER", "the value of BYSTANDER".to_owned(), false));
@@ -178,15 +182,15 @@ impl TamperedDb {
         crate::data_dir(self.dir.borrow().as_ref().expect("stopped").path())
     }
 
-    /// With the damage as it is, as if it had come while the server runs: a start
-    /// would repair some of it.
+    /// Starts the server with the damage in place, as if it had happened while the server ran: a
+    /// normal start would repair some of it.
     pub fn restart(&self) -> TestApp {
         let mut setup = Setup::default();
         setup.parts.repair_index = false;
         TestApp::start_in(self.dir.take().expect("stopped"), setup)
     }
 
-    /// As production starts.
+    /// Starts the server as production does.
     pub fn restart_repairing(&self) -> TestApp {
         TestApp::start_in(self.dir.take().expect("stopped"), Setup::default())
     }
@@ -197,7 +201,7 @@ impl TamperedDb {
 
     #[track_caller]
     pub fn secret(&self, key: &str) -> &Secret {
-        self.secrets.iter().find(|secret| secret.key == key).expect("a secret of this bench")
+        self.secrets.iter().find(|secret| secret.key == key).expect("a secret of this database")
     }
 
     pub fn secret_key(&self, key: &str) -> (EnvironmentId, KeyName) {
@@ -212,7 +216,7 @@ impl TamperedDb {
         (self.secret(key).id, Version::new(version).unwrap(), chunk)
     }
 
-    /// Moves a secret's row and the index entry that leads to it.
+    /// Moves a secret's row and the index entry that points to it.
     pub fn move_row(&self, table: &Table, from: &str, environment: EnvironmentId, key: &str) {
         let key = KeyName::parse(key).unwrap();
         let row = table.get::<Secrets>(&self.secret_key(from));

@@ -1,28 +1,27 @@
-//! A command in a terminal: `script` of util-linux is the terminal, the test is
-//! the person who reads the screen and types.
+//! A command in a terminal. `script` of util-linux provides the terminal; the test acts as the
+//! person who reads the screen and types.
 
 use std::io::{Read, Write};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
-/// Longer than anything takes; a test that waits for it has found a bug.
+/// Longer than any step takes. A test that reaches it has found a bug.
 const DEADLINE: Duration = Duration::from_secs(60);
 
-/// Everything that was printed, and whether more can come.
+/// Everything printed so far, and whether more can come.
 type Screen = Arc<(Mutex<(String, bool)>, Condvar)>;
 
 pub struct Terminal {
     script: Child,
     keyboard: ChildStdin,
     screen: Screen,
-    /// Its device, as `/dev/pts/1`.
+    /// The terminal's device, such as `/dev/pts/1`.
     device: String,
 }
 
 impl Terminal {
-    /// Runs a command that has its environment and directory, but whose words
-    /// are given here.
+    /// Runs these words in a terminal, with the environment and directory of a command.
     #[track_caller]
     pub fn run(command: &Command) -> Self {
         let quote =
@@ -60,13 +59,13 @@ impl Terminal {
         terminal
     }
 
-    /// Waits until this is on the screen.
+    /// Waits until this text is on the screen.
     #[track_caller]
     pub fn shows(&self, text: &str) {
         self.wait(|screen| printed(screen).contains(text).then_some(()));
     }
 
-    /// What stands behind this on its line, once all of that line is on the screen.
+    /// Waits for the whole line that has this text, and returns the rest of the line after it.
     #[track_caller]
     pub fn behind(&self, text: &str) -> String {
         self.wait(|screen| {
@@ -75,7 +74,7 @@ impl Terminal {
         })
     }
 
-    /// Waits until what is typed is no longer shown: the prompt comes before.
+    /// Waits until the terminal no longer echoes what is typed: the prompt appears before that.
     #[track_caller]
     pub fn hides(&self) {
         let until = Instant::now() + DEADLINE;
@@ -85,7 +84,7 @@ impl Terminal {
             if settings.split_whitespace().any(|word| word == "-echo") {
                 return;
             }
-            assert!(Instant::now() < until, "what is typed is shown: {settings}");
+            assert!(Instant::now() < until, "the terminal still echoes: {settings}");
             std::thread::yield_now();
         }
     }
@@ -95,7 +94,7 @@ impl Terminal {
         self.keyboard.flush().unwrap();
     }
 
-    /// What was on the screen, line breaks made plain, and the exit code.
+    /// The screen's text, with normalized line breaks, and the exit code.
     #[track_caller]
     pub fn ends(mut self) -> (String, Option<i32>) {
         self.wait_for_end();
@@ -109,7 +108,7 @@ impl Terminal {
         let guard = screen.lock().unwrap();
         let (guard, waited) =
             changed.wait_timeout_while(guard, DEADLINE, |(_, ended)| !*ended).unwrap();
-        assert!(!waited.timed_out(), "it does not end: {}", guard.0);
+        assert!(!waited.timed_out(), "the command does not end: {}", guard.0);
     }
 
     #[track_caller]
@@ -118,7 +117,7 @@ impl Terminal {
         let guard = screen.lock().unwrap();
         let not_yet = |(text, ended): &mut (String, bool)| what(text).is_none() && !*ended;
         let (guard, _) = changed.wait_timeout_while(guard, DEADLINE, not_yet).unwrap();
-        what(&guard.0).unwrap_or_else(|| panic!("it never came: {}", guard.0))
+        what(&guard.0).unwrap_or_else(|| panic!("the text never appeared: {}", guard.0))
     }
 }
 

@@ -16,20 +16,20 @@ pub fn rounds<T>(full: T, short: T) -> T {
     if is_full() { full } else { short }
 }
 
-/// The numbers of the steps of something at which a test cuts it off, one run a step, up
-/// to `most`. The full run takes every one. The default run takes each `stride`-th from a
-/// random one on, so that many runs take all of them, too.
+/// The step numbers at which a test interrupts an operation, one run per step, up to `most`. The
+/// full run takes every step. The default run takes each `stride`-th from a random one on, so that
+/// many runs together take all of them.
 pub fn steps(most: u64, stride: u64, rng: &mut Rng) -> impl Iterator<Item = u64> + use<> {
     let stride = usize::try_from(rounds(1, stride)).expect("a small number");
     (rng.below(stride) as u64..most).step_by(stride)
 }
 
-/// Returns whether this is the full run. In the default run it prints the name of the
-/// test, which then has to return: it cannot be short.
+/// Returns whether this is the full run. In the default run it prints the name of the test, which
+/// then has to return because it has no short form.
 #[must_use]
 pub fn full_only(name: &str) -> bool {
     if !is_full() {
-        // Not eprintln!: that is captured, and the reader must see what did not run.
+        // Not `eprintln!`: that is captured, and the reader must see what did not run.
         let _ = writeln!(std::io::stderr(), "not in the default run: {name} (COFFER_TESTS=full)");
     }
     is_full()
@@ -40,12 +40,12 @@ pub fn full_only(name: &str) -> bool {
 pub fn skip(reason: impl Display) {
     let reason = reason.to_string();
     let without = std::env::var("COFFER_TESTS_WITHOUT").unwrap_or_default();
-    // `.ci/run` has looked: the kernel does not offer it, and no package can bring it.
+    // `.ci/run` has already checked: the kernel does not offer it, and no package can add it.
     if without.split(' ').any(|one| !one.is_empty() && reason.to_lowercase().contains(one)) {
         let _ = writeln!(std::io::stderr(), "without{without}, not run: {reason}");
         return;
     }
     assert!(!is_full(), "cannot run: {reason}");
-    // Not eprintln!: that is captured, and a skip must be seen.
+    // Not `eprintln!`: that is captured, and the reader must see every skip.
     let _ = writeln!(std::io::stderr(), "skipped: {reason}");
 }

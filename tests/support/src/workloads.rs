@@ -1,4 +1,4 @@
-//! Workloads as the host's configuration would declare them, and what they open.
+//! Workloads as the host's configuration would declare them, and the bundles that they open.
 
 use coffer::delivery::Catalog;
 use coffer::domain::{EnvironmentName, KeyPattern};
@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::TestApp;
 
-/// A workload and what opens its bundles.
+/// A workload and the identity that opens its bundles.
 pub struct Workload {
     pub name: String,
     pub identity: String,
@@ -27,7 +27,7 @@ impl Workload {
         Enrolment::workload(self.name.clone(), environments, keys, vec![self.recipient.clone()])
     }
 
-    /// What is inside a bundle.
+    /// The content of a bundle.
     #[track_caller]
     pub fn open(&self, sealed: &[u8]) -> Value {
         let identity: age::x25519::Identity = self.identity.trim().parse().unwrap();
@@ -35,7 +35,7 @@ impl Workload {
     }
 }
 
-/// As SIGHUP would do it, with a configuration that declares these.
+/// Reloads a configuration that declares these workloads, as SIGHUP would.
 pub fn declare(app: &TestApp, workloads: Vec<Enrolment<ToRecipients>>) {
     app.state.declared.replace(Catalog::new(workloads, Vec::new()));
 }

@@ -1,6 +1,6 @@
-//! A file system for tests that forgets, at a power cut, what was not synced.
-//! It keeps everything in memory and is mounted with FUSE, so the real binary
-//! works on it. Needs Linux, `/dev/fuse` and the right to mount.
+//! A file system for tests that loses, at a power cut, everything that was not synced. It keeps its
+//! data in memory and is mounted with FUSE, so the real binary works on it. Needs Linux,
+//! `/dev/fuse` and permission to mount.
 
 mod mount;
 mod state;
@@ -20,10 +20,10 @@ use tempfile::TempDir;
 use crate::rng::Rng;
 use state::{Content, ROOT, State};
 
-/// Longer than any test leaves a disk without a change.
+/// Longer than any test leaves a disk unchanged.
 const DEADLINE: Duration = Duration::from_secs(60);
 
-/// The disk. Clones are the same one.
+/// The disk. Clones share its state.
 #[derive(Debug, Clone)]
 pub struct Disk(Arc<(Mutex<State>, Condvar)>);
 
@@ -32,24 +32,23 @@ impl Disk {
         Self(Arc::new((Mutex::new(State::new()), Condvar::new())))
     }
 
-    /// Makes it visible in an empty directory, until it is dropped.
+    /// Mounts the disk on an empty directory until the returned value is dropped.
     pub fn mount(&self, at: &Path) -> Result<Mounted, String> {
         mount::mount(self.clone(), at)
     }
 
-    /// A failed assertion in one test thread must not hide behind another.
+    /// A failed assertion in one test thread must not be masked by a poisoned lock in another.
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The power goes after so many more changes and syncs: the next one, and
-    /// every read, fails.
+    /// Cuts the power after this many more changes and syncs: the next one, and every read, fails.
     pub fn cut_after(&self, steps: u64) {
         let mut state = self.state();
         state.cut_at = Some(state.steps + steps);
     }
 
-    /// Never mind: the power stays.
+    /// Cancels the planned power cut.
     pub fn spare(&self) {
         self.state().cut_at = None;
     }
@@ -58,49 +57,48 @@ impl Disk {
         self.state().is_off
     }
 
-    /// Returns when the power has gone.
+    /// Returns once the power is off.
     #[track_caller]
     pub fn wait_for_cut(&self) {
         let on = |state: &mut State| !state.is_off;
         let (_state, waited) = self.0.1.wait_timeout_while(self.state(), DEADLINE, on).unwrap();
-        assert!(!waited.timed_out(), "nobody wrote until the power went");
+        assert!(!waited.timed_out(), "the power is still on: too few writes");
     }
 
-    /// Returns when the power has gone (`true`), or when `over` says that nobody
-    /// waits for that any more and [`Disk::wake`] was called.
+    /// Returns `true` once the power is off, or `false` once `over` says that nobody waits for that
+    /// anymore and [`Disk::wake`] was called.
     pub fn wait_for_cut_unless(&self, over: &AtomicBool) -> bool {
         let waits = |state: &mut State| !state.is_off && !over.load(Ordering::SeqCst);
         let state = self.0.1.wait_while(self.state(), waits);
         state.unwrap_or_else(PoisonError::into_inner).is_off
     }
 
-    /// Wakes the threads that wait for a cut, so that they look again.
+    /// Wakes the threads that wait for a power cut, so that they check again.
     pub fn wake(&self) {
         let _state = self.state();
         self.0.1.notify_all();
     }
 
-    /// The power is back, over what the cut has left.
-    pub fn restore(&self, survivors: Survivors, dice: &mut Rng) {
-        self.state().restore(survivors, dice);
+    /// Restores the power. The disk holds what the cut left.
+    pub fn restore(&self, survivors: Survivors, rng: &mut Rng) {
+        self.state().restore(survivors, rng);
     }
 
-    /// Another disk that is as this one is now, for a look at what would become of
-    /// it.
+    /// Returns a separate copy of this disk in its current state, to see what would become of it.
     pub fn fork(&self) -> Self {
         Self(Arc::new((Mutex::new(self.state().clone()), Condvar::new())))
     }
 
-    /// Makes everything on it as it is on another one. Nobody may have it open.
+    /// Replaces the content of this disk with that of another one. No file on it may be open.
     pub fn become_like(&self, other: &Self) {
         let state = other.state().clone();
         *self.state() = state;
     }
 
-    /// What it would hold after a power cut that leaves so much.
-    pub fn left(&self, survivors: Survivors, dice: &mut Rng) -> TempDir {
+    /// Returns a directory with what a power cut with these survivors would leave.
+    pub fn left(&self, survivors: Survivors, rng: &mut Rng) -> TempDir {
         let fork = self.fork();
-        fork.restore(survivors, dice);
+        fork.restore(survivors, rng);
         let copy = tempfile::tempdir().unwrap();
         fork.copy_to(copy.path());
         copy
@@ -111,39 +109,39 @@ impl Disk {
         self.state().steps
     }
 
-    /// After so many more syncs every one fails.
+    /// Makes every sync fail after this many more have succeeded.
     pub fn fail_syncs_after(&self, good: u64) {
         self.state().good_syncs = Some(good);
     }
 
-    /// After so many more writes there is no room for another.
+    /// Makes the disk full after this many more writes.
     pub fn fill_after(&self, good: u64) {
         self.state().good_writes = Some(good);
     }
 
-    /// After so many more writes one fails.
+    /// Makes one write fail after this many more have succeeded.
     pub fn fail_one_write_after(&self, good: u64) {
         self.state().good_writes_before_a_bad_one = Some(good);
     }
 
-    /// Syncs and writes succeed again.
+    /// Makes syncs and writes succeed again.
     pub fn mend(&self) {
         self.state().mend();
     }
 
-    /// Whether a sync or write has failed because it was to fail.
+    /// Whether a planned failure of a sync or write has happened.
     pub fn has_failed(&self) -> bool {
         !self.state().failed.is_empty()
     }
 
-    /// Whether that was one of this file (by the names that lead to it).
+    /// Whether a planned failure has hit this file (by any of its names).
     pub fn has_failed_in(&self, names: &[&str]) -> bool {
         let state = self.state();
         let step = |number, name: &&str| state.find(number, OsStr::new(name));
         names.iter().try_fold(ROOT, step).is_ok_and(|file| state.failed.contains(&file))
     }
 
-    /// Writes everything, as processes see it, into a directory that is there.
+    /// Writes everything, as processes see it, into an existing directory.
     pub fn copy_to(&self, directory: &Path) {
         fn copy(state: &State, number: u64, to: &Path) {
             for (name, number) in state.entries(number).unwrap() {
@@ -161,8 +159,8 @@ impl Disk {
     }
 }
 
-/// What every file below a directory holds, as a number: many cuts leave the same, and
-/// to open that takes its time.
+/// Hashes the content of every file below a directory. Many cuts leave the same content, and
+/// opening it takes time, so equal results are opened once.
 pub fn print_of(dir: &Path) -> u64 {
     fn add(dir: &Path, hasher: &mut DefaultHasher) {
         let entries = dir.read_dir().unwrap().map(|entry| entry.unwrap().path());

@@ -1,5 +1,5 @@
-//! The disk as the kernel asks for it. Nothing is cached on the other side:
-//! after a power cut the kernel must not remember what the disk has forgotten.
+//! The FUSE side of the disk. The kernel caches nothing: after a power cut it must not remember
+//! what the disk has lost.
 
 use std::ffi::OsStr;
 use std::path::Path;
@@ -16,13 +16,13 @@ use super::Disk;
 use super::state::{Content, Fault, State};
 use crate::process::has_program;
 
-/// How long the kernel may believe an answer.
+/// How long the kernel may cache an answer.
 const NOT_AT_ALL: Duration = Duration::ZERO;
 const BLOCK_BYTES: u32 = 4096;
-/// Room enough for every floor.
+/// More blocks than any free-space minimum requires.
 const BLOCKS: u64 = 1 << 20;
 
-/// A disk that is mounted. Dropping it unmounts.
+/// A mounted disk. Dropping it unmounts it.
 #[derive(Debug)]
 pub struct Mounted(#[allow(dead_code)] BackgroundSession);
 
@@ -79,7 +79,8 @@ fn attributes(state: &State, number: u64) -> Result<FileAttr, Fault> {
 }
 
 impl Disk {
-    /// Does something on the disk and tells who waits for the power to go.
+    /// Performs an operation on the disk and, if it fails, wakes the threads that wait for a power
+    /// cut.
     fn on<T>(&self, act: impl FnOnce(&mut State) -> Result<T, Fault>) -> Result<T, Errno> {
         let outcome = act(&mut self.state());
         if outcome.is_err() {
@@ -89,7 +90,7 @@ impl Disk {
     }
 }
 
-/// Answers with what came of it.
+/// Replies with the outcome of an operation.
 macro_rules! answer {
     ($reply:ident, $outcome:expr, $good:expr) => {
         match $outcome {
@@ -246,7 +247,7 @@ impl Filesystem for Disk {
     }
 
     fn flush(&self, _: &Request, _: INodeNo, _: FileHandle, _: LockOwner, reply: ReplyEmpty) {
-        // A close is no sync.
+        // Closing a file does not sync it.
         reply.ok();
     }
 

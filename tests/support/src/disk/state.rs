@@ -1,10 +1,9 @@
-//! What a disk holds, what it has only been told, and what a power cut leaves.
+//! What a disk holds, which changes are not durable yet, and what a power cut leaves.
 //!
-//! Two states of every file and directory: as processes see it, and as it is on
-//! the platter. A change goes into the first at once and into a list; a sync of
-//! the file (its bytes and length) or of the directory (its entries) takes what
-//! concerns it from the list to the platter. A power cut throws away the first
-//! state and as much of the list as it is told to.
+//! Every file and directory has two states: as processes see it, and as it is on the platter. A
+//! change is applied to the first state at once and added to a list. Syncing a file (its bytes and
+//! length) or a directory (its entries) moves its changes from the list to the platter. A power cut
+//! discards the first state and as much of the list as the test asks for.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
@@ -22,7 +21,7 @@ pub enum Content {
 }
 
 impl Content {
-    /// Before anything was written into it.
+    /// The file or directory without its content.
     fn empty(&self) -> Self {
         match self {
             Self::File(_) => Self::File(Vec::new()),
@@ -37,7 +36,7 @@ pub struct Node {
     pub mode: u32,
 }
 
-/// Something that is not on the platter yet.
+/// A change that is not on the platter yet.
 #[derive(Debug, Clone)]
 enum Change {
     Write {
@@ -49,7 +48,7 @@ enum Change {
         file: u64,
         bytes: usize,
     },
-    /// Entries of directories, all of them or none: a rename.
+    /// Directory entries that change together or not at all: a rename.
     Entries(Vec<(u64, OsString, Option<u64>)>),
 }
 
@@ -66,26 +65,26 @@ impl Change {
     }
 }
 
-/// What is left of the changes that were not synced.
+/// Which of the unsynced changes survive a power cut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Survivors {
     /// None of them.
     Nothing,
-    /// All but the last write, of which there is one half.
+    /// All of them, but only half of the last write.
     LastHalf,
-    /// Nothing but one half of the last write.
+    /// Only half of the last write.
     OnlyLastHalf,
-    /// Of each write one half, of the names what was made or removed, but no rename:
-    /// the oldest names, with the newest of everything else begun.
+    /// Half of each write and all created or removed names, but no rename: the oldest names, with
+    /// the newest content of everything else half written.
     Halves,
-    /// Any of them, in any order, some writes in part.
+    /// A random subset, in any order, with some writes cut short.
     Some,
 }
 
 impl Survivors {
     pub const KINDS: [Self; 5] =
         [Self::Nothing, Self::LastHalf, Self::OnlyLastHalf, Self::Halves, Self::Some];
-    /// What a step is cut off with: each kind, and the one with dice in it again.
+    /// The survivors to try for each cut: every kind once, and the random kind twice more.
     pub const LOTS: [Self; 7] = [
         Self::Nothing,
         Self::LastHalf,
@@ -96,17 +95,17 @@ impl Survivors {
         Self::Some,
     ];
 
-    pub fn any(dice: &mut Rng) -> Self {
-        Self::KINDS[dice.below(Self::KINDS.len())]
+    pub fn any(rng: &mut Rng) -> Self {
+        Self::KINDS[rng.below(Self::KINDS.len())]
     }
 }
 
 /// Why an operation fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
-    /// No power, or a sync that is to fail.
+    /// The power is off, or a sync was set to fail.
     Io,
-    /// No room.
+    /// The disk is full.
     Full,
     NotFound,
     Exists,
@@ -114,7 +113,7 @@ pub enum Fault {
     WrongKind,
 }
 
-/// Both states, and when what is to go wrong.
+/// Both states, and when each planned failure happens.
 #[derive(Debug, Clone)]
 pub struct State {
     nodes: BTreeMap<u64, Node>,
@@ -123,16 +122,16 @@ pub struct State {
     next: u64,
     /// How many changes and syncs there have been.
     pub steps: u64,
-    /// The power goes before the step with this number.
+    /// The power goes off before the step with this number.
     pub cut_at: Option<u64>,
     pub is_off: bool,
-    /// So many more syncs succeed.
+    /// This many more syncs succeed.
     pub good_syncs: Option<u64>,
-    /// So many more writes find room.
+    /// This many more writes fit on the disk.
     pub good_writes: Option<u64>,
-    /// So many more writes succeed, then one fails, then all succeed.
+    /// This many more writes succeed, then one fails, then all succeed.
     pub good_writes_before_a_bad_one: Option<u64>,
-    /// The files whose syncs and writes failed because they were to fail.
+    /// The files that were hit by a planned failure of a sync or write.
     pub failed: BTreeSet<u64>,
 }
 
@@ -154,12 +153,12 @@ impl State {
         }
     }
 
-    /// Nothing is read or written without power.
+    /// Without power, every read and write fails.
     pub fn powered(&self) -> Result<(), Fault> {
         if self.is_off { Err(Fault::Io) } else { Ok(()) }
     }
 
-    /// Counts a change or sync that is about to be made.
+    /// Counts a change or sync that is about to happen.
     fn step(&mut self) -> Result<(), Fault> {
         self.is_off |= self.cut_at.is_some_and(|cut_at| self.steps >= cut_at);
         self.powered()?;
@@ -243,7 +242,7 @@ impl State {
         self.next += 1;
         let empty = content.empty();
         self.nodes.insert(number, Node { content, mode });
-        // Nothing leads there until the directory is synced.
+        // No name leads to the file until the directory is synced.
         self.platter.insert(number, Node { content: empty, mode });
         self.change(Change::Entries(vec![(directory, name.to_owned(), Some(number))]));
         Ok(number)
@@ -270,9 +269,9 @@ impl State {
         Ok(())
     }
 
-    /// A sync that fails has lost what it was to save: the system takes the
-    /// pages for clean from then on, and no later sync brings them to the disk.
-    /// Directories are spared: a journal that fails makes the disk read-only.
+    /// A failed sync loses the data it was to save: the system then considers the pages clean, and
+    /// no later sync writes them to the disk. Directories are exempt: a failing journal makes the
+    /// disk read-only.
     pub fn sync(&mut self, number: u64) -> Result<(), Fault> {
         let is_file = self.file(number).is_ok();
         self.step()?;
@@ -292,8 +291,8 @@ impl State {
         Ok(())
     }
 
-    /// The power is back: processes see what is on the platter.
-    pub fn restore(&mut self, survivors: Survivors, dice: &mut Rng) {
+    /// Restores the power: processes see what is on the platter.
+    pub fn restore(&mut self, survivors: Survivors, rng: &mut Rng) {
         let unsynced = std::mem::take(&mut self.unsynced);
         let is_write = |change: &Change| matches!(change, Change::Write { .. });
         let last = unsynced.iter().rposition(is_write);
@@ -309,8 +308,8 @@ impl State {
                 Survivors::OnlyLastHalf => (Some(number) == last, half),
                 Survivors::Halves => (!change.is_rename(), half),
                 Survivors::Some => {
-                    let part = if dice.below(4) == 0 { half } else { usize::MAX };
-                    (dice.below(2) == 0, part)
+                    let part = if rng.below(4) == 0 { half } else { usize::MAX };
+                    (rng.below(2) == 0, part)
                 }
             };
             if survives {
@@ -323,7 +322,7 @@ impl State {
         (self.cut_at, self.is_off) = (None, false);
     }
 
-    /// Syncs and writes succeed again.
+    /// Makes syncs and writes succeed again.
     pub fn mend(&mut self) {
         (self.good_syncs, self.good_writes) = (None, None);
         self.good_writes_before_a_bad_one = None;
@@ -344,7 +343,7 @@ impl State {
     }
 }
 
-/// Makes a change in one of the states; of a write only so many bytes.
+/// Applies a change to one of the states. For a write, applies only this many bytes.
 fn apply(nodes: &mut BTreeMap<u64, Node>, change: &Change, most: usize) {
     match change {
         Change::Write { file, at, bytes } => {

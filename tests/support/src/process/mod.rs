@@ -1,6 +1,5 @@
-//! The real binary as a child process: its own environment and directory, its
-//! output read line by line as it comes, its end awaited with a deadline. The
-//! child is killed when it is dropped.
+//! The real binary as a child process: with its own environment and directory, its output read line
+//! by line as it arrives, and a deadline for its end. The child is killed when it is dropped.
 
 pub mod strace;
 
@@ -17,21 +16,22 @@ use rustix::process::{Pid, Signal, kill_process};
 use super::terminal::Terminal;
 use super::{Client, Reply};
 
-/// The program under test. Cargo builds it next to the directory of the test programs.
+/// The program under test, which Cargo builds next to the directory of the test programs.
 pub fn binary() -> &'static str {
     static BINARY: LazyLock<String> = LazyLock::new(|| {
         let test = std::env::current_exe().expect("a test program has a path");
-        let built = test.parent().and_then(Path::parent).expect("it is two directories down");
+        let built =
+            test.parent().and_then(Path::parent).expect("the program is two directories down");
         let name = format!("coffer{}", std::env::consts::EXE_SUFFIX);
         built.join(name).into_os_string().into_string().expect("the path is UTF-8")
     });
     &BINARY
 }
 
-/// Longer than anything takes; a test that waits for it has found a bug.
+/// Longer than any step takes. A test that reaches it has found a bug.
 const DEADLINE: Duration = Duration::from_secs(60);
 
-/// Whether a program is in the `PATH`.
+/// Whether `PATH` has this program.
 pub fn has_program(name: &str) -> bool {
     let paths = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&paths).any(|dir| dir.join(name).is_file())
@@ -48,7 +48,7 @@ pub struct Launch {
 }
 
 impl Launch {
-    /// `coffer` without an argument, in this directory.
+    /// `coffer` without arguments, in this directory.
     pub fn bare(directory: &Path) -> Self {
         Self {
             wrapper: Vec::new(),
@@ -59,8 +59,8 @@ impl Launch {
         }
     }
 
-    /// A server on a data directory and a free port. It runs in the data
-    /// directory's parent, where nobody has put a `config.toml`.
+    /// A server on a data directory and a free port. It runs in the data directory's parent, which
+    /// has no `config.toml`.
     pub fn on(data_dir: &Path) -> Self {
         let launch = Self::bare(data_dir.parent().unwrap());
         let launch = launch.arguments(["serve", "--listen", "127.0.0.1:0"]).argument("--data-dir");
@@ -81,14 +81,13 @@ impl Launch {
         self
     }
 
-    /// Puts words in front of the binary.
+    /// Puts words in front of the binary, such as a tracer.
     pub fn under<S: AsRef<OsStr>>(mut self, words: impl IntoIterator<Item = S>) -> Self {
         self.wrapper = words.into_iter().map(|word| word.as_ref().to_owned()).collect();
         self
     }
 
-    /// The command, in an environment that has nothing but `PATH` and what was
-    /// asked for.
+    /// The command, in an environment that has only `PATH` and the variables that were set.
     fn command(&self) -> Command {
         let mut words = self.wrapper.clone();
         words.push(binary().into());
@@ -104,7 +103,7 @@ impl Launch {
         command
     }
 
-    /// Starts it, without waiting for anything.
+    /// Starts it without waiting.
     #[track_caller]
     pub fn spawn(&self) -> Running {
         let mut child = self.command().spawn().expect("the binary can be run");
@@ -114,14 +113,14 @@ impl Launch {
         Running { child, pid, stdout, stderr }
     }
 
-    /// Runs it to its end, with this on stdin.
+    /// Runs it to its end, with this text on stdin.
     #[track_caller]
     pub fn run(&self, input: &str) -> Ended {
         let mut child =
             self.command().stdin(Stdio::piped()).spawn().expect("the binary can be run");
         let stdout = Lines::read(child.stdout.take().unwrap());
         let stderr = Lines::read(child.stderr.take().unwrap());
-        // One that does not read it may be gone by now.
+        // A command that does not read stdin may have ended by now.
         let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
         let pid = child.id();
         Running { child, pid, stdout, stderr }.wait()
@@ -145,7 +144,7 @@ impl Launch {
         self.spawn().listening(&self.data_dir)
     }
 
-    /// Starts it and expects that it does not get as far as listening.
+    /// Starts it and expects it to end before it listens.
     #[track_caller]
     pub fn fails(&self) -> Ended {
         let ended = match self.try_start() {
@@ -167,10 +166,10 @@ impl Launch {
     }
 }
 
-/// A child that may or may not listen one day.
+/// A child that may or may not listen.
 pub struct Running {
     child: Child,
-    /// The server's own process, whatever it runs under.
+    /// The process id of the server itself, not of the program that runs it.
     pid: u32,
     pub stdout: Lines,
     pub stderr: Lines,
@@ -196,13 +195,13 @@ impl Running {
     /// Sends a signal to the server itself.
     pub fn signal(&self, signal: Signal) {
         let pid = Pid::from_raw(i32::try_from(self.pid).unwrap()).unwrap();
-        kill_process(pid, signal).expect("the server is there");
+        kill_process(pid, signal).expect("the server process exists");
     }
 
     /// Waits for the end.
     #[track_caller]
     pub fn wait(mut self) -> Ended {
-        // Both close when the child ends: the event to wait for.
+        // Both close when the child ends, so this waits for an event.
         let (stdout, stderr) = (self.stdout.all(), self.stderr.all());
         let status = self.child.wait().unwrap();
         #[cfg(unix)]
@@ -224,7 +223,7 @@ impl Drop for Running {
     }
 }
 
-/// A child that listens.
+/// A child that is listening.
 pub struct Server {
     pub address: SocketAddr,
     pub data_dir: PathBuf,
@@ -232,24 +231,24 @@ pub struct Server {
 }
 
 impl Server {
-    /// The admin of the first start.
+    /// A client of the first admin.
     pub fn admin(&self) -> Client {
         Client::new(self.address, Some(self.token()))
     }
 
-    /// Its token.
+    /// The first admin's token.
     pub fn token(&self) -> String {
         let path = self.data_dir.join("bootstrap-token");
-        std::fs::read_to_string(path).expect("the first start wrote it").trim().to_owned()
+        std::fs::read_to_string(path).expect("the first start wrote the token").trim().to_owned()
     }
 
-    /// SIGTERM, and the end that must follow.
+    /// Sends SIGTERM and expects a clean exit.
     #[track_caller]
     pub fn stop(self) -> Ended {
         self.end_by(Signal::TERM)
     }
 
-    /// A polite signal, and the good end that must follow.
+    /// Sends this signal and expects a clean exit.
     #[track_caller]
     pub fn end_by(self, signal: Signal) -> Ended {
         self.running.signal(signal);
@@ -258,7 +257,7 @@ impl Server {
         ended
     }
 
-    /// The end that nobody can prepare for.
+    /// Kills the server without warning.
     #[track_caller]
     pub fn kill(self) -> Ended {
         self.running.signal(Signal::KILL);
@@ -268,7 +267,7 @@ impl Server {
     }
 }
 
-/// What a child left behind.
+/// The output and exit status of a child.
 #[derive(Debug)]
 pub struct Ended {
     pub code: Option<i32>,
@@ -298,7 +297,7 @@ impl Ended {
     }
 }
 
-/// Output that is read as it comes.
+/// Output that is read as it arrives.
 #[derive(Clone)]
 pub struct Lines(Arc<(Mutex<Output>, Condvar)>);
 
@@ -309,7 +308,7 @@ struct Output {
 }
 
 impl Lines {
-    /// Reads in a thread of its own, so that the writer never has to wait.
+    /// Reads in its own thread, so that the writer never has to wait.
     pub fn read(source: impl Read + Send + 'static) -> Self {
         let lines = Self(Arc::default());
         let into = lines.clone();
@@ -336,8 +335,7 @@ impl Lines {
         }
     }
 
-    /// The first line that is so, once it is there; `None` when the output has
-    /// ended without one.
+    /// Waits for the first line that matches. `None` if the output ended without one.
     #[track_caller]
     pub fn wait_for(&self, so: impl Fn(&str) -> bool) -> Option<String> {
         let mut seen = 0;
@@ -348,12 +346,12 @@ impl Lines {
         })
     }
 
-    /// What there is already.
+    /// The output so far.
     pub fn so_far(&self) -> String {
         self.0.0.lock().unwrap().lines.concat()
     }
 
-    /// Everything, once the output has ended.
+    /// All output, once it has ended.
     #[track_caller]
     pub fn all(&self) -> String {
         self.wait(|output| output.ended.then(|| output.lines.concat()))
@@ -369,13 +367,13 @@ impl Lines {
                 return found;
             }
             let left = until.saturating_duration_since(Instant::now());
-            assert!(!left.is_zero(), "nothing happened; until then: {}", output.lines.concat());
+            assert!(!left.is_zero(), "timed out; output so far: {}", output.lines.concat());
             output = changed.wait_timeout(output, left).unwrap().0;
         }
     }
 }
 
-/// One request in pieces, on a connection that stays open.
+/// Sends one request in pieces, on a connection that stays open.
 pub struct Connection {
     stream: TcpStream,
     reader: BufReader<TcpStream>,
@@ -405,8 +403,8 @@ impl Connection {
     }
 }
 
-/// A request under the caller's own request id, for a server that may go away
-/// in the middle.
+/// Builds a request with the caller's own request id, for a server that may go away before it
+/// answers.
 pub fn request(token: &str, id: &str, method: &str, path: &str, body: &str) -> String {
     format!(
         "{method} {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\n\

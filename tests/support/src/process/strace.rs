@@ -1,5 +1,5 @@
-//! The real binary under `strace`: the order of its system calls, and system
-//! calls that are slow or fail on demand.
+//! The real binary under `strace`: the order of its system calls, and system calls that are slow or
+//! fail on demand.
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -8,14 +8,14 @@ use std::sync::OnceLock;
 
 use super::{Ended, Launch, Lines, Running, Server, binary, has_program};
 
-/// What is recorded: what touches the database, the directories, the sockets.
+/// The recorded calls: those on the database, the directories and the sockets.
 const RECORDED: &str = "trace=execve,read,readv,recvfrom,recvmsg,write,writev,sendto,sendmsg,\
      mkdir,mkdirat,rename,renameat,renameat2,pwrite64,fsync,fdatasync,sync_file_range";
 
-/// The words that put strace in front, or why there are none.
+/// The arguments that run the binary under strace, or the reason why that is not possible.
 ///
-/// The server makes itself opaque to its own user, so strace sees no texts when
-/// it runs without privileges; in a user namespace of its own it does.
+/// The server makes itself non-dumpable, so an unprivileged strace cannot read its strings. In its
+/// own user namespace it can.
 pub fn words() -> Result<Vec<String>, String> {
     static WORDS: OnceLock<Result<Vec<String>, String>> = OnceLock::new();
     WORDS.get_or_init(find_words).clone()
@@ -27,7 +27,7 @@ fn find_words() -> Result<Vec<String>, String> {
     }
     let mut why = String::new();
     for words in [&["strace"][..], &["unshare", "--map-root-user", "strace"]] {
-        // Fails after it has made itself opaque; the name must be readable.
+        // Fails after the server has made itself non-dumpable; the name must be readable.
         let output = Command::new(words[0])
             .args(&words[1..])
             .args(["-f", "-e", "trace=openat", binary(), "--config", "no-such-file.toml"])
@@ -50,12 +50,12 @@ fn find_words() -> Result<Vec<String>, String> {
 /// A traced server.
 pub struct Traced {
     pub server: Server,
-    /// What strace writes, as it writes it.
+    /// The trace, as strace writes it.
     pub trace: Lines,
 }
 
 impl Traced {
-    /// Ends it in good order; what it did.
+    /// Shuts the server down cleanly and returns its system calls.
     #[track_caller]
     pub fn stop(self) -> (Ended, Vec<Call>) {
         let ended = self.server.stop();
@@ -63,7 +63,7 @@ impl Traced {
     }
 }
 
-/// Starts a server under strace, with more words for strace.
+/// Starts a server under strace, with more arguments for strace.
 #[track_caller]
 pub fn start(launch: &Launch, words: &[String], more: &[&str]) -> Traced {
     let (running, trace) = spawn(launch, words, more);
@@ -76,7 +76,7 @@ pub fn start(launch: &Launch, words: &[String], more: &[&str]) -> Traced {
 /// Starts a server under strace without waiting until it listens.
 #[track_caller]
 pub fn spawn(launch: &Launch, words: &[String], more: &[&str]) -> (Running, Lines) {
-    // A pipe with a name, so that the trace arrives as it happens.
+    // A named pipe, so that the trace arrives as it happens.
     let directory = tempfile::tempdir().unwrap();
     let pipe = directory.path().join("trace");
     make_pipe(&pipe);
@@ -85,7 +85,7 @@ pub fn spawn(launch: &Launch, words: &[String], more: &[&str]) -> (Running, Line
     wrapper.extend(more.iter().map(OsString::from));
     wrapper.extend(["-o".into(), pipe.clone().into_os_string()]);
     let mut running = launch.clone().under(wrapper).spawn();
-    // Opens when strace has opened its end.
+    // Blocks until strace has opened its end.
     let trace = Lines::read(std::fs::File::open(&pipe).unwrap());
     let first = trace.wait_for(|line| line.contains(" execve("));
     let first = first.unwrap_or_else(|| panic!("no trace: {}", running.stderr.all()));
@@ -99,21 +99,20 @@ fn make_pipe(path: &Path) {
     mknodat(CWD, path, FileType::Fifo, Mode::from_raw_mode(0o600), 0).unwrap();
 }
 
-/// A system call, with the moments when it began and when it had ended, counted
-/// in lines of the trace.
+/// A system call, with the times when it began and ended, counted in lines of the trace.
 #[derive(Debug, Clone)]
 pub struct Call {
     pub thread: u32,
     pub name: String,
-    /// Arguments and result as strace shows them.
+    /// The arguments and result as strace shows them.
     pub text: String,
     pub began: usize,
-    /// `None`: it never came back.
+    /// `None` if it never returned.
     pub ended: Option<usize>,
 }
 
 impl Call {
-    /// Whether it did what it was asked for.
+    /// Whether it succeeded.
     pub fn succeeded(&self) -> bool {
         let result = self.text.rsplit_once(" = ").map_or("", |(_, result)| result.trim_start());
         self.ended.is_some() && !result.starts_with(['-', '?'])
@@ -125,21 +124,21 @@ impl Call {
         matches!(&*self.name, "fsync" | "fdatasync") && self.text.contains(&file)
     }
 
-    /// Whether it takes the request with this id off a socket.
+    /// Whether it reads the request with this id from a socket.
     pub fn receives(&self, id: &str) -> bool {
         let reads = matches!(&*self.name, "read" | "readv" | "recvfrom" | "recvmsg");
         let text = self.text.to_ascii_lowercase();
         reads && text.contains("<socket:") && text.contains(&header(id))
     }
 
-    /// Whether it puts the answer to the request with this id on a socket.
+    /// Whether it writes the response to the request with this id to a socket.
     pub fn answers(&self, id: &str) -> bool {
         let writes = matches!(&*self.name, "write" | "writev" | "sendto" | "sendmsg");
         let answer = self.text.contains("\"HTTP/1.1 ");
         writes && answer && self.text.to_ascii_lowercase().contains(&header(id))
     }
 
-    /// Whether it puts these bytes into a file.
+    /// Whether it writes these bytes to a file.
     pub fn writes(&self, path: &Path, bytes: &str) -> bool {
         self.name == "pwrite64"
             && self.text.contains(&format!("<{}>", path.display()))
