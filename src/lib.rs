@@ -9,7 +9,7 @@
 //! # The import law
 //!
 //! Each folder is a module. A module may use the modules to its left, never one to its right or
-//! beside it:
+//! in the same group:
 //!
 //! ```text
 //! domain <- config | formats | audit <- store <- vault <- access | delivery <- http <- server <- cli
@@ -20,8 +20,8 @@
 //! * Only a few files know ring; the list is in the test of the import law.
 //! * `http` never names `store`, sled or ring.
 //!
-//! A test reads the sources and fails when one of these rules is broken. ARCHITECTURE.md follows
-//! requests through the modules.
+//! A test reads the sources and fails if one of these rules is broken. ARCHITECTURE.md describes
+//! how requests pass through the modules.
 
 #![forbid(unsafe_code)]
 #![deny(missing_debug_implementations)]

@@ -23,12 +23,11 @@ use libfuzzer_sys::{arbitrary, fuzz_target};
 use ring::digest::{SHA256, digest};
 
 const ROWS: &[u8] = b"coffer rows v1\n";
-/// Checksum and MAC at the end of the rows.
+/// Length of the checksum and MAC at the end of the rows.
 const CHECKS: usize = 64;
-/// Walls of the format: `src/vault/backup/rows.rs`.
+/// A limit of the format in `src/vault/backup/rows.rs`.
 const MAX_KEY_BYTES: usize = 4 << 10;
-/// One in so many changed backups is restored onto a disk as well, which takes a
-/// hundred times as long.
+/// One of this many changed backups is also restored to disk, which takes a hundred times as long.
 const RESTORED: u8 = 64;
 
 #[derive(Debug, arbitrary::Arbitrary)]
@@ -37,15 +36,15 @@ enum Input<'a> {
     Rows(&'a [u8]),
     Summed(&'a [u8]),
     Key(&'a str),
-    /// Under a seal that holds.
+    /// Arbitrary rows inside a valid seal.
     Sealed(&'a [u8]),
-    /// A sealed file of which one byte is another, or which is cut off there.
+    /// A sealed file in which one byte is changed, or which is truncated at that byte.
     Damaged(u16, u8),
     Written(BTreeMap<&'a [u8], &'a [u8]>),
     Changed(Vec<Change<'a>>),
 }
 
-/// One change to the rows of a real server. Numbers wrap.
+/// One change to the rows of a real server. Row numbers and offsets wrap around.
 #[derive(Debug, arbitrary::Arbitrary)]
 enum Change<'a> {
     Byte(u16, u16, u8),
@@ -56,7 +55,7 @@ enum Change<'a> {
     Put(&'a [u8], &'a [u8]),
 }
 
-/// A small server's backup, and the root key that it is under.
+/// The backup of a small server, and its root key.
 struct Base {
     root: RootKey,
     file: Vec<u8>,
@@ -75,42 +74,42 @@ fn base() -> &'static Base {
         let text = root.to_text();
         let variables = Variables::from_pairs([("COFFER_ROOT_KEY", text.trim())]);
         fill(&config, &variables);
-        // sled's own threads may keep its files a moment longer than its handle.
+        // sled's threads may keep its files open slightly longer than its handle.
         for held in ["lock", "db/db"] {
-            let file = File::open(config.server.data_dir.join(held)).expect("it is there");
-            file.lock().and_then(|()| file.unlock()).expect("it is let go");
+            let file = File::open(config.server.data_dir.join(held)).expect("the file exists");
+            file.lock().and_then(|()| file.unlock()).expect("the file is unlocked");
         }
         let opened = Opened::open(&config.server.data_dir, Options::default());
         let now = Timestamp::from_millis(0);
-        let unlocked = unlock(opened.expect("it was closed"), &root, now).expect("under its key");
-        let backup = back_up_stopped(&unlocked, "fuzz", &[], now).expect("nobody else has it");
+        let unlocked = unlock(opened.expect("it opens"), &root, now).expect("under its key");
+        let backup = back_up_stopped(&unlocked, "fuzz", &[], now).expect("no other backup runs");
         let mut file = Vec::new();
-        backup.write_to(&mut file, &[]).expect("into memory");
-        let rows = read(&file, &root).expect("it was just written");
-        let (summary, examined) = look(&file, &root).expect("it was just written");
+        backup.write_to(&mut file, &[]).expect("memory is writable");
+        let rows = read(&file, &root).expect("a new backup is readable");
+        let (summary, examined) = look(&file, &root).expect("a new backup is readable");
         assert_eq!(examined.findings, Vec::<String>::new());
         assert!(summary.counts["versions"] > 2 && examined.opened > 2);
-        // What is not backed up is not in it: whatever is, is there after a restore.
+        // A restore yields exactly the rows in the backup, so other rows need no check.
         Base { root, file, rows, opened: examined.opened }
     })
 }
 
-/// Runs a server for as long as it takes to give it something to keep.
+/// Runs a server just long enough to create some secrets and vars.
 fn fill(config: &Config, variables: &Variables) {
     let prepared = prepare(config, variables, ServeOptions::default()).expect("an empty database opens");
-    let token = prepared.first_token().expect("it is new").expose().to_owned();
+    let token = prepared.first_token().expect("a new database has a token").expose().to_owned();
     let (address, (stop, stopped)) = (prepared.address(), std::sync::mpsc::channel::<()>());
     let asks = std::thread::spawn(move || {
         let ask = |method: &str, path: &str, body: &str| {
-            let mut stream = TcpStream::connect(address).expect("it listens");
+            let mut stream = TcpStream::connect(address).expect("the server accepts connections");
             let length = body.len();
             let text = format!(
                 "{method} {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\n\
                  Connection: close\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}"
             );
-            stream.write_all(text.as_bytes()).expect("it takes requests");
+            stream.write_all(text.as_bytes()).expect("the server accepts requests");
             let mut answer = String::new();
-            stream.read_to_string(&mut answer).expect("it answers");
+            stream.read_to_string(&mut answer).expect("the server answers");
             assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
         };
         let environment = "/api/environments/development";
@@ -128,8 +127,8 @@ fn fill(config: &Config, variables: &Variables) {
         let asked = actix_web::rt::task::spawn_blocking(move || stopped.recv());
         drop(asked.await);
     };
-    actix_web::rt::System::new().block_on(prepared.run(|| {}, until)).expect("it runs");
-    asks.join().expect("everything was answered");
+    actix_web::rt::System::new().block_on(prepared.run(|| {}, until)).expect("the server runs");
+    asks.join().expect("every request succeeds");
 }
 
 fn opening(root: &RootKey) -> Opening<'_> {
@@ -182,8 +181,8 @@ fn is_forged(rows: &Rows) -> bool {
     rows.iter().any(|(key, row)| sealed(key) && base().rows.get(key).is_none_or(|was| was != row))
 }
 
-/// Whether it is one that is restored: by its digest, because a flag in the input would
-/// be copied into all inputs that are made from it.
+/// Returns whether to restore these rows as well. The choice depends on their digest, because a
+/// flag in the input would be copied into all inputs derived from it.
 fn is_restored(rows: &Rows) -> bool {
     let bytes: Vec<_> = rows.iter().flat_map(|(key, row)| [&**key, &**row]).collect();
     digest(&SHA256, &bytes.concat()).as_ref()[0].is_multiple_of(RESTORED)
@@ -195,12 +194,12 @@ fn changed(rows: &Rows) {
         assert!(write(rows, root).is_err());
         return;
     }
-    let file = write(rows, root).expect("within the format's walls");
+    let file = write(rows, root).expect("the rows are within the limits of the format");
     let looked = look(&file, root);
     if let Some((summary, examined)) = &looked {
         assert_eq!(summary.rows, rows.len() as u64);
-        assert!(examined.opened <= *opened, "more opens than was sealed");
-        assert!(!is_forged(rows) || !examined.findings.is_empty(), "a forged row is not found");
+        assert!(examined.opened <= *opened, "more values open than were sealed");
+        assert!(!is_forged(rows) || !examined.findings.is_empty(), "a forged row was not detected");
         assert!(rows != &base().rows || examined.findings.is_empty());
     }
     if !is_restored(rows) {
@@ -210,8 +209,8 @@ fn changed(rows: &Rows) {
     let data_dir = dir.path().join("data");
     let options = Options { min_free_bytes: 0, ..Options::default() };
     let restored = restore(&*file, opening(root), &data_dir, options, Timestamp::from_millis(0));
-    assert_eq!(restored.is_ok(), data_dir.join("db").exists(), "half a restore");
-    assert!(restored.is_err() || looked.is_some(), "what does not open is restored");
+    assert_eq!(restored.is_ok(), data_dir.join("db").exists(), "the restore is incomplete");
+    assert!(restored.is_err() || looked.is_some(), "a backup that does not verify was restored");
 }
 
 fuzz_target!(|input: Input<'_>| {
@@ -230,8 +229,8 @@ fuzz_target!(|input: Input<'_>| {
             drop(Identities::parse(text));
         }
         Input::Sealed(bytes) => {
-            let file = seal(&[ROWS, bytes].concat(), &base().root).expect("into memory");
-            assert!(read(&file, &base().root).is_err(), "rows of who has no origin key");
+            let file = seal(&[ROWS, bytes].concat(), &base().root).expect("memory is writable");
+            assert!(read(&file, &base().root).is_err(), "rows of invalid origin were accepted");
         }
         Input::Damaged(at, flip) => {
             let mut file = base().file.clone();
@@ -240,7 +239,7 @@ fuzz_target!(|input: Input<'_>| {
                 0 => file.truncate(at),
                 flip => file[at] ^= flip,
             }
-            assert!(look(&file, &base().root).is_none(), "a damaged file opens");
+            assert!(look(&file, &base().root).is_none(), "a damaged file was accepted");
         }
         Input::Written(rows) => {
             let rows: Rows = rows.iter().map(|(key, row)| (key.to_vec(), row.to_vec())).collect();
@@ -248,7 +247,7 @@ fuzz_target!(|input: Input<'_>| {
                 assert!(rows.keys().any(|key| key.len() > MAX_KEY_BYTES));
                 return;
             };
-            assert_eq!(read(&file, &base().root).ok(), Some(rows), "read back otherwise");
+            assert_eq!(read(&file, &base().root).ok(), Some(rows), "a round trip changes rows");
         }
         Input::Changed(changes) => {
             let mut rows = base().rows.clone();

@@ -1,4 +1,4 @@
-//! A request's body, as every route reads it that takes one.
+//! A request body, as read by every route that takes one.
 #![no_main]
 
 use std::sync::{Arc, OnceLock};
@@ -8,7 +8,7 @@ use coffer::config::{Config, Variables};
 use coffer::http::{State, fuzzing};
 use libfuzzer_sys::fuzz_target;
 
-/// What the routes need besides the body: their limits.
+/// The limits that the routes apply to a body.
 fn state() -> &'static State {
     static STATE: OnceLock<Arc<State>> = OnceLock::new();
     STATE.get_or_init(|| {
@@ -18,7 +18,7 @@ fn state() -> &'static State {
         config.server.listen = ([127, 0, 0, 1], 0).into();
         let prepared = prepare(&config, &Variables::from_pairs([]), ServeOptions::default());
         let state = prepared.expect("an empty database opens").state();
-        // The process keeps the open files; nobody needs their names.
+        // The open files stay accessible to the process; their names are not needed.
         let _ = std::fs::remove_dir_all(dir);
         state
     })

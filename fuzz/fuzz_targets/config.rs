@@ -1,5 +1,5 @@
-//! `config.toml` and the variables that win over it. An error is one line that says
-//! where and what; what is taken was understood whole.
+//! `config.toml` and the variables that override it. An error is one line with a place and a
+//! problem. An accepted file is understood completely.
 #![no_main]
 
 use coffer::config::{Variables, load_text};
@@ -11,18 +11,18 @@ fuzz_target!(|input: (&str, [(&str, &str); 2])| {
     let error = match load_text(text, &variables) {
         Err(error) => error,
         Ok(config) => {
-            // No name is passed over, wherever it stands.
+            // An unknown section is reported wherever it is.
             let more = load_text(&format!("{text}\n[zz]\nzz = 1\n"), &variables);
             let place = more.err().map(|error| error.location);
             assert_eq!(place.as_deref(), Some("config.toml: [zz]"));
-            // And what the file says counts, not what has been said before.
-            let again = load_text(text, &variables).expect("it was taken");
+            // Loading is deterministic: an earlier load does not affect a later one.
+            let again = load_text(text, &variables).expect("the file loads again");
             assert_eq!(format!("{again:?}"), format!("{config:?}"));
             return;
         }
     };
     let line = error.to_string();
-    assert!(!line.contains('\n'), "not one line: {line:?}");
+    assert!(!line.contains('\n'), "the message has more than one line: {line:?}");
     let names_a_key = error.location.contains(['[', ':', '.']) && error.location != "config.toml";
     let names_a_line = error.problem.split_once(" is not valid TOML: ").is_some_and(|(place, _)| {
         let number = place.strip_prefix("line ").and_then(|number| number.parse::<usize>().ok());
@@ -31,6 +31,6 @@ fuzz_target!(|input: (&str, [(&str, &str); 2])| {
     let shown = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.into() };
     let names_a_variable =
         pairs.iter().any(|(name, _)| name.chars().map(shown).collect::<String>() == error.location);
-    assert!(names_a_key || names_a_line || names_a_variable, "it says not where: {line:?}");
+    assert!(names_a_key || names_a_line || names_a_variable, "it names no place: {line:?}");
     assert!(error.problem.ends_with(['.', '?']) && error.problem.len() > 10, "{line:?}");
 });

@@ -1,6 +1,5 @@
-//! What `coffer import` reads and templates, as people write them: whatever is
-//! taken can be written, and is read back the same; a template is rendered in one
-//! pass.
+//! The formats that `coffer import` reads, and templates. Every accepted input can be written, and
+//! reads back the same. A template is rendered in one pass.
 #![no_main]
 
 use coffer::formats::{Format, Heading, InputFormat, Template, write};
@@ -21,7 +20,7 @@ fn read(source: InputFormat, text: &str) {
     let heading = Heading { comment: vec!["made".to_owned()], name: "fuzz" };
     for (format, back) in [(Format::Json, InputFormat::Json), (Format::Dotenv, InputFormat::Dotenv)] {
         let Ok(written) = write(format, &pairs, &heading) else { continue };
-        let again = back.read(&written).unwrap_or_else(|_| panic!("{format:?} is not read back"));
+        let again = back.read(&written).unwrap_or_else(|_| panic!("{format:?} does not read back"));
         let again = again.into_list();
         assert_eq!(again.len(), list.len());
         for entry in &list {
@@ -44,7 +43,7 @@ fuzz_target!(|input: Input<'_>| {
         Input::Template(text, value) => {
             let Ok(template) = Template::parse(text) else { return };
             let keys = template.keys().len();
-            // What a value holds is never looked at again.
+            // References inside a value are never expanded.
             let hostile = format!("${{A}}$${value}");
             let rendered = template.render(|_| Some(&hostile)).expect("every key has a value");
             assert!(rendered.matches(&hostile).count() >= keys);

@@ -1,5 +1,5 @@
-//! Query strings, and the headers that say who sends a request: Forwarded,
-//! X-Forwarded-For, Authorization, Cookie.
+//! Query strings, and the headers that identify the client: Forwarded, X-Forwarded-For,
+//! Authorization, Cookie.
 #![no_main]
 
 use std::net::IpAddr;

@@ -1,5 +1,5 @@
-//! Rows and keys of every table: arbitrary bytes are read or refused, and what
-//! is read or made comes back the same.
+//! Rows and keys of every table: arbitrary bytes are decoded or refused, and everything decoded or
+//! created round-trips.
 #![no_main]
 
 use coffer::domain::{EnvironmentId, KeyName, SecretId, Timestamp};
@@ -55,7 +55,7 @@ fn made(made: &Made<'_>) {
     written::<store::TokenHashes>(
         &format!("tok_{}", &SecretId::from_bytes(made.id).to_string()[4..])
             .parse()
-            .expect("an id under another prefix"),
+            .expect("an ID with another prefix parses"),
     );
 }
 

@@ -1,5 +1,5 @@
-//! Texts that people and files give: root keys, names, times, networks. What
-//! is taken is written back as something that is taken for the same.
+//! Texts from users and files: root keys, names, times, networks. An accepted text is written back
+//! as a text with the same meaning.
 #![no_main]
 
 use coffer::domain::{Email, EnvironmentName, KeyName, Network, Timestamp};

@@ -1,4 +1,4 @@
-//! A revealed value goes into an answer and nowhere else.
+//! A revealed value goes into a response and nowhere else.
 fn main() {}
 
 fn debug(revealed: coffer::vault::Revealed) -> String {

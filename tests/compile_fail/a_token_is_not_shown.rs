@@ -1,4 +1,4 @@
-//! A token is shown once, on purpose, by `expose`.
+//! A token is shown only by an explicit call of `expose`.
 fn main() {}
 
 fn debug(token: coffer::access::Token) -> String {

@@ -1,4 +1,4 @@
-//! The cipher, the keys and the ticket that opens a value cannot be named.
+//! The cipher, the keyring and the type that permits revealing a value are private.
 fn main() {}
 
 use coffer::vault::crypto::cipher::reveal;

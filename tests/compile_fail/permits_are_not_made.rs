@@ -1,4 +1,4 @@
-//! A permit or an environment in scope is given by the policy and by nobody else.
+//! Only the policy can create a permit or an environment in scope.
 fn main() {}
 
 fn permit(caller: coffer::vault::Caller) -> coffer::vault::Permit<coffer::vault::Reveal> {

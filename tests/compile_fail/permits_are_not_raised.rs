@@ -1,4 +1,4 @@
-//! A permit of one level does not do for another.
+//! A permit of one level cannot be used for another level.
 fn main() {}
 
 async fn reveal(

@@ -1,4 +1,4 @@
-//! A value cannot be copied, and two cannot be compared: equality is an oracle.
+//! A value cannot be copied, and two values cannot be compared: equality is an oracle.
 fn main() {}
 
 fn copy(plaintext: &coffer::vault::Plaintext) -> coffer::vault::Plaintext {

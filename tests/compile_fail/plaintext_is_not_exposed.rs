@@ -1,4 +1,4 @@
-//! `expose` is the vault's own.
+//! Only the vault can call `expose`.
 fn main() {}
 
 fn expose(plaintext: coffer::vault::Plaintext) -> usize {

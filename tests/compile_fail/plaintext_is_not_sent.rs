@@ -1,5 +1,5 @@
-//! A value cannot become an answer: neither Serialize, nor a response body,
-//! nor a responder, nor anything that actix takes for one.
+//! A value cannot be sent in a response: it implements neither Serialize nor MessageBody nor
+//! Responder, and does not convert into any type that actix accepts as a body.
 fn main() {}
 
 fn json(plaintext: coffer::vault::Plaintext) -> String {

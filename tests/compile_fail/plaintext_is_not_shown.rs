@@ -1,4 +1,4 @@
-//! A value cannot be printed: neither Debug nor Display.
+//! A value cannot be printed: it implements neither Debug nor Display.
 fn main() {}
 
 fn debug(plaintext: coffer::vault::Plaintext) -> String {

@@ -1,4 +1,4 @@
-//! A value does not turn into text or bytes by any standard way.
+//! No standard conversion turns a value into text or bytes.
 fn main() {}
 
 fn into_text(plaintext: coffer::vault::Plaintext) -> String {

@@ -1,4 +1,4 @@
-//! What may be told about a secret has no room for a value.
+//! The public information about a secret has no field for its value.
 fn main() {}
 
 fn value(info: coffer::domain::SecretInfo) -> String {

@@ -1,5 +1,5 @@
-//! The web console in a real browser: runs `tests/console/*.mjs` by node's test
-//! runner against the binary. What they need, `.ci/browser` installs.
+//! The web console in a real browser: runs `tests/console/*.mjs` with the Node.js test runner
+//! against the binary. `.ci/browser` installs what these tests need.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -9,12 +9,12 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use support::process::{binary, has_program};
 use support::skip;
 
-/// Chromium takes a core and some hundred MiB; more of them than this would only
-/// wait for each other, and what is measured in one is the others' noise.
+/// Chromium takes a core and several hundred MiB. More instances would only wait for each other,
+/// and would distort each other's measurements.
 static FREE: Mutex<u8> = Mutex::new(2);
 static FREED: Condvar = Condvar::new();
 
-/// Leave to run a browser, as long as it is held.
+/// Permission to run a browser while it is held.
 struct Turn;
 
 impl Turn {
@@ -40,7 +40,7 @@ fn project(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
 }
 
-/// node, if everything is there; otherwise what is not.
+/// Returns the path of node, or an error that names what is missing.
 fn node() -> Result<PathBuf, &'static str> {
     let packages = project("target/browser/node_modules");
     if !packages.join("playwright-core").exists() || !packages.join("axe-core").exists() {
@@ -49,7 +49,7 @@ fn node() -> Result<PathBuf, &'static str> {
     if chromium().is_none() {
         return Err("Chromium is not installed: .ci/browser");
     }
-    // One of its own where the system's is too old.
+    // A version in the packages is used where the system's is too old.
     let own = packages.join(".bin/node");
     match own.exists() {
         true => Ok(own),
@@ -78,18 +78,18 @@ fn run(name: &str) {
         .env("COFFER_BINARY", binary())
         .env("COFFER_BROWSER_DIR", project("target/browser"))
         .env("COFFER_CHROMIUM", chromium().unwrap_or_default())
-        // Here it is the binary's own console, and node's own way, that count.
+        // The tests are for the console in the binary, with the default options of node.
         .env_remove("COFFER_CONSOLE_OVERLAY")
         .env_remove("NODE_OPTIONS")
         .output()
         .expect("node can be run");
-    let told = String::from_utf8_lossy(&output.stdout);
-    let complaints = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{}\n{told}\n{complaints}", file.display());
-    println!("{told}");
+    let printed = String::from_utf8_lossy(&output.stdout);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{}\n{printed}\n{errors}", file.display());
+    println!("{printed}");
 }
 
-/// A test for each file, and that no file is without one.
+/// Defines a test for each file, and one that fails if a file has no test.
 macro_rules! browser_tests {
     ($($name:ident)*) => {
         $(

@@ -1,6 +1,5 @@
-//! The web console as it is served: every file with its type and the headers that
-//! bound it, and what no file may hold. What it shows and does is the business of
-//! a browser.
+//! The web console as it is served: the type and security headers of every file, and what no file
+//! may contain. `browser.rs` covers what the console shows and does.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -24,7 +23,7 @@ const VIEWS: [&str; 12] = [
     "status",
 ];
 
-/// The files of the console, by name.
+/// Returns the files of the console by name.
 fn files() -> BTreeMap<String, String> {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("console");
     let entries = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
@@ -46,7 +45,7 @@ fn type_of(name: &str) -> &'static str {
         "css" => "text/css; charset=utf-8",
         "js" => "text/javascript; charset=utf-8",
         "svg" => "image/svg+xml",
-        other => panic!("a file of the kind {other}"),
+        other => panic!("unknown file type: {other}"),
     }
 }
 
@@ -74,7 +73,7 @@ fn check_headers(reply: &Reply) {
     assert!(reply.header("x-request-id").unwrap().starts_with("req_"));
     assert_eq!(reply.header("set-cookie"), None);
     if reply.status == 404 {
-        assert_eq!(reply.header("etag"), None, "there is nothing to have");
+        assert_eq!(reply.header("etag"), None, "a missing page has no tag");
         return;
     }
     let tag = reply.header("etag").unwrap();
@@ -200,7 +199,7 @@ fn every_other_path_is_404_as_json() {
     }
 }
 
-/// It was JSON on a white page, found by the browser tests.
+/// The response used to be JSON on a white page; the browser tests found it.
 #[test]
 fn a_person_who_asks_for_a_page_that_is_not_there_gets_the_console() {
     let app = TestApp::start();
@@ -250,10 +249,10 @@ fn it_is_no_part_of_the_api() {
 #[test]
 fn it_stays_small() {
     let sum: usize = files().values().map(String::len).sum();
-    assert!(sum <= MOST_BYTES, "{sum} bytes are more than {MOST_BYTES}");
+    assert!(sum <= MOST_BYTES, "the console has {sum} bytes, the limit is {MOST_BYTES}");
 }
 
-/// What stands in quotes behind each of these.
+/// Returns the quoted texts that follow each occurrence of `before`.
 fn quoted<'a>(text: &'a str, before: &str) -> Vec<&'a str> {
     let rest = text.match_indices(before).map(|(at, found)| &text[at + found.len()..]);
     rest.filter_map(|rest| {
@@ -263,14 +262,14 @@ fn quoted<'a>(text: &'a str, before: &str) -> Vec<&'a str> {
     .collect()
 }
 
-/// The names of the attributes of all elements, in lower case.
+/// Returns the attribute names of all elements, in lower case.
 fn attributes(page: &str) -> Vec<String> {
     let tags = page.split('<').skip(1).filter_map(|rest| rest.split_once('>'));
     let words = tags.flat_map(|(tag, _)| tag.split_whitespace().skip(1));
     words.map(|word| word.split('=').next().unwrap().to_lowercase()).collect()
 }
 
-/// The policy would refuse it in a browser; here it fails before.
+/// The browser would block these because of the policy; this test fails earlier.
 #[test]
 fn the_page_holds_no_script_and_no_style() {
     let page = files()["index.html"].clone();
@@ -284,11 +283,11 @@ fn the_page_holds_no_script_and_no_style() {
     assert!(!page.contains("<style"));
     for attribute in attributes(&page) {
         let runs = attribute.starts_with("on") || ["style", "srcdoc"].contains(&attribute.as_str());
-        assert!(!runs, "the attribute {attribute}");
+        assert!(!runs, "the attribute {attribute} can run code or set a style");
     }
 }
 
-/// Absolute, because the same page is at paths of different depths.
+/// Paths must be absolute, because the same page is served at paths of different depths.
 #[test]
 fn what_the_page_and_the_modules_name_is_there() {
     let files = files();
@@ -301,7 +300,7 @@ fn what_the_page_and_the_modules_name_is_there() {
         assert!(files.contains_key(name), "{path}");
     }
     for (name, text) in files.iter().filter(|(name, _)| name.ends_with(".js")) {
-        // A statement; the words stand in texts for people as well.
+        // Only statements count; the words also occur in texts for users.
         let begins = |line: &&str| ["import", "export", "}"].iter().any(|b| line.starts_with(b));
         let lines = text.lines().filter(begins);
         let fixed = lines.flat_map(|line| [quoted(line, " from "), quoted(line, "import ")]);
@@ -322,8 +321,8 @@ fn no_file_names_another_host() {
     }
 }
 
-/// Ways to make markup or a script out of text, and places where what was seen would
-/// outlive the page.
+/// Modules must not turn text into markup or scripts, nor store what was shown longer than the page
+/// lives.
 #[test]
 fn no_module_makes_markup_or_scripts_out_of_text() {
     let sinks = [
@@ -342,8 +341,8 @@ fn no_module_makes_markup_or_scripts_out_of_text() {
         for sink in sinks {
             assert!(!text.contains(sink), "{sink} in {name}");
         }
-        // Two things outlive the page: the name of the environment that was looked at
-        // last, and whether single keys do something. A value or a token must not.
+        // Only two things may outlive the page: the name of the last environment, and whether
+        // single-key shortcuts are on. A value or a token must not.
         let kept = text.matches("localStorage").count();
         let known = ["getItem(LAST)", "setItem(LAST,", "getItem(KEYS)", "setItem(KEYS,"]
             .map(|one| text.matches(&format!("localStorage.{one}")).count());

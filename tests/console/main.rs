@@ -1,4 +1,4 @@
-//! The web console: its files, and the console in a real browser.
+//! The web console: how its files are served, and the console in a real browser.
 
 mod browser;
 mod files;

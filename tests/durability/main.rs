@@ -1,4 +1,4 @@
-//! Power cuts, kills, full and failing disks, damage, and long loads.
+//! Durability: power cuts, kills, full and failing disks, damaged files, and long loads.
 
 mod damage;
 mod disk;

@@ -1,10 +1,9 @@
-//! Many writes over few keys: the log stays in proportion to what is live, the
-//! memory stays bounded, compaction gives back what is to be had, and nothing is
-//! lost over all of it.
+//! Many writes over few keys: the log stays in proportion to the live rows, memory stays bounded,
+//! compaction reclaims the rest, and nothing is lost.
 //!
-//! The short form runs with the other tests. The long one is
-//! `COFFER_SOAK=full cargo test --release --test soak -- --nocapture`: a million
-//! writes over ten thousand keys. Figures are in docs/decisions/0009.
+//! The short form runs with the other tests. The long form is `COFFER_SOAK=full cargo test
+//! --release --test durability soak -- --nocapture`: a million writes over ten thousand keys.
+//! docs/decisions/0009 has the figures.
 #![cfg(target_os = "linux")]
 
 use std::fs;
@@ -17,26 +16,27 @@ use serde_json::{Value, json};
 use support::process::{Connection, Launch, Server};
 use support::tier;
 
-/// The log may be so many times as long as what is live in it; it settles at
-/// about eight where only overwriting goes on.
+/// The maximum ratio of the log to its live rows. It settles at about eight when existing keys are
+/// only overwritten.
 const LOG_TIMES: u64 = 12;
-/// On the way what is live is not known, so there the log is held against the writes
-/// so far. About 280 bytes of each stay live, most of them its audit row, and what it
-/// replaces is not given back at once: the log grew by 1.3 to 1.9 KiB with each.
+/// During the run the live size is unknown, so the log is compared with the number of writes so
+/// far. About 280 bytes of each stay live, most of them its audit row, and replaced data is not
+/// reclaimed at once: the log grew by 1.3 to 1.9 KiB per write.
 const LOG_BYTES_A_WRITE: u64 = 2560;
-/// However little has been written: sled's segments, and what it writes at a start.
+/// The size that is allowed regardless of the number of writes: sled's segments, and what it writes
+/// at a start.
 const LOG_BYTES_AT_FIRST: u64 = 16 << 20;
 const CLIENTS: usize = 32;
 
 struct Plan {
     keys: usize,
     writes: u64,
-    /// What the server's memory may come to, which follows the number of rows: half as
-    /// much again as was measured (80 MiB, and 163 MiB in the long form).
+    /// The limit for the server's memory, which grows with the number of rows: one and a half times
+    /// the measured value (80 MiB, and 163 MiB in the long form).
     rss_mib: u64,
-    /// The same after a backup, which reads all rows and fills sled's cache: about 310
-    /// MiB were measured in the long form, however long the backup and after each of
-    /// three; 80 MiB in the short one, where not all of the cache is filled.
+    /// The limit after a backup, which reads all rows and fills sled's cache. The long form
+    /// measured about 310 MiB, independent of the duration of the backup and the same after each of
+    /// three. The short form measured 80 MiB, because the cache is not full.
     rss_behind_backup_mib: u64,
 }
 
@@ -62,7 +62,7 @@ fn rss_mib(server: &Server) -> u64 {
     line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() / 1024
 }
 
-/// What the same disk gives at best: 4 KiB appended and synced, times a second.
+/// Measures the best rate of this disk: appends of 4 KiB, each synced, per second.
 fn synced_appends_per_second(dir: &Path) -> f64 {
     let mut file = fs::File::create(dir.join("yardstick")).unwrap();
     let (begun, mut times) = (Instant::now(), 0u32);
@@ -74,14 +74,14 @@ fn synced_appends_per_second(dir: &Path) -> f64 {
     f64::from(times) / begun.elapsed().as_secs_f64()
 }
 
-/// One request on an open connection, and its answer's body.
+/// Sends one request on an open connection and returns the body of its answer.
 fn ask(connection: &mut Connection, token: &str, method: &str, path: &str, body: &Value) -> Value {
     let request = support::process::request(token, "soak", method, path, &body.to_string());
     connection.send(&request).unwrap();
     connection.answer().unwrap().expect(200)
 }
 
-/// Makes the secrets, each with a first value; their ids.
+/// Creates the secrets, each with a first value. Returns their IDs.
 fn fill(server: &Server, token: &str, keys: usize) -> Vec<String> {
     let shares = support::api::parallel(CLIENTS, |client| {
         let mut connection = Connection::open(server.address).unwrap();
@@ -112,7 +112,7 @@ fn many_writes_over_few_keys_take_bounded_space_and_lose_nothing() {
     let yardstick = synced_appends_per_second(dir.path());
     let ids = fill(&server, &token, keys);
     let (done, begun, highest) = (AtomicU64::new(0), Instant::now(), AtomicU64::new(0));
-    // Each client has its own keys, so it knows which value came last.
+    // Each client has its own keys, so it knows which value was last.
     let last = support::api::parallel(CLIENTS, |client| {
         let mut connection = Connection::open(server.address).unwrap();
         let mine: Vec<_> = (client..keys).step_by(CLIENTS).collect();
@@ -123,7 +123,7 @@ fn many_writes_over_few_keys_take_bounded_space_and_lose_nothing() {
             if number >= writes {
                 return mine.into_iter().zip(rounds).collect::<Vec<_>>();
             }
-            // A fixed walk that comes by some keys more often than by others.
+            // A fixed pseudorandom walk that visits some keys more often than others.
             turn = turn
                 .wrapping_mul(6_364_136_223_846_793_005)
                 .wrapping_add(1_442_695_040_888_963_407);
@@ -142,8 +142,14 @@ fn many_writes_over_few_keys_take_bounded_space_and_lose_nothing() {
                     log >> 20
                 );
                 let most = LOG_BYTES_AT_FIRST + (keys as u64 + number) * LOG_BYTES_A_WRITE;
-                assert!(log < most, "{number} writes: {log} bytes of log, and not {most}");
-                assert!(rss < most_mib, "{number} writes: {rss} MiB");
+                assert!(
+                    log < most,
+                    "{number} writes: the log has {log} bytes, the limit is {most}"
+                );
+                assert!(
+                    rss < most_mib,
+                    "{number} writes: {rss} MiB of memory, the limit is {most_mib}"
+                );
             }
         }
     });

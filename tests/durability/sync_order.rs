@@ -1,5 +1,5 @@
-//! Durable means durable: what the real binary has handed to the disk, and had
-//! confirmed, by the time it answers. The order of system calls is the proof.
+//! Proves durability: which data the real binary has written and synced by the time it answers,
+//! according to the order of its system calls.
 
 use std::path::{Path, PathBuf};
 
@@ -18,7 +18,7 @@ fn place() -> (TempDir, Launch) {
     (dir, launch)
 }
 
-/// The words that start strace, or the end of the test.
+/// Evaluates to the strace command, or skips the test.
 macro_rules! strace_or_skip {
     () => {
         match strace::words() {
@@ -38,7 +38,7 @@ fn create(client: &Client, key: &str, value: &str) -> String {
     body["secret"]["id"].as_str().unwrap().to_owned()
 }
 
-/// Sends requests under ids that the trace can be searched for.
+/// Sends requests whose IDs can be found in the trace.
 struct Marked {
     admin: Client,
     ids: Vec<String>,
@@ -51,7 +51,7 @@ impl Marked {
     }
 }
 
-/// One write after the other, of every kind.
+/// Sends one write of every kind after the other.
 fn one_at_a_time(marked: &mut Marked) {
     let mut ids = Vec::new();
     for number in 0..6 {
@@ -93,8 +93,8 @@ fn each_write_is_on_the_disk_before_it_is_answered() {
     }
 }
 
-/// Request, then the row (known by its request id) into the file, then a sync
-/// that began after that and has ended well, then the answer.
+/// Fails unless the calls occur in this order: request, write of its row (found by the request ID)
+/// to the file, a sync that began after that write and succeeded, answer.
 #[track_caller]
 fn is_durable_first(calls: &[Call], log: &Path, id: &str) {
     let one = |what: &str, is: &dyn Fn(&&Call) -> bool| {
@@ -111,7 +111,7 @@ fn is_durable_first(calls: &[Call], log: &Path, id: &str) {
             && Some(call.began) > written.ended
             && call.ended < Some(answered.began)
     });
-    assert!(synced, "{id} was answered before it was durable:\n{written:#?}\n{answered:#?}");
+    assert!(synced, "{id} was answered before its row was synced:\n{written:#?}\n{answered:#?}");
 }
 
 #[test]
@@ -128,15 +128,21 @@ fn reads_cause_no_sync() {
     }
     client("last-read").get("/health").expect(200);
     let (_, calls) = traced.stop();
-    let first = calls.iter().position(|call| call.answers("first-read")).expect("in the trace");
-    let last = calls.iter().position(|call| call.receives("last-read")).expect("in the trace");
+    let first = calls
+        .iter()
+        .position(|call| call.answers("first-read"))
+        .expect("the first read is in the trace");
+    let last = calls
+        .iter()
+        .position(|call| call.receives("last-read"))
+        .expect("the last read is in the trace");
     assert!(last > first + reads(&id).len());
     let synced = |call: &&Call| call.name.contains("sync");
     let odd: Vec<_> = calls[first..last].iter().filter(synced).collect();
-    assert!(odd.is_empty(), "a read caused {odd:#?}");
+    assert!(odd.is_empty(), "reads caused writes: {odd:#?}");
 }
 
-/// Every plain read.
+/// Paths of all plain reads.
 fn reads(secret: &str) -> Vec<String> {
     [
         "/api/environments",
@@ -156,7 +162,7 @@ fn reads(secret: &str) -> Vec<String> {
 fn new_directories_and_files_are_synced_into_their_parents() {
     let words = strace_or_skip!();
     let dir = tempfile::tempdir().unwrap();
-    // The last directory is the data directory; the others are made on the way.
+    // The last directory is the data directory; its parents are created on the way.
     for path in ["data", "one/two/data"] {
         let data_dir = dir.path().join(path);
         std::fs::create_dir_all(dir.path().join("cwd")).unwrap();
@@ -165,7 +171,11 @@ fn new_directories_and_files_are_synced_into_their_parents() {
             launch.arguments(["--listen", "127.0.0.1:0", "--data-dir"]).argument(&data_dir);
         let (_, calls) = strace::start(&launch, &words, &[]).stop();
         let ready = |call: &Call| call.name == "write" && call.text.contains("\"listening on ");
-        let ready = calls.iter().find(|call| ready(call)).expect("it said so").began;
+        let ready = calls
+            .iter()
+            .find(|call| ready(call))
+            .expect("the server reports that it listens")
+            .began;
         let made = entries_made(&calls, dir.path(), ready);
         assert!(made.len() >= 5, "{made:#?}");
         for (entry, when) in made {
@@ -176,13 +186,13 @@ fn new_directories_and_files_are_synced_into_their_parents() {
                     && call.began > when
                     && call.ended < Some(ready)
             });
-            assert!(synced, "{} would be gone after a power cut", entry.display());
+            assert!(synced, "{} could be lost in a power cut", entry.display());
         }
     }
 }
 
-/// A file that keeps its name and loses its text can keep a database from
-/// opening: sled's settings are read at every start.
+/// A file that keeps its name and loses its content can keep a database from opening: sled reads
+/// its settings at every start.
 #[test]
 fn the_text_of_new_files_is_synced() {
     let words = strace_or_skip!();
@@ -192,7 +202,7 @@ fn the_text_of_new_files_is_synced() {
     let is_synced = |path: &Path| calls.iter().any(|call| call.syncs(path));
     for name in ["root.key", "bootstrap-token"] {
         assert!(data_dir.join(name).is_file());
-        // Under the name that it had before it was whole, with the process's number.
+        // The content is synced under the temporary name, which contains the process ID.
         let mut halves = calls.iter().flat_map(|call| call.text.split('"')).filter(|text| {
             text.starts_with(data_dir.join(name).to_str().unwrap()) && text.ends_with(".part")
         });
@@ -201,7 +211,8 @@ fn the_text_of_new_files_is_synced() {
     assert!(is_synced(&data_dir.join("db/conf")), "db/conf was never synced");
 }
 
-/// What was made or renamed below a directory before a moment, and when.
+/// Returns the paths created or renamed below a directory before a given call, each with its call
+/// number.
 fn entries_made(calls: &[Call], below: &Path, before: usize) -> Vec<(PathBuf, usize)> {
     let kinds = ["mkdir", "mkdirat", "rename", "renameat", "renameat2"];
     let made = calls.iter().filter(|call| kinds.contains(&&*call.name) && call.succeeded());
@@ -220,7 +231,7 @@ fn large_rows_never_go_to_files_that_are_not_synced() {
     let admin = server.admin();
     let description = "\u{1f512}".repeat(1000);
     let put = |number: usize| {
-        // Keys that share a long beginning, and keys that share none.
+        // Half of the keys share a long prefix, the others share none.
         let key = if number.is_multiple_of(2) {
             format!("K{}{number:04}", "E".repeat(251))
         } else {
@@ -270,7 +281,7 @@ fn a_snapshot_that_was_not_finished_is_removed() {
     server.stop();
 }
 
-/// The writer hangs in its sync; meanwhile every kind of read is answered.
+/// The writer hangs in its sync while every kind of read is answered.
 #[test]
 fn reads_never_wait_for_the_writer() {
     let words = strace_or_skip!();
@@ -284,7 +295,7 @@ fn reads_never_wait_for_the_writer() {
     let mut write = Connection::open(server.address).unwrap();
     write.send(&text).unwrap();
     let written = |line: &str| line.contains("pwrite64(") && line.contains("write\\1");
-    trace.wait_for(written).expect("the row is on its way to the disk");
+    trace.wait_for(written).expect("the row is being written");
     for (number, path) in reads(&id).iter().enumerate() {
         admin.with("X-Request-Id", &format!("read-{number}")).get(path).expect(200);
     }
@@ -296,20 +307,24 @@ fn reads_never_wait_for_the_writer() {
         let answer = calls.iter().find(|call| call.answers(id));
         answer.unwrap_or_else(|| panic!("no answer to {id} in the trace")).began
     };
-    let row = calls.iter().find(|call| call.writes(&log(&dir), "write")).expect("the row");
+    let row = calls
+        .iter()
+        .find(|call| call.writes(&log(&dir), "write"))
+        .expect("the row is in the trace");
     let sync = |call: &&Call| call.syncs(&log(&dir)) && Some(call.began) > row.ended;
-    let sync = calls.iter().find(sync).expect("its sync");
+    let sync = calls.iter().find(sync).expect("the sync of the row is in the trace");
     for number in 0..reads(&id).len() {
         let read = format!("read-{number}");
-        let arrived = calls.iter().find(|call| call.receives(&read)).expect("in the trace");
-        assert!(arrived.began > row.began, "{read} came too early to show anything");
+        let arrived =
+            calls.iter().find(|call| call.receives(&read)).expect("the read is in the trace");
+        assert!(arrived.began > row.began, "{read} arrived before the write, so it proves nothing");
         assert!(Some(moment(&read)) < sync.ended, "{read} waited for the writer");
         assert!(moment(&read) < moment("write"), "{read} waited for the write");
     }
 }
 
-/// A sync that fails may have lost anything: no success from then on, not even to
-/// what it was to save, and an end that a supervisor notices.
+/// A failed sync may have lost anything. From then on no request succeeds, including those waiting
+/// for that sync, and the server exits in a way that a supervisor notices.
 #[test]
 fn a_failed_sync_is_no_success_and_ends_the_server() {
     let words = strace_or_skip!();
@@ -317,7 +332,7 @@ fn a_failed_sync_is_no_success_and_ends_the_server() {
     let broken = "inject=fdatasync:error=EIO:when=8+";
     let Traced { server, trace } = strace::start(&launch, &words, &["-e", broken]);
     let (token, admin) = (server.token(), server.admin());
-    // Together, so that some are under way when it comes; and on behind it.
+    // Parallel clients, so that some requests are in flight when the sync fails, and more follow.
     let answers = api::parallel(CLIENTS, |client| {
         let put = |number: usize| {
             let id = format!("client-{client}-{number:02}");
@@ -342,7 +357,7 @@ fn a_failed_sync_is_no_success_and_ends_the_server() {
     let calls = strace::calls(&trace.all());
     let failed = |call: &&Call| call.syncs(&log(&dir)) && call.ended.is_some() && !call.succeeded();
     let failed = calls.iter().find(failed).expect("a sync has failed");
-    // All that was asked for changes something, whether an answer came or not.
+    // Every request changes something, whether or not it was answered.
     let late = calls.iter().filter(|call| Some(call.began) > failed.ended);
     let late: Vec<_> = late.filter(|call| call.text.contains("\"HTTP/1.1 2")).collect();
     assert!(late.is_empty(), "answered after {failed:#?}:\n{late:#?}");
@@ -353,7 +368,7 @@ fn a_failed_sync_is_no_success_and_ends_the_server() {
     for (reply, body) in &acknowledged {
         let id = reply["secret"]["id"].as_str().unwrap();
         let found = list["secrets"].as_array().unwrap().iter().any(|one| one["id"] == id);
-        assert!(found, "{id} was acknowledged and is gone");
+        assert!(found, "{id} was acknowledged but is missing");
         let value: Value = admin.get(&format!("/api/secrets/{id}/value")).expect(200);
         assert_eq!(value["value"], body["value"]);
     }

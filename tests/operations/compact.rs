@@ -1,5 +1,5 @@
-//! Compaction: the log gets shorter, nothing else changes, and whatever cuts it
-//! off, the next start finds a whole database.
+//! Compaction: the log gets shorter and nothing else changes. After an interruption at any point,
+//! the next start finds a complete database.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -26,7 +26,7 @@ fn compact(data_dir: &Path) -> Launch {
     launch.arguments(["compact", "--data-dir"]).argument(data_dir)
 }
 
-/// What there is beside the other files of a data directory.
+/// Lists the database directories in a data directory.
 fn databases(data_dir: &Path) -> Vec<String> {
     let names = data_dir.read_dir().unwrap().map(|entry| entry.unwrap().file_name());
     let names = names.map(|name| name.into_string().unwrap());
@@ -37,19 +37,19 @@ fn databases(data_dir: &Path) -> Vec<String> {
 
 #[test]
 fn the_log_gets_shorter_and_every_row_is_there() {
-    let bench = TamperedDb::new();
-    let data_dir = bench.data_dir();
-    bench.edit(|table| churn(table, 30_000));
+    let tampered = TamperedDb::new();
+    let data_dir = tampered.data_dir();
+    tampered.edit(|table| churn(table, 30_000));
     let before = dump(&data_dir);
     support::await_release(&data_dir);
     let answer: Value = compact(&data_dir).run("").json();
     assert_eq!(dump(&data_dir), before);
     let number = |name: &str| answer[name].as_u64().unwrap();
     assert!(number("afterBytes") * 4 < number("beforeBytes"), "{answer}");
-    assert!(number("rows") as usize > before.len(), "with those of the audit log: {answer}");
+    assert!(number("rows") as usize > before.len(), "the count includes the audit log: {answer}");
     assert_eq!(databases(&data_dir), ["db"]);
-    let app = bench.restart();
-    bench.assert_others_work(&app, &[]);
+    let app = tampered.restart();
+    tampered.assert_others_work(&app, &[]);
     let dir = app.stop();
     support::rows_fit(&support::data_dir(dir.path()));
     let rows = support::audit_rows(dir.path());
@@ -58,9 +58,8 @@ fn the_log_gets_shorter_and_every_row_is_there() {
     assert_eq!(details, answer);
 }
 
-/// Rows that come, are all there at once, and go, so that the log is long and little
-/// of it is live. How much of what is overwritten sled uses again at once depends
-/// on its threads.
+/// Adds many rows and removes them again, which leaves a long log with little live data. How much
+/// of the overwritten space sled reuses immediately depends on its threads.
 fn churn(table: &Table, rows: u32) {
     let value = |n: u32| vec![n as u8; 1000];
     (0..rows).for_each(|n| table.put_raw::<coffer::store::LastUses>(&n.to_be_bytes(), &value(n)));
@@ -86,12 +85,12 @@ fn only_a_stopped_database_with_its_own_key_is_compacted() {
     assert!(table.run("").json()["rows"].as_u64().unwrap() > 0);
 }
 
-/// The states of `src/store/compact.rs`, each made by hand, and what the next
-/// start makes of it.
+/// Creates each state listed in `src/store/sled/compact.rs`, and checks what the next start makes
+/// of it.
 #[test]
 fn a_start_finishes_or_undoes_a_switch_wherever_it_was_cut_off() {
-    let bench = TamperedDb::new();
-    let old = bench.data_dir();
+    let tampered = TamperedDb::new();
+    let old = tampered.data_dir();
     support::await_release(&old);
     let apart = tempfile::tempdir().unwrap();
     let compacted = apart.path().join("compacted/data");
@@ -131,14 +130,14 @@ fn a_start_finishes_or_undoes_a_switch_wherever_it_was_cut_off() {
         let wanted = dump(wanted_parent);
         let server = Launch::on(&data_dir).start();
         assert_eq!(databases(&data_dir), ["db"], "{name}");
-        for secret in bench.secrets.iter().filter(|secret| !secret.never) {
+        for secret in tampered.secrets.iter().filter(|secret| !secret.never) {
             let value = support::api::reveal(&server.admin(), &secret.id.to_string());
             assert_eq!(value, secret.value, "{name}");
         }
         server.stop();
         support::rows_fit(&data_dir);
         support::audit_rows(dir.path());
-        // When a token was last used is noted by the look itself.
+        // The check itself updates when a token was last used.
         let mut found = dump(&data_dir);
         let mut wanted = wanted.clone();
         found.retain(|key, _| key[0] != b'L');
@@ -151,12 +150,12 @@ fn log_of(db: &Path) -> Vec<u8> {
     fs::read(db.join("db")).unwrap()
 }
 
-/// sled made an empty database beside it, and the start after that removed the
-/// copy in favor of the empty one.
+/// sled used to create an empty database next to the copy, and the next start removed the copy in
+/// favor of the empty one.
 #[test]
 fn a_copy_that_is_alone_is_neither_overlooked_nor_removed() {
-    let bench = TamperedDb::new();
-    let data_dir = bench.data_dir();
+    let tampered = TamperedDb::new();
+    let data_dir = tampered.data_dir();
     support::await_release(&data_dir);
     let (db, new) = (data_dir.join("db"), data_dir.join("db.new"));
     fs::rename(&db, &new).unwrap();
@@ -164,10 +163,10 @@ fn a_copy_that_is_alone_is_neither_overlooked_nor_removed() {
     for _ in 0..2 {
         let ended = Launch::on(&data_dir).fails();
         ended.says(["db is missing", "db.new is a copy", "Restore"]);
-        assert_eq!(databases(&data_dir), ["db.new"], "nothing is made beside it");
+        assert_eq!(databases(&data_dir), ["db.new"], "nothing is created next to it");
         assert_eq!(log_of(&new), whole);
     }
-    // As an older program has left it: an empty database has been made.
+    // An older version could leave this state: an empty database next to the copy.
     let other = tempfile::tempdir().unwrap();
     coffer::store::Opened::open(other.path(), Default::default()).unwrap().close().unwrap();
     support::await_release(other.path());
@@ -183,19 +182,19 @@ fn a_copy_that_is_alone_is_neither_overlooked_nor_removed() {
 
 #[test]
 fn where_the_log_is_gone_no_empty_one_is_made() {
-    let bench = TamperedDb::new();
-    let data_dir = bench.data_dir();
+    let tampered = TamperedDb::new();
+    let data_dir = tampered.data_dir();
     support::await_release(&data_dir);
     fs::remove_dir_all(data_dir.join("db")).unwrap();
     Launch::on(&data_dir).fails().says(["is empty, but it was not before"]);
     assert_eq!(databases(&data_dir), [""; 0]);
 }
 
-/// The link would have been renamed, and the rows would have moved to its disk.
+/// The link would be renamed, and the rows would move to its disk.
 #[test]
 fn a_database_behind_a_link_is_not_compacted() {
-    let bench = TamperedDb::new();
-    let data_dir = bench.data_dir();
+    let tampered = TamperedDb::new();
+    let data_dir = tampered.data_dir();
     support::await_release(&data_dir);
     let elsewhere = tempfile::tempdir().unwrap();
     let db = elsewhere.path().join("db");
@@ -208,12 +207,12 @@ fn a_database_behind_a_link_is_not_compacted() {
     Launch::on(&data_dir).start().stop();
 }
 
-/// A rename that was refused kept the server from starting, each time anew.
+/// A rename that was refused used to keep the server from starting, every time.
 #[test]
 fn a_directory_that_cannot_be_renamed_is_not_compacted_and_still_opens() {
     const MOUNT: &str = "mount --bind \"$1\" \"$1\" && shift && \"$@\"";
-    let bench = TamperedDb::new();
-    let data_dir = bench.data_dir();
+    let tampered = TamperedDb::new();
+    let data_dir = tampered.data_dir();
     support::await_release(&data_dir);
     let wrapper = ["unshare", "--mount", "--map-root-user", "sh", "-c", MOUNT, "sh"];
     let db = data_dir.join("db");
@@ -227,16 +226,16 @@ fn a_directory_that_cannot_be_renamed_is_not_compacted_and_still_opens() {
     Launch::on(&data_dir).start().stop();
 }
 
-/// SIGKILL at every rename, sync and removal of a compaction, one after the
-/// other, until one run is not hit any more.
+/// Sends SIGKILL at every rename, sync and removal of a compaction in turn, until a run completes
+/// without a kill.
 #[test]
 fn a_kill_at_any_step_loses_nothing() {
     let words = match strace::words() {
         Ok(words) => words,
         Err(why) => return skip(why),
     };
-    let bench = TamperedDb::new();
-    let old = bench.data_dir();
+    let tampered = TamperedDb::new();
+    let old = tampered.data_dir();
     support::await_release(&old);
     let wanted = dump(&old);
     support::await_release(&old);
@@ -260,7 +259,7 @@ fn a_kill_at_any_step_loses_nothing() {
     assert!(killed >= tier::rounds(12, 4), "only {killed} kills");
 }
 
-/// A database that has held much more than it does now.
+/// A database that once held much more than it does now.
 #[test]
 fn a_wasteful_log_is_compacted_at_the_start() {
     expect_log("nothing else");
@@ -269,7 +268,7 @@ fn a_wasteful_log_is_compacted_at_the_start() {
     let dir = app.stop();
     let data_dir = data_dir(dir.path());
     let table = Table::open(&data_dir);
-    // Enough live rows between the others that sled cannot cut the log by itself.
+    // Keeps enough live rows between the others that sled cannot shrink the log by itself.
     const ROWS: u32 = 36_000;
     for n in 0..ROWS {
         let kept = n % 40 == 0;

@@ -1,4 +1,4 @@
-//! `[[deliver]]`: files that the server keeps up to date, by the real binary.
+//! `[[deliver]]`: files that the server keeps up to date, with the real binary.
 #![cfg(unix)]
 
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
@@ -13,7 +13,7 @@ use tempfile::TempDir;
 const DELIVERIES: &str = "/api/environments/development/deliveries";
 const VALUE: &str = "canary-90c1 \"quoted\" $HOME `id`";
 
-/// A host: a data directory, a place for files, a configuration.
+/// A host with a data directory, a directory for files, and a configuration.
 struct Host {
     dir: TempDir,
 }
@@ -27,11 +27,11 @@ impl Host {
     }
 
     fn path(&self, name: &str) -> PathBuf {
-        // The system's own temporary directory may be a link.
+        // The system's temporary directory may be a symbolic link.
         self.dir.path().canonicalize().unwrap().join(name)
     }
 
-    /// `$DIR` stands for the host's directory.
+    /// Writes the configuration. `$DIR` is replaced by the host's directory.
     fn configure(&self, text: &str) {
         let text = text.replace("$DIR", self.path("").to_str().unwrap().trim_end_matches('/'));
         std::fs::write(self.path("config.toml"), text).unwrap();
@@ -52,7 +52,7 @@ fn chmod(path: &Path, mode: u32) {
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
 }
 
-/// The receipt of the only file, once it is so.
+/// Waits until the receipt of the only file meets a condition, and returns it.
 #[track_caller]
 fn receipt(client: &Client, so: impl Fn(&Value) -> bool) -> Value {
     let until = std::time::Instant::now() + std::time::Duration::from_secs(60);
@@ -62,7 +62,7 @@ fn receipt(client: &Client, so: impl Fn(&Value) -> bool) -> Value {
         if so(&one) {
             return one;
         }
-        assert!(std::time::Instant::now() < until, "never so: {one}");
+        assert!(std::time::Instant::now() < until, "timed out, last receipt: {one}");
         std::thread::yield_now();
     }
 }
@@ -94,26 +94,26 @@ fn a_file_is_written_at_the_start_and_when_a_value_changes() {
     let one = receipt(&admin, versions(json!({ "DATABASE_URL": 1, "LOG_LEVEL": 1 })));
     assert_eq!((&one["commandStatus"], &one["mode"]), (&json!("0"), &json!("0640")), "{one}");
     let file = host.path("run/app.env");
-    // Open, so that no other file gets its number.
+    // Keeps the file open so that its inode number is not reused.
     let first = std::fs::File::open(&file).unwrap();
     let before = first.metadata().unwrap();
     assert_eq!(before.permissions().mode() & 0o7777, 0o640);
-    // As a shell reads it.
+    // Reads the file as a shell does.
     let script = ". \"$0\"; printf '%s|%s' \"$DATABASE_URL\" \"$LOG_LEVEL\"";
     let sourced =
         std::process::Command::new("sh").arg("-c").arg(script).arg(&file).output().unwrap();
     assert_eq!(String::from_utf8(sourced.stdout).unwrap(), format!("{VALUE}|debug"));
-    // The command has no value, and none of the server's variables.
+    // The command receives neither values nor the server's variables.
     let hook = host.read("run/hook");
     assert!(!hook.contains("canary") && !hook.contains("COFFER"), "{hook}");
-    // A new value makes a new file, in one step.
+    // A new value replaces the file atomically.
     admin.patch(&format!("/api/secrets/{id}"), &json!({ "value": "second" })).expect(200);
     receipt(&admin, versions(json!({ "DATABASE_URL": 2, "LOG_LEVEL": 1 })));
     assert_ne!(file.metadata().unwrap().ino(), before.ino());
-    // Nothing else is left beside it.
+    // No other file is left in the directory.
     let names: Vec<_> = std::fs::read_dir(host.path("run")).unwrap().collect();
     assert_eq!(names.len(), 2, "{names:?}");
-    // A restart finds it as it should be: no new file, no command.
+    // After a restart the file is up to date: no new file, no command.
     std::fs::remove_file(host.path("run/hook")).unwrap();
     let ino = file.metadata().unwrap().ino();
     server.stop();
@@ -123,7 +123,7 @@ fn a_file_is_written_at_the_start_and_when_a_value_changes() {
     assert_eq!(file.metadata().unwrap().ino(), ino);
     assert!(!host.path("run/hook").exists());
     server.stop();
-    // Each delivery is in the log, with keys and versions.
+    // Each delivery is in the audit log, with keys and versions.
     let rows = support::audit_rows(host.dir.path());
     let delivered: Vec<_> = rows
         .iter()
@@ -145,7 +145,7 @@ fn a_template_is_resolved_in_one_pass() {
     host.configure(&format!("{ONE}template = \"$DIR/app.conf.in\"\n"));
     let server = host.launch().start();
     let admin = server.admin();
-    // A key without a value delivers nothing, and is named.
+    // If a key has no value, nothing is delivered and the receipt names the key.
     let one = receipt(&admin, |one| one["outcome"] == "missing");
     assert_eq!(one["missingKeys"], json!(["DATABASE_URL", "NESTED"]));
     assert!(!host.path("run/app.env").exists());
@@ -156,18 +156,18 @@ fn a_template_is_resolved_in_one_pass() {
     assert_eq!(one["template"], host.path("app.conf.in").to_str().unwrap());
     let wanted = "url=postgres://db\nlevel=info\nprice=$5\nagain=${DATABASE_URL} $$\n";
     assert_eq!(host.read("run/app.env"), wanted);
-    // Nor does any answer expand what stands in a var.
+    // No response expands references in a var, either.
     let vars = admin.get("/api/environments/development/vars").expect(200);
     assert_eq!(vars["vars"][0]["value"], "${DATABASE_URL} $$");
-    // Who uses it: the file, and the template that names it.
+    // The users of a secret are the file, and the template that names it.
     let secrets = admin.get("/api/environments/development/secrets").expect(200);
     let secret = &secrets["secrets"][0];
     let path = host.path("run/app.env");
-    // The workload `local` is the other one.
+    // The other user is the workload `local`.
     assert_eq!(secret["usedByServices"], json!(["local", path.to_str().unwrap()]));
     assert_eq!(secret["usedByConfigFiles"], json!([host.path("app.conf.in").to_str().unwrap()]));
     assert_eq!(secret["usageCount"], 2);
-    // A key that goes away leaves the old file.
+    // Deleting a key leaves the old file.
     let var = vars["vars"][0]["id"].as_str().unwrap();
     admin.delete(&format!("/api/vars/{var}")).expect(200);
     let one = receipt(&admin, |one| one["outcome"] == "missing");
@@ -176,7 +176,8 @@ fn a_template_is_resolved_in_one_pass() {
     server.stop();
 }
 
-/// Refusals by name: each leaves what is there, says why, and is tried again.
+/// Checks that a delivery is refused: the file stays unchanged, the receipt says why, and the
+/// server tries again.
 fn is_refused(host: &Host, why: &str) {
     let server = host.launch().start();
     secret(&server, "A", VALUE);
@@ -307,13 +308,13 @@ fn a_hangup_activates_the_new_declarations_and_a_bad_file_keeps_the_old() {
     server.running.signal(Signal::HUP);
     log.wait_for(|line| line.ends_with("reloaded: 1 workload, 0 files (local)\n")).unwrap();
     assert_eq!(admin.get(DELIVERIES).expect(200)["deliveries"], json!([]));
-    // What was written stays; it is the operator's to remove.
+    // The written file stays; removing it is up to the operator.
     assert!(host.path("run/app.env").exists());
     server.stop();
 }
 
-/// Whether a version has the value of another one is for nobody to learn: an
-/// operator could try guesses on a secret that nobody can see.
+/// Nothing may reveal whether two versions have the same value: an operator could test guesses for
+/// a secret that nobody can see.
 #[test]
 fn a_new_version_is_written_and_its_command_run_whatever_its_value() {
     let host = Host::new();
@@ -337,7 +338,7 @@ fn a_new_version_is_written_and_its_command_run_whatever_its_value() {
     server.stop();
 }
 
-/// What does not fit, and why, tells something of a value that nobody may see.
+/// The reason why a value does not fit reveals something about a value that nobody may see.
 #[test]
 fn why_a_value_does_not_fit_is_for_the_host_alone() {
     let host = Host::new();
@@ -350,13 +351,13 @@ fn why_a_value_does_not_fit_is_for_the_host_alone() {
     let problem = one["problem"].as_str().unwrap();
     assert!(!problem.contains("SHUT") && !problem.contains("line break"), "{one}");
     log.wait_for(|line| line.contains("SHUT") && line.contains("line break")).unwrap();
-    // The row that said what was to be delivered is followed by one that it was not.
+    // The audit row about the intended delivery is followed by one about its failure.
     let rows = admin.get("/api/audit-logs?action=delivery.write").expect(200);
     assert_eq!(rows["logs"][0]["success"], false, "{rows}");
     server.stop().keeps_quiet_about("canary-90c1");
 }
 
-/// A group that is not declared any more does not go on reading.
+/// A group that is no longer declared loses its read access.
 #[test]
 fn a_mode_or_a_group_that_is_taken_back_is_taken_back() {
     let host = Host::new();
@@ -373,8 +374,8 @@ fn a_mode_or_a_group_that_is_taken_back_is_taken_back() {
     server.stop();
 }
 
-/// It had the directory's group, which could read it at 0640, and was taken for
-/// wrong and written again at each start.
+/// The file used to get the directory's group, which could read it at mode 0640, and was considered
+/// wrong and rewritten at each start.
 #[test]
 fn a_file_in_a_directory_with_the_set_group_id_bit_has_the_servers_group() {
     let host = Host::new();

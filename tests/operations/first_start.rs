@@ -1,5 +1,5 @@
-//! What the real binary makes of an empty data directory, what it tells the
-//! person who started it, and that a first start may be cut off anywhere.
+//! First starts of the real binary: what it creates in an empty data directory, what it tells the
+//! operator, and that a first start may be interrupted at any point.
 
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
@@ -25,7 +25,7 @@ fn names(admin: &Client) -> Vec<String> {
     names.map(|one| one["name"].as_str().unwrap().to_owned()).collect()
 }
 
-/// Fails unless the token is the admin's and allows everything.
+/// Fails unless the token belongs to the admin and allows everything.
 fn works(server: &Server, token: &str) {
     let admin = Client::new(server.address, Some(token.to_owned()));
     let name = names(&admin).remove(0);
@@ -36,7 +36,7 @@ fn works(server: &Server, token: &str) {
     assert_eq!(body["value"], "a value to see");
 }
 
-/// The command in the announcement, as a person would copy it.
+/// Extracts the command from the announcement, as a user would copy it.
 fn command(stdout: &str) -> String {
     let stdout = stdout.replace("\r\n", "\n");
     let lines = stdout.lines().skip_while(|line| !line.trim_start().starts_with("curl "));
@@ -47,11 +47,11 @@ fn command(stdout: &str) -> String {
             break;
         }
     }
-    assert!(!command.is_empty(), "no command in {stdout}");
+    assert!(!command.is_empty(), "the announcement has no command: {stdout}");
     command.join("\n")
 }
 
-/// Runs it from another directory; what it prints is the API's answer.
+/// Runs the command from another directory and returns the API response that it prints.
 fn run(command: &str, variables: &[(&str, &str)]) -> serde_json::Value {
     let elsewhere = tempfile::tempdir().unwrap();
     let output = Command::new("sh")
@@ -67,7 +67,7 @@ fn run(command: &str, variables: &[(&str, &str)]) -> serde_json::Value {
     serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {command}\n{output:?}"))
 }
 
-/// Runs the command that a server has announced, while it still runs.
+/// Runs the command that a server has announced, while that server runs.
 fn run_announced(server: &Server, variables: &[(&str, &str)]) {
     let last = |line: &str| line.contains("\"neverReveal\"");
     server.running.stdout.wait_for(last).expect("the announcement ends with the command");
@@ -89,7 +89,10 @@ fn it_makes_a_key_an_environment_and_a_token() {
     for name in ["root.key", "bootstrap-token"] {
         let path = data_dir.join(name);
         assert_eq!(path.metadata().unwrap().permissions().mode() & 0o7777, 0o600);
-        assert!(ended.stdout.contains(path.to_str().unwrap()), "where is it? {ended:#?}");
+        assert!(
+            ended.stdout.contains(path.to_str().unwrap()),
+            "the path of the token is not printed: {ended:#?}"
+        );
     }
     assert!(ended.stdout.contains("development"), "{ended:#?}");
 }
@@ -154,7 +157,7 @@ fn a_given_token_is_taken_and_not_written_down() {
         let found = bytes.windows(token.len()).any(|window| window == token.as_bytes());
         assert!(!found, "the token is in {file}");
     }
-    // Later starts do not care whether it is still given.
+    // Later starts ignore the variable.
     given.start().stop().keeps_quiet_about(&token);
     let server = Launch::on(&data_dir).start();
     assert_eq!(names(&Client::new(server.address, Some(token))), ["development"]);
@@ -177,7 +180,7 @@ fn a_given_token_must_be_one() {
         let launch = Launch::on(&data_dir).variable("COFFER_BOOTSTRAP_TOKEN", token);
         let ended = launch.complains(["COFFER_BOOTSTRAP_TOKEN", "cof_", "32"]);
         ended.keeps_quiet_about(token);
-        // Nothing is made with it, so that the next start is a first one.
+        // The refused start creates no admin, so the next start is a first start.
         assert!(!data_dir.join("bootstrap-token").exists());
         let server = Launch::on(&data_dir).start();
         works(&server, &server.token());
@@ -193,7 +196,7 @@ fn a_given_token_must_be_one() {
 #[test]
 fn the_printed_command_works_unchanged() {
     if !has_program("curl") {
-        return skip("there is no curl");
+        return skip("curl is not installed");
     }
     for name in ["data", "it's a $HOME \"place\"; really"] {
         let dir = tempfile::tempdir().unwrap();
@@ -202,7 +205,7 @@ fn the_printed_command_works_unchanged() {
         let ended = server.stop();
         assert!(!ended.stderr.contains("WARN"), "{ended:#?}");
     }
-    // The default directory is relative; the command must work from anywhere.
+    // The default directory is relative, and the command must work from any directory.
     let dir = tempfile::tempdir().unwrap();
     let server = Launch::bare(dir.path()).arguments(["--listen", "127.0.0.1:0"]).start();
     run_announced(&server, &[]);
@@ -227,10 +230,10 @@ fn what_is_not_a_terminal_never_gets_the_token() {
         ended.keeps_quiet_about(&token);
         ended.keeps_quiet_about(&token["cof_".len()..]);
     }
-    assert_eq!(second.stdout.lines().count(), 1, "a later start has nothing to tell: {second:#?}");
+    assert_eq!(second.stdout.lines().count(), 1, "a later start announces nothing: {second:#?}");
 }
 
-/// sled prints each batch that it applies, bytes as decimal numbers.
+/// sled logs each batch that it applies, with bytes as decimal numbers.
 #[test]
 fn no_row_is_in_the_log_however_much_of_it_is_asked_for() {
     let (_dir, data_dir) = place();
@@ -251,14 +254,14 @@ fn no_row_is_in_the_log_however_much_of_it_is_asked_for() {
 #[test]
 fn a_terminal_gets_the_token_once() {
     if !has_program("script") {
-        return skip("there is no script(1)");
+        return skip("script(1) is not installed");
     }
     let (dir, data_dir) = place();
     let (first, code) = in_terminal(dir.path(), &data_dir, "\"neverReveal\"");
-    assert_eq!(code, Some(0), "Ctrl-C did not end it well: {first}");
+    assert_eq!(code, Some(0), "the server did not exit with code 0 after Ctrl-C: {first}");
     let token = std::fs::read_to_string(data_dir.join("bootstrap-token")).unwrap();
     assert!(first.contains(token.trim()), "{first}");
-    assert!(!command(&first).contains(token.trim()), "it would stay in the shell's history");
+    assert!(!command(&first).contains(token.trim()), "the token would stay in the shell's history");
     let (second, code) = in_terminal(dir.path(), &data_dir, "listening on");
     assert_eq!(code, Some(0), "{second}");
     assert!(!second.contains(token.trim()) && !second.contains("curl"), "{second}");
@@ -292,13 +295,13 @@ fn a_key_without_a_database_is_used() {
     Launch::on(&data_dir).start().stop();
     let key = std::fs::read_to_string(data_dir.join("root.key")).unwrap();
     let old_token = std::fs::read_to_string(data_dir.join("bootstrap-token")).unwrap();
-    // As if the first start had been cut off before its first row.
+    // Simulates a first start that was interrupted before its first row.
     std::fs::remove_dir_all(data_dir.join("db")).unwrap();
     std::fs::remove_file(data_dir.join("in-use")).unwrap();
 
     let server = Launch::on(&data_dir).start();
     let token = server.token();
-    assert_ne!(token, old_token.trim(), "a token of another database was kept");
+    assert_ne!(token, old_token.trim(), "the token of another database was kept");
     works(&server, &token);
     let ended = server.stop();
     is_first(&ended);
@@ -321,7 +324,7 @@ fn a_token_file_without_a_database_is_replaced() {
     is_first(&server.stop());
 }
 
-/// Otherwise the file would name a token that nothing knows.
+/// Otherwise the file would hold a token that the server does not know.
 #[test]
 fn a_token_file_without_a_database_goes_when_a_token_is_given() {
     let (_dir, data_dir) = place();
@@ -334,15 +337,15 @@ fn a_token_file_without_a_database_goes_when_a_token_is_given() {
     assert!(!data_dir.join("bootstrap-token").exists());
 }
 
-/// Kills a first start at each of its writes, syncs and renames in turn; what
-/// is left must always become a working server.
+/// Kills a first start at each of its writes, syncs and renames in turn. The next start must always
+/// succeed.
 #[test]
 fn a_first_start_may_be_cut_off_anywhere() {
     let words = match strace::words() {
         Ok(words) => words,
         Err(reason) => return skip(reason),
     };
-    // Counted in each thread by itself, so each kind of step has its own series.
+    // strace counts calls per thread, so each kind of call has its own series.
     let (mut cuts, mut lost) = (0, Vec::new());
     for step in ["mkdir", "fsync", "fdatasync", "rename", "pwrite64", "write"] {
         for at in (1..).step_by(tier::rounds(1, 3)) {
@@ -361,11 +364,11 @@ fn a_first_start_may_be_cut_off_anywhere() {
             }
         }
     }
-    assert!(lost.is_empty(), "these do not start any more: {lost:#?}");
-    assert!(cuts >= tier::rounds(12, 5), "only {cuts} cuts");
+    assert!(lost.is_empty(), "these no longer start: {lost:#?}");
+    assert!(cuts >= tier::rounds(12, 5), "only {cuts} kills");
 }
 
-/// Whether a first start got as far as the cut.
+/// Returns whether the first start was killed at this call.
 fn cut_off(data_dir: &Path, words: &[String], cut: &str) -> bool {
     let (running, _trace) = strace::spawn(&Launch::on(data_dir), words, &["-e", cut]);
     match running.listening(data_dir) {

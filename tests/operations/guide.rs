@@ -1,5 +1,5 @@
-//! docs/operations.md does what it says: its commands are run as they stand
-//! there, section by section, in one shell, against the real binary.
+//! Runs the commands in docs/operations.md exactly as printed, section by section, in one shell,
+//! against the real binary.
 
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Write};
@@ -18,7 +18,7 @@ use tempfile::TempDir;
 const PASSPHRASE: &str = "seven lamps over the harbour";
 const VALUE: &str = "kept through all of this";
 
-/// Those with commands, each of them the business of a test below.
+/// The sections with commands. Each is covered by a test below.
 const SECTIONS: [&str; 9] = [
     "Rotate the keys",
     "Back up",
@@ -40,23 +40,23 @@ fn section(title: &str) -> String {
     let page = page();
     let sections = page.split("\n## ");
     let mut found = sections.filter(|part| part.split('\n').next() == Some(title));
-    found.next().unwrap_or_else(|| panic!("there is no section {title:?}")).to_owned()
+    found.next().unwrap_or_else(|| panic!("the page has no section {title:?}")).to_owned()
 }
 
-/// The commands in a section's console blocks.
+/// Returns the commands in the console blocks of a section.
 fn commands(title: &str) -> Vec<String> {
     let section = section(title);
     section.lines().filter_map(|line| line.strip_prefix("$ ")).map(str::to_owned).collect()
 }
 
-/// The lines for `config.toml` that a section has.
+/// Returns the `config.toml` lines of a section.
 fn settings(title: &str) -> String {
     let section = section(title);
-    let (_, text) = section.split_once("```toml\n").expect("there are settings");
+    let (_, text) = section.split_once("```toml\n").expect("the section has settings");
     text.split("```").next().unwrap().to_owned()
 }
 
-/// A machine with one server, and its operator.
+/// A machine with one server and its operator.
 struct Operator {
     dir: TempDir,
     launch: Launch,
@@ -80,13 +80,14 @@ impl Operator {
             .env_clear()
             .env("PATH", format!("{}:{path}", programs.path().display()))
             .env("COFFER_ROOT_KEY_PASSPHRASE_FILE", &passphrase)
-            // Where nothing listens: while the server is stopped, none is found.
+            // Nothing listens at this address, so no running server is found while the server is
+            // stopped.
             .env("COFFER_SERVER__LISTEN", "127.0.0.1:1")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
-        // What the unit runs is the program that is installed now.
+        // The unit runs whichever program is currently installed.
         let installed = programs.path().join("coffer");
         let unit = ["sh", "-c", "shift; exec \"$0\" \"$@\""].map(Path::new);
         let launch = Launch::on(&data_dir(dir.path()))
@@ -97,7 +98,7 @@ impl Operator {
         Self { dir, launch, server: None, shell, input, output, programs }
     }
 
-    /// With a server that holds a secret; its id.
+    /// Starts a server that holds a secret. Returns the secret's ID.
     fn with_secret() -> (Self, String) {
         let mut operator = Self::new();
         operator.start();
@@ -121,8 +122,8 @@ impl Operator {
         assert_eq!(self.run("unset COFFER_URL").0, 0);
     }
 
-    /// What happens to a server that is stopped, where the page's first command stops
-    /// one: another one runs for it, on the directory that is given back.
+    /// Stops the server and changes its directory. The page's first command stops a server, so
+    /// another one runs in its place, in the directory that is returned.
     fn while_stopped(&mut self, change: impl FnOnce(&Path)) -> TempDir {
         self.stop();
         change(&data_dir(self.dir.path()));
@@ -131,7 +132,7 @@ impl Operator {
         elsewhere
     }
 
-    /// Types a command into the shell: exit code, and what it printed.
+    /// Runs a command in the shell. Returns its exit code, stdout and stderr.
     fn run(&mut self, command: &str) -> (i32, String, String) {
         let errors = self.dir.path().join("stderr");
         writeln!(self.input, "{command} 2>{}", errors.display()).unwrap();
@@ -149,8 +150,8 @@ impl Operator {
         }
     }
 
-    /// Does what a section says, in its order; what was printed. Commands named
-    /// by their place end with another code than 0.
+    /// Runs the commands of a section in order and returns what they print. `codes` has the
+    /// position and exit code of each command that does not exit with 0.
     #[track_caller]
     fn follow(&mut self, title: &str, codes: &[(usize, i32)]) -> String {
         self.follow_part(title, .., codes)
@@ -176,9 +177,9 @@ impl Operator {
                     let wanted =
                         codes.iter().find(|(at, _)| *at == place).map_or(0, |(_, code)| *code);
                     assert_eq!(code, wanted, "{command}: {printed}{errors}");
-                    // `recover` says on stderr what it prints on stdout.
+                    // `recover` prints on stderr what the others print on stdout.
                     let is_quiet = !command.contains("recover ") && command.starts_with("coffer");
-                    // What is done about a failed sync is for the log, too.
+                    // A rewrite of the log after a failed sync is reported on stderr as well.
                     let about_the_sync =
                         errors.lines().count() == 1 && errors.contains("log once more");
                     let complains = is_quiet && !errors.is_empty() && !about_the_sync;
@@ -190,7 +191,7 @@ impl Operator {
         said
     }
 
-    /// The server holds the secret, and its rows and audit log are sound.
+    /// Checks that the server holds the secret, and that its rows and audit log are sound.
     fn ends_well(mut self, id: &str) {
         assert_eq!(api::reveal(&self.server().admin(), id), VALUE);
         self.stop();
@@ -227,7 +228,7 @@ fn the_keys_are_rotated_as_the_page_says() {
     assert_ne!(status["rootKey"]["fingerprint"], old);
     let text = std::fs::read_to_string(&root_key).unwrap();
     assert!(text.starts_with("coffer-root-key-v1:"), "{text}");
-    // Laid bare again for the check of the chain.
+    // The check of the audit chain needs the unprotected key.
     let (code, ..) = operator.run("coffer key protect --remove data/root.key");
     assert_eq!(code, 0);
     operator.ends_well(&id);
@@ -236,7 +237,7 @@ fn the_keys_are_rotated_as_the_page_says() {
 #[test]
 fn backups_are_made_as_the_page_says() {
     if !has_program("age") {
-        return skip("there is no age");
+        return skip("age is not installed");
     }
     let (mut operator, id) = Operator::with_secret();
     operator.follow("Back up", &[]);
@@ -266,7 +267,7 @@ fn a_backup_is_restored_on_another_machine_as_the_page_says() {
     rows_fit(&data_dir(here.dir.path()));
 }
 
-/// Nothing was in it yet, and a server began a new database there.
+/// The directory used to be still empty, and a server created a new database there.
 #[test]
 fn a_restore_that_was_cut_off_at_its_first_step_keeps_servers_out_until_it_is_run_again() {
     let (mut operator, id) = Operator::with_secret();
@@ -278,7 +279,7 @@ fn a_restore_that_was_cut_off_at_its_first_step_keeps_servers_out_until_it_is_ru
     let refused = operator.launch.fails();
     refused.says(["a restore into", "was interrupted. Run it again, or remove", "/restoring"]);
     assert!(!operator.dir.path().join("data/db").exists());
-    // It was said that there is no database.
+    // These commands used to report that there is no database.
     for command in ["coffer doctor", "coffer compact", "coffer audit verify --offline"] {
         let (code, printed, errors) = operator.run(command);
         let said = printed + &errors;
@@ -296,7 +297,7 @@ fn backups_are_made_by_the_settings_that_the_page_prints() {
     let mut operator = Operator::new();
     let settings = settings("Back up");
     std::fs::write(operator.dir.path().join("config.toml"), &settings).unwrap();
-    // Everything but where to: not every machine has that, and some others need it.
+    // Replaces only the destination: some machines do not have that directory, and others use it.
     assert!(settings.contains("directory = \"/var/backups/coffer\"\n"), "{settings}");
     let to = operator.dir.path().join("scheduled");
     operator.launch = operator.launch.clone().variable("COFFER_BACKUP__DIRECTORY", &to);
@@ -306,14 +307,14 @@ fn backups_are_made_by_the_settings_that_the_page_prints() {
     assert!(said.is_some(), "{}", operator.server().running.stderr.so_far());
     let files = to.read_dir().unwrap().map(|entry| entry.unwrap().path());
     let is_backup = |path: &PathBuf| path.extension().is_some_and(|end| end == "backup");
-    let file = files.into_iter().find(is_backup).expect("it said so");
+    let file = files.into_iter().find(is_backup).expect("the reported backup exists");
     let name = file.file_name().unwrap().to_str().unwrap();
     let is_dated = name.starts_with("coffer-") && name.ends_with("Z.backup");
     assert!(is_dated && name.len() == "coffer-ID345678-YYYYMMDDTHHMMSSZ.backup".len(), "{name}");
     assert_eq!(file.metadata().unwrap().permissions().mode() & 0o7777, 0o600, "{name}");
     let verify = operator.run(&format!("coffer backup verify {}", file.display()));
     assert_eq!(verify.0, 0, "{verify:?}");
-    // Neither of the other two numbers is another one's.
+    // The other two settings do what the page says.
     let config = coffer::config::load(
         Some(&operator.dir.path().join("config.toml")),
         &coffer::config::Variables::from_pairs([]),
@@ -328,13 +329,13 @@ fn the_program_is_exchanged_and_put_back_as_the_page_says() {
     const TITLE: &str = "Upgrade";
 
     let (mut operator, id) = Operator::with_secret();
-    // The same program in other bytes: behind its end nothing is read.
+    // The same program with different bytes: data after its end is ignored.
     let (old, new) = (std::fs::read(binary()).unwrap(), operator.dir.path().join("coffer.new"));
     std::fs::write(&new, [&old[..], b"new"].concat()).unwrap();
     let installed = operator.programs.path().join("coffer");
     let is_installed = |wanted: &[u8]| std::fs::read(&installed).unwrap() == wanted;
     let back = commands(TITLE).iter().rposition(|one| one == "systemctl stop coffer").unwrap();
-    // A warning: the root key is in the data directory.
+    // Exit code 1 is a warning: the root key is in the data directory.
     operator.follow_part(TITLE, ..back, &[(6, 1)]);
     assert!(is_installed(&std::fs::read(&new).unwrap()));
     let later = api::new_secret(&operator.server().admin(), "development", "LATER", VALUE);
@@ -377,7 +378,7 @@ fn damage_is_repaired_as_the_page_says() {
     operator.ends_well(&id);
 }
 
-/// Garbage over the first half of a file.
+/// Overwrites the first half of a file with garbage.
 fn ruin(path: &Path) {
     let mut bytes = std::fs::read(path).unwrap();
     let half = bytes.len() / 2;
@@ -389,7 +390,7 @@ fn ruin(path: &Path) {
 fn a_database_that_does_not_open_is_replaced_as_the_page_says() {
     let (mut operator, id) = Operator::with_secret();
     operator.run("mkdir -m 700 backups && coffer backup create backups/monday.backup");
-    // The page's first command stops a server that could not even start.
+    // The page's first command stops a server, and this one could not even start.
     let launch = operator.launch.clone();
     let _elsewhere = operator.while_stopped(|data_dir| {
         ruin(&data_dir.join("db/db"));
@@ -405,7 +406,7 @@ fn a_database_that_does_not_open_is_replaced_as_the_page_says() {
 #[test]
 fn a_failed_sync_is_looked_after_as_the_page_says() {
     let (mut operator, id) = Operator::with_secret();
-    // As a server leaves it that could not sync; this one does not look again.
+    // A server that could not sync leaves this marker; the running one does not check it again.
     let word = data_dir(operator.dir.path()).join("unsynced");
     coffer::store::write_private(&word, "").unwrap();
     let said = operator.follow("Disaster: a sync has failed", &[(2, 1)]);

@@ -1,4 +1,4 @@
-//! What an operator does with a server: start, keys, backup, doctor, deliveries.
+//! Operating a server: starts and stops, keys, backups, compaction, doctor, deliveries.
 
 mod backup;
 mod compact;

@@ -1,4 +1,4 @@
-//! Starting on what a crash, a full disk or a damaged cache left behind.
+//! Starts after a crash, on a full disk, or with a damaged cache.
 
 use coffer::domain::Role;
 use coffer::store::{Environments, PendingDeletions, Table, View};
@@ -7,11 +7,11 @@ use support::paths::SECRETS;
 use support::process::Launch;
 use support::{Setup, TestApp, data_dir, expect_log, open_stopped, rows_fit};
 
-/// sled takes a damaged snapshot for a damaged database, but it is only a cache.
+/// sled reports a damaged snapshot as a damaged database, but a snapshot is only a cache.
 #[test]
 fn a_damaged_snapshot_is_set_aside_and_nothing_is_lost() {
     let (_dir, data) = stopped_with_a_secret();
-    // Every start writes one.
+    // Every start writes a snapshot.
     Launch::on(&data).start().stop();
     assert!(!snapshots(&data).is_empty());
     for damage in [0, 5] {
@@ -25,15 +25,15 @@ fn a_damaged_snapshot_is_set_aside_and_nothing_is_lost() {
         let ended = server.stop();
         assert!(ended.stderr.contains("snapshot is damaged"), "{}", ended.stderr);
     }
-    // What was damaged is kept, once for each time.
+    // The damaged files are kept, once per occurrence.
     assert!(data.join("db.damaged.1").is_dir() && data.join("db.damaged.2").is_dir());
     assert!(!data.join("db.trial").exists());
     rows_fit(&data);
 }
 
-/// What a power cut leaves of an opening whose zeros came to the disk before the name
-/// of its snapshot did: sled syncs the snapshot, and not that it has been renamed. By
-/// an older snapshot, or without one, the log has lost what was overwritten.
+/// The state that a power cut leaves if the zeros of an opening reached the disk before the name of
+/// its snapshot. sled syncs the snapshot, but not its rename. With an older snapshot, or without
+/// one, overwritten data is missing from the log.
 #[test]
 fn a_snapshot_whose_name_was_lost_gets_it_after_an_opening_that_was_cut_off() {
     expect_log("snapshot");
@@ -43,7 +43,7 @@ fn a_snapshot_whose_name_was_lost_gets_it_after_an_opening_that_was_cut_off() {
     let admin = server.admin();
     let kept = admin.post(SECRETS, &json!({ "key": "KEPT", "value": "kept" })).expect(200);
     let path = format!("/api/secrets/{}", kept["secret"]["id"].as_str().unwrap());
-    // Several segments, most of which nothing needs at the end.
+    // Fills several segments, most of which are unused at the end.
     for number in 0..60 {
         let value = format!("{number} {}", "~".repeat(60_000));
         admin.patch(&path, &json!({ "value": value })).expect(200);
@@ -60,7 +60,8 @@ fn a_snapshot_whose_name_was_lost_gets_it_after_an_opening_that_was_cut_off() {
         }
         std::fs::rename(&newest, &nameless).unwrap();
         std::fs::write(data.join("opening"), "").unwrap();
-        // That, too, was cut off once: what was begun must not keep the start from it.
+        // A further opening was interrupted as well; its partial snapshot must not prevent the
+        // start.
         std::fs::write(data.join("db/again.generating"), "half").unwrap();
     };
     lose_the_name();
@@ -74,8 +75,8 @@ fn a_snapshot_whose_name_was_lost_gets_it_after_an_opening_that_was_cut_off() {
     rows_fit(&data);
 }
 
-/// sled does not sync its settings, so a first start that was cut off left half of them,
-/// and every further start refused. Found by cutting the power at each of its steps.
+/// sled does not sync its settings, so an interrupted first start left half of them, and every
+/// later start refused. Found by cutting the power at each step of a start.
 #[test]
 fn settings_that_are_not_whole_are_made_anew() {
     let (_dir, data) = stopped_with_a_secret();
@@ -94,8 +95,8 @@ fn settings_that_are_not_whole_are_made_anew() {
     rows_fit(&data);
 }
 
-/// Only a whole one, and only after an opening that was cut off: sled takes the newest
-/// name for the newest state.
+/// Only a complete snapshot gets its name, and only after an interrupted opening: sled considers
+/// the newest name to be the newest state.
 #[test]
 fn a_snapshot_without_a_name_is_removed_otherwise() {
     let (_dir, data) = stopped_with_a_secret();
@@ -119,7 +120,7 @@ fn a_snapshot_without_a_name_is_removed_otherwise() {
     }
 }
 
-/// The data directory of a server that was stopped, with the secret KEPT.
+/// Creates the data directory of a stopped server with the secret KEPT.
 fn stopped_with_a_secret() -> (tempfile::TempDir, std::path::PathBuf) {
     let dir = tempfile::tempdir().unwrap();
     let data = dir.path().join("data");
@@ -129,7 +130,7 @@ fn stopped_with_a_secret() -> (tempfile::TempDir, std::path::PathBuf) {
     (dir, data)
 }
 
-/// sled's snapshots.
+/// Lists sled's snapshots.
 fn snapshots(data: &std::path::Path) -> Vec<std::path::PathBuf> {
     let entries = std::fs::read_dir(data.join("db")).unwrap().map(|entry| entry.unwrap().path());
     let is_snapshot = |path: &std::path::PathBuf| {
@@ -138,8 +139,8 @@ fn snapshots(data: &std::path::Path) -> Vec<std::path::PathBuf> {
     entries.filter(is_snapshot).collect()
 }
 
-/// Without its snapshot sled opens as much of a damaged log as it can read: an
-/// older state, in which deleted secrets are back and latched ones are not.
+/// Without its snapshot sled opens as much of a damaged log as it can read. That is an older state,
+/// where deleted secrets are back and latched secrets are not latched.
 #[test]
 fn a_damaged_log_is_not_opened_in_an_older_state() {
     let dir = tempfile::tempdir().unwrap();
@@ -168,7 +169,7 @@ fn a_damaged_log_is_not_opened_in_an_older_state() {
     rows_fit(&data);
 }
 
-/// Twice, because the first refusal must not make the second start succeed.
+/// Starts twice, because the first refusal must not make the second start succeed.
 #[track_caller]
 fn check_refused(data: &std::path::Path, log: &[u8], what: &str) {
     for _ in 0..2 {
@@ -179,7 +180,7 @@ fn check_refused(data: &std::path::Path, log: &[u8], what: &str) {
     }
 }
 
-/// A volume that is not mounted, a directory that was removed.
+/// For example, a volume that is not mounted, or a directory that was removed.
 #[test]
 fn an_empty_directory_where_there_was_a_database_is_not_a_new_one() {
     let dir = tempfile::tempdir().unwrap();
@@ -195,7 +196,7 @@ fn an_empty_directory_where_there_was_a_database_is_not_a_new_one() {
     assert_ne!(std::fs::read(data.join("bootstrap-token")).unwrap(), token);
 }
 
-/// A deletion empties its environment bit by bit; a crash may come in between.
+/// A deletion empties its environment in batches, and a crash may come in between.
 #[test]
 fn a_deletion_that_was_cut_off_is_finished_by_the_next_start() {
     let app = TestApp::start();
@@ -207,7 +208,7 @@ fn a_deletion_that_was_cut_off_is_finished_by_the_next_start() {
     let listed = app.admin().get(SECRETS).expect(200);
     let one = listed["secrets"][0]["id"].as_str().unwrap().to_owned();
     let dir = app.stop();
-    // The first batch of a deletion, and nothing more.
+    // Applies only the first batch of a deletion.
     {
         let opened = open_stopped(&data_dir(dir.path()));
         let (id, row) = opened.scan::<Environments>(&[], None).next().unwrap().unwrap();
@@ -227,7 +228,7 @@ fn a_deletion_that_was_cut_off_is_finished_by_the_next_start() {
     app.admin().post("/api/environments", &json!({ "name": "development" })).expect(200);
     assert_eq!(app.admin().get(SECRETS).expect(200)["secrets"], json!([]));
     let mut dir = app.stop();
-    // It goes on in the background, and over as many starts as it takes.
+    // The deletion continues in the background, over as many starts as it takes.
     for _ in 0..100 {
         rows_fit(&data_dir(dir.path()));
         let opened = open_stopped(&data_dir(dir.path()));
@@ -239,10 +240,10 @@ fn a_deletion_that_was_cut_off_is_finished_by_the_next_start() {
         }
         dir = TestApp::start_in(dir, Setup::default()).stop();
     }
-    panic!("what is left of the environment is never removed");
+    panic!("the rest of the environment is never removed");
 }
 
-/// Below the floor there is no write, but there is a server.
+/// With less free space than the floor, the server runs but refuses writes.
 #[test]
 fn on_a_nearly_full_disk_the_server_starts_and_reads() {
     expect_log("in the audit log: the disk has too little free space");
@@ -260,7 +261,7 @@ fn on_a_nearly_full_disk_the_server_starts_and_reads() {
     write.expect_error(503, "SERVICE_UNAVAILABLE");
     assert!(write.header("retry-after").is_some());
     assert_eq!(app.anonymous().get("/health").expect(503)["status"], "unavailable");
-    // A refusal that cannot be recorded is not made up for by an answer.
+    // A read that cannot be recorded in the audit log is refused.
     let id = listed["secrets"][0]["id"].as_str().unwrap();
     app.admin().get(&format!("/api/secrets/{id}/value")).expect_error(503, "SERVICE_UNAVAILABLE");
     let dir = app.stop();
@@ -269,7 +270,7 @@ fn on_a_nearly_full_disk_the_server_starts_and_reads() {
     assert_eq!(app.anonymous().get("/health").expect(200)["status"], "ok");
 }
 
-/// What makes room must go on a little longer than what takes it.
+/// Operations that free space must work a little longer than those that use it.
 #[test]
 fn deletes_go_on_below_the_floor() {
     expect_log("the disk has too little free space");
@@ -281,7 +282,7 @@ fn deletes_go_on_below_the_floor() {
     let free = free.f_bavail * free.f_frsize;
     let dir = app.stop();
     let mut setup = Setup::default();
-    // Twice what there is: below the floor, above a quarter of it.
+    // Twice the free space: it is now below the floor, but above a quarter of it.
     setup.parts.store.min_free_bytes = free * 2;
     let app = TestApp::start_in(dir, setup);
     let refused = app.bearer(&operator).post(SECRETS, &json!({ "key": "NEW", "value": "new" }));

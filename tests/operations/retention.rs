@@ -1,5 +1,5 @@
-//! Old rows of the audit log are dropped by age when the operator asks for it,
-//! from its front only, and what is kept goes on as one chain.
+//! Retention of the audit log: on request, rows older than a limit are dropped from its front only,
+//! and the remaining rows still form one chain.
 
 use coffer::audit::{Action, Row};
 use coffer::store::{AuditStart, View};
@@ -9,7 +9,7 @@ use support::{Client, Setup, TestApp, api, audit_rows, data_dir, expect_log, row
 
 const DAY: i64 = 24 * 60 * 60 * 1000;
 
-/// A server that keeps rows so long, on a clock that is so far ahead.
+/// Sets up a server that keeps rows for this many days, with a clock this far ahead.
 fn setup(keep_days: u32, ahead_millis: i64) -> Setup {
     let mut setup = Setup::default().with_test_clock();
     setup.config.audit.keep_days = keep_days;
@@ -17,7 +17,7 @@ fn setup(keep_days: u32, ahead_millis: i64) -> Setup {
     setup
 }
 
-/// Does something that leaves so many rows.
+/// Performs an action that writes this many audit rows.
 fn act(client: &Client, rows: usize) {
     for _ in 0..rows {
         let settings = "/api/environments/development/settings/configuration/reset";
@@ -48,7 +48,7 @@ fn rows_are_kept_for_ever_unless_somebody_asks_for_less() {
     let app = TestApp::start_in(dir, setup(0, 40_000 * DAY));
     assert_eq!(verification(&app)["firstSeq"], 1);
     let rows = audit_rows(app.stop().path());
-    assert_eq!(rows.len(), before + 2, "a start and a stop");
+    assert_eq!(rows.len(), before + 2, "the only new rows are a start and a stop");
     assert_eq!(prunes(&rows), [] as [Value; 0]);
 }
 
@@ -61,7 +61,7 @@ fn a_start_drops_what_is_older_and_keeps_what_is_not() {
     let dir = app.stop();
     let last = audit_rows(dir.path()).len() as u64;
 
-    // To the millisecond: a row that is exactly as old as allowed stays.
+    // The limit is exact to the millisecond: a row that is exactly as old as allowed stays.
     let app = TestApp::start_in(dir, setup(30, 30 * DAY));
     assert_eq!(verification(&app)["firstSeq"], 1);
     let dir = app.stop();
@@ -73,7 +73,7 @@ fn a_start_drops_what_is_older_and_keeps_what_is_not() {
     let listed = app.admin().get(&format!("{LOGS}?limit=1000")).expect(200);
     let seqs: Vec<_> =
         listed["logs"].as_array().unwrap().iter().map(|row| row["seq"].as_u64().unwrap()).collect();
-    // Two starts, a stop, and the row about the dropping.
+    // Four new rows: two starts, a stop, and the row about the pruning.
     assert_eq!(seqs, (old + 1..=last + 4).rev().collect::<Vec<_>>());
     assert_eq!(listed["total"], seqs.len());
     assert_eq!(found["rows"], seqs.len());
@@ -103,9 +103,9 @@ fn the_chain_goes_on_after_dropping_and_over_restarts() {
         rows_fit(&data_dir(dir.path()));
         let rows = audit_rows(dir.path());
         assert_eq!(rows[0].seq, first);
-        assert_eq!(prunes(&rows).len(), 1, "the row about the dropping before is gone, too");
+        assert_eq!(prunes(&rows).len(), 1, "the row about the previous pruning is dropped, too");
     }
-    // Kept for ever again: the marker stays and the log still holds.
+    // Rows are kept forever again: the marker stays and the log still verifies.
     let app = TestApp::start_in(dir, setup(0, 400 * DAY));
     assert_eq!(verification(&app)["firstSeq"], first);
     assert_eq!(verification(&app)["intact"], true);
@@ -118,9 +118,9 @@ fn the_last_row_is_never_dropped() {
     app.clock.as_ref().unwrap().advance_millis(90 * DAY);
     let total = |app: &TestApp| app.admin().get(LOGS).expect(200)["total"].as_u64().unwrap();
     let last = total(&app);
-    assert!(!prune(&app, 1), "nothing more to do");
-    // The last of the old rows could only go when the row about the first
-    // dropping stood behind it.
+    assert!(!prune(&app, 1), "there is nothing more to prune");
+    // The last of the old rows could be dropped only once the row about the first pruning followed
+    // it.
     assert_eq!(total(&app), 2);
     assert_eq!(verification(&app)["firstSeq"], last + 1);
     app.clock.as_ref().unwrap().advance_millis(90 * DAY);
@@ -139,7 +139,7 @@ fn dropping_stops_at_the_first_young_row_although_older_ones_lie_behind_it() {
     let app = TestApp::start_with(setup(0, 10 * DAY));
     act(&app.admin(), 2);
     let first = app.admin().get(LOGS).expect(200)["total"].as_u64().unwrap() + 1;
-    // Somebody sets the clock right, and forward again.
+    // The clock is corrected, and later moves forward again.
     app.clock.as_ref().unwrap().advance_millis(30 * DAY);
     act(&app.admin(), 1);
     app.clock.as_ref().unwrap().advance_millis(-40 * DAY);
@@ -175,7 +175,7 @@ fn many_rows_go_in_small_batches_that_each_say_what_they_dropped() {
         next = one["lastSeq"].as_u64().unwrap() + 1;
         assert_eq!(next - one["firstSeq"].as_u64().unwrap(), one["rows"].as_u64().unwrap());
     }
-    assert_eq!(next, total + 1, "each of them once");
+    assert_eq!(next, total + 1, "each row is dropped exactly once");
 }
 
 #[test]
@@ -213,7 +213,7 @@ fn a_new_database_has_no_marker() {
 fn rows_are_dropped_on_a_disk_that_is_too_full_for_changes() {
     expect_log("the disk has too little free space");
     let dir = TestApp::start_with(setup(0, 0)).stop();
-    // Half of the floor is left: too little for changes, enough for the reserve.
+    // Half of the floor is left: too little for changes, but enough for the reserve.
     let left = rustix_free(&data_dir(dir.path()));
     let mut full = setup(1, 5 * DAY);
     full.parts.store.min_free_bytes = left * 2;

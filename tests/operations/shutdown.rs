@@ -1,5 +1,5 @@
-//! How the real binary ends: what is under way is finished, then it exits 0,
-//! and an idle client does not keep it.
+//! Shutdown of the real binary: it completes requests in progress and exits with 0, and an idle
+//! client does not delay it.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -10,8 +10,8 @@ use support::process::{Connection, Launch, Server, request, strace};
 use support::skip;
 use tempfile::TempDir;
 
-/// Less than what the server waits for: 10 seconds for the rest of a request's head, 30 for
-/// requests under way at a stop.
+/// Less than the server's own timeouts: 10 seconds for the rest of a request head, 30 for requests
+/// in progress at a stop.
 const PROMPT: Duration = Duration::from_secs(9);
 
 fn start() -> (TempDir, Server) {
@@ -20,10 +20,10 @@ fn start() -> (TempDir, Server) {
     (dir, server)
 }
 
-/// Waits until the server has taken notice of the signal.
+/// Waits until the server has logged the signal.
 fn noticed(server: &Server, name: &str) {
     let line = server.running.stderr.wait_for(|line| line.contains(name));
-    line.unwrap_or_else(|| panic!("{name} was not noticed"));
+    line.unwrap_or_else(|| panic!("{name} was not logged"));
 }
 
 /// Fails unless this secret exists after a restart.
@@ -42,7 +42,7 @@ fn either_signal_ends_an_idle_server_well() {
         let (_dir, server) = start();
         let began = Instant::now();
         server.end_by(signal);
-        assert!(began.elapsed() < PROMPT, "{:?} for nothing", began.elapsed());
+        assert!(began.elapsed() < PROMPT, "{:?} to stop an idle server", began.elapsed());
     }
 }
 
@@ -54,7 +54,7 @@ fn a_request_in_the_middle_of_its_body_is_answered() {
             request(&server.token(), "half", "POST", SECRETS, r#"{"key":"HALF","value":"whole"}"#);
         let (head, body) = text.split_once("\r\n\r\n").unwrap();
         let mut connection = Connection::open(server.address).unwrap();
-        // The server says when it wants the body: then it is in the middle.
+        // The server asks for the body, so the request is in progress.
         connection.send(&format!("{head}\r\nExpect: 100-continue\r\n\r\n")).unwrap();
         assert_eq!(connection.line().unwrap(), "HTTP/1.1 100 Continue");
         assert_eq!(connection.line().unwrap(), "");
@@ -63,11 +63,11 @@ fn a_request_in_the_middle_of_its_body_is_answered() {
         server.running.signal(signal);
         noticed(&server, name);
         connection.send(second).unwrap();
-        connection.answer().expect("an answer").expect(200);
+        connection.answer().expect("the request is answered").expect(200);
         let (data_dir, address) = (server.data_dir, server.address);
         let ended = server.running.wait();
         assert_eq!(ended.code, Some(0), "{ended:#?}");
-        assert!(Connection::open(address).is_err(), "somebody still listens");
+        assert!(Connection::open(address).is_err(), "the address still accepts connections");
         kept(&data_dir, "HALF");
     }
 }
@@ -87,19 +87,20 @@ fn a_request_that_waits_for_its_write_is_answered() {
     let mut connection = Connection::open(server.address).unwrap();
     connection.send(&text).unwrap();
     let written = |line: &str| line.contains("pwrite64(") && line.contains("waiting");
-    trace.wait_for(written).expect("the row is on its way to the disk");
+    trace.wait_for(written).expect("the row is being written");
     server.running.signal(Signal::TERM);
     noticed(&server, "SIGTERM");
-    connection.answer().expect("an answer").expect(200);
+    connection.answer().expect("the request is answered").expect(200);
     let ended = server.running.wait();
     assert_eq!(ended.code, Some(0), "{ended:#?}");
 
-    // The answer came after the signal, or this test has shown nothing.
+    // Fails unless the answer came after the signal; otherwise this test proves nothing.
     let trace = trace.all();
     let line = |what: &str| trace.lines().position(|line| line.contains(what));
     let calls = strace::calls(&trace);
-    let answer = calls.iter().find(|call| call.answers("waiting")).expect("an answer");
-    assert!(line("--- SIGTERM").expect("the signal") < answer.began);
+    let answer =
+        calls.iter().find(|call| call.answers("waiting")).expect("the answer is in the trace");
+    assert!(line("--- SIGTERM").expect("the signal is in the trace") < answer.began);
 }
 
 #[test]
@@ -112,7 +113,7 @@ fn an_idle_connection_does_not_hold_the_exit() {
     let _silent = Connection::open(server.address).unwrap();
     let mut half = Connection::open(server.address).unwrap();
     half.send("GET /health HTTP/1.1\r\nHo").unwrap();
-    // Another one after them is answered, so the server knows them all.
+    // A later connection gets an answer, so the server has accepted all of these.
     server.admin().get("/health").expect(200);
     let began = Instant::now();
     server.stop();
@@ -143,7 +144,7 @@ fn start_and_stop_are_in_the_audit_log() {
     assert_eq!(words, ["server.initialize", "server.start", "server.stop"]);
 }
 
-/// Nobody types Ctrl-C only when the server is ready for it.
+/// Ctrl-C may come before the server is ready.
 #[test]
 fn a_signal_during_the_start_ends_it_well() {
     let words = match strace::words() {
@@ -154,7 +155,7 @@ fn a_signal_during_the_start_ends_it_well() {
     let launch = Launch::on(&dir.path().join("data"));
     let slow = "inject=fdatasync:delay_enter=300000";
     let (running, trace) = strace::spawn(&launch, &words, &["-e", slow]);
-    trace.wait_for(|line| line.contains("fdatasync(")).expect("the first rows");
+    trace.wait_for(|line| line.contains("fdatasync(")).expect("the first rows are being written");
     running.signal(Signal::TERM);
     let ended = running.wait();
     assert_eq!(ended.code, Some(0), "{ended:#?}");

@@ -1,5 +1,4 @@
-//! How the real binary starts, where it takes its settings from, and what it
-//! says when it cannot.
+//! Starts of the real binary: its sources of settings, and its messages when it cannot start.
 
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -8,7 +7,7 @@ use serde_json::json;
 use support::process::Launch;
 use tempfile::TempDir;
 
-/// Every setting: section, key, a value that is fine, one that is not.
+/// Every setting: section, key, a valid value, an invalid value.
 const SETTINGS: [(&str, &str, &str, &str); 15] = [
     ("server", "listen", "127.0.0.1:0", "localhost"),
     ("server", "data_dir", "data", ""),
@@ -35,14 +34,14 @@ fn directory() -> TempDir {
     tempfile::tempdir().unwrap()
 }
 
-/// A directory with this `config.toml`.
+/// Creates a directory with this `config.toml`.
 fn with_config(text: &str) -> TempDir {
     let dir = directory();
     std::fs::write(dir.path().join("config.toml"), text).unwrap();
     dir
 }
 
-/// A start that must end before anything is made.
+/// Launches a server that must exit before it creates anything.
 fn bare(dir: &Path) -> Launch {
     Launch::bare(dir).arguments(["--listen", "127.0.0.1:0"])
 }
@@ -62,7 +61,7 @@ fn alone_it_serves_from_data_in_the_working_directory() {
 
 #[test]
 fn the_default_address_is_8420_on_the_loopback() {
-    // The port is taken, by this test or by another program.
+    // The port is in use, by this test or by another program.
     let _holder = TcpListener::bind("127.0.0.1:8420");
     let dir = directory();
     let ended = Launch::bare(dir.path()).fails();
@@ -78,8 +77,7 @@ fn a_port_in_use_is_named() {
     ended.says([&address, "in use", "--listen"]);
 }
 
-/// Somebody whose port is taken tries again with another; they have still not
-/// seen where the token is.
+/// The operator tries again with another port, and must still learn where the token is.
 #[test]
 fn a_first_start_without_a_port_keeps_its_announcement_for_the_next() {
     let holder = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -103,7 +101,7 @@ fn flags_win_over_variables_and_variables_over_the_file() {
     let dir = with_config(
         "[server]\nlisten = 'will not do'\ndata_dir = 'by-file'\n[limits]\nvalue_bytes = 5\nversions_kept = 1",
     );
-    // The flag would win, but a bad value below it is still a mistake.
+    // The flag has precedence, but an invalid value below it is still an error.
     bare(dir.path()).complains(["config.toml", "[server] listen"]);
 
     let text = "[server]\ndata_dir = 'by-file'\nlisten = '127.0.0.1:1'\n[limits]\nvalue_bytes = 5";
@@ -145,7 +143,7 @@ fn another_file_can_be_named() {
 #[test]
 fn every_setting_can_be_a_variable() {
     let dir = directory();
-    // A key file as it should be: for its owner only.
+    // A key file with the right permissions: readable by its owner only.
     let text = format!("{}=", "k".repeat(43));
     coffer::store::write_private(&dir.path().join("key"), &text).unwrap();
     let mut all = Launch::bare(dir.path()).variable("COFFER_LOG__LEVEL", "error");
@@ -161,7 +159,7 @@ fn every_setting_can_be_a_variable() {
     let names: Vec<_> = environments["environments"].as_array().unwrap().iter().collect();
     assert_eq!(names.len(), 2, "{environments}");
     assert_eq!(names[0]["name"], "production");
-    assert_eq!(server.stop().stderr, "", "level error, and no error");
+    assert_eq!(server.stop().stderr, "", "the log level is error, and there is no error");
     assert!(!dir.path().join("data/root.key").exists());
 }
 
@@ -193,7 +191,10 @@ fn sections_of_later_versions_are_accepted() {
     let dir = with_config("[tls]\n[metrics]\n[log]\n");
     let ended = bare(dir.path()).start().stop();
     for section in ["tls", "metrics"] {
-        assert!(ended.stderr.contains(&format!("[{section}]")), "not warned of: {ended:#?}");
+        assert!(
+            ended.stderr.contains(&format!("[{section}]")),
+            "no warning about this section: {ended:#?}"
+        );
     }
 }
 
@@ -258,8 +259,8 @@ fn a_file_without_permission_is_named() {
     let path = dir.path().join("config.toml");
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o000)).unwrap();
     if std::fs::read(&path).is_ok() {
-        // As root, nothing is without permission; what cannot be read for
-        // another reason is in the test before this one.
+        // Root can read every file. The previous test covers files that are unreadable for another
+        // reason.
         return;
     }
     bare(dir.path()).complains(["config.toml", "ermission"]);
@@ -304,7 +305,7 @@ fn a_second_server_on_a_directory_is_refused() {
     let first = Launch::on(&data_dir).start();
     let ended = Launch::on(&data_dir).fails();
     ended.says([data_dir.to_str().unwrap(), "in use"]);
-    // The first one does not notice.
+    // The first server is unaffected.
     let body = json!({ "key": "STILL", "value": "here" });
     first.admin().post("/api/environments/development/secrets", &body).expect(200);
     first.stop();

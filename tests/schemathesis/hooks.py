@@ -1,17 +1,15 @@
-"""What schemathesis cannot know about this server: which rows there are.
+"""Supplies what schemathesis cannot know about this server: the IDs of existing rows.
 
-A path parameter that was drawn from the description names nothing, and every
-answer would be 404. Before a request goes out, its ids are replaced by those of
-rows that exist: of rows made for that request alone where it changes something,
-so that no request destroys what another one stands on, and of a few rows made
-once where it only reads. One request in four keeps what was drawn. Requests of
-the stateful phase, whose ids come from earlier answers, are left alone, and so
-are path parameters that are wrong on purpose.
+A path parameter generated from the OpenAPI document matches no row, so every response would be 404.
+These hooks replace the IDs in a request before it is sent. A request that changes something gets
+rows created for it alone, so that no request destroys the rows of another one. A request that only
+reads gets one of a few rows created once. One request in four keeps its generated IDs. The hooks do
+not change requests of the stateful phase, whose IDs come from earlier responses, or path parameters
+that are invalid on purpose.
 
-When a new kind of row comes, it needs an entry in ROWS; what makes its id known
-is a link in src/http/openapi_rules.rs. When an operation comes that ends the
-credential it is sent with, it needs an entry in ENDS_ITS_CREDENTIAL; one that
-takes a body which must fit what is stored needs one in BODIES.
+A new kind of row needs an entry in ROWS, and a link in src/http/openapi/rules.rs that passes on its
+ID. An operation that ends the credential it is sent with needs an entry in ENDS_ITS_CREDENTIAL. An
+operation whose body must match stored rows needs an entry in BODIES.
 """
 
 import itertools
@@ -32,7 +30,7 @@ numbers = itertools.count(1)
 
 
 def send(method, path, body=None):
-    """A request of one's own, beside those of schemathesis; it must succeed."""
+    """Sends a request of the hooks, which must succeed, and returns the response body."""
     data = None if body is None else json.dumps(body).encode()
     request = urllib.request.Request(BASE + path, data=data, method=method)
     request.add_header("Authorization", f"Bearer {TOKEN}")
@@ -42,13 +40,13 @@ def send(method, path, body=None):
 
 
 def name():
-    """A name that nothing has yet, and that schemathesis is unlikely to draw."""
+    """Returns an unused name that schemathesis is unlikely to generate."""
     return f"ROW_OF_SCHEMATHESIS_{next(numbers)}"
 
 
 def environment():
     made = send("POST", "/api/environments", {"name": name()})["environment"]["id"]
-    # So that lists have something to show, and reset and delete something to do.
+    # Gives lists something to show, and reset and delete something to do.
     secret(made)
     var(made)
     return made
@@ -66,7 +64,7 @@ def secret(at="development", **members):
 
 
 def copy_body():
-    """Some secrets of an environment that is not the one in the path."""
+    """Returns a body that copies secrets from an environment other than the one in the path."""
     source = empty_environment()
     keys = [name(), name()]
     for key in keys:
@@ -85,7 +83,7 @@ PASSWORD = "a password for schemathesis"
 def user(**members):
     body = {"email": f"{name()}@example.org", "password": PASSWORD, "allEnvironments": True, **members}
     made = send("POST", "/api/users", body)["user"]
-    # So that there is a session to list and to end.
+    # Creates a session that can be listed and ended.
     login(made["email"])
     return made["id"]
 
@@ -115,7 +113,7 @@ def token():
 
 
 def unneeded_key():
-    """A wrapping key that can be retired: one that nothing is wrapped under any more."""
+    """Returns a wrapping key that can be retired, because nothing is wrapped under it any more."""
     status = send("GET", "/api/admin/keys")
     while not any(key["state"] == "retiring" and not key["wrapped"] for key in status["keys"]):
         if status["rotation"] is None or status["rotation"]["finishedAt"] is not None:
@@ -129,8 +127,7 @@ def existing_environments():
     return [one["id"] for one in send("GET", "/api/environments")["environments"]][:2]
 
 
-# The beginning of a path, the parameter in it, and ways to make such a row, one
-# after the other.
+# A path prefix, the parameter in it, and the functions that create such a row, used in turn.
 ROWS = [
     ("/api/environments/{environment}", "environment", [environment, empty_environment]),
     ("/api/secrets/{id}", "id", [secret, lambda: secret(neverReveal=True)]),
@@ -141,11 +138,9 @@ ROWS = [
     ("/api/admin/keys/{id}", "id", [unneeded_key]),
 ]
 
-# Operations that end the very credential that they are sent with: method and
-# path, and what makes a credential for one such request, which then goes out
-# with that credential instead of the one that everything else needs. Rows named
-# in a path need nothing here: the hooks give out rows of their own making, never
-# the one behind the main token.
+# Operations that end the credential they are sent with: method and path, and a function that
+# creates a credential for one such request, because all other requests still need the main one.
+# Operations on a row in the path need no entry: the hooks never supply the row of the main token.
 ENDS_ITS_CREDENTIAL = {("POST", "/api/auth/logout"): session_of_its_own}
 
 
@@ -156,11 +151,11 @@ def login_body():
 
 
 def dotenv():
-    """A text that is drawn is hardly ever a `.env` file."""
+    """Returns a `.env` file, because generated text hardly ever is one."""
     return f"# drawn\nexport {name()}=x # y\n{name()}='a\nb'\n"
 
 
-# A list and a text, by turns.
+# Alternates between a list and a text.
 SECRET_IMPORTS = itertools.cycle([
     lambda: {
         "secrets": [{"key": name(), "value": "x"}, {"key": name(), "value": "y", "neverReveal": True}],
@@ -173,9 +168,8 @@ VAR_IMPORTS = itertools.cycle([
     lambda: {"dotenv": dotenv(), "onConflict": "skip"},
 ])
 
-# Operations that hardly any drawn body gets through, although the description
-# allows it: method and path, and what makes a body that does. Every second right
-# body is replaced by it.
+# Operations that refuse nearly every generated body, although it matches the schema: method and
+# path, and a function that returns an acceptable body. It replaces every second valid body.
 BODIES = {
     ("POST", "/api/auth/login"): login_body,
     ("POST", "/api/environments/{environment}/secrets/copy"): copy_body,
@@ -226,8 +220,8 @@ def wrong_on_purpose(case, location):
 TAGS = re.compile(r'\*|(W/)?"[!#-~]*"([ \t]*,[ \t]*(W/)?"[!#-~]*")*')
 
 
-def mend_if_match(case):
-    """The coverage phase takes the quotes off the header that all its cases share."""
+def fix_if_match(case):
+    """Restores the quotes that the coverage phase strips from the If-Match of all its cases."""
     given = (case.headers or {}).get("If-Match")
     if given is None or case.meta is None or case.meta.phase.name != TestPhase.COVERAGE:
         return
@@ -236,10 +230,11 @@ def mend_if_match(case):
         case.headers["If-Match"] = ('"2"', '"1", "2"', "*", 'W/"2"')[next(numbers) % 4]
 
 
-def forgo_replays(case):
-    """A replay shows what was made then, although it may have been deleted since.
+def avoid_replays(case):
+    """Makes the idempotency key of a stateful request unique, so that it is never a replay.
 
-    Where answers lead to further requests that would look like a row lost.
+    A replay shows the row as it was created, even if it has been deleted since. A later request for
+    that row would then look like lost data.
     """
     key = (case.headers or {}).get("Idempotency-Key")
     stateful = case.meta is not None and case.meta.phase.name == TestPhase.STATEFUL
@@ -249,15 +244,15 @@ def forgo_replays(case):
 
 @schemathesis.hook
 def before_call(context, case, kwargs):
-    mend_if_match(case)
-    forgo_replays(case)
+    fix_if_match(case)
+    avoid_replays(case)
     operation = (case.method.upper(), case.operation.path)
-    # A credential that is wrong on purpose stays.
+    # A credential that is invalid on purpose is kept.
     good = (case.headers or {}).get("Authorization") == f"Bearer {TOKEN}"
     if operation in ENDS_ITS_CREDENTIAL and good:
         case.headers["Authorization"] = f"Bearer {ENDS_ITS_CREDENTIAL[operation]()}"
     if operation in BODIES and not wrong_on_purpose(case, ParameterLocation.BODY):
-        # A login without a user of that name is done by nobody.
+        # A login succeeds only for an existing user.
         if operation == ("POST", "/api/auth/login") or next(numbers) % 2:
             case.body = BODIES[operation]()
     if case.meta is None or case.meta.phase.name == TestPhase.STATEFUL:
@@ -265,7 +260,7 @@ def before_call(context, case, kwargs):
     if wrong_on_purpose(case, ParameterLocation.PATH) or next(numbers) % 4 == 0:
         return
     if case.operation.path.endswith("/bundle"):
-        # What the first start has enrolled.
+        # The first start has enrolled this workload.
         case.path_parameters["environment"] = "development"
         if not wrong_on_purpose(case, ParameterLocation.QUERY):
             case.query["workload"] = "local"
@@ -283,8 +278,7 @@ def before_call(context, case, kwargs):
 
 @schemathesis.hook
 def map_case(context, case):
-    # `If-Match` and `version` do not go together, and a description has no words
-    # for a rule between two parameters.
+    # `If-Match` and `version` exclude each other, and OpenAPI cannot express that.
     if "If-Match" in (case.headers or {}) and "version" in (case.query or {}):
         del case.query["version"]
     return case

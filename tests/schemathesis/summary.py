@@ -1,9 +1,9 @@
-"""Reads the record of all requests and says what it shows.
+"""Summarizes the record of all requests.
 
     summary.py openapi.json record.har
 
-Fails when an operation was never done (no 2xx), when an answer was a 5xx, or
-when a request of ours got no answer at all.
+Fails if an operation never succeeded (no 2xx), if a response was a 5xx, or if a request got no
+response.
 """
 
 import collections
@@ -12,9 +12,9 @@ import re
 import sys
 from urllib.parse import urlsplit
 
-# Operations that need not have been done: method and path, and why.
-MAY_NEVER_BE_DONE = {
-    ("POST", "/api/auth/register"): "the hooks make a user before schemathesis gets to it",
+# Operations that need not succeed: method and path, and the reason.
+MAY_NEVER_SUCCEED = {
+    ("POST", "/api/auth/register"): "the hooks create a user before schemathesis sends it",
 }
 
 
@@ -24,7 +24,7 @@ def main(description, record):
     with open(record, encoding="utf-8") as file:
         entries = json.load(file)["log"]["entries"]
 
-    # Literal paths first: /a/b before /a/{id}.
+    # Literal paths come first: /a/b before /a/{id}.
     def pattern(path):
         parts = ["[^/]*" if part.startswith("{") else re.escape(part) for part in path.split("/")]
         return re.compile("/".join(parts))
@@ -41,21 +41,21 @@ def main(description, record):
         status = entry["response"]["status"]
         place = urlsplit(url).path
         if not 200 <= status < 500:
-            problems.append(f"{method} {place} answered {status or 'nothing'}")
+            problems.append(f"{method} {place} returned {status or 'no response'}")
         route = next((path for regex, path in routes if regex.fullmatch(place)), None)
         if (method, route) in seen:
             seen[method, route][status] += 1
     for (method, path), statuses in sorted(seen.items(), key=lambda one: one[0][::-1]):
         done = any(200 <= status < 300 for status in statuses)
-        if not done and (method, path) not in MAY_NEVER_BE_DONE:
-            problems.append(f"{method} {path} was never done: {dict(statuses)}")
+        if not done and (method, path) not in MAY_NEVER_SUCCEED:
+            problems.append(f"{method} {path} never succeeded: {dict(statuses)}")
         shown = " ".join(f"{status}:{count}" for status, count in sorted(statuses.items()))
         print(f"  {method:6} {path:55} {shown}")
     for problem in problems:
         print(problem, file=sys.stderr)
     done = sum(count for statuses in seen.values() for status, count in statuses.items() if status < 300)
     print(
-        f"schemathesis: {len(seen)} operations, {len(entries)} requests, {done} of them done, "
+        f"schemathesis: {len(seen)} operations, {len(entries)} requests, {done} successful, "
         f"{len(problems)} problems"
     )
     return 1 if problems else 0

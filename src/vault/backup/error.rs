@@ -33,7 +33,7 @@ pub enum BackupError {
     #[error("no identity opens the backup: it is sealed to another recipient, or damaged")]
     NoIdentityFits,
     /// The end of the backup is missing.
-    #[error("the backup is incomplete: its end is missing")]
+    #[error("the backup is truncated: its end is missing")]
     CutOff,
     /// The backup was changed after it was written.
     #[error("the backup is damaged: {what}")]

@@ -1,9 +1,9 @@
-//! Damaged files: flipped bits, zeroed sectors, garbage and cuts, at many places
-//! of each file of the data directory, each under the real binary. It serves what
-//! is right, or refuses with a stable code, or ends with one clear line; it never
-//! panics, never hangs, and never shows a wrong value or an older one.
+//! Damaged files: flipped bits, zeroed sectors, garbage and truncation at many places in each file
+//! of the data directory, each run with the real binary. The server serves correct data, refuses
+//! with a stable code, or exits with one clear line. It never panics, never hangs, and never shows
+//! a wrong value or an older one.
 //!
-//! What cannot be told is in `damaged_limits.rs`.
+//! `limits.rs` covers the damage that nothing can detect.
 
 use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
@@ -19,20 +19,20 @@ use support::process::Launch;
 use support::rng::{Rng, Seed};
 use support::tier;
 
-/// Damages to sled's log of each sample, beside the systematic ones.
+/// Random damages to the sled log of each sample, in addition to the systematic ones.
 fn to_the_log() -> usize {
     tier::rounds(60, 8)
 }
 
-/// Damages to each smaller file of sled's, of each kind.
+/// Random damages of each kind to each smaller file of sled.
 fn to_the_others() -> usize {
     tier::rounds(4, 1)
 }
 
-/// sled's segments; each begins with a header.
+/// The size of sled's segments. Each begins with a header.
 const SEGMENT: usize = 512 << 10;
 
-/// Where to damage which file of sled's.
+/// Chooses the places to damage in each of sled's files.
 fn damages(samples: &[Sample], rng: &mut Rng) -> Vec<Damage> {
     let mut damages = Vec::new();
     for (sample, of) in samples.iter().enumerate() {
@@ -59,14 +59,14 @@ fn damages(samples: &[Sample], rng: &mut Rng) -> Vec<Damage> {
     damages
 }
 
-/// Examines damages side by side, and hands what was seen of each to `look`.
+/// Examines damages in parallel and passes each outcome to `look`.
 fn examine(damages: &[Damage], samples: &[Sample], look: impl Fn(&Damage, Seen) + Sync) {
     let next = AtomicUsize::new(0);
     std::thread::scope(|scope| {
         for _ in 0..3 {
             scope.spawn(|| {
                 while let Some(damage) = damages.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    // Stops the other threads, and says which damage it was.
+                    // A failure stops the other threads and reports which damage caused it.
                     let act = || look(damage, damage.examine(samples));
                     std::panic::catch_unwind(AssertUnwindSafe(act)).unwrap_or_else(|_| {
                         next.store(usize::MAX / 2, Ordering::Relaxed);
@@ -88,7 +88,7 @@ fn damage_anywhere_is_survived_or_reported() {
     examine(&damages, &samples, |_, what| *seen.lock().unwrap().entry(what).or_default() += 1);
     let seen = seen.into_inner().unwrap();
     println!("{} damages: {seen:?}", damages.len());
-    // Otherwise it was not damage.
+    // If an outcome never occurs, the damage was not real.
     for what in [Seen::Served, Seen::ServedInPart, Seen::Refused, Seen::RefusedAsOlder] {
         // One damage in fifty leaves a server that serves in part.
         let is_rare = what == Seen::ServedInPart && !tier::is_full();
@@ -96,7 +96,7 @@ fn damage_anywhere_is_survived_or_reported() {
     }
 }
 
-/// Each small file beside the database, and what must come of it.
+/// Damages each small file outside the database and checks the outcome.
 #[test]
 fn damage_to_the_files_beside_the_database_is_survived_or_reported() {
     let samples = samples();
@@ -120,7 +120,7 @@ fn damage_to_the_files_beside_the_database_is_survived_or_reported() {
     let from = Rng(Seed::of_this_run().0).below(stride);
     let damages: Vec<_> = damages.into_iter().skip(from).step_by(stride).collect();
     examine(&damages, &samples, |damage, seen| match (damage.file.to_str(), damage.kind) {
-        // A bit of white space or of padding may not count.
+        // A flipped bit in white space or padding may not matter.
         (Some("root.key"), Kind::Missing | Kind::Sector | Kind::Garbage) => {
             assert_eq!(seen, Seen::Refused, "{damage:?}");
         }
@@ -142,15 +142,15 @@ fn a_missing_file_of_the_database_is_survived_or_reported() {
                     "{damage:?} {seen:?}"
                 );
             } else {
-                // Of settings and snapshots there is nothing that is only there.
+                // Nothing exists only in the settings or snapshots.
                 assert_eq!(seen, Seen::Served, "{damage:?}");
             }
         }
     }
 }
 
-/// sled takes the first place that it cannot read for the end of its log, and it
-/// opened in the state before that without a word.
+/// sled treats the first place it cannot read as the end of its log, and it used to open the state
+/// before that silently.
 #[test]
 fn a_damaged_log_that_loses_acknowledged_changes_is_not_opened_as_an_older_state() {
     let samples = samples();
@@ -171,7 +171,7 @@ fn a_damaged_log_that_loses_acknowledged_changes_is_not_opened_as_an_older_state
             assert!(ended.stderr.contains(words), "{ended:#?}");
         }
     }
-    // As the message says: then the older state is served, and can be changed.
+    // The message offers this: the older state is then served and can be changed.
     std::fs::remove_file(data_dir.join("acknowledged")).unwrap();
     let server = launch(&data_dir).start();
     let admin = server.admin();
@@ -179,19 +179,19 @@ fn a_damaged_log_that_loses_acknowledged_changes_is_not_opened_as_an_older_state
     assert_eq!(reveal(&admin, made["id"].as_str().unwrap()), "a new value");
     server.stop();
     launch(&data_dir).start().stop();
-    // The doctor says it, too, and does not go on by itself.
+    // The doctor reports it too and does not continue on its own.
     let doctor = Launch::bare(kept.path()).arguments(["doctor", "--data-dir", "data"]).run("");
     assert_eq!(doctor.code, Some(2), "{doctor:#?}");
     assert!(doctor.stdout.contains("has lost changes that were acknowledged"), "{doctor:#?}");
 }
 
-/// sled asserts where it reads; the server said "the database failed; what was
-/// answered is safe", which is not so.
+/// sled asserts while it reads. The server used to report "the database failed; what was answered
+/// is safe", which was wrong.
 #[test]
 fn a_panic_of_sled_as_it_opens_is_reported_as_damage() {
     let samples = samples();
     let mut panics = 0;
-    // Where it does depends on where its pages came to lie.
+    // Whether it panics depends on where sled put its pages.
     for (part, of) in (1..64).flat_map(|part| samples.iter().map(move |of| (part, of))) {
         let dir = of.copy();
         let data_dir = support::data_dir(dir.path());
@@ -206,12 +206,12 @@ fn a_panic_of_sled_as_it_opens_is_reported_as_damage() {
             break;
         }
     }
-    assert!(panics > 0, "it never panicked");
+    assert!(panics > 0, "sled never panicked");
 }
 
-/// A page that cannot be read made sled fail in the middle of a batch: the server
-/// ended, half of the change stayed in the log, and under a supervisor the next
-/// such write ended it again.
+/// A page that could not be read made sled fail in the middle of a batch: the server exited, half
+/// of the change stayed in the log, and under a supervisor the next write of that kind made it exit
+/// again.
 #[test]
 fn a_change_whose_place_is_damaged_is_refused_and_the_server_goes_on() {
     let samples = samples();
@@ -244,18 +244,18 @@ fn a_change_whose_place_is_damaged_is_refused_and_the_server_goes_on() {
         server.running.signal(rustix::process::Signal::TERM);
         let ended = server.running.wait();
         if ended.code != Some(0) {
-            // sled may need the page next to it to split or join a page, and finds the
-            // damage only as it writes. The server then ends as after a failed write.
+            // sled may need an adjacent page to split or merge a page, and finds the damage only
+            // while it writes. The server then exits as it does after a failed write.
             damage::is_one_clear_line(&ended.stderr, &[]);
             died += 1;
         }
     }
     println!("{refused} changes were refused, {died} servers ended");
-    assert!(refused > died, "{refused} changes were refused, {died} servers ended");
+    assert!(refused > died, "{refused} changes were refused, {died} servers exited");
 }
 
-/// A page that cannot be read is an error each time that sled is asked for the
-/// next row: the start walked to the end of the keys and never arrived.
+/// sled returns an error each time it is asked for the row after a page that it cannot read. The
+/// start used to ask for the end of the keys forever.
 #[test]
 fn a_start_that_meets_a_page_that_cannot_be_read_comes_to_an_end() {
     let samples = samples();

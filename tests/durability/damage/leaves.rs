@@ -1,5 +1,5 @@
-//! One leaf of the database's tree cannot be read: what does not need it goes on,
-//! and what was acknowledged stays.
+//! One leaf of the database tree cannot be read: requests that do not need it still work, and
+//! acknowledged changes stay.
 
 use std::fs;
 use std::path::PathBuf;
@@ -13,10 +13,10 @@ use serde_json::json;
 use support::process::{Launch, Server};
 use support::tampered_db::{Secret, Table, TamperedDb};
 
-/// So many rows fill some leaves of their own.
+/// Enough rows to fill several leaves of their own.
 const MANY: u32 = 3000;
 
-/// A stopped server's directory, with more in it than fits into one leaf.
+/// The directory of a stopped server, with more rows than fit into one leaf.
 struct Patient {
     bench: TamperedDb,
     data_dir: PathBuf,
@@ -26,14 +26,14 @@ impl Patient {
     fn over(bench: TamperedDb, plant: impl FnOnce(&TamperedDb, &Table)) -> Self {
         bench.edit(|table| {
             plant(&bench, table);
-            // So that none of it is in the part of the log that is looked through for
-            // holes, which refuses to open what is damaged there.
+            // This moves the planted rows out of the part of the log that is scanned for holes.
+            // Damage in that part keeps the database from opening at all.
             for n in 0..3000u32 {
                 let junk: Vec<u8> = (0..900u32).map(|at| (at * n + at / 7) as u8).collect();
                 table.put_raw::<ValueChunks>(&[&[0xff; 16][..], &n.to_be_bytes()].concat(), &junk);
             }
         });
-        // An opening writes a snapshot.
+        // Opening the database writes a snapshot.
         for _ in 0..2 {
             bench.edit(|_| ());
         }
@@ -41,7 +41,7 @@ impl Patient {
         Self { bench, data_dir }
     }
 
-    /// Breaks the checksum of whatever holds these bytes, wherever it was written.
+    /// Breaks the checksum of every record that contains these bytes, wherever it was written.
     fn break_leaf(&self, bytes: &[u8]) {
         support::await_release(&self.data_dir);
         let log = self.data_dir.join("db/db");
@@ -51,7 +51,7 @@ impl Patient {
             .enumerate()
             .filter_map(|(at, found)| (found == bytes).then_some(at))
             .collect();
-        assert!(!places.is_empty(), "they are in the log");
+        assert!(!places.is_empty(), "the bytes are not in the log");
         places.iter().for_each(|at| content[*at] ^= 1);
         fs::write(&log, content).unwrap();
     }
@@ -66,7 +66,7 @@ impl Patient {
     }
 }
 
-/// Bytes that are the same each time and nowhere else.
+/// Deterministic bytes that occur nowhere else.
 fn odd_bytes<const N: usize>(n: u32) -> [u8; N] {
     let mut state = u64::from(n).wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
     std::array::from_fn(|_| {
@@ -75,12 +75,12 @@ fn odd_bytes<const N: usize>(n: u32) -> [u8; N] {
     })
 }
 
-/// The new key was active although its row was refused: what was sealed under it and
+/// The new key used to become active although its row was refused. Anything sealed under it and
 /// acknowledged could never be opened again.
 #[test]
 fn a_rotation_that_is_refused_leaves_no_active_key_without_a_row() {
-    // In the order of their times, some in the future: the next one comes behind the
-    // one in the middle.
+    // Ordered by time, half of them in the future, so the next one is inserted after the one in the
+    // middle.
     let now = SystemClock.now().millis();
     let patient = Patient::over(TamperedDb::new(), |_, table| {
         for n in 0..MANY {
@@ -106,8 +106,8 @@ fn a_rotation_that_is_refused_leaves_no_active_key_without_a_row() {
     server.stop();
 }
 
-/// What could be read of it was removed, and the rest was taken for nothing: nobody
-/// could reach or remove it any more.
+/// The readable rows used to be removed and the rest ignored, so nobody could reach or remove the
+/// rest.
 #[test]
 fn a_deleted_environment_whose_rows_cannot_be_read_is_not_taken_for_empty() {
     let mut row = Vec::new();

@@ -1,5 +1,4 @@
-//! What damage cannot be told from what a power cut or an older copy leaves, and
-//! what of it is noticed all the same.
+//! Damage that looks the same as a power cut or an older copy, and what is still detected.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -12,18 +11,18 @@ use support::damage::{copy, launch, samples};
 use support::process::{Launch, Server};
 use support::{Client, data_dir};
 
-/// How many damages are looked at.
+/// The number of damages to examine.
 const ROUNDS: usize = 6;
 
-/// How many secrets show their newest value, an older one, none.
+/// Counts the secrets that show their newest value, an older value, and no value.
 fn count(server: &Server, token: &str, values: &BTreeMap<String, Vec<String>>) -> [usize; 3] {
     let (counts, is_there) = count_while_it_lasts(server, token, values);
     assert!(is_there, "{}", server.running.stderr.so_far());
     counts
 }
 
-/// Counts the secrets of a server that may end at a damaged page; returns whether it is
-/// still there.
+/// Counts the values as `count` does, for a server that may exit at a damaged page. Returns also
+/// whether it still runs.
 fn count_while_it_lasts(
     server: &Server,
     token: &str,
@@ -39,7 +38,7 @@ fn count_while_it_lasts(
         let kind = match body["value"].as_str() {
             Some(value) if Some(value) == values.last().map(String::as_str) => 0,
             Some(value) if values.iter().any(|one| one == value) => 1,
-            Some(value) => panic!("never written: {value:.100}"),
+            Some(value) => panic!("read a value that was never written: {value:.100}"),
             None => 2,
         };
         counts[kind] += 1;
@@ -52,8 +51,8 @@ fn doctor(data_dir: &Path) -> support::process::Ended {
     launch.argument(data_dir).run("")
 }
 
-/// A log that ends earlier is what an older log is. Only the file beside it
-/// knows better; with that one gone, or as old, nothing is noticed.
+/// A log that ends early is the same as an older log. Only the `acknowledged` file records the
+/// difference. If that file is missing or just as old, nothing is detected.
 #[test]
 fn an_older_log_with_an_older_note_is_an_older_state() {
     let samples = samples();
@@ -65,7 +64,7 @@ fn an_older_log_with_an_older_note_is_an_older_state() {
     assert_eq!((newest, none), (0, 0));
     assert_eq!(old, of.known.secrets.len());
     server.stop();
-    // With the newer note beside it, it is.
+    // With the newer file in place, the server refuses to start.
     let dir = older.copy();
     let note = of.copy();
     let name = "acknowledged";
@@ -74,14 +73,14 @@ fn an_older_log_with_an_older_note_is_an_older_state() {
     assert!(ended.stderr.contains("has lost changes"), "{ended:#?}");
 }
 
-/// Where the rows of the log end: behind that it is zeros.
+/// The offset where the rows of the log end. Only zeros follow.
 fn end_of(log: &Path) -> usize {
     let bytes = fs::read(log).unwrap();
     bytes.iter().rposition(|byte| *byte != 0).unwrap() + 1
 }
 
-/// What a power cut does to the last write, which nobody was told of: it is gone,
-/// and nothing is said.
+/// A power cut destroys the last write, which nobody received an answer to. The write is gone, and
+/// nothing is reported.
 #[test]
 fn a_torn_write_that_was_not_acknowledged_is_no_damage() {
     let dir = tempfile::tempdir().unwrap();
@@ -116,9 +115,8 @@ fn a_torn_write_that_was_not_acknowledged_is_no_damage() {
     }
 }
 
-/// sled passes over a place that it cannot read and goes on with its next
-/// segment: older values stood among newer ones, and nothing was said. Once sled
-/// has opened it, it cannot be told any more.
+/// sled skips a place that it cannot read and continues with its next segment. Older values used to
+/// appear among newer ones silently. Once sled has opened the log, this can no longer be detected.
 #[test]
 fn damage_before_later_changes_is_reported_before_sled_skips_it() {
     let dir = tempfile::tempdir().unwrap();
@@ -144,7 +142,7 @@ fn damage_before_later_changes_is_reported_before_sled_skips_it() {
         new_secret(&admin, "development", &format!("ZZ_{n:03}"), &"x".repeat(60_000));
     }
     server.kill();
-    // Whole, it has no hole.
+    // The undamaged copy has no hole.
     let whole = tempfile::tempdir().unwrap();
     copy(&data_dir, &support::data_dir(whole.path()));
     let server = launch(&support::data_dir(whole.path())).start();
@@ -161,7 +159,7 @@ fn damage_before_later_changes_is_reported_before_sled_skips_it() {
         let ended = launch(&data).fails();
         damage::is_one_clear_line(&ended.stderr, &[]);
         assert!(ended.stderr.contains("before changes that came later"), "{ended:#?}");
-        assert_eq!(fs::read(data.join("db/db")).unwrap(), bytes, "it was written to");
+        assert_eq!(fs::read(data.join("db/db")).unwrap(), bytes, "a refused start changed the log");
         let doctor = doctor(&data);
         assert_eq!(doctor.code, Some(2), "{doctor:#?}");
         assert!(doctor.stdout.contains("before changes that came later"), "{doctor:#?}");
@@ -182,6 +180,6 @@ fn damage_before_later_changes_is_reported_before_sled_skips_it() {
             assert_eq!(ended.code, Some(1), "{ended:#?}");
         }
     }
-    // Of some damaged pages there is a newer state further on; nobody could tell.
-    println!("{astray} of {ROUNDS} would have gone astray");
+    // Some damaged pages have a newer state later in the log; nothing can detect those.
+    println!("{astray} of {ROUNDS} damages would have changed what is read");
 }

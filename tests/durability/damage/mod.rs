@@ -1,4 +1,4 @@
-//! Damaged files.
+//! Damage to files.
 
 mod files;
 mod leaves;

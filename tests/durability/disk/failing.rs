@@ -1,5 +1,5 @@
-//! Commands on a disk whose syncs fail: each of them is told, none ends in a
-//! panic, and what was safe before stays so.
+//! Commands on a disk whose syncs fail. Each command reports the failure, none panics, and data
+//! that was safe before stays safe.
 #![cfg(target_os = "linux")]
 
 use std::path::PathBuf;
@@ -19,17 +19,17 @@ use tempfile::TempDir;
 /// More syncs than any command makes.
 const MOST_SYNCS: u64 = 60;
 
-/// Closing what is settled, sled syncs once more. Nothing is lost when that fails,
-/// and it is logged.
+/// sled syncs once more when it closes a database that is already durable. If that sync fails,
+/// nothing is lost, and the failure is logged.
 fn is_sleds_own(ended: &Ended) -> bool {
     ended.code == Some(0) && ended.stderr.contains("pagecache/logger.rs")
 }
 
-/// A server's data directory on a disk that can fail.
+/// The data directory of a server on a disk that can fail.
 struct Machine {
     disk: Disk,
     at: PathBuf,
-    // Dropped in this order.
+    // Fields are dropped in this order: unmount first.
     _mounted: Mounted,
     _dir: TempDir,
 }
@@ -44,7 +44,7 @@ impl Machine {
         Ok(Self { disk, at, _mounted: mounted, _dir: dir })
     }
 
-    /// With a database that holds a secret.
+    /// Creates a machine whose database holds one secret.
     fn with_secret() -> Result<Self, String> {
         let machine = Self::new()?;
         let server = machine.start();
@@ -79,8 +79,8 @@ impl Machine {
         self.stops(server);
     }
 
-    /// Runs something with the first sync failing, then the second, and so on
-    /// until none of them is met.
+    /// Runs a command with the first sync failing, then the second, and so on until the command
+    /// makes no further sync.
     fn at_each_sync(&self, mut run: impl FnMut() -> Ended, mut look: impl FnMut(u64, &Ended)) {
         let mut is_first = true;
         for good in tier::steps(MOST_SYNCS, 4, &mut Rng(Seed::of_this_run().0)) {
@@ -92,12 +92,12 @@ impl Machine {
                 assert!(!is_first, "nothing was synced");
                 return;
             }
-            assert!(ended.code.is_some_and(|code| code != 101), "sync {good}: {ended:#?}");
+            assert!(ended.code.is_some_and(|code| code != 101), "after sync {good}: {ended:#?}");
             look(good, &ended);
             self.is_well();
             is_first = false;
         }
-        panic!("there were more syncs than {MOST_SYNCS}");
+        panic!("the command makes more than {MOST_SYNCS} syncs");
     }
 }
 
@@ -110,7 +110,7 @@ macro_rules! or_skip {
     };
 }
 
-/// Readers dropped the database without a look at what closing it came to.
+/// Readers used to drop the database and ignore the result of closing it.
 #[test]
 fn a_sync_that_fails_while_a_reader_closes_is_reported() {
     for words in [&["audit", "verify", "--offline"][..], &["doctor"]] {
@@ -125,7 +125,7 @@ fn a_sync_that_fails_while_a_reader_closes_is_reported() {
     }
 }
 
-/// Word of it is left, and the doctor passes it on before it opens anything.
+/// A failed sync leaves a marker. The doctor reports it before it opens anything.
 #[test]
 fn a_sync_that_failed_at_closing_leaves_a_marker() {
     let machine = or_skip!(Machine::with_secret());
@@ -143,7 +143,7 @@ fn a_sync_that_failed_at_closing_leaves_a_marker() {
     assert!(seen > 0);
 }
 
-/// The copy was closed by sled, which ends the process when it cannot sync.
+/// The copy used to be closed by sled, which ends the process when a sync fails.
 #[test]
 fn a_sync_that_fails_in_a_compaction_leaves_the_database_as_it_was() {
     let machine = or_skip!(Machine::with_secret());
@@ -158,11 +158,11 @@ fn a_sync_that_fails_in_a_compaction_leaves_the_database_as_it_was() {
     );
 }
 
-/// What the last sync came to was looked at by nobody.
+/// The server used to ignore the result of its last sync.
 #[test]
 fn a_server_whose_last_sync_fails_does_not_end_well() {
     let machine = or_skip!(Machine::with_secret());
-    let mut told = 0;
+    let mut reported = 0;
     for good in 0..MOST_SYNCS {
         let server = machine.start();
         machine.disk.fail_syncs_after(good);
@@ -171,17 +171,20 @@ fn a_server_whose_last_sync_fails_does_not_end_well() {
         let has_failed = machine.disk.has_failed();
         machine.disk.mend();
         if !has_failed {
-            assert!(told > 1, "there is a last row, and closing");
+            assert!(
+                reported > 1,
+                "only {reported} failures were reported; the last row and closing both sync"
+            );
             return;
         }
         if !is_sleds_own(&ended) {
             assert_eq!(ended.code, Some(1), "sync {good}: {ended:#?}");
             assert!(ended.stderr.contains("the database failed"), "sync {good}: {ended:#?}");
-            told += 1;
+            reported += 1;
         }
         machine.is_well();
     }
-    panic!("there were more syncs than {MOST_SYNCS}");
+    panic!("the server makes more than {MOST_SYNCS} syncs");
 }
 
 #[test]
@@ -202,7 +205,7 @@ fn a_log_that_cannot_be_written_once_more_is_no_question_of_permissions() {
 fn a_full_disk_at_opening_is_no_question_of_permissions() {
     let machine = or_skip!(Machine::with_secret());
     let mut refused = 0;
-    // Until there is room for all that a start writes.
+    // Raises the limit until the disk has space for everything that a start writes.
     for writes in 0.. {
         machine.disk.fill_after(writes);
         let started = Launch::on(&machine.data_dir()).try_start();
@@ -213,8 +216,8 @@ fn a_full_disk_at_opening_is_no_question_of_permissions() {
             }
             Err(ended) => {
                 refused += 1;
-                assert_eq!(ended.code, Some(1), "after {writes}: {ended:#?}");
-                // The last of them it meets with the database open.
+                assert_eq!(ended.code, Some(1), "after {writes} writes: {ended:#?}");
+                // The last of these failures occur while the database is open.
                 let said = ["Free up space on the disk.", "coffer: the database failed"];
                 assert!(said.iter().any(|text| ended.stderr.contains(text)), "{ended:#?}");
                 assert!(!ended.stderr.contains("a writable directory"), "{ended:#?}");
@@ -223,19 +226,19 @@ fn a_full_disk_at_opening_is_no_question_of_permissions() {
         machine.disk.mend();
     }
     machine.disk.mend();
-    assert!(refused > 2, "a start met a full disk {refused} times");
+    assert!(refused > 2, "a start hit the full disk only {refused} times");
     machine.is_well();
 }
 
-/// It stayed under its final name, looked whole, and held the root key.
+/// The partial copy used to keep its final name, look complete, and contain the root key.
 #[test]
 fn a_copy_that_is_not_whole_does_not_stay() {
     support::expect_log("fuser: [Not Implemented]");
     let machine = or_skip!(Machine::new());
-    let bench = TamperedDb::new();
-    let patient = Checkup::new(&bench.data_dir());
+    let tampered = TamperedDb::new();
+    let checkup = Checkup::new(&tampered.data_dir());
     let repair = || {
-        let launch = patient.launch(["doctor", "--repair"]).argument("--copy-to");
+        let launch = checkup.launch(["doctor", "--repair"]).argument("--copy-to");
         launch.argument(&machine.at).run("")
     };
     let left = || machine.at.read_dir().unwrap().count();

@@ -1,5 +1,5 @@
-//! A disk that fills up: a small tmpfs under the real binary, and another
-//! process that takes what is left. Needs root, to mount it.
+//! A disk that fills up: the real binary runs on a small tmpfs while another process takes the
+//! remaining space. Mounting the tmpfs requires root.
 #![cfg(target_os = "linux")]
 
 use std::collections::BTreeMap;
@@ -14,17 +14,17 @@ use support::small_disk::{MIB, SmallDisk};
 use support::tier;
 use support::{audit_rows, rows_fit, skip};
 
-/// Below this much the server takes no more (`store::Options::min_free_bytes`).
+/// With less free space than this, the server refuses writes (`store::Options::min_free_bytes`).
 const FLOOR: u64 = 64 * MIB;
 
-/// So many writes are acknowledged before another process takes the room.
+/// The number of writes that must be acknowledged before another process takes the space.
 const WELL: usize = 12;
 
-/// Values by id, as they were acknowledged.
+/// Acknowledged values by secret ID.
 type Acknowledged = BTreeMap<String, String>;
 
-/// Puts secrets until one is refused for want of room (`true`), or the server is
-/// gone, or is about to go because it has met the end of the disk.
+/// Creates secrets until one is refused because of low disk space (`true`), or until the server has
+/// exited or is about to exit because the disk is full (`false`).
 fn put_until_refused(
     server: &Server,
     name: &str,
@@ -44,13 +44,13 @@ fn put_until_refused(
         }
         let id = reply.json()["secret"]["id"].as_str().unwrap().to_owned();
         values.insert(id, value);
-        // Not everybody counts.
+        // Not every caller receives these.
         let _ = acknowledged.send(());
     }
     panic!("the disk never filled up");
 }
 
-/// Fails unless everything acknowledged is listed and can be revealed.
+/// Fails unless every acknowledged secret is listed and can be revealed.
 fn holds(server: &Server, values: &Acknowledged) {
     let admin = server.admin();
     let list = admin.get(SECRETS).expect(200);
@@ -61,7 +61,7 @@ fn holds(server: &Server, values: &Acknowledged) {
     }
 }
 
-/// Reads go on: all that need no row in the log.
+/// Fails unless reads that write no audit row still work.
 fn reads_go_on(server: &Server, values: &Acknowledged) {
     let admin = server.admin();
     let list = admin.get(SECRETS).expect(200);
@@ -96,15 +96,18 @@ fn at_the_floor_writes_are_refused_until_there_is_space_again() {
     let mut values = Acknowledged::new();
     small.leave(FLOOR + 4 * MIB);
     let (acknowledged, _) = channel();
-    assert!(put_until_refused(&server, "FIRST", &mut values, &acknowledged), "the server is gone");
+    assert!(
+        put_until_refused(&server, "FIRST", &mut values, &acknowledged),
+        "the server has exited"
+    );
     assert!(values.len() >= 10, "refused with {} bytes free", small.free());
-    // The floor is well above what a group may write.
+    // The floor is well above what one group commit may write.
     assert!(small.free() > FLOOR / 2);
     reads_go_on(&server, &values);
-    // Deletes make room, so they go on.
+    // Deletes free space, so they still work.
     let (id, _) = values.pop_first().unwrap();
     server.admin().delete(&format!("/api/secrets/{id}")).expect(200);
-    // Another process takes even the reserve: nothing is written any more.
+    // Another process takes even the reserve: the server writes nothing more.
     small.leave(0);
     reads_go_on(&server, &values);
     let id = values.keys().next().unwrap();
@@ -115,7 +118,7 @@ fn at_the_floor_writes_are_refused_until_there_is_space_again() {
     admin.post(SECRETS, &new).expect_error(503, "SERVICE_UNAVAILABLE");
     let patch = json!({ "value": "another" });
     admin.patch(&format!("/api/secrets/{id}"), &patch).expect_error(503, "SERVICE_UNAVAILABLE");
-    // The same process is well again as soon as there is room.
+    // The same process recovers as soon as there is space.
     small.make_room();
     admin.post(SECRETS, &json!({ "key": "AGAIN", "value": "v" })).expect(200);
     assert_eq!(admin.get("/health").expect(200)["status"], "ok");
@@ -149,9 +152,13 @@ fn another_process_may_take_the_space_while_writes_are_under_way() {
                     })
                 })
                 .collect();
-            // There is something to lose, and more on its way.
+            // Acknowledged writes exist, and more are in flight.
             drop(acknowledged);
-            assert_eq!(come.iter().take(WELL).count(), WELL, "refused with room left");
+            assert_eq!(
+                come.iter().take(WELL).count(),
+                WELL,
+                "a write was refused although space was left"
+            );
             small.leave(0);
             clients.into_iter().for_each(|client| values.extend(client.join().unwrap()));
         });
@@ -163,14 +170,14 @@ fn another_process_may_take_the_space_while_writes_are_under_way() {
             let body = json!({ "key": format!("AFTER_{round}"), "value": "v" });
             server.admin().post(SECRETS, &body).expect(200);
         } else {
-            // It met the end of the disk after all.
+            // The server hit the end of the disk in spite of the floor.
             let ended = server.running.wait();
             assert!(ended.code.is_some_and(|code| code != 0), "{ended:#?}");
             small.make_room();
             server = launch.start();
             holds(&server, &values);
         }
-        // Room for the next round.
+        // Frees space for the next round.
         for id in std::mem::take(&mut values).into_keys() {
             server.admin().delete(&format!("/api/secrets/{id}")).expect(200);
         }
@@ -179,8 +186,8 @@ fn another_process_may_take_the_space_while_writes_are_under_way() {
     is_sound(&small.at);
 }
 
-/// There a server cannot even open its database; it says so, loses nothing and
-/// comes up when there is room.
+/// On a full disk a server cannot even open its database. It reports that, loses nothing, and
+/// starts when there is space again.
 #[test]
 fn a_start_on_a_full_disk_loses_nothing() {
     let small = small_or_skip!(FLOOR + 24 * MIB);
@@ -210,7 +217,7 @@ fn a_start_on_a_full_disk_loses_nothing() {
     is_sound(&small.at);
 }
 
-/// Secrets of about so many MiB in all.
+/// Creates secrets of about `mib` MiB in total.
 fn put_mib(server: &Server, name: &str, mib: u64) {
     for number in 0..mib * MIB / 50_000 {
         let value = format!("value {number} of {name} {}", "~".repeat(50_000));
@@ -219,8 +226,8 @@ fn put_mib(server: &Server, name: &str, mib: u64) {
     }
 }
 
-/// It went on until the disk was full, past the floor and the reserve, and the
-/// database met a full disk.
+/// The backup used to continue until the disk was full, past the floor and the reserve, so the
+/// database hit a full disk.
 #[test]
 fn a_scheduled_backup_leaves_the_space_that_the_database_needs() {
     let small = small_or_skip!(FLOOR + 72 * MIB);
@@ -234,19 +241,19 @@ fn a_scheduled_backup_leaves_the_space_that_the_database_needs() {
     let scheduled = launch.variable("COFFER_BACKUP__DIRECTORY", &backups);
     let server = scheduled.start();
     let said = server.running.stderr.wait_for(|line| line.contains("scheduled backup failed"));
-    let said = said.expect("it says so");
+    let said = said.expect("the log reports the failed backup");
     assert!(said.contains("ERROR") && said.contains("Free up disk space"), "{said}");
-    assert!(small.free() >= FLOOR, "{} bytes are left", small.free());
+    assert!(small.free() >= FLOOR, "only {} bytes are left", small.free());
     let left: Vec<_> =
         std::fs::read_dir(&backups).unwrap().map(|one| one.unwrap().path()).collect();
     assert!(left.iter().all(|path| path.extension().unwrap() == "lock"), "{left:?}");
     server.admin().post(SECRETS, &json!({ "key": "AFTER", "value": "v" })).expect(200);
-    // The row comes before the line in the log.
+    // The audit row is written before the log line.
     let rows = server.admin().get("/api/audit-logs?action=backup.create").expect(200);
     assert_eq!(rows["total"], 1, "{rows}");
     assert_eq!(rows["logs"][0]["success"], false, "{rows}");
 
-    // Likewise when somebody else writes one there.
+    // The same applies when the CLI writes a backup to that disk.
     let file = small.at.join("a.backup");
     let words = ["backup", "create"];
     let made = support::cli::Cli::of(&server)
@@ -262,7 +269,7 @@ fn a_scheduled_backup_leaves_the_space_that_the_database_needs() {
     is_sound(&small.at);
 }
 
-/// It was refused, and the message named the backup's file.
+/// The backup used to be refused, and the message named the backup file.
 #[test]
 fn a_full_data_disk_does_not_keep_an_offline_backup_from_another_disk() {
     let small = small_or_skip!(FLOOR + 40 * MIB);

@@ -1,6 +1,6 @@
-//! A restore on a disk that fills up: a clear end, no half of a database that a
-//! server would open, and the same command goes through when there is room.
-//! Needs root, to mount a small tmpfs.
+//! Restores on a disk that fills up: the restore ends with a clear message, leaves no partial
+//! database that a server would open, and the same command succeeds once there is space. Mounting
+//! the small tmpfs requires root.
 #![cfg(target_os = "linux")]
 
 use std::path::{Path, PathBuf};
@@ -13,15 +13,16 @@ use support::tier;
 use support::{TestApp, skip};
 use tempfile::TempDir;
 
-/// Below this much no batch of rows is taken (`store::Options::min_free_bytes`).
+/// With less free space than this, the store refuses a batch of rows
+/// (`store::Options::min_free_bytes`).
 const FLOOR: u64 = 64 * MIB;
-/// Several batches of rows; see `store::load`.
+/// Enough secrets for several batches of rows; see `store::restore`.
 const SECRETS: usize = 240;
 
-/// A backup on a large disk, beside what it takes to restore it.
+/// A backup on a large disk, with the files needed to restore it.
 struct Kept {
     dir: TempDir,
-    /// Id and value of a secret in it.
+    /// ID and value of one secret in the backup.
     secret: (String, String),
 }
 
@@ -55,11 +56,11 @@ impl Kept {
     #[track_caller]
     fn is_refused(&self, ended: &Ended, to: &Path) {
         assert!(ended.code.is_some_and(|code| code == 1 || code == 2), "{ended:#?}");
-        let told: Vec<_> =
+        let messages: Vec<_> =
             ended.stderr.lines().filter(|line| line.starts_with("coffer: ")).collect();
-        assert_eq!(told.len(), 1, "{ended:#?}");
+        assert_eq!(messages.len(), 1, "{ended:#?}");
         let words = ["free space", "No space left", "os error 28", "Free up space"];
-        assert!(words.iter().any(|word| told[0].contains(word)), "{ended:#?}");
+        assert!(words.iter().any(|word| messages[0].contains(word)), "{ended:#?}");
         for word in ["panic", "backtrace"] {
             assert!(!ended.stderr.contains(word), "{ended:#?}");
         }
@@ -105,7 +106,8 @@ macro_rules! small_or_skip {
 fn a_restore_stops_at_the_floor_and_succeeds_when_there_is_space() {
     let small = small_or_skip!(FLOOR + 160 * MIB);
     let (kept, to) = (Kept::make(), small.at.join("data"));
-    // That it cannot fit is clear before it begins; some of it does; nothing does.
+    // Four cases: too large, which is known up front; too large for some batches; below the floor;
+    // no space at all.
     let length = kept.dir.path().join("a.backup").metadata().unwrap().len();
     for left in [FLOOR + length - MIB, FLOOR + length + MIB, FLOOR - MIB, 0] {
         small.leave(left);
@@ -124,7 +126,7 @@ fn a_restore_whose_disk_is_filled_by_another_process_leaves_no_half() {
         let over = AtomicBool::new(false);
         let ended = std::thread::scope(|scope| {
             scope.spawn(|| {
-                // From the moment on at which there is something of it.
+                // Takes the space as soon as part of the restore has been written.
                 let log = to.join("restoring/db/db");
                 let begun = || log.metadata().is_ok_and(|log| log.len() > round << 20);
                 while !over.load(Ordering::SeqCst) && !begun() {
@@ -138,7 +140,7 @@ fn a_restore_whose_disk_is_filled_by_another_process_leaves_no_half() {
         });
         small.make_room();
         if ended.code == Some(0) {
-            // It was faster.
+            // The restore finished before the disk was full.
             support::rows_fit(&to);
         } else {
             refused += 1;

@@ -1,5 +1,5 @@
-//! SIGKILL at each step of a restore and of a backup: afterwards there is the
-//! whole thing or nothing, and the next try goes through.
+//! SIGKILL at each step of a restore and of a backup. Afterwards the result is complete or absent,
+//! and the next attempt succeeds.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -13,12 +13,12 @@ use support::tier;
 use support::{await_release, skip};
 use tempfile::TempDir;
 
-/// What makes things durable or visible, and what writes; a kill comes instead of
-/// one of them.
+/// System calls that write data or make it durable or visible. The kill comes instead of one of
+/// them.
 const CALLS: [&str; 8] =
     ["mkdir", "rename", "fsync", "fdatasync", "unlink", "ftruncate", "pwrite64", "write"];
 
-/// A stopped server's directory.
+/// Creates the directory of a stopped server.
 fn stopped() -> TempDir {
     let dir = tempfile::tempdir().unwrap();
     let server = Launch::on(&dir.path().join("data")).start();
@@ -68,26 +68,26 @@ fn a_restore_that_is_killed_anywhere_leaves_everything_or_nothing() {
         });
     }
     assert!(kills >= tier::rounds(20, 7), "only {kills} kills");
-    // A second try clears away what the first has left, and keeps servers out meanwhile.
+    // A second attempt removes what the first one left, and keeps servers out meanwhile.
     for call in ["unlink", "mkdir"] {
         kill_points::at_each(call, |cut| {
             let _ = std::fs::remove_dir_all(&to);
             let first = kill_points::first("fdatasync");
-            assert!(first.hit(&first.run(&words, &restore)), "{first}: it went on");
-            assert!(to.join("restoring/db").exists(), "there is something to clear away");
+            assert!(first.hit(&first.run(&words, &restore)), "{first}: the restore was not killed");
+            assert!(to.join("restoring/db").exists(), "the killed restore left nothing to remove");
             let hit = cut.hit(&cut.run(&words, &restore));
             let is_kept_out = to.join("db").exists() || to.join("restoring").exists();
-            assert!(is_kept_out, "a second restore was {cut}");
+            assert!(is_kept_out, "{cut} of a second restore lets a server start");
             hit
         });
     }
-    // And a server takes it.
+    // A server starts on the result.
     let launch = Launch::on(&to).variable("COFFER_ROOT_KEY_FILE", &key);
     launch.start().stop();
 }
 
-/// A server that is started on what a kill left does not take it for a new
-/// directory, be there rows of the backup in it or not.
+/// Checks that a server does not treat the remains of a killed restore as a new directory, whether
+/// or not they contain rows of the backup.
 #[track_caller]
 fn half_is_no_database(data_dir: &Path, key: &Path, cut: &kill_points::Cut<'_>) {
     if !data_dir.join("restoring").exists() {
@@ -121,12 +121,12 @@ fn a_backup_that_is_killed_anywhere_leaves_a_whole_file_or_none() {
     }
     assert!(kills >= tier::rounds(8, 3), "only {kills} kills");
     assert_named_for_what_they_are(dir.path());
-    // The database has not suffered.
+    // The database is undamaged.
     support::rows_fit(&dir.path().join("data"));
     assert_eq!(create(&dir, &dir.path().join("last.backup")).run("").code, Some(0));
 }
 
-/// What a kill leaves says by its name that it is not whole.
+/// Checks that every partial file has a name that says so.
 #[track_caller]
 fn assert_named_for_what_they_are(directory: &Path) {
     let entries = std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
@@ -139,7 +139,7 @@ fn has_end(path: &Path, end: &str) -> bool {
     path.extension().is_some_and(|is| is == end)
 }
 
-/// The same, of a running server, which is none the worse for it.
+/// The same for a running server, which is unaffected by the kill of its client.
 #[test]
 fn a_client_that_is_killed_anywhere_leaves_a_whole_file_or_none() {
     let words = match strace::words() {
@@ -173,7 +173,7 @@ fn a_client_that_is_killed_anywhere_leaves_a_whole_file_or_none() {
     assert!(!ended.stderr.contains("ERROR") && !ended.stderr.contains("panic"), "{ended:#?}");
 }
 
-/// A backup, as soon as nobody else takes one.
+/// Takes a backup as soon as no other one is running.
 #[track_caller]
 fn taken_at_last(server: &Server) -> Vec<u8> {
     let until = Instant::now() + Duration::from_secs(30);
@@ -183,12 +183,16 @@ fn taken_at_last(server: &Server) -> Vec<u8> {
             return reply.body;
         }
         reply.expect_error(503, "SERVICE_UNAVAILABLE");
-        assert!(Instant::now() < until, "nobody has it, and nobody gets it: {}", reply.text());
+        assert!(
+            Instant::now() < until,
+            "no other backup is running, but a new one is refused: {}",
+            reply.text()
+        );
         std::thread::yield_now();
     }
 }
 
-/// A server that dies in the middle: its client has an error and no file.
+/// If a server dies in the middle of a backup, its client reports an error and leaves no file.
 #[test]
 fn a_backup_whose_server_is_killed_is_none() {
     use std::io::{Read, Write};
@@ -204,7 +208,7 @@ fn a_backup_whose_server_is_killed_is_none() {
         begun.resize(4096, 7);
         stream.write_all(format!("{head}1000\r\n").as_bytes()).unwrap();
         stream.write_all(&begun).unwrap();
-        // And it is gone.
+        // The server is gone.
     });
     let cli = support::cli::Cli::on(address);
     let dir = tempfile::tempdir().unwrap();
@@ -215,7 +219,7 @@ fn a_backup_whose_server_is_killed_is_none() {
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
 }
 
-/// Bytes that no socket's buffers hold.
+/// More bytes than the socket buffers hold.
 const LARGE: usize = 24 << 20;
 const VALUE_BYTES: usize = 60_000;
 
@@ -223,7 +227,7 @@ fn value(number: usize) -> String {
     format!("{number} {}", "~".repeat(VALUE_BYTES))
 }
 
-/// A server with so much in it, and the id of each secret with its number.
+/// Starts a server with `LARGE` bytes of secrets. Returns the ID of each secret with its number.
 fn large(dir: &TempDir) -> (Launch, Server, Vec<(String, usize)>) {
     let launch = Launch::on(&dir.path().join("data"))
         .variable("COFFER_RATE_LIMIT__AUTHENTICATED_PER_MINUTE", "0");
@@ -240,7 +244,7 @@ fn large(dir: &TempDir) -> (Launch, Server, Vec<(String, usize)>) {
     (launch, server, ids.concat())
 }
 
-/// A client that has begun to take a backup, and stands still.
+/// Starts a client that has begun to receive a backup, and suspends it.
 fn half_taken(server: &Server, file: &Path) -> Running {
     let cli = support::cli::Cli::of(server);
     let client = cli.launch(["backup", "create"]).argument(file).spawn();
@@ -252,7 +256,8 @@ fn half_taken(server: &Server, file: &Path) -> Running {
     client
 }
 
-/// Its half stays beside the next one; its place does not.
+/// The partial file stays next to the next backup, but the killed client no longer blocks other
+/// backups.
 #[test]
 fn a_client_that_is_killed_in_the_middle_lets_the_next_one_in() {
     let dir = tempfile::tempdir().unwrap();
@@ -284,8 +289,7 @@ fn with_end(directory: &Path, end: &str) -> Vec<PathBuf> {
     paths.filter(|path| has_end(path, end)).collect()
 }
 
-/// The next start makes the backup that is due, and clears away what is left of
-/// the last one.
+/// The next start makes the backup that is due, and removes what is left of the interrupted one.
 #[test]
 fn a_server_that_is_killed_while_it_makes_its_own_backup_makes_it_at_the_next_start() {
     const TRIES: usize = 20;
@@ -304,20 +308,20 @@ fn a_server_that_is_killed_while_it_makes_its_own_backup_makes_it_at_the_next_st
         server.kill();
         let whole = with_end(&backups, "backup");
         for path in &whole {
-            // Too late. The next start is to make one, too.
+            // The kill came too late. The next start makes another backup.
             sound(&std::fs::read(path).unwrap(), &root_key(&dir.path().join("data")));
             std::fs::remove_file(path).unwrap();
         }
         whole.is_empty()
     });
-    assert!(in_the_middle, "{TRIES} kills came too late");
+    assert!(in_the_middle, "all {TRIES} kills came too late");
     let half = with_end(&backups, "part");
     assert_eq!(half.len(), 1, "{half:?}");
     makes_its_own(&dir, &launch, ids.len());
     assert!(!half[0].exists());
 }
 
-/// The kill comes when all of it is written, and has no name yet.
+/// The kill comes when the file is complete but not yet renamed.
 #[test]
 fn a_server_that_is_killed_before_it_names_its_own_backup_makes_it_at_the_next_start() {
     let words = match strace::words() {
@@ -354,7 +358,7 @@ fn makes_its_own(dir: &TempDir, launch: &Launch, secrets: usize) {
     let server = launch.start();
     let until = Instant::now() + Duration::from_secs(30);
     while with_end(&backups, "backup").is_empty() {
-        assert!(Instant::now() < until, "there is none: {}", server.running.stderr.so_far());
+        assert!(Instant::now() < until, "no backup was made: {}", server.running.stderr.so_far());
         std::thread::yield_now();
     }
     server.stop();
@@ -366,19 +370,19 @@ fn makes_its_own(dir: &TempDir, launch: &Launch, secrets: usize) {
     support::rows_fit(&dir.path().join("data"));
 }
 
-/// The same with a real server, which then starts again with everything.
+/// The same with a real server, which then restarts with all its data.
 #[test]
 fn a_server_that_is_killed_while_it_sends_a_backup_leaves_no_file_and_loses_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let (launch, server, ids) = large(&dir);
     let out = tempfile::tempdir().unwrap();
     let file = out.path().join("a.backup");
-    // It takes nothing more, so the server is in the middle when it is killed.
+    // The client reads nothing more, so the server is still sending when it is killed.
     let client = half_taken(&server, &file);
     server.kill();
     client.signal(Signal::CONT);
     client.wait().refuses(1, ["was interrupted", "Nothing was saved"]);
-    assert_eq!(std::fs::read_dir(out.path()).unwrap().count(), 0, "nor is there a half");
+    assert_eq!(std::fs::read_dir(out.path()).unwrap().count(), 0, "a partial file was left");
     await_release(&dir.path().join("data"));
     support::rows_fit(&dir.path().join("data"));
     let server = launch.start();
@@ -387,16 +391,15 @@ fn a_server_that_is_killed_while_it_sends_a_backup_leaves_no_file_and_loses_noth
     for (id, number) in ids.iter().step_by(40) {
         assert_eq!(support::api::reveal(&server.admin(), id), value(*number));
     }
-    // And the next one goes through.
+    // The next backup succeeds.
     let made = support::cli::Cli::of(&server).launch(["backup", "create"]).argument(&file).run("");
     assert_eq!(made.code, Some(0), "{made:#?}");
     sound(&std::fs::read(&file).unwrap(), &root_key(&dir.path().join("data")));
     server.stop();
 }
 
-/// It was flaky: a child that another thread starts has a copy of every open file
-/// until it becomes its program, and a lock that is closed and not let go of
-/// stays with that copy.
+/// This used to be flaky. A child process that another thread starts has a copy of every open file
+/// until it calls exec, and a lock that is closed without being released stays held by that copy.
 #[test]
 fn a_lock_that_was_waited_for_is_free_whatever_children_are_started() {
     let dir = tempfile::tempdir().unwrap();

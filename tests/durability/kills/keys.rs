@@ -1,5 +1,5 @@
-//! SIGKILL at each step of a rotation, of a retirement and of a change of the root
-//! key: the next start goes on to the end by itself, and everything is there.
+//! SIGKILL at each step of a rotation, of a retirement, and of a change of the root key. The next
+//! start completes the operation by itself, and no data is lost.
 
 use std::cell::Cell;
 use std::collections::BTreeSet;
@@ -19,18 +19,17 @@ use support::tier;
 use support::{api, await_release, data_dir, open_stopped, rows_fit, skip};
 use tempfile::TempDir;
 
-/// Three groups of them.
+/// Enough secrets for three groups.
 const SECRETS: usize = 250;
 
-/// For each write the writer's thread asks, in this order, how much room there is,
-/// and whether what it wrote is on the disk. So a kill at the one comes between two
-/// writes, at the other before anybody has an answer.
+/// For each write the writer thread first checks the free space, then syncs. A kill at the first
+/// call falls between two writes, a kill at the second before any client has an answer.
 const BETWEEN: &str = "statfs";
 const UNANSWERED: &str = "fdatasync";
-/// sled does this in several threads, so that not every one of them is hit.
+/// sled calls this in several threads, so not every call is hit.
 const IN_THE_MIDDLE: &str = "pwrite64";
 
-/// How far a server had come when it was killed, by what it has left.
+/// How far a server had come when it was killed, according to its data directory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Step {
     NotBegun,
@@ -41,7 +40,7 @@ enum Step {
     Retired,
 }
 
-/// What its client has asked for and seen by then.
+/// What its client had requested and seen by then.
 #[derive(Debug, Default)]
 struct Seen {
     begun: bool,
@@ -49,15 +48,15 @@ struct Seen {
     retired: bool,
 }
 
-/// A stopped server's directory, of which each run has a copy.
+/// The directory of a stopped server. Each run gets a copy of it.
 struct Place {
     dir: TempDir,
-    stock: SampleSecrets,
+    samples: SampleSecrets,
     token: String,
-    /// How many keys are wrapped.
+    /// The number of wrapped keys.
     wrapped: u64,
     old: String,
-    /// The root key that is given beside the old one, and begins the rotation.
+    /// The root key that is given together with the old one and begins the rotation.
     new: Option<String>,
 }
 
@@ -65,14 +64,14 @@ impl Place {
     fn new(new: Option<String>) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let server = Self::bare(&data_dir(dir.path())).start();
-        let stock = SampleSecrets::of(&server.admin(), SECRETS);
+        let samples = SampleSecrets::of(&server.admin(), SECRETS);
         let wrapped = server.admin().get(KEYS).expect(200)["keys"][0]["wrapped"].as_u64();
         let token = server.token();
         server.stop();
         await_release(&data_dir(dir.path()));
         let old = std::fs::read_to_string(data_dir(dir.path()).join("root.key")).unwrap();
         let old = old.trim().to_owned();
-        Self { dir, stock, token, wrapped: wrapped.unwrap(), old, new }
+        Self { dir, samples, token, wrapped: wrapped.unwrap(), old, new }
     }
 
     fn bare(data_dir: &Path) -> Launch {
@@ -86,15 +85,15 @@ impl Place {
         }
     }
 
-    /// With one root key, in the end the new one.
+    /// Launches with one root key, which is the new one if there is one.
     fn only_new(&self, data_dir: &Path) -> Launch {
         let launch = Self::bare(data_dir);
         let Some(new) = &self.new else { return launch };
         launch.variable("COFFER_ROOT_KEY", new)
     }
 
-    /// Kills at each call of a kind while keys are rotated and the old one is retired;
-    /// how many kills there were, and where.
+    /// Kills the server at each call of this kind while keys are rotated and the old one is
+    /// retired. Returns the number of kills and the steps they hit.
     fn killed_at_each(&self, words: &[String], call: &str) -> (usize, BTreeSet<(Step, bool)>) {
         let mut steps = BTreeSet::new();
         let kills = kill_points::at_each(call, |cut| {
@@ -116,7 +115,7 @@ impl Place {
         (kills, steps)
     }
 
-    /// A server that may be killed at any moment, and a client of it.
+    /// Runs a server that may be killed at any moment, and a client of it.
     fn run(&self, words: &[String], data_dir: &Path, cut: &Cut<'_>) -> (Ended, Seen) {
         let (mut seen, cut) = (Seen::default(), cut.words());
         let cut: Vec<_> = cut.iter().map(String::as_str).collect();
@@ -126,14 +125,15 @@ impl Place {
             Err(ended) => return (ended, seen),
         };
         let over = if self.new.is_some() {
-            // It begins by itself, and a request would be one more write somewhere.
+            // The rotation begins by itself, and a request would add a write at an unpredictable
+            // point.
             let over = "the key rotation is complete: key 2";
             server.running.stderr.wait_for(|line| line.contains(over)).is_some()
         } else {
             self.rotate_and_retire(&server, &trace, &mut seen).is_ok()
         };
         if over {
-            // It may have been the last thing that it did.
+            // The server may be killed right after this.
             let pid = server.running.pid().try_into().ok().and_then(Pid::from_raw).unwrap();
             let _ = kill_process(pid, Signal::TERM);
         }
@@ -145,15 +145,15 @@ impl Place {
             let text = request(&self.token, "cut", method, path, "");
             server.admin().try_raw(method, text.as_bytes())
         };
-        // That the token was used is noted behind its first request. So that it is not
-        // sometimes one write with what comes next and sometimes two, it is awaited.
+        // The last use of the token is recorded after its first request. Waiting for that record
+        // keeps it from being merged with the next write in some runs.
         ask("GET", KEYS)?.expect(200);
         let syncs = Cell::new(0);
         let third = |line: &str| {
             syncs.set(syncs.get() + usize::from(line.contains("fdatasync(")));
             syncs.get() == 3
         };
-        // Behind those of the opening and of the row about the start.
+        // Syncs one and two belong to opening the database and to the audit row of the start.
         trace.wait_for(third).ok_or(io::ErrorKind::UnexpectedEof)?;
         ask("POST", &format!("{KEYS}/rotate"))?.expect(200);
         seen.begun = true;
@@ -170,7 +170,7 @@ impl Place {
             _ if opened.get::<Keys>(&KeyId(1)).unwrap().is_none() => Step::Retired,
             None => Step::NotBegun,
             Some(row) if row.finished_at.is_some() => Step::Finished,
-            // Those of the services are wrapped again as it begins.
+            // The service keys are rewrapped when the rotation begins.
             Some(row) if row.rewrapped == 2 => Step::Begun,
             Some(row) if row.rewrapped < self.wrapped => Step::Sweeping,
             Some(_) => Step::Swept,
@@ -180,7 +180,7 @@ impl Place {
         step
     }
 
-    /// The next start does what is left, and no more than that.
+    /// Checks that the next start does the remaining work, and no more than that.
     #[track_caller]
     fn goes_on(&self, data_dir: &Path, step: Step, cut: &Cut<'_>) {
         if (Step::Begun..=Step::Sweeping).contains(&step) && self.new.is_some() {
@@ -215,19 +215,19 @@ impl Place {
         }
         let found = admin.get("/api/audit-logs/verification").expect(200);
         assert_eq!(found["verification"]["intact"], true, "{cut}");
-        self.stock.holds(&admin);
+        self.samples.holds(&admin);
         server.stop();
         rows_fit(data_dir);
         if self.new.is_some() {
             await_release(data_dir);
             let server = self.only_new(data_dir).start();
-            self.stock.holds(&server.admin());
+            self.samples.holds(&server.admin());
             server.stop();
         }
     }
 }
 
-/// What strace can do here, or the end of the test.
+/// Evaluates to the strace command, or skips the test.
 macro_rules! strace_or_skip {
     () => {
         match strace::words() {
@@ -242,7 +242,10 @@ fn a_rotation_that_is_killed_between_any_two_writes_goes_on() {
     let words = strace_or_skip!();
     let (kills, steps) = Place::new(None).killed_at_each(&words, BETWEEN);
     let retires = steps.contains(&(Step::Finished, true));
-    assert!(retires || !tier::is_full(), "asked to, it had not retired: {steps:?}");
+    assert!(
+        retires || !tier::is_full(),
+        "no kill came after the request to retire and before the retirement: {steps:?}"
+    );
     assert_each_step(&steps, Step::Retired);
     assert!(kills >= tier::rounds(9, 3), "only {kills}");
 }
@@ -252,7 +255,10 @@ fn a_rotation_that_is_killed_before_any_of_its_answers_goes_on() {
     let words = strace_or_skip!();
     let (kills, steps) = Place::new(None).killed_at_each(&words, UNANSWERED);
     let has_retired = steps.contains(&(Step::Retired, true));
-    assert!(has_retired || !tier::is_full(), "nor told so, it had retired: {steps:?}");
+    assert!(
+        has_retired || !tier::is_full(),
+        "no kill came after the retirement and before its answer: {steps:?}"
+    );
     assert_each_step(&steps, Step::Retired);
     assert!(kills >= tier::rounds(9, 3), "only {kills}");
 }
@@ -273,7 +279,8 @@ fn a_change_of_the_root_key_that_is_killed_anywhere_goes_on() {
     assert!(kills >= tier::rounds(7, 3), "only {kills}");
 }
 
-/// Fails unless a kill came at each step up to the last one; in the default run, at some.
+/// Fails unless a kill hit each step up to the last one. The default run requires only some of
+/// them.
 #[track_caller]
 fn assert_each_step(steps: &BTreeSet<(Step, bool)>, last: Step) {
     let all = [Step::NotBegun, Step::Begun, Step::Sweeping, Step::Swept, Step::Finished];

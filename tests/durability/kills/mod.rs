@@ -1,4 +1,4 @@
-//! SIGKILL.
+//! Kills of the server and of commands with SIGKILL.
 
 mod backup;
 mod keys;

@@ -1,6 +1,5 @@
-//! Rotation by the real binary: under load, and killed again and again at
-//! whatever step it is, on one directory. Every secret opens before, during and
-//! after; what was begun is gone on with.
+//! Key rotation with the real binary, under load and with repeated kills at any step on one
+//! directory. Every secret opens before, during and after. An interrupted rotation is resumed.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -18,7 +17,7 @@ fn launch(dir: &TempDir) -> Launch {
     Launch::on(&data_dir(dir.path())).variable("COFFER_RATE_LIMIT__AUTHENTICATED_PER_MINUTE", "0")
 }
 
-/// How far the rotation of a stopped server is.
+/// Reads the state of the rotation of a stopped server.
 fn rotation(dir: &TempDir) -> Option<RotationRow> {
     let opened = open_stopped(&data_dir(dir.path()));
     let row = opened.get::<Rotation>(&()).unwrap();
@@ -32,7 +31,7 @@ fn secrets_are_revealed_and_written_while_keys_change() {
     let dir = tempfile::tempdir().unwrap();
     let server = launch(&dir).start();
     let admin = server.admin();
-    let stock = SampleSecrets::of(&admin, 400);
+    let samples = SampleSecrets::of(&admin, 400);
     let over = AtomicBool::new(false);
     let (reveals, writes) = std::thread::scope(|scope| {
         let readers: Vec<_> = (0..2)
@@ -40,7 +39,7 @@ fn secrets_are_revealed_and_written_while_keys_change() {
                 scope.spawn(|| {
                     let mut count = 0;
                     while !over.load(Ordering::Relaxed) {
-                        stock.holds_here_and_there(&admin);
+                        samples.holds_here_and_there(&admin);
                         count += 1;
                     }
                     count
@@ -67,14 +66,14 @@ fn secrets_are_revealed_and_written_while_keys_change() {
         (reveals, writer.join().unwrap())
     });
     assert!(reveals > 0 && writes > 0);
-    stock.holds(&admin);
+    samples.holds(&admin);
     let ended = server.stop();
     assert!(!ended.stderr.contains("WARN") && !ended.stderr.contains("ERROR"), "{ended:#?}");
     rows_fit(&data_dir(dir.path()));
     audit_rows(dir.path());
 }
 
-/// Kills the server once the rotation has come so far, or as soon as it is over.
+/// Kills the server once it has rewrapped this many keys, or as soon as the rotation is complete.
 fn kill_at(server: Server, rewrapped: u64) {
     let admin = server.admin();
     loop {
@@ -92,7 +91,7 @@ fn a_rotation_goes_on_after_a_kill_at_any_step() {
     let dir = tempfile::tempdir().unwrap();
     let server = launch(&dir).start();
     let (secrets, rounds) = tier::rounds((2500, 24), (1250, 7));
-    let stock = SampleSecrets::of(&server.admin(), secrets);
+    let samples = SampleSecrets::of(&server.admin(), secrets);
     let mut server = Some(server);
     let mut cut_off = 0;
     for round in 0..rounds {
@@ -108,12 +107,12 @@ fn a_rotation_goes_on_after_a_kill_at_any_step() {
         let begun = admin.send("POST", ROTATE, None).expect(200);
         let key = begun["rotation"]["key"].clone();
         if round % 6 == 0 {
-            // At once, whatever it is doing.
+            // Kills it immediately, whatever it is doing.
             running.kill();
         } else {
             kill_at(running, round * 97);
         }
-        let row = rotation(&dir).expect("it was begun");
+        let row = rotation(&dir).expect("the rotation has begun");
         assert_eq!(json!(row.to.0), key);
         cut_off += usize::from(row.finished_at.is_none());
         if round % 8 == 0 {
@@ -122,28 +121,31 @@ fn a_rotation_goes_on_after_a_kill_at_any_step() {
         }
         let again = launch(&dir).start();
         let admin = again.admin();
-        // Right away, while it goes on.
-        stock.holds_here_and_there(&admin);
+        // Secrets open right away, while the rotation continues.
+        samples.holds_here_and_there(&admin);
         let after = api::rotated(&admin);
         assert_eq!(after["rotation"]["key"], key);
         assert_eq!(after["rotation"]["left"], 0, "{after}");
         assert_eq!(after["unopened"], json!([]));
         server = Some(again);
     }
-    println!("{cut_off} of {rounds} rotations were cut off by the kill");
-    assert!(cut_off as u64 >= rounds / 3, "most kills came too late: {cut_off}");
+    println!("{cut_off} of {rounds} rotations were interrupted by the kill");
+    assert!(
+        cut_off as u64 >= rounds / 3,
+        "most kills came too late: only {cut_off} of {rounds} interrupted a rotation"
+    );
     let server = server.unwrap();
     let admin = server.admin();
-    stock.holds(&admin);
-    let first = stock.values.keys().next().unwrap();
+    samples.holds(&admin);
+    let first = samples.values.keys().next().unwrap();
     admin.send("POST", &format!("/api/secrets/{first}/versions/1/activate"), None).expect(200);
-    let never = format!("/api/secrets/{}", stock.never[0]);
+    let never = format!("/api/secrets/{}", samples.never[0]);
     admin.send("POST", &format!("{never}/versions/1/activate"), None).expect(200);
     admin.get(&format!("{never}/value")).expect_error(403, "SECRET_WRITE_ONLY");
     server.stop();
     rows_fit(&data_dir(dir.path()));
     await_release(&data_dir(dir.path()));
-    // Each rotation is in the log once, and so is its end.
+    // Each rotation is in the audit log exactly once, and so is its completion.
     let rows = audit_rows(dir.path());
     let keys = |action: Action| -> Vec<_> {
         let of = rows.iter().filter(|row| row.draft.action == action);
@@ -154,7 +156,7 @@ fn a_rotation_goes_on_after_a_kill_at_any_step() {
     assert_eq!(keys(Action::KeyRewrap), wanted);
 }
 
-/// Nobody can wrap under the old key behind the change that made the new one.
+/// No client can wrap under the old key after the change that created the new one.
 #[test]
 fn a_client_that_goes_away_does_not_stop_a_rotation() {
     use std::io::Write;
@@ -166,7 +168,7 @@ fn a_client_that_goes_away_does_not_stop_a_rotation() {
     let text = support::process::request(&server.token(), "gone", "POST", ROTATE, "");
     let mut stream = std::net::TcpStream::connect(server.address).unwrap();
     stream.write_all(text.as_bytes()).unwrap();
-    // The request is under way when its row is there.
+    // The request is in progress once its audit row exists.
     loop {
         let logs = admin.get("/api/audit-logs?action=key.rotate").expect(200);
         if logs["total"] != json!(0) {

@@ -1,6 +1,6 @@
-//! Kills the real binary again and again under a mixed load, always on the same
-//! directory, and checks each time that what was answered is there, that what
-//! was not is there wholly or not at all, and that the audit log knows both.
+//! Kills the real binary repeatedly under a mixed load, always on the same directory. After each
+//! kill, acknowledged changes are there, unacknowledged ones are there completely or not at all,
+//! and the audit log matches.
 
 use std::sync::mpsc::channel;
 
@@ -10,13 +10,13 @@ use support::process::{Launch, Server};
 use support::rng::{Rng, Seed};
 use support::tier;
 
-/// Lets the clients work until so many answers have come, and a little longer.
-fn load_and_kill(server: Server, workers: &mut [Worker], dice: &mut Rng) {
+/// Lets the clients work until they have received a number of answers, and a little longer.
+fn load_and_kill(server: Server, workers: &mut [Worker], rng: &mut Rng) {
     let token = server.token();
     let address = server.address;
     let (answered, answers) = channel();
-    let wanted = 5 + dice.below(120);
-    let spin = dice.below(200_000);
+    let wanted = 5 + rng.below(120);
+    let spin = rng.below(200_000);
     std::thread::scope(|scope| {
         for worker in workers {
             let (token, answered) = (&token, answered.clone());
@@ -33,7 +33,7 @@ fn load_and_kill(server: Server, workers: &mut [Worker], dice: &mut Rng) {
 #[test]
 fn whatever_was_answered_survives_a_kill() {
     let seed = Seed::of_this_run();
-    let mut dice = Rng(seed.0);
+    let mut rng = Rng(seed.0);
     let dir = tempfile::tempdir().unwrap();
     let launch = Launch::on(&dir.path().join("data"))
         .variable("COFFER_RATE_LIMIT__AUTHENTICATED_PER_MINUTE", "0");
@@ -41,7 +41,7 @@ fn whatever_was_answered_survives_a_kill() {
     let mut survived = 0;
     let rounds = tier::rounds(30, 4);
     for round in 0..rounds {
-        load_and_kill(launch.start(), &mut workers, &mut dice);
+        load_and_kill(launch.start(), &mut workers, &mut rng);
         let logged = logged(dir.path());
         load::all_logged(&workers, &logged, &format!("round {round}"));
         let server = launch.start();
@@ -51,7 +51,8 @@ fn whatever_was_answered_survives_a_kill() {
             worker.settle(&logged, &server.admin());
         }
         compare(&server, &workers);
-        // The next round goes on with this database, not with a tidied one.
+        // A kill, so the next round continues with this database as it is, without a clean
+        // shutdown.
         server.kill();
     }
     let acknowledged: usize = workers.iter().map(|worker| worker.acknowledged.len()).sum();

@@ -1,4 +1,4 @@
-//! Power cuts.
+//! Power cuts under the server and under commands.
 
 mod commands;
 mod server;

@@ -1,8 +1,7 @@
-//! Cuts the power under the real binary, on a disk that then has nothing but
-//! what was synced, and perhaps parts of the rest, and perhaps half a write.
-//! After each cut the database opens, every acknowledged write is there,
-//! nothing half-done shows, the rows fit each other and the chain verifies.
-//! The same after syncs that fail and after writes that find no room.
+//! Cuts the power under the real binary, on a disk that then holds only what was synced, and
+//! perhaps parts of the rest, and perhaps half a write. After each cut the database opens, every
+//! acknowledged write is there, nothing partial is visible, the rows are consistent and the audit
+//! chain verifies. The same holds after failed syncs and after writes that find no space.
 #![cfg(target_os = "linux")]
 
 use std::collections::BTreeSet;
@@ -20,13 +19,13 @@ use support::rng::{Rng, Seed};
 use support::rotations;
 use support::tier;
 
-/// How many times the power is cut under load; `COFFER_TEST_POWER_CUTS` asks for more.
+/// The number of power cuts under load. `COFFER_TEST_POWER_CUTS` overrides it.
 fn cuts() -> usize {
     tier::rounds(200, 10)
 }
-/// So many answers come before the starts that are cut off.
+/// The number of answers before the starts that are cut off.
 const STORED: usize = 120;
-/// What must have been done again and again over all the cuts.
+/// Operations that must have occurred many times over all the cuts.
 const EVERY_KIND: [&str; 10] = [
     "create",
     "update",
@@ -39,11 +38,11 @@ const EVERY_KIND: [&str; 10] = [
     "make an environment",
     "delete an environment",
 ];
-/// A server that starts makes about as many changes to the disk.
+/// About as many changes as a starting server makes to the disk.
 const START_STEPS: usize = 30;
 
-/// Lets the clients work, and meanwhile does something that ends it; it is told of
-/// each answer.
+/// Runs the clients and, meanwhile, `end`, which stops the load. `end` receives a message for each
+/// answer.
 fn load_until(
     server: &Server,
     workers: &mut [Worker],
@@ -62,7 +61,7 @@ fn load_until(
     });
 }
 
-/// Lets the clients work until the power has gone.
+/// Runs the clients until the power is off.
 fn load_until_cut(machine: &Machine, server: Server, workers: &mut [Worker]) {
     load_until(&server, workers, &|| machine.disk.is_off(), |_| {
         machine.disk.wait_for_cut();
@@ -71,23 +70,23 @@ fn load_until_cut(machine: &Machine, server: Server, workers: &mut [Worker]) {
     server.running.wait();
 }
 
-/// Starts until it listens and has been left alone, and cuts the power on the
-/// way there now and then; how many times.
-fn recover(machine: &Machine, dice: &mut Rng) -> usize {
+/// Restarts until a start is not chosen for a cut, and cuts the power during the chosen starts.
+/// Returns the number of cuts.
+fn recover(machine: &Machine, rng: &mut Rng) -> usize {
     let mut cuts = 0;
-    while dice.below(3) == 0 {
-        machine.disk.cut_after(dice.below(START_STEPS) as u64);
+    while rng.below(3) == 0 {
+        machine.disk.cut_after(rng.below(START_STEPS) as u64);
         if let Some(server) = machine.starts() {
             machine.disk.spare();
             gone(server);
         }
         cuts += usize::from(machine.disk.is_off());
-        machine.disk.restore(Survivors::any(dice), dice);
+        machine.disk.restore(Survivors::any(rng), rng);
     }
     cuts
 }
 
-/// What the cuts came down on.
+/// What was in progress at the cuts.
 #[derive(Debug, Default)]
 struct Tally {
     under_load: usize,
@@ -100,38 +99,38 @@ struct Tally {
 #[test]
 fn whatever_was_answered_survives_a_power_cut() {
     let seed = Seed::of_this_run();
-    let mut dice = Rng(seed.0);
+    let mut rng = Rng(seed.0);
     let mut machine = machine_or_skip!();
     machine.launch = machine.launch.variable("COFFER_LIMITS__VERSIONS_KEPT", "1000");
     let wanted = std::env::var("COFFER_TEST_POWER_CUTS").ok().and_then(|cuts| cuts.parse().ok());
     let wanted = wanted.unwrap_or_else(cuts);
     let mut workers: Vec<_> = (0..CLIENTS).map(|number| Worker::new(number, seed.0)).collect();
     let mut tally = Tally::default();
-    let mut server = machine.starts().expect("there is power");
+    let mut server = machine.starts().expect("the server starts while the power is on");
     let root = root_key(&machine.data_dir());
-    // The last one, which does nothing.
+    // The last worker does nothing itself.
     workers.push(rotations::stock(&server));
     while tally.under_load < wanted {
         let steps = rotations::steps(&server.admin());
         workers.iter_mut().for_each(|worker| worker.beside.clone_from(&steps));
-        let steps = if dice.below(4) == 0 { 400 } else { 60 };
-        machine.disk.cut_after(dice.below(steps) as u64);
+        let steps = if rng.below(4) == 0 { 400 } else { 60 };
+        machine.disk.cut_after(rng.below(steps) as u64);
         load_until_cut(&machine, server, &mut workers[..CLIENTS]);
-        let survivors = Survivors::any(&mut dice);
-        machine.disk.restore(survivors, &mut dice);
+        let survivors = Survivors::any(&mut rng);
+        machine.disk.restore(survivors, &mut rng);
         tally.under_load += 1;
         tally.while_rotating += usize::from(rotations::is_rotating(machine.copy().path()));
-        tally.while_recovering += recover(&machine, &mut dice);
+        tally.while_recovering += recover(&machine, &mut rng);
         let when = format!("cut {}, {survivors:?}", tally.under_load);
         let logged = logged(machine.copy().path());
         load::all_logged(&workers, &logged, &when);
-        server = machine.starts().expect("there is power");
+        server = machine.starts().expect("the server starts after the power cut");
         for worker in &mut workers {
             worker.settle(&logged, &server.admin());
         }
         compare(&server, &workers);
         rotations::holds(&server.admin(), &mut workers);
-        // One of those that came whole in this round.
+        // Opens one of the backups that completed in this round.
         let files: Vec<_> = workers.iter_mut().filter_map(|one| one.besides.file.take()).collect();
         for file in files.iter().take(1) {
             sound(file, &root);
@@ -151,7 +150,7 @@ fn whatever_was_answered_survives_a_power_cut() {
     println!("{acknowledged} acknowledged, {files} backups whole, {refused} refused; {tally:#?}");
     let done = load::done(&workers);
     println!("{done:#?}");
-    // Few cuts need not come down on everything.
+    // A run with few cuts need not cover everything.
     let least = |one_in: usize| tier::rounds(wanted / one_in, 0);
     for kind in EVERY_KIND {
         let count = done.get(kind).copied().unwrap_or_default();
@@ -162,11 +161,11 @@ fn whatever_was_answered_survives_a_power_cut() {
     assert!(tally.while_sending_a_backup >= least(20));
 }
 
-/// Every step of the first start, and of the second: the power goes before it.
+/// Cuts the power before every step of the first start, and of the second.
 #[test]
 fn a_start_is_cut_off_at_each_of_its_steps() {
     let seed = Seed::of_this_run();
-    let mut dice = Rng(seed.0);
+    let mut rng = Rng(seed.0);
     for is_first in [true, false] {
         let machine = machine_or_skip!();
         let mut workers: Vec<_> = (0..CLIENTS).map(|number| Worker::new(number, seed.0)).collect();
@@ -175,25 +174,25 @@ fn a_start_is_cut_off_at_each_of_its_steps() {
         }
         let before = machine.disk.fork();
         let (mut looks, mut seen) = (0, BTreeSet::new());
-        for steps in tier::steps(u64::MAX, 6, &mut dice) {
+        for steps in tier::steps(u64::MAX, 6, &mut rng) {
             machine.disk.become_like(&before);
             machine.disk.cut_after(steps);
             let started = machine.starts();
             let is_whole = started.is_some();
             started.map(gone);
             let when = format!("first: {is_first}, step {steps}");
-            // What there is before the first start has ended, only a start can tell.
+            // Before the first start has completed, only another start can tell what is there.
             for survivors in Survivors::LOTS.into_iter().filter(|_| !is_first) {
-                let copy = machine.disk.left(survivors, &mut dice);
+                let copy = machine.disk.left(survivors, &mut rng);
                 looks += 1;
                 if seen.insert(print_of(copy.path())) {
                     let when = format!("{when}, {survivors:?}");
                     load::all_logged(&workers, &logged(copy.path()), &when);
                 }
             }
-            let survivors = Survivors::any(&mut dice);
-            machine.disk.restore(survivors, &mut dice);
-            let server = machine.starts().expect("there is power");
+            let survivors = Survivors::any(&mut rng);
+            machine.disk.restore(survivors, &mut rng);
+            let server = machine.starts().expect("the server starts after the power cut");
             compare(&server, &workers);
             // The token in the directory works.
             let new = json!({ "key": "KEY", "value": "value" });
@@ -202,26 +201,28 @@ fn a_start_is_cut_off_at_each_of_its_steps() {
             server.stop();
             load::all_logged(&workers, &logged(machine.copy().path()), &when);
             if is_whole {
-                assert!(steps > 5, "a start changes more than {steps} things");
-                println!("{steps} steps, {looks} looks, {} of them different", seen.len());
+                assert!(steps > 5, "a start makes only {steps} steps");
+                println!(
+                    "{steps} steps, {looks} results examined, {} of them distinct",
+                    seen.len()
+                );
                 break;
             }
         }
     }
 }
 
-/// Lets the clients put so much that there is something of everything, and kills the
-/// server.
+/// Runs the clients until there is some data of every kind, and kills the server.
 fn put_something(machine: &Machine, workers: &mut [Worker]) {
-    let server = machine.starts().expect("there is power");
+    let server = machine.starts().expect("the server starts while the power is on");
     load_until(&server, workers, &|| false, |answers| {
         assert_eq!(answers.iter().take(STORED).count(), STORED);
         server.running.signal(Signal::KILL);
     });
     server.running.wait();
-    // The machine goes on: what it was about to do is on its disk, too.
+    // The machine keeps running, so pending writes reach its disk as well.
     let logged = logged(machine.copy().path());
-    let server = machine.starts().expect("there is power");
+    let server = machine.starts().expect("the server starts while the power is on");
     workers.iter_mut().for_each(|worker| worker.settle(&logged, &server.admin()));
     compare(&server, workers);
     gone(server);
@@ -231,11 +232,11 @@ fn put_something(machine: &Machine, workers: &mut [Worker]) {
 /// What fails on a disk that still has power.
 #[derive(Debug, Clone, Copy)]
 enum Trouble {
-    /// Every sync from a moment on.
+    /// Every sync fails from a certain moment on.
     Syncs,
-    /// Every write, for want of room.
-    Room,
-    /// One write.
+    /// Every write fails for lack of space.
+    NoSpace,
+    /// One write fails.
     Write,
 }
 
@@ -243,43 +244,43 @@ impl Trouble {
     fn begins(self, disk: &Disk, after: u64) {
         match self {
             Self::Syncs => disk.fail_syncs_after(after),
-            Self::Room => disk.fill_after(after),
+            Self::NoSpace => disk.fill_after(after),
             Self::Write => disk.fail_one_write_after(after),
         }
     }
 
-    /// Whether the server has met it, and must not answer with success any more. The
-    /// note of what was acknowledged is written behind a good sync, and to do
-    /// without it is no failure.
+    /// Returns whether the server has hit the failure and must no longer answer with success. The
+    /// `acknowledged` file is written after a successful sync; failing to write it is not an error.
     fn has_come(self, disk: &Disk) -> bool {
         match self {
-            Self::Syncs | Self::Room => disk.has_failed(),
+            Self::Syncs | Self::NoSpace => disk.has_failed(),
             Self::Write => disk.has_failed_in(&["data", "db", "db"]),
         }
     }
 }
 
-/// So many answers, and a server that has met its trouble would have ended.
+/// After this many answers, a server that hit the failure would have exited.
 const ANSWERS: usize = 300;
 
-/// Whatever is answered with success before that is there, nothing is after it; the
-/// process ends by itself and says so, or serves on; the next one is well.
+/// Everything answered with success before the failure is kept, and nothing is answered with
+/// success after it. The process exits by itself with a message, or continues to serve. The next
+/// start succeeds.
 fn trouble(trouble: Trouble, rounds: usize) {
     let seed = Seed::of_this_run();
-    let mut dice = Rng(seed.0);
+    let mut rng = Rng(seed.0);
     let machine = machine_or_skip!();
     let mut workers: Vec<_> = (0..CLIENTS).map(|number| Worker::new(number, seed.0)).collect();
-    let mut server = machine.starts().expect("the disk is well");
+    let mut server = machine.starts().expect("the server starts on a working disk");
     let (mut failed, mut served_on) = (0, 0);
     for round in 0..rounds {
         let steps = rotations::steps(&server.admin());
         workers.iter_mut().for_each(|worker| worker.beside.clone_from(&steps));
-        trouble.begins(&machine.disk, dice.below(60) as u64);
+        trouble.begins(&machine.disk, rng.below(60) as u64);
         let excused = || trouble.has_come(&machine.disk);
         load_until(&server, &mut workers, &excused, |answers| {
             if answers.iter().take(ANSWERS).count() == ANSWERS && !excused() {
                 server.running.signal(Signal::KILL);
-                assert!(machine.disk.has_failed(), "nothing has failed");
+                assert!(machine.disk.has_failed(), "the disk did not fail");
             }
         });
         let ended = server.running.wait();
@@ -292,25 +293,25 @@ fn trouble(trouble: Trouble, rounds: usize) {
             let said = said.collect::<Vec<_>>().join("\n");
             assert!(said.starts_with("coffer: the database failed") && !said.contains('\n'));
         }
-        // What was acknowledged is on the disk now, and not only in the system's memory.
-        let copy = machine.disk.left(Survivors::Nothing, &mut dice);
+        // Acknowledged changes are on the disk now, and not only in the page cache.
+        let copy = machine.disk.left(Survivors::Nothing, &mut rng);
         let when = format!("round {round}");
         load::all_logged(&workers, &logged(copy.path()), &when);
-        // The next start meets the same, or a machine that was started anew, or neither.
+        // The next start hits the same failure, or runs after a reboot, or neither.
         match round % 3 {
             0 => {
-                trouble.begins(&machine.disk, dice.below(6) as u64);
+                trouble.begins(&machine.disk, rng.below(6) as u64);
                 if let Some(server) = machine.starts() {
                     gone(server);
                 }
                 machine.disk.mend();
             }
-            1 => machine.disk.restore(Survivors::Nothing, &mut dice),
+            1 => machine.disk.restore(Survivors::Nothing, &mut rng),
             _ => machine.disk.mend(),
         }
         let logged = logged(machine.copy().path());
         load::all_logged(&workers, &logged, &when);
-        server = machine.starts().expect("the disk is well");
+        server = machine.starts().expect("the server starts on a working disk");
         for worker in &mut workers {
             worker.settle(&logged, &server.admin());
         }
@@ -329,14 +330,14 @@ fn a_failed_sync_is_no_success_and_the_next_start_is_well() {
     trouble(Trouble::Syncs, tier::rounds(15, 3));
 }
 
-/// sled does not go on after it, although the next one would succeed.
+/// sled does not continue after a failed write, although the next one would succeed.
 #[test]
 fn a_failed_write_is_no_success_and_the_next_start_is_well() {
     trouble(Trouble::Write, tier::rounds(12, 3));
 }
 
-/// sled cannot go on after a write that found no room.
+/// sled cannot continue after a write that found no space.
 #[test]
 fn a_disk_that_fills_up_below_the_server_is_no_success_and_the_next_start_is_well() {
-    trouble(Trouble::Room, tier::rounds(15, 3));
+    trouble(Trouble::NoSpace, tier::rounds(15, 3));
 }

@@ -1,5 +1,5 @@
-//! Backups of a running server: what is in them, and that they are of one
-//! moment whatever is written meanwhile.
+//! Backups of a running server: their content, and that each one shows a single moment while other
+//! clients write.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -34,23 +34,23 @@ fn a_backup_opens_and_says_what_is_in_it() {
     assert_eq!(summary.root_key, root.fingerprint().to_string());
     assert_eq!(summary.program, concat!("coffer ", env!("CARGO_PKG_VERSION")));
     support::api::is_time(&summary.created_at);
-    // The row that tells of the backup is in it.
+    // The audit row of the backup is part of it.
     assert_eq!(examined.audit.rows, summary.audit_head_seq);
     let rows = admin.get("/api/audit-logs?action=backup.create").expect(200);
     assert_eq!(rows["logs"][0]["seq"], summary.audit_head_seq);
-    // Where it went nobody here knows, so it is not the host's last backup.
+    // The server does not know where a downloaded backup went, so it does not count as the host's
+    // last backup.
     assert!(!app.data_dir().join("last-backup").exists());
     let noted = std::fs::read_to_string(app.data_dir().join("last-download")).unwrap();
     let noted: Value = serde_json::from_str(&noted).unwrap();
     assert_eq!(noted, json!({ "time": summary.created_at, "bytes": file.len() }));
 }
 
-/// A writer makes a secret and a var and deletes the secret again, over and over: a
-/// backup of more than one moment would hold index entries without their rows, and
-/// counts and a chain that do not fit.
+/// Writers repeatedly create a secret and a var and delete the secret again. A backup of more than
+/// one moment would contain index entries without rows, wrong counts and a broken chain.
 #[test]
 fn a_backup_is_of_one_moment_while_others_write() {
-    // Of so many at least, and of more where the writers had no turn during some.
+    // Minimum numbers. The loop takes more backups if no writer made progress during some of them.
     const BACKUPS: usize = 15;
     const WRITTEN_DURING: usize = 10;
 
@@ -81,28 +81,31 @@ fn a_backup_is_of_one_moment_while_others_write() {
                 }
             });
         }
-        // Also when one of them is not sound.
+        // Ends the writers even if a check fails.
         let _over = Over(&done);
         let (mut taken, mut written_during) = (0, 0);
         let until = Instant::now() + Duration::from_secs(60);
         while taken < BACKUPS || written_during < WRITTEN_DURING {
-            assert!(Instant::now() < until, "{written_during} of {taken} beside writes");
+            assert!(
+                Instant::now() < until,
+                "only {written_during} of {taken} backups during writes"
+            );
             let file = take(&admin);
             let answered = vars.load(Ordering::SeqCst);
-            // Indexes, counts and chain agree only in a state that there was.
+            // Indexes, counts and the chain agree only for a state that existed.
             let (summary, examined) = sound(&file, &root);
             assert_eq!(examined.audit.rows, summary.audit_head_seq);
             taken += 1;
-            // A var that was answered for by the end of the copy and is not in it was
-            // written behind its moment, while it was copied.
+            // A var that was acknowledged before the end of the copy and is not in it was written
+            // after the moment of the backup, during the copy.
             let copied = summary.counts.get("vars").copied().unwrap_or(0);
             written_during += usize::from(answered > copied);
         }
-        println!("{written_during} of {taken} beside writes");
+        println!("{written_during} of {taken} backups were taken during writes");
     });
 }
 
-/// Ends writers when it is dropped.
+/// Ends the writers when dropped.
 struct Over<'a>(&'a AtomicBool);
 
 impl Drop for Over<'_> {
@@ -130,8 +133,7 @@ fn a_backup_shows_nothing_and_holds_no_session() {
     needles.extend(search::needles("token", app.admin_token().as_bytes()));
     search::Searcher::new(needles).assert_clean("the backup", &file);
 
-    // Inside an age file the var can be read, by whom it is sealed to; the
-    // secret cannot.
+    // The recipient of an age file can read the var in it, but not the secret.
     let identity = "AGE-SECRET-KEY-1GFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPQ4EGAEX";
     let identities = Identities::parse(identity).unwrap();
     let recipient = recipient_of(identity);
@@ -149,7 +151,7 @@ fn a_backup_shows_nothing_and_holds_no_session() {
     search::Searcher::new(needles).assert_clean("the rows", &inner);
 }
 
-/// With the crate that the server uses; `cli_backup` does it with the program.
+/// Uses the age crate that the server uses; `tests/cli/backup.rs` uses the age program.
 fn recipient_of(identity: &str) -> Recipient {
     let identity: age::x25519::Identity = identity.parse().unwrap();
     Recipient::parse(&identity.to_public().to_string()).unwrap()
@@ -191,7 +193,7 @@ fn scheduled_backups_are_kept_in_number_and_noted() {
     let id = app.state.vault.database().to_string();
     let half = format!("coffer-{id}-20200101T000000Z.backup.1-0.part");
     std::fs::write(directory.join(half), "half").unwrap();
-    // Another database's, one from a clock that was wrong, and what is no backup.
+    // A backup of another database, one from a wrong clock, and a file that is not a backup.
     let others = [
         "coffer-00000000-20200101T000000Z.backup".to_owned(),
         "coffer-00000000-20200101T000000Z.backup.1-0.part".to_owned(),
@@ -233,14 +235,14 @@ fn scheduled_backups_are_kept_in_number_and_noted() {
     assert_eq!(rows["total"], 4);
 }
 
-/// What is in a directory of backups, but for the lock.
+/// Lists a directory of backups without its lock file.
 fn names(directory: &Path) -> BTreeSet<String> {
     let names = std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().file_name());
     let names = names.map(|name| name.into_string().unwrap());
     names.filter(|name| !name.ends_with(".lock")).collect()
 }
 
-/// When the last one was made is known from its name alone, however new the file is.
+/// The time of the last backup comes from its name alone, not from the file's timestamps.
 #[test]
 fn a_running_server_makes_a_backup_whenever_one_is_due_and_keeps_the_set_number() {
     let dir = tempfile::tempdir().unwrap();
@@ -282,14 +284,14 @@ fn a_running_server_makes_a_backup_whenever_one_is_due_and_keeps_the_set_number(
         assert_eq!(names(&directory), wanted.collect());
     };
 
-    // Due in some seconds: a running server waits for that.
+    // The next backup is due in a few seconds; the running server waits for it.
     let (last, due) = (ago(57), ago(57 - 60));
     date(&first, &last);
     let second = makes_one();
     assert!(second >= due, "{second} came before {due}");
     there([&last, &second]);
 
-    // Due at once, and one too many.
+    // The next backup is due immediately, and there is one backup too many.
     date(&last, &ago(300));
     let last = ago(61);
     date(&second, &last);

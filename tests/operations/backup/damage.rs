@@ -1,4 +1,4 @@
-//! Damaged backups: a clear message, never a panic, never a half of a database.
+//! Damaged backups cause a clear message, never a panic or a partial database.
 
 use std::path::Path;
 
@@ -12,7 +12,7 @@ use support::backups::{open, restore, root_key, take};
 const HEADER: usize = 58;
 const CHUNK: usize = (64 << 10) + 16;
 
-/// A backup of several chunks, and its root key.
+/// Creates a backup of several chunks. Returns it with its root key.
 fn backup() -> (Vec<u8>, RootKey) {
     let app = TestApp::start();
     let admin = app.admin();
@@ -24,8 +24,8 @@ fn backup() -> (Vec<u8>, RootKey) {
     (file, root_key(&app.data_dir()))
 }
 
-/// Fails unless both `verify` and `restore` refuse a file, and the restore leaves nothing
-/// that a server would open.
+/// Fails unless both `verify` and `restore` refuse a file, and the restore leaves nothing that a
+/// server would open.
 #[track_caller]
 fn refused(file: &[u8], root: &RootKey, what: &str) -> String {
     let error = open(file, root).expect_err(what).to_string();
@@ -37,7 +37,8 @@ fn refused(file: &[u8], root: &RootKey, what: &str) -> String {
     error
 }
 
-/// Nor does a server begin one there, once the restore has begun.
+/// Checks that a directory holds no database, and that a server does not create one there after a
+/// restore has begun.
 #[track_caller]
 fn holds_no_database(data_dir: &Path) {
     let opened = coffer::store::Opened::open_existing(data_dir, Default::default());
@@ -73,9 +74,9 @@ fn a_file_that_was_cut_off_or_extended_is_found() {
     }
     for at in between {
         let error = refused(&file[..at], &root, "cut between chunks");
-        assert!(error.contains("incomplete"), "{error}");
+        assert!(error.contains("truncated"), "{error}");
     }
-    refused(&[&file[..], b"x"].concat(), &root, "a byte more");
+    refused(&[&file[..], b"x"].concat(), &root, "one extra byte");
     refused(&[&file[..], &file[HEADER..]].concat(), &root, "twice");
 }
 
@@ -118,15 +119,15 @@ fn an_age_file_is_refused_when_it_is_damaged_or_was_made_by_somebody_else() {
         assert!(verify(&changed).is_err(), "byte {at}");
         assert!(verify(&sealed[..at]).is_err(), "cut at {at}");
     }
-    // Everybody can seal to a recipient. Who has no root key can make no rows
-    // that are restored: here the same rows under another one.
+    // Anyone can encrypt to a recipient, but only the owner of the root key can create rows that a
+    // restore accepts. Here the same rows are opened with another root key.
     let rows = age::decrypt(&identity, &sealed).unwrap();
     assert!(read_backup(&rows).unwrap().is_some());
     let other = RootKey::generate(coffer::vault::Random).unwrap();
     let opening = Opening { root: &other, previous: None, identities: Some(&identities) };
     let error = coffer::vault::backup::verify(&sealed[..], opening).unwrap_err();
     assert!(matches!(error, BackupError::OtherOrigin), "{error}");
-    // And with one byte of a row changed, and the checksum corrected.
+    // The same rows with one changed byte and a corrected checksum are refused, too.
     let mut forged = rows.clone();
     let at = forged.len() / 2;
     forged[at] ^= 1;

@@ -1,4 +1,4 @@
-//! Backups and restores.
+//! Creating, restoring and damaging backups.
 
 mod create;
 mod damage;

@@ -1,5 +1,5 @@
-//! What a restored server is: the old one at one moment, with a row that says
-//! so, without the old one's sessions.
+//! A restored server has the state of the backup, an audit row about the restore, and no sessions
+//! of the old server.
 
 use serde_json::json;
 use support::api::{new_secret, new_var, reveal, text};
@@ -21,9 +21,9 @@ fn a_restored_server_has_everything_and_goes_on_with_the_chain() {
     let never = text(&never["secret"], "id").to_owned();
     new_var(&admin, "development", "V", "a var");
     let file = take(&admin);
-    // What comes later is not in it.
+    // Later changes are not in the backup.
     new_secret(&admin, "development", "LATER", "x");
-    // Who uses it is for the host to say, not for the backup.
+    // The host declares its workloads; they are not in the backup.
     support::workloads::declare(&app, Vec::new());
     let before = admin.get(&format!("/api/secrets/{id}")).expect(200);
     let dir = restored(&app, &file);

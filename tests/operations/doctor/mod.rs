@@ -1,4 +1,4 @@
-//! `coffer doctor`.
+//! `coffer doctor`: reports and repairs.
 
 mod repair;
 mod report;

@@ -1,5 +1,5 @@
-//! `coffer doctor`: what it looks at, what it says, and its exit codes. What
-//! `--repair` repairs is in `doctor_repair.rs`.
+//! `coffer doctor`: what it checks, what it reports, and its exit codes. `repair.rs` covers
+//! `--repair`.
 
 use coffer::domain::{Clock, SystemClock, Timestamp};
 use coffer::store::SecretPlaces;
@@ -12,7 +12,7 @@ use support::tampered_db::TamperedDb;
 use support::tier;
 use support::{Setup, TestApp, data_dir};
 
-/// Settings that are whole, and none that sled knows: damaged ones are made anew.
+/// Writes settings that are intact but unknown to sled. Damaged settings would be recreated.
 fn write_foreign_settings(data_dir: &std::path::Path) {
     let text = b"not what sled wrote";
     let whole = [&text[..], &crc32fast::hash(text).to_le_bytes()].concat();
@@ -21,9 +21,9 @@ fn write_foreign_settings(data_dir: &std::path::Path) {
 
 #[test]
 fn a_healthy_server_is_exit_code_0_and_every_line_says_ok() {
-    let bench = TamperedDb::new();
-    let patient = Checkup::new(&bench.data_dir());
-    let found = patient.doctor();
+    let tampered = TamperedDb::new();
+    let checkup = Checkup::new(&tampered.data_dir());
+    let found = checkup.doctor();
     found.healthy();
     for text in [
         "configuration is valid",
@@ -40,16 +40,16 @@ fn a_healthy_server_is_exit_code_0_and_every_line_says_ok() {
     ] {
         found.says("ok", [text]);
     }
-    for secret in &bench.secrets {
+    for secret in &tampered.secrets {
         found.ended.keeps_quiet_about(&secret.value);
     }
-    let key = std::fs::read_to_string(&patient.key).unwrap();
+    let key = std::fs::read_to_string(&checkup.key).unwrap();
     found.ended.keeps_quiet_about(key.trim());
-    let token = std::fs::read_to_string(patient.data_dir.join("bootstrap-token")).unwrap();
+    let token = std::fs::read_to_string(checkup.data_dir.join("bootstrap-token")).unwrap();
     found.ended.keeps_quiet_about(token.trim());
-    // Looking changes nothing.
-    assert_eq!(patient.copies().len(), 0);
-    patient.doctor().healthy();
+    // A check changes nothing.
+    assert_eq!(checkup.copies().len(), 0);
+    checkup.doctor().healthy();
 }
 
 #[test]
@@ -65,10 +65,10 @@ fn a_new_server_has_its_key_beside_its_data_and_no_backup() {
 
 #[test]
 fn json_is_one_object_on_one_line() {
-    let bench = TamperedDb::new();
-    let patient = Checkup::new(&bench.data_dir());
-    std::fs::remove_file(patient.data_dir.join("last-backup")).unwrap();
-    let ended = patient.launch(["doctor", "--json"]).run("");
+    let tampered = TamperedDb::new();
+    let checkup = Checkup::new(&tampered.data_dir());
+    std::fs::remove_file(checkup.data_dir.join("last-backup")).unwrap();
+    let ended = checkup.launch(["doctor", "--json"]).run("");
     assert_eq!((ended.code, ended.stdout.lines().count()), (Some(1), 1), "{ended:#?}");
     let report = json(&ended);
     assert_eq!(report["worst"], "warn");
@@ -87,97 +87,98 @@ fn json_is_one_object_on_one_line() {
 
 #[test]
 fn an_old_or_unreadable_note_of_the_last_backup_is_a_warning() {
-    let bench = TamperedDb::new();
-    let patient = Checkup::new(&bench.data_dir());
-    let note = patient.data_dir.join("last-backup");
+    let tampered = TamperedDb::new();
+    let checkup = Checkup::new(&tampered.data_dir());
+    let note = checkup.data_dir.join("last-backup");
     std::fs::write(&note, r#"{"time":"2020-01-02T03:04:05.000Z","path":"x","bytes":1}"#).unwrap();
-    patient.doctor().is(1).one("warn", ["days old (2020-01-02T03:04:05.000Z)"]);
+    checkup.doctor().is(1).one("warn", ["days old (2020-01-02T03:04:05.000Z)"]);
     std::fs::write(&note, "garbage").unwrap();
-    patient.doctor().is(1).one("warn", ["last-backup is damaged"]);
+    checkup.doctor().is(1).one("warn", ["last-backup is damaged"]);
 }
 
-/// The note was believed, whatever had become of the file.
+/// The note about the last backup used to be trusted, whatever had happened to the file.
 #[test]
 fn a_backup_that_is_gone_cut_off_downloaded_or_of_the_future_is_a_warning() {
-    let bench = TamperedDb::new();
-    let patient = Checkup::new(&bench.data_dir());
-    let note = patient.data_dir.join("last-backup");
-    let file = patient.outside().join("last.backup");
+    let tampered = TamperedDb::new();
+    let checkup = Checkup::new(&tampered.data_dir());
+    let note = checkup.data_dir.join("last-backup");
+    let file = checkup.outside().join("last.backup");
     let now = SystemClock.now();
     let say = |time: Timestamp, path: Option<&std::path::Path>| {
         let text = json!({ "time": time, "path": path, "bytes": 1 }).to_string();
         std::fs::write(&note, text).unwrap();
     };
     say(now, Some(&file));
-    patient.doctor().healthy();
+    checkup.doctor().healthy();
     std::fs::write(&file, "xx").unwrap();
-    patient.doctor().is(1).one("warn", ["last.backup", "has 2 bytes, it had 1"]);
+    checkup.doctor().is(1).one("warn", ["last.backup", "has 2 bytes, it had 1"]);
     std::fs::remove_file(&file).unwrap();
-    patient.doctor().is(1).one("warn", ["last.backup", "is missing"]);
+    checkup.doctor().is(1).one("warn", ["last.backup", "is missing"]);
     say(now, None);
-    patient.doctor().is(1).one("warn", ["was downloaded", "cannot tell"]);
+    checkup.doctor().is(1).one("warn", ["was downloaded", "cannot tell"]);
     std::fs::write(&file, "x").unwrap();
     say(Timestamp::from_millis(now.millis() + 3 * 86_400_000), Some(&file));
-    patient.doctor().is(1).one("warn", ["in the future", "clock"]);
+    checkup.doctor().is(1).one("warn", ["in the future", "clock"]);
 }
 
-/// Only the first of the names under which a key can lie there was looked at.
+/// Only the first of the possible names of a key used to be checked.
 #[test]
 fn every_root_key_is_looked_for_and_those_outside_are_for_their_owner_only() {
-    let bench = TamperedDb::new();
-    let patient = Checkup::new(&bench.data_dir());
+    let tampered = TamperedDb::new();
+    let checkup = Checkup::new(&tampered.data_dir());
     for name in ["root.key.previous", "root.key.new"] {
-        std::fs::copy(&patient.key, patient.data_dir.join(name)).unwrap();
+        std::fs::copy(&checkup.key, checkup.data_dir.join(name)).unwrap();
     }
-    doctor::owner_only(&patient.data_dir);
-    let found = patient.doctor();
+    doctor::owner_only(&checkup.data_dir);
+    let found = checkup.doctor();
     for name in ["root.key.previous", "root.key.new"] {
         found.is(1).says("warn", ["the root key is in the data directory", name]);
-        std::fs::remove_file(patient.data_dir.join(name)).unwrap();
+        std::fs::remove_file(checkup.data_dir.join(name)).unwrap();
     }
     let mode = std::os::unix::fs::PermissionsExt::from_mode(0o640);
-    std::fs::set_permissions(&patient.key, mode).unwrap();
-    patient
+    std::fs::set_permissions(&checkup.key, mode).unwrap();
+    checkup
         .doctor()
         .is(1)
         .says("warn", ["root.key is accessible to other users (mode 640)", "chmod 600"]);
 }
 
-/// It said that the files are not in this data directory, and looked at nothing.
+/// The doctor used to report that the files are not in this data directory, and checked nothing.
 #[test]
 fn a_stopped_server_is_examined_although_an_address_is_set() {
-    let bench = TamperedDb::new();
-    let patient = Checkup::new(&bench.data_dir());
-    let launch = patient.launch(["doctor"]).variable("COFFER_TOKEN", "cof_x");
+    let tampered = TamperedDb::new();
+    let checkup = Checkup::new(&tampered.data_dir());
+    let launch = checkup.launch(["doctor"]).variable("COFFER_TOKEN", "cof_x");
     let found = Diagnosis::of(launch.clone().variable("COFFER_URL", "http://127.0.0.1:1").run(""));
     found.is(1).one("warn", ["COFFER_URL is set", "not checked"]);
     found
         .says("ok", ["every record opens"])
         .says("ok", ["files are accessible to their owner only"]);
-    // Set to nothing, it names no server.
+    // An empty variable names no server.
     let found = Diagnosis::of(launch.clone().variable("COFFER_URL", "").run(""));
     found.healthy().says("ok", ["every record opens"]);
-    let verify = patient.launch(["audit", "verify"]).variable("COFFER_URL", "").run("");
+    let verify = checkup.launch(["audit", "verify"]).variable("COFFER_URL", "").run("");
     assert_eq!(verify.json()["broken"], json!(null), "{verify:#?}");
-    // Asked for in so many words, it has to answer.
+    // A server that is named explicitly must answer.
     let found = Diagnosis::of(launch.arguments(["--url", "http://127.0.0.1:1"]).run(""));
     found.is(2).one("error", ["not checked"]).says("ok", ["every record opens"]);
 }
 
-/// One row that could not be read was all that the doctor spoke of.
+/// An unreadable row used to be the only thing the doctor reported.
 #[test]
 fn a_row_that_cannot_be_read_is_named_and_everything_else_is_still_examined() {
     let words = match strace::words() {
         Ok(words) => words,
         Err(why) => return support::skip(why),
     };
-    let bench = TamperedDb::new();
-    let patient = Checkup::new(&bench.data_dir());
-    patient.doctor().healthy();
-    let data_dir = patient.data_dir.display().to_string();
+    let tampered = TamperedDb::new();
+    let checkup = Checkup::new(&tampered.data_dir());
+    checkup.doctor().healthy();
+    let data_dir = checkup.data_dir.display().to_string();
     let run = |when: &str| {
-        // What sled makes of an error while it opens is not looked at here.
-        let whole = patient.outside().join("whole");
+        // Each run starts from the same copy; how sled handles an error while it opens is not
+        // tested here.
+        let whole = checkup.outside().join("whole");
         let script = "test -d \"$1\" || cp -a \"$2\" \"$1\"; rm -rf \"$2\"; cp -a \"$1\" \"$2\"";
         let mut copy = std::process::Command::new("sh");
         copy.args(["-c", script, "sh"]).arg(whole).arg(&data_dir);
@@ -187,21 +188,21 @@ fn a_row_that_cannot_be_read_is_named_and_everything_else_is_still_examined() {
         let log = format!("{data_dir}/db/db");
         let trace = ["-f", "-o", "/dev/null", "-e", "trace=pread64", "-e", &inject, "-P", &log];
         wrapper.extend(trace.map(str::to_owned));
-        Diagnosis::of(patient.launch(["doctor"]).under(wrapper).run(""))
+        Diagnosis::of(checkup.launch(["doctor"]).under(wrapper).run(""))
     };
     let parts = ["secrets", "vars", "indexes", "audit log", "clock", "disk space"];
     let to_the_end = |found: &Diagnosis, part: &str| {
         let part = format!("cannot finish checking the {part}:");
         !found.lines("error").iter().any(|line| line.contains(&part))
     };
-    // Every read in turn; they are counted in each thread by itself.
+    // Fails every read in turn; strace counts them per thread.
     let failed: Vec<_> = (1..60)
         .step_by(tier::rounds(1, 4))
         .filter(|when| {
             let found = run(&when.to_string());
             let cut = parts.iter().filter(|part| !to_the_end(&found, part)).count();
             if cut > 0 {
-                assert_eq!(cut, 1, "the others go on: {found:#?}");
+                assert_eq!(cut, 1, "the other checks continue: {found:#?}");
                 found.is(2).says("error", ["copy the directory"]);
                 found.says("ok", ["files are accessible to their owner only"]);
             }
@@ -209,49 +210,48 @@ fn a_row_that_cannot_be_read_is_named_and_everything_else_is_still_examined() {
         })
         .collect();
     assert!(!failed.is_empty());
-    // A hole that stays is named by the table it is in.
+    // A permanent hole is reported with the table it is in.
     let found = run(&format!("{}+", failed[0]));
     found.is(2).says("error", ["table '", "in order"]);
 }
 
 #[test]
 fn a_damaged_snapshot_is_named_before_opening_sets_it_aside() {
-    let bench = TamperedDb::new();
-    let patient = Checkup::new(&bench.data_dir());
-    patient.doctor().healthy();
-    let entries = patient.data_dir.join("db").read_dir().unwrap().map(|one| one.unwrap().path());
+    let tampered = TamperedDb::new();
+    let checkup = Checkup::new(&tampered.data_dir());
+    checkup.doctor().healthy();
+    let entries = checkup.data_dir.join("db").read_dir().unwrap().map(|one| one.unwrap().path());
     let is_snapshot = |path: &std::path::PathBuf| path.file_stem().unwrap() == "snap";
     let snapshot = entries.filter(is_snapshot).max().unwrap();
     let mut bytes = std::fs::read(&snapshot).unwrap();
     bytes[3] ^= 1;
     std::fs::write(&snapshot, bytes).unwrap();
-    let found = patient.doctor();
+    let found = checkup.doctor();
     found.is(1).says("warn", ["is a damaged snapshot", "Check the disk"]);
     found.says("ok", ["every record opens"]);
 }
 
-/// Opening writes the log once more and takes the word away: it has to be said
-/// before that.
+/// Opening rewrites the log and removes the marker, so the warning must come before that.
 #[test]
 fn word_of_a_failed_sync_is_a_warning_once() {
     for words in [&["doctor"][..], &["doctor", "--repair"]] {
-        let bench = TamperedDb::new();
-        let patient = Checkup::new(&bench.data_dir());
-        std::fs::write(patient.data_dir.join("unsynced"), "").unwrap();
-        doctor::owner_only(&patient.data_dir);
+        let tampered = TamperedDb::new();
+        let checkup = Checkup::new(&tampered.data_dir());
+        std::fs::write(checkup.data_dir.join("unsynced"), "").unwrap();
+        doctor::owner_only(&checkup.data_dir);
         let launch =
-            words[1..].iter().fold(patient.launch(["doctor"]), |all, word| all.argument(word));
+            words[1..].iter().fold(checkup.launch(["doctor"]), |all, word| all.argument(word));
         let found = Diagnosis::of(launch.run(""));
         found.is(1).one("warn", ["a write or sync has failed", "check the disk"]);
-        patient.doctor().healthy();
+        checkup.doctor().healthy();
     }
 }
 
 #[test]
 fn a_database_that_does_not_open_after_a_compaction_names_the_one_before() {
-    let bench = TamperedDb::new();
-    let patient = Checkup::new(&bench.data_dir());
-    let dir = &patient.data_dir;
+    let tampered = TamperedDb::new();
+    let checkup = Checkup::new(&tampered.data_dir());
+    let dir = &checkup.data_dir;
     std::process::Command::new("cp")
         .arg("-a")
         .arg(dir.join("db"))
@@ -259,22 +259,22 @@ fn a_database_that_does_not_open_after_a_compaction_names_the_one_before() {
         .status()
         .unwrap();
     write_foreign_settings(dir);
-    let found = patient.doctor();
+    let found = checkup.doctor();
     found.is(2).says("error", ["before a compaction", "mv ", "db.broken && mv ", "db.old"]);
     found
         .says("warn", ["db.old is the database as it was before a compaction", "No action needed"]);
     std::fs::rename(dir.join("db"), dir.join("db.broken")).unwrap();
     std::fs::rename(dir.join("db.old"), dir.join("db")).unwrap();
-    patient.doctor().healthy();
+    checkup.doctor().healthy();
 }
 
 #[test]
 fn settings_that_are_risky_or_do_nothing_are_warnings() {
-    let bench = TamperedDb::new();
-    let patient = Checkup::new(&bench.data_dir());
-    let file = patient.outside().join("other.toml");
+    let tampered = TamperedDb::new();
+    let checkup = Checkup::new(&tampered.data_dir());
+    let file = checkup.outside().join("other.toml");
     std::fs::write(&file, "[server]\nlisten = \"0.0.0.0:1\"\n[metrics]\nx = 1\n").unwrap();
-    let launch = patient.launch(["doctor"]).argument("--config").argument(&file);
+    let launch = checkup.launch(["doctor"]).argument("--config").argument(&file);
     let found = Diagnosis::of(launch.run(""));
     found.is(1).says("warn", ["0.0.0.0:1 accepts connections", "TLS proxy"]);
     found.says("warn", ["[metrics]", "has no effect"]);
@@ -286,54 +286,54 @@ fn a_clock_behind_the_audit_log_is_a_warning() {
     setup.clock.as_ref().unwrap().advance_millis(50 * 365 * 86_400_000);
     let app = TestApp::start_with(setup);
     let dir = app.stop();
-    let patient = Checkup::new(&data_dir(dir.path()));
-    patient.doctor().is(1).one("warn", ["the newest audit row is from 20", "Set the host's clock"]);
+    let checkup = Checkup::new(&data_dir(dir.path()));
+    checkup.doctor().is(1).one("warn", ["the newest audit row is from 20", "Set the host's clock"]);
 }
 
 #[test]
 fn unfinished_snapshots_and_compactions_are_named_and_opening_settles_them() {
-    let bench = TamperedDb::new();
-    let patient = Checkup::new(&bench.data_dir());
-    std::fs::write(patient.data_dir.join("db/snap.00AB.generating"), "half").unwrap();
-    std::fs::create_dir(patient.data_dir.join("db.new")).unwrap();
-    doctor::owner_only(&patient.data_dir);
-    let found = patient.doctor();
+    let tampered = TamperedDb::new();
+    let checkup = Checkup::new(&tampered.data_dir());
+    std::fs::write(checkup.data_dir.join("db/snap.00AB.generating"), "half").unwrap();
+    std::fs::create_dir(checkup.data_dir.join("db.new")).unwrap();
+    doctor::owner_only(&checkup.data_dir);
+    let found = checkup.doctor();
     found.is(1).says("warn", ["generating is an unfinished snapshot"]);
     found.says("warn", ["db.new is an unfinished compaction"]);
-    patient.doctor().healthy();
+    checkup.doctor().healthy();
 }
 
 #[test]
 fn rows_in_files_that_are_not_synced_are_an_error() {
-    let bench = TamperedDb::new();
-    let patient = Checkup::new(&bench.data_dir());
-    let blobs = patient.data_dir.join("db/blobs");
+    let tampered = TamperedDb::new();
+    let checkup = Checkup::new(&tampered.data_dir());
+    let blobs = checkup.data_dir.join("db/blobs");
     std::fs::create_dir_all(&blobs).unwrap();
     std::fs::write(blobs.join("1"), "x").unwrap();
-    doctor::owner_only(&patient.data_dir);
-    patient.doctor().is(2).one("error", ["rows in files that are never synced", "backup"]);
+    doctor::owner_only(&checkup.data_dir);
+    checkup.doctor().is(2).one("error", ["rows in files that are never synced", "backup"]);
 }
 
 #[test]
 fn another_root_key_or_none_is_an_error_and_everything_else_is_still_said() {
-    let bench = TamperedDb::new();
-    let patient = Checkup::new(&bench.data_dir());
-    let wrong = patient.launch(["doctor"]).variable("COFFER_ROOT_KEY", "BwcH".repeat(10) + "Bwc=");
+    let tampered = TamperedDb::new();
+    let checkup = Checkup::new(&tampered.data_dir());
+    let wrong = checkup.launch(["doctor"]).variable("COFFER_ROOT_KEY", "BwcH".repeat(10) + "Bwc=");
     let found = Diagnosis::of(wrong.run(""));
     found
         .is(2)
         .one("error", ["sealed under root key"])
         .says("ok", ["files are accessible to their owner only"]);
-    std::fs::remove_file(&patient.key).unwrap();
-    patient.doctor().is(2).one("error", ["root.key", "Provide the root key"]);
+    std::fs::remove_file(&checkup.key).unwrap();
+    checkup.doctor().is(2).one("error", ["root.key", "Provide the root key"]);
 }
 
 #[test]
 fn a_database_that_does_not_open_is_an_error_that_names_the_manual() {
-    let bench = TamperedDb::new();
-    let patient = Checkup::new(&bench.data_dir());
-    write_foreign_settings(&patient.data_dir);
-    let found = patient.doctor();
+    let tampered = TamperedDb::new();
+    let checkup = Checkup::new(&tampered.data_dir());
+    write_foreign_settings(&checkup.data_dir);
+    let found = checkup.doctor();
     found.is(2).one("error", ["does not open", "docs/operations.md", "Disaster"]);
 }
 
@@ -353,7 +353,7 @@ fn a_running_server_is_asked_for_what_needs_the_open_database() {
     let server = Launch::on(&data_dir(dir.path())).start();
     support::api::new_secret(&server.admin(), "development", "KEY", "the value of KEY");
     support::api::new_var(&server.admin(), "development", "VAR", "v");
-    // By its address, with the files of this host.
+    // Checks the server at its address, together with the files on this host.
     let cli = Cli::of(&server);
     let launch = cli.launch(["doctor", "--data-dir"]).argument(data_dir(dir.path()));
     let found = Diagnosis::of(launch.run(""));
@@ -363,10 +363,10 @@ fn a_running_server_is_asked_for_what_needs_the_open_database() {
         .says("ok", ["audit log verified"]);
     found.ended.keeps_quiet_about("the value of KEY");
     found.ended.keeps_quiet_about(&server.token());
-    // From elsewhere its files are out of reach, and that is said.
+    // From another host the server's files cannot be reached, and the doctor says so.
     let found = Diagnosis::of(cli.run(["doctor"]));
     found.is(1).one("warn", ["files were not checked"]).says("ok", ["indexes are consistent"]);
-    // On its host, without an address and without an answer.
+    // On the server's host, without an address and without an answer from the server.
     let words = ["doctor", "--data-dir"];
     let launch = Launch::bare(dir.path()).arguments(words).argument(data_dir(dir.path()));
     let launch = launch.variable("COFFER_SERVER__LISTEN", "127.0.0.1:1");
@@ -378,15 +378,15 @@ fn a_running_server_is_asked_for_what_needs_the_open_database() {
 #[test]
 fn a_running_server_finds_what_does_not_fit_and_leaves_no_row_about_it() {
     support::expect_log("damaged");
-    let bench = TamperedDb::new();
-    bench.edit(|table| {
-        // One that a start does not repair.
-        let mut bytes = table.bytes::<coffer::store::Secrets>(&bench.secret_key("FIRST"));
+    let tampered = TamperedDb::new();
+    tampered.edit(|table| {
+        // Damages a row that a start does not repair.
+        let mut bytes = table.bytes::<coffer::store::Secrets>(&tampered.secret_key("FIRST"));
         bytes.pop();
-        table.put_bytes::<coffer::store::Secrets>(&bench.secret_key("FIRST"), &bytes);
-        assert!(!table.bytes::<SecretPlaces>(&bench.secret("FIRST").id).is_empty());
+        table.put_bytes::<coffer::store::Secrets>(&tampered.secret_key("FIRST"), &bytes);
+        assert!(!table.bytes::<SecretPlaces>(&tampered.secret("FIRST").id).is_empty());
     });
-    let app = bench.restart();
+    let app = tampered.restart();
     let answer = app.admin().with("X-Request-Id", "asked").get("/api/admin/doctor").expect(200);
     let findings = answer["findings"].as_array().unwrap();
     let errors: Vec<_> = findings.iter().filter(|one| one["severity"] == "error").collect();
@@ -398,7 +398,7 @@ fn a_running_server_finds_what_does_not_fit_and_leaves_no_row_about_it() {
     assert!(rows.iter().all(|row| row.draft.request_id.as_deref() != Some("asked")));
 }
 
-/// Under load nothing that is on its way may look like something broken.
+/// A change in progress must not look like damage.
 #[test]
 fn a_busy_server_finds_nothing_wrong_with_itself() {
     let app = TestApp::start();

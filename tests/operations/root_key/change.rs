@@ -1,5 +1,5 @@
-//! The root key itself changes: old and new are given together, until nothing
-//! needs the old one.
+//! Changing the root key: the server is given the old and the new key together until nothing needs
+//! the old one.
 
 use std::path::PathBuf;
 
@@ -13,7 +13,7 @@ use support::process::{Ended, Launch, Server};
 use support::{Client, api, await_release, data_dir, open_stopped, rows_fit};
 use tempfile::TempDir;
 
-/// A database that was used under the generated key, and another key.
+/// A database that was used with the generated key, and another key.
 struct Place {
     dir: TempDir,
     old: String,
@@ -98,8 +98,8 @@ fn a_start_with_both_keys_moves_everything_under_the_new_one() {
     assert_eq!((&keys[1]["rootFingerprint"], &keys[1]["wrapped"]), (&json!(new), &json!(22)));
     place.quiet(&server.stop());
     assert_eq!(place.sealed(), new);
-    // Nothing is wrapped under its wrapping key any more, so it can be taken away
-    // before that key is retired; only it is not forgotten.
+    // Nothing is wrapped under its wrapping key any more, so the old root key can be removed before
+    // that key is retired. The server still warns about it.
     let server = place.only_new().start();
     place.holds(&server.admin());
     assert_eq!(api::rotated(&server.admin())["keys"].as_array().unwrap().len(), 2);
@@ -117,7 +117,7 @@ fn a_start_with_both_keys_moves_everything_under_the_new_one() {
     );
     server.admin().get("/api/audit-logs/verification").expect(200);
     server.stop();
-    // The old one opens nothing any more.
+    // The old root key opens nothing any more.
     place.launch().fails().says([&new, &old]);
     rows_fit(&data_dir(place.dir.path()));
 }
@@ -141,7 +141,7 @@ fn a_start_begins_a_change_once_and_says_so_without_a_warning() {
     let previous = RootKey::parse(&place.old).unwrap();
     let roots = RootKeys { current: &current, previous: Some(&previous) };
     assert_eq!(verify_audit(&opened, roots).unwrap().broken, None);
-    // Nothing needs the old one; the old one alone opens nothing.
+    // Nothing needs the old root key, and it opens nothing by itself.
     assert_eq!(verify_audit(&opened, &current).unwrap().broken, None);
     assert!(verify_audit(&opened, &previous).is_err());
 }
@@ -152,10 +152,10 @@ fn the_new_key_missing_is_said_as_clearly() {
     let server = place.both().start();
     root(&server);
     server.stop();
-    // The old one alone, from its file.
+    // Only the old root key is given, from its file.
     let ended = place.launch().fails();
     ended.says([&fingerprint(&place.new), &fingerprint(&place.old), "being changed"]);
-    // And with neither of them.
+    // Neither of the two keys is given.
     let other = RootKey::generate(coffer::vault::Random).unwrap().to_text().to_string();
     let ended = place.launch().variable("COFFER_ROOT_KEY", &other).fails();
     ended.says([&fingerprint(&place.new), &fingerprint(&other)]);
@@ -198,7 +198,7 @@ fn a_bad_previous_key_is_never_passed_over() {
     typo.complains(["Did you mean COFFER_PREVIOUS_ROOT_KEY"]);
 }
 
-/// The same key twice, or one that nothing was sealed under, changes nothing.
+/// Giving the same key twice, or a key that nothing was sealed under, changes nothing.
 #[test]
 fn a_previous_key_that_nothing_needs_does_no_harm() {
     let place = Place::new(1);
@@ -225,7 +225,7 @@ fn the_offline_commands_work_in_the_middle_of_a_change() {
         launch.run("")
     };
     for words in [&["audit", "verify", "--offline"][..], &["recover", "admin-token"]] {
-        // Nothing needs the old one any more, although it is not retired yet.
+        // Nothing needs the old root key any more, although its wrapping key is not retired yet.
         for both in [false, true] {
             let done = offline(words, both);
             assert_eq!(done.code, Some(0), "{done:#?}");
@@ -234,7 +234,7 @@ fn the_offline_commands_work_in_the_middle_of_a_change() {
     }
 }
 
-/// As docs/operations.md has it, for the key that the first start made.
+/// The steps from docs/operations.md, for the key that the first start generated.
 #[test]
 fn the_generated_key_is_changed_by_moving_two_files() {
     let place = Place::new(3);
@@ -259,8 +259,8 @@ fn the_generated_key_is_changed_by_moving_two_files() {
 }
 
 impl Place {
-    /// A change that a kill has cut off in the middle: some data keys are under
-    /// the new root key, some still under the old one.
+    /// A change that a kill has interrupted: some data keys are under the new root key, some still
+    /// under the old one.
     fn in_the_middle(secrets: usize) -> Self {
         let place = Self::new(secrets);
         let server = place.both().start();
@@ -271,14 +271,14 @@ impl Place {
         let row = opened.get::<Rotation>(&()).unwrap().unwrap();
         drop(opened);
         await_release(&data_dir(place.dir.path()));
-        // Files that this process has created, as the real binary would have created them.
+        // This process created files; give them the permissions that the real binary sets.
         doctor::owner_only(&data_dir(place.dir.path()).join("db"));
-        // The kill may have come too late.
+        // Tries again if the kill came too late.
         if row.finished_at.is_none() { place } else { Self::in_the_middle(secrets) }
     }
 
-    /// A command with the new root key, and with the old one if `both`; run in
-    /// the directory above the data directory.
+    /// Runs a command with the new root key, and with the old one if `both`, in the parent of the
+    /// data directory.
     fn offline(&self, words: &[&str], both: bool) -> Ended {
         let launch = Launch::bare(self.dir.path()).variable("COFFER_ROOT_KEY", &self.new);
         let launch = words.iter().fold(launch, |launch, word| launch.argument(word));
@@ -290,7 +290,8 @@ impl Place {
     }
 }
 
-/// It holds keys under both, so both open it, and a server goes on from there.
+/// The backup has data keys under both root keys, so it needs both, and the restored server
+/// completes the change.
 #[test]
 fn a_backup_made_in_the_middle_of_a_change_is_opened_and_restored_with_both_keys() {
     let place = Place::in_the_middle(900);
@@ -352,15 +353,15 @@ fn the_doctor_says_what_is_missing_in_the_middle_of_a_change() {
     let both = place.offline(&words, true);
     assert_eq!((both.code, errors(&both)), (Some(1), vec![]), "{both:#?}");
     assert!(both.stdout.contains("every record opens"), "{both:#?}");
-    // With the old one alone it is as clear.
+    // The message is just as clear with only the old root key.
     let launch = Launch::bare(place.dir.path()).variable("COFFER_ROOT_KEY", &place.old);
     let wrong = words.iter().fold(launch, |launch, word| launch.argument(word)).run("");
     assert_eq!(wrong.code, Some(2), "{wrong:#?}");
     assert!(errors(&wrong)[0].contains(&new), "{wrong:#?}");
 }
 
-/// Such a backup could not be opened once the old root key had been removed, as
-/// docs/operations.md says to do: only an unused row named it.
+/// Such a backup used to be unreadable after the old root key had been removed as described in
+/// docs/operations.md, only because an unused row named that key.
 #[test]
 fn a_backup_from_before_the_old_key_was_retired_opens_with_the_new_root_key() {
     let place = Place::new(3);

@@ -1,4 +1,4 @@
-//! The root key.
+//! The root key: its sources, its passphrase, and changing it.
 
 mod change;
 mod passphrase;

@@ -1,4 +1,5 @@
-//! A root key that a passphrase protects: made, given, asked for, refused.
+//! A root key that is protected with a passphrase: creating it, giving the passphrase or typing it,
+//! and refusals.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -12,7 +13,7 @@ use tempfile::TempDir;
 const PASSPHRASE: &str = "seven lamps over the harbour";
 const OTHER: &str = "seven lamps over the harbor";
 
-/// A directory with a protected root key, and its passphrase in a file.
+/// A directory with a protected root key, and a file with its passphrase.
 struct Place(TempDir);
 
 impl Place {
@@ -48,7 +49,7 @@ impl Place {
         launch.variable("COFFER_ROOT_KEY_PASSPHRASE_FILE", self.path(passphrase))
     }
 
-    /// Without a passphrase.
+    /// Launches a server without a passphrase.
     fn server(&self) -> Launch {
         Launch::on(&data_dir(self.0.path())).variable("COFFER_ROOT_KEY_FILE", self.path("root.key"))
     }
@@ -57,7 +58,7 @@ impl Place {
         self.server().variable("COFFER_ROOT_KEY_PASSPHRASE_FILE", self.path(passphrase))
     }
 
-    /// Asked three times, a person slips three times; what the screen says then.
+    /// Types a wrong passphrase at each of the three prompts, and returns what the screen shows.
     #[track_caller]
     fn refuses_wrong_ones(&self, mut terminal: Terminal) -> String {
         for round in 1..=3 {
@@ -96,7 +97,7 @@ fn a_protected_key_opens_the_database_by_a_file_or_a_credential() {
     let server = place.server().variable("CREDENTIALS_DIRECTORY", &credentials).start();
     assert_eq!(api::reveal(&server.admin(), &id), "v");
     place.quiet(&server.stop());
-    // A line break of any kind behind the passphrase does not count, a blank does.
+    // A trailing line break of any kind is ignored, but a trailing space counts.
     std::fs::write(place.path("windows"), format!("{PASSPHRASE}\r\n")).unwrap();
     place.given("windows").start().stop();
     std::fs::write(place.path("blank"), format!("{PASSPHRASE} ")).unwrap();
@@ -151,10 +152,10 @@ fn an_edited_key_file_opens_nothing() {
 #[test]
 fn it_is_asked_for_on_a_terminal() {
     if !has_program("script") {
-        return skip("there is no script(1)");
+        return skip("script(1) is not installed");
     }
     let place = Place::new();
-    // Away from the first start, which would fill the screen.
+    // Completes the first start here, because its announcement would fill the screen.
     place.given("passphrase").start().stop();
     let words = ["audit", "verify", "--offline", "--data-dir"];
     let verify = || {
@@ -166,7 +167,7 @@ fn it_is_asked_for_on_a_terminal() {
     terminal.shows("Passphrase for ");
     terminal.hides();
     terminal.types(&format!("{OTHER}\n"));
-    // Once more: a person may slip.
+    // The prompt appears again after a typo.
     terminal.shows("root.key: \r\nPassphrase for ");
     terminal.hides();
     terminal.types(&format!("{PASSPHRASE}\n"));
@@ -181,7 +182,7 @@ fn it_is_asked_for_on_a_terminal() {
 #[test]
 fn a_server_asks_for_it_before_it_serves() {
     if !has_program("script") {
-        return skip("there is no script(1)");
+        return skip("script(1) is not installed");
     }
     let place = Place::new();
     let server = place.given("passphrase").start();
@@ -191,7 +192,7 @@ fn a_server_asks_for_it_before_it_serves() {
     await_release(&data_dir(place.0.path()));
 
     let mut terminal = place.server().in_terminal();
-    // Once more, as above.
+    // A wrong passphrase first, as above.
     for (asked, typed) in [("Passphrase for ", OTHER), ("\r\nPassphrase for ", PASSPHRASE)] {
         terminal.shows(&format!("{asked}{}: ", place.path("root.key").display()));
         terminal.hides();
@@ -200,7 +201,7 @@ fn a_server_asks_for_it_before_it_serves() {
     let address = terminal.behind("listening on http://").parse().unwrap();
     let admin = Client::new(address, Some(token));
     assert_eq!(api::reveal(&admin, api::text(&made, "id")), "v");
-    // Ctrl-C.
+    // Presses Ctrl-C.
     terminal.types("\u{3}");
     let (text, code) = terminal.ends();
     assert_eq!(code, Some(0), "{text}");
@@ -234,7 +235,7 @@ fn a_generated_key_is_protected_and_laid_bare_again() {
     };
     with("passphrase").start().stop();
 
-    // Another passphrase: the old one opens it, the new one comes from elsewhere.
+    // Changes the passphrase: the old one opens the key, the new one must come from another source.
     place.key(&["protect", name]).refuses(2, ["cannot prompt for a passphrase"]);
     let other = place.path("other");
     let words = ["protect", name, "--new-passphrase-file", other.to_str().unwrap()];

@@ -1,4 +1,4 @@
-//! Where the real binary takes the root key from, and which keys it refuses.
+//! Sources of the root key for the real binary, and the keys that it refuses.
 
 use std::path::{Path, PathBuf};
 
@@ -11,24 +11,24 @@ use support::open_stopped;
 use support::process::{Ended, Launch};
 use tempfile::TempDir;
 
-/// A key as text.
+/// Returns a valid key as text.
 fn key(number: u8) -> String {
     BASE64.encode([number; 32])
 }
 
-/// What messages call it.
+/// Returns the fingerprint that messages show.
 fn fingerprint(text: &str) -> String {
     RootKey::parse(text).expect("a good key").fingerprint().to_string()
 }
 
-/// What the database of a stopped server names.
+/// Returns the fingerprint stored in the database of a stopped server.
 fn sealed(data_dir: &Path) -> String {
     let sealed = sealed_under(&open_stopped(data_dir)).unwrap();
     await_release(data_dir);
-    sealed.expect("it is sealed").to_string()
+    sealed.expect("the database is sealed").to_string()
 }
 
-/// The five sources, the first one first.
+/// The five sources, highest precedence first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Source {
     Variable,
@@ -42,7 +42,7 @@ use Source::{Credential, FileVariable, Generated, Setting, Variable};
 
 const SOURCES: [Source; 5] = [Variable, FileVariable, Credential, Setting, Generated];
 
-/// A place with a data directory and files for every source.
+/// A directory with a data directory and files for every source.
 struct Place(TempDir);
 
 impl Place {
@@ -58,7 +58,7 @@ impl Place {
         Launch::on(&self.data_dir())
     }
 
-    /// What a message about the source must name.
+    /// Returns the text that a message about the source must contain.
     fn name(&self, source: Source) -> String {
         match source {
             Variable => "COFFER_ROOT_KEY".to_owned(),
@@ -68,7 +68,7 @@ impl Place {
 
     fn file(&self, source: Source) -> PathBuf {
         self.0.path().join(match source {
-            Variable => unreachable!("has no file"),
+            Variable => unreachable!("the variable has no file"),
             FileVariable => "by-variable",
             Credential => "credentials/coffer-root-key",
             Setting => "by-setting",
@@ -76,7 +76,7 @@ impl Place {
         })
     }
 
-    /// Adds a source to a start.
+    /// Adds a source to a launch, and writes its file if it has one.
     fn give(&self, launch: Launch, source: Source, text: &str) -> Launch {
         if source == Variable {
             return launch.variable("COFFER_ROOT_KEY", text);
@@ -87,7 +87,7 @@ impl Place {
         self.point(launch, source)
     }
 
-    /// Only says where the file is.
+    /// Adds the location of the key to a launch without writing a file.
     fn point(&self, launch: Launch, source: Source) -> Launch {
         let file = self.file(source);
         match source {
@@ -123,7 +123,11 @@ fn the_first_source_that_is_there_is_used() {
         // The announcement says where the key is.
         assert!(ended.stdout.contains(&place.name(SOURCES[first])), "{ended:#?}");
         let generated = place.data_dir().join("root.key");
-        assert_eq!(std::fs::read_to_string(generated).unwrap().trim(), keys[4], "was overwritten");
+        assert_eq!(
+            std::fs::read_to_string(generated).unwrap().trim(),
+            keys[4],
+            "the generated key was overwritten"
+        );
     }
 }
 
@@ -174,7 +178,7 @@ fn a_bad_key_is_refused_and_never_passed_over() {
 fn a_key_file_that_is_empty_missing_or_a_directory_is_never_passed_over() {
     for (at, source) in SOURCES.into_iter().enumerate().filter(|(_, source)| *source != Variable) {
         for kind in ["empty", "missing", "directory"] {
-            // A credential or generated key that is not there is simply not given.
+            // A missing credential or generated key is the same as none.
             if kind == "missing" && matches!(source, Credential | Generated) {
                 continue;
             }
@@ -196,7 +200,7 @@ fn a_key_file_that_is_empty_missing_or_a_directory_is_never_passed_over() {
     }
 }
 
-/// The link exists and its target does not. Its author meant that file and no other.
+/// The link exists but its target does not. Its author meant that file and no other.
 #[test]
 fn a_link_to_nowhere_is_never_passed_over() {
     for source in [Credential, Generated] {
@@ -220,7 +224,7 @@ fn another_key_is_refused_with_both_fingerprints() {
         ended.says([&wanted, &given, &place.name(source)]);
         quiet(&ended, &[key(1), key(2)]);
         assert_eq!(sealed(&place.data_dir()), wanted);
-        // Nothing is lost.
+        // No data is lost.
         place.give(place.launch(), source, &key(1)).start().stop();
     }
 }
@@ -239,9 +243,9 @@ fn a_missing_key_for_a_used_database_is_refused_and_not_replaced() {
     std::fs::remove_file(&file).unwrap();
     let ended = place.launch().complains([file.to_str().unwrap(), &fingerprint(&text), "missing"]);
     quiet(&ended, &[text.trim().to_owned()]);
-    assert!(!file.exists(), "a new key was made over a used database");
+    assert!(!file.exists(), "a new key was generated for a used database");
 
-    // As the message says: by another way, or put back.
+    // The message suggests giving the key by another source, or putting it back.
     let server = place.launch().variable("COFFER_ROOT_KEY", text.trim()).start();
     let value = server.admin().get(&format!("/api/secrets/{id}/value")).expect(200);
     assert_eq!(value["value"], "still here");
