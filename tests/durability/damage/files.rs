@@ -90,7 +90,9 @@ fn damage_anywhere_is_survived_or_reported() {
     println!("{} damages: {seen:?}", damages.len());
     // If an outcome never occurs, the damage was not real.
     for what in [Seen::Served, Seen::ServedInPart, Seen::Refused, Seen::RefusedAsOlder] {
-        assert!(seen.contains_key(&what), "never {what:?}: {seen:?}");
+        // One damage in fifty leaves a server that serves in part.
+        let is_rare = what == Seen::ServedInPart && !tier::is_full();
+        assert!(is_rare || seen.contains_key(&what), "never {what:?}: {seen:?}");
     }
 }
 

@@ -1,5 +1,6 @@
 //! The data directory of a stopped server, opened by the test process.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 /// The audit log of a stopped server, oldest row first, after verifying its chain from the first
@@ -41,7 +42,11 @@ pub fn owner_only(path: &Path) {
 
     let is_dir = path.is_dir();
     let mode = if is_dir { 0o700 } else { 0o600 };
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+    match std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)) {
+        // The database's threads may still rename a snapshot.
+        Err(error) if error.kind() == ErrorKind::NotFound => return,
+        outcome => outcome.unwrap(),
+    }
     if is_dir {
         path.read_dir().unwrap().for_each(|entry| owner_only(&entry.unwrap().path()));
     }
