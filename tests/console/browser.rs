@@ -7,7 +7,7 @@ use std::process::Command;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use support::process::{binary, has_program};
-use support::skip;
+use support::{skip, tier};
 
 /// Chromium takes a core and several hundred MiB. More instances would only wait for each other,
 /// and would distort each other's measurements.
@@ -63,8 +63,14 @@ fn chromium() -> Option<PathBuf> {
     std::env::split_paths(&paths).map(|dir| dir.join("chromium")).find(|path| path.is_file())
 }
 
+/// Run in the default run, too; the others take minutes.
+const SHORT: [&str; 2] = ["first_visit", "reveal"];
+
 #[track_caller]
 fn run(name: &str) {
+    if !SHORT.contains(&name) && !tier::full_only(&format!("the console's {name}")) {
+        return;
+    }
     let node = match node() {
         Ok(node) => node,
         Err(reason) => return skip(reason),
