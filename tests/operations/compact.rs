@@ -269,10 +269,10 @@ fn a_wasteful_log_is_compacted_at_the_start() {
     let data_dir = data_dir(dir.path());
     let table = Table::open(&data_dir);
     // Keeps enough live rows between the others that sled cannot shrink the log by itself.
-    const ROWS: u32 = 36_000;
+    const ROWS: u32 = 150_000;
     for n in 0..ROWS {
         let kept = n % 40 == 0;
-        let value = vec![n as u8; if kept { 8 } else { 3800 }];
+        let value = vec![n as u8; if kept { 8 } else { 900 }];
         table.put_raw::<coffer::store::IdempotencyRecords>(&n.to_be_bytes(), &value);
     }
     table.flush();
